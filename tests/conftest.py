@@ -1,0 +1,213 @@
+"""The one fixture of these tests, `repo`: a client repo in which the file is run as users run it."""
+
+import json
+import os
+import re
+import shutil
+import stat
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from filelock import FileLock
+
+TOP = Path(__file__).resolve().parent.parent
+SHARED_WHEELS = ["six", "idna", "flit_core>=3.4,<4", "setuptools", "wheel"]
+PYENV = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv")
+
+ENTRY_SCRIPT = (TOP / "examples" / "hello" / "prime").read_text()
+
+PROJECT = """\
+[build-system]
+requires = ["flit_core"]
+build-backend = "flit_core.buildapi"
+
+[project]
+name = "client"
+version = "1"
+description = "A client repo"
+dependencies = {dependencies}
+{more}
+"""
+
+
+def installed_pythons():
+    """{"3.12": path of its interpreter} for each python of pyenv's, oldest first."""
+    found = {}
+    for path in PYENV.glob("versions/*/bin/python3"):
+        version = path.parent.parent.name
+        if re.match(r"3\.\d+\.\d+$", version):
+            found[".".join(version.split(".")[:2])] = path
+    return dict(sorted(found.items(), key=lambda item: [int(part) for part in item[0].split(".")]))
+
+
+PYTHONS = installed_pythons()
+
+
+def python(version):
+    """The path of a real interpreter; skips the test if this machine has none of that version."""
+    if version not in PYTHONS:
+        pytest.skip("no python %s in %s" % (version, PYENV))
+    return PYTHONS[version]
+
+
+def some_python():
+    """The interpreter that is used where any will do."""
+    return Path(os.path.realpath(sys.executable))
+
+
+@pytest.fixture(scope="session")
+def shared(tmp_path_factory):
+    """A directory for what all workers of one run share."""
+    base = tmp_path_factory.getbasetemp()
+    return base.parent if os.environ.get("PYTEST_XDIST_WORKER") else base
+
+
+@pytest.fixture(scope="session")
+def wheelhouse(shared):
+    """A directory of wheels, fetched once per run with the ordinary client; boots use nothing else."""
+    target = shared / "wheelhouse"
+    with FileLock(str(shared / "wheelhouse.lock")):
+        if not (target / "complete").exists():
+            fetch = [sys.executable, "-m", "pip", "download", "-q", "--dest", str(target)]
+            if subprocess.run([sys.executable, "-m", "pip", "--version"], stdout=subprocess.DEVNULL).returncode:
+                fetch = None
+            fetch_wheels(fetch, target)
+            (target / "complete").touch()
+    return target
+
+
+def fetch_wheels(fetch, target):
+    uvx = [uv_program(), "tool", "run", "--quiet", "pip", "download", "-q", "--dest", str(target)]
+    command = fetch or uvx
+    any_python = ["--no-deps", "--only-binary=:all:", "--python-version"]
+    subprocess.run(command + SHARED_WHEELS, check=True, stdin=subprocess.DEVNULL)
+    subprocess.run(command + any_python + ["3.8", "uv"], check=True, stdin=subprocess.DEVNULL)
+    subprocess.run(command + any_python + ["3.6", "pip<22", "six", "flit_core"], check=True, stdin=subprocess.DEVNULL)
+
+
+def uv_program():
+    """The path of the uv that stands in the development environment."""
+    beside = Path(sys.executable).parent / ("uv.exe" if os.name == "nt" else "uv")
+    found = str(beside) if beside.exists() else shutil.which("uv")
+    if not found:
+        pytest.skip("no uv in the development environment (it needs python 3.8)")
+    return found
+
+
+class Repo:
+    """A client repo in a directory with a space in its name, with its own HOME and caches."""
+
+    def __init__(self, path, home, shared, wheelhouse):
+        self.path, self.home, self.bin = path, home, home / "bin"
+        self.bin.mkdir(parents=True)
+        self.path.mkdir(parents=True)
+        self.env = {
+            "HOME": str(home),
+            "PATH": os.pathsep.join([str(self.bin), "/usr/bin", "/bin"]),
+            "LANG": "C.UTF-8",
+            "PROTOPRIMER_CACHE_DIR": str(shared / "cache"),
+            "UV_CACHE_DIR": str(shared / "uv cache"),
+            "PIP_NO_INDEX": "1",
+            "PIP_FIND_LINKS": wheelhouse.as_uri(),
+            "UV_NO_INDEX": "1",
+            "UV_FIND_LINKS": wheelhouse.as_uri(),
+            "UV_PYTHON_DOWNLOADS": "never",
+        }
+        (path / "proto_prime.py").symlink_to(TOP / "proto_prime.py")
+        self.write("prime", ENTRY_SCRIPT, executable=True)
+
+    def write(self, name, text, executable=False):
+        """Write a file of the repo. Returns its path."""
+        target = self.path / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_text(text, encoding="utf-8")
+        if executable:
+            target.chmod(target.stat().st_mode | stat.S_IXUSR | stat.S_IXGRP | stat.S_IXOTH)
+        return target
+
+    def project(self, dependencies=("six",), more="", module="client"):
+        """Make it a project that can be installed, with these dependencies."""
+        self.write(module + ".py", '"""A client."""\n')
+        return self.write("pyproject.toml", PROJECT.format(dependencies=json.dumps(list(dependencies)), more=more))
+
+    def program(self, name, text):
+        """Put a program on the repo's PATH, before everything else. Returns its path."""
+        target = self.bin / name
+        if target.is_symlink():
+            target.unlink()
+        target.write_text(text)
+        target.chmod(0o755)
+        return target
+
+    def link(self, name, target):
+        """Put a link to a real program on the repo's PATH."""
+        (self.bin / name).symlink_to(target)
+
+    def popen(self, *argv, python=None, env=None, entry="prime", **options):
+        """Start `prime argv…` under `python` (a path)."""
+        environ = dict(self.env, **(env or {}))
+        environ = {name: value for name, value in environ.items() if value is not None}
+        options.setdefault("stdin", subprocess.DEVNULL)
+        options.setdefault("stdout", subprocess.PIPE)
+        options.setdefault("stderr", subprocess.PIPE)
+        options.setdefault("cwd", str(self.path))
+        command = [str(python or some_python()), str(self.path / entry)] + [str(word) for word in argv]
+        return subprocess.Popen(command, env=environ, universal_newlines=True, **options)
+
+    def prime(self, *argv, status=0, timeout=240, **options):
+        """Run `prime argv…` to its end, which must have this status. Returns a `Result`."""
+        process = self.popen(*argv, **options)
+        try:
+            stdout, stderr = process.communicate(timeout=timeout)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            raise
+        if status is not None:
+            assert process.returncode == status, "status %s\n%s\n%s" % (process.returncode, stdout, stderr)
+        return Result(process.returncode, stdout, stderr)
+
+    def info(self, *argv, **options):
+        """`prime info --json` as data, whatever its status."""
+        return json.loads(self.prime(*argv, "info", "--json", status=None, **options).stdout)
+
+    def inside(self, code, **options):
+        """What python code prints in the environment."""
+        return self.prime("run", "python", "-c", code, **options).stdout.strip()
+
+    @property
+    def generations(self):
+        """The complete generations on disk, as paths."""
+        return sorted(marker.parent for marker in self.path.glob(".prime/envs/*/proto-prime.json"))
+
+    def settle(self):
+        """Wait until no file is so fresh that the stamp is not kept for its sake."""
+        time.sleep(0.1)
+
+
+class Result:
+    def __init__(self, status, stdout, stderr):
+        self.status, self.stdout, self.stderr = status, stdout, stderr
+
+
+@pytest.fixture
+def make_repo(tmp_path, shared, wheelhouse):
+    """A function that makes a `Repo` of a given name."""
+    return lambda name="a repo": Repo(tmp_path / name, tmp_path / ("home of " + name), shared, wheelhouse)
+
+
+@pytest.fixture
+def repo(make_repo):
+    """An empty `Repo`, with the file and an entry script."""
+    return make_repo()
+
+
+@pytest.fixture(params=["venv_pip", "venv_uv"])
+def driver(request, repo):
+    """Each driver in turn; uv is on PATH for its own."""
+    if request.param == "venv_uv":
+        repo.link("uv", uv_program())
+    repo.env["PROTOPRIMER_VENV_DRIVER"] = request.param
+    return request.param
