@@ -73,15 +73,11 @@ class PrimeError(Exception):
 
     def __init__(self, message, where="", tried=(), hint="", status=1):
         super().__init__(message)
-        self.message, self.where, self.tried = message, where, tuple(tried)
+        self.message, self.where, self.tried = message, where, list(tried)
         self.hint, self.status = hint, status
 
     def __str__(self):
         return "%s (%s)" % (self.message, self.where) if self.where else self.message
-
-    def lines(self):
-        """All that there is to say, a line each."""
-        return [str(self)] + ["  " + line for line in self.tried]
 
 
 class Interrupted(BaseException):
@@ -93,126 +89,121 @@ class Interrupted(BaseException):
 
 
 class Reporter:
-    """The one voice: everything for people goes to stderr and to the log, never to stdout."""
+    """The one voice: what is for people goes to stderr and to the log, never to stdout."""
 
     def __init__(self):
-        self.verbosity = 0  # -1 quiet, 0 notices, 1 decisions and commands, 2 the children's output
+        self.verbosity = 0  # -1 errors alone, 0 notices, 1 decisions and commands, 2 the children's output
         self.log = None
-        self.step_title, self.step_start, self.live = "", 0.0, False
+        self.step_title, self.step_start, self.is_live = "", 0.0, False
 
     def note(self, text):
-        """A line that everybody sees who did not ask for quiet."""
+        """A line for everybody who did not ask for quiet."""
         self._say("prime: " + text, 0)
 
     def detail(self, text):
         """A line for -v: a stage, a decision with its reason, a child command."""
         self._say("prime: " + text, 1)
 
-    def output(self, data):
-        """Bytes that a child printed: in the log always, on stderr with -vv."""
-        text = data.decode("utf-8", "backslashreplace")
-        self._write_log(text)
-        if self.verbosity >= 2:
-            self._write(text)
-
     def error(self, error):
         """A PrimeError, with what was tried and a hint."""
-        first = error.lines()
-        self._say("prime: %s %s" % (self._paint("error:", "31"), first[0]), -1)
-        for line in first[1:]:
-            self._say(line, -1)
-        if error.hint:
-            self._say("  %s %s" % (self._paint("hint:", "36"), error.hint), -1)
+        lines = ["prime: %s %s" % (self._paint("error:", "31"), error)] + ["  " + line for line in error.tried]
+        hint = ["  %s %s" % (self._paint("hint:", "36"), error.hint)] if error.hint else []
+        self._say("\n".join(lines + hint), -1)
+
+    def output(self, data):
+        """Bytes that a child printed: to the log always, to stderr with -vv."""
+        self._write(data.decode("utf-8", "backslashreplace"), 2)
 
     def step(self, title):
-        """Announce long work: a plain line, or on a terminal a live one until `done`."""
+        """Announce long work: with a plain line, on a terminal with a live one until `done`."""
         import time
 
         self.step_title, self.step_start = title, time.time()
-        self.live = self._is_terminal() and self.verbosity == 0
-        if self.live:
-            self._write_log("prime: %s\n" % title)
-            self.tick()
-        else:
+        self.is_live = self.verbosity == 0 and self._is_terminal()
+        if not self.is_live:
             self.note(title)
 
     def tick(self):
         """Renew the live line; called some ten times a second while a child works."""
-        if self.live:
+        if self.is_live:
             import shutil
             import time
 
             line = "prime: %s %.0f s" % (self.step_title, time.time() - self.step_start)
-            self._write("\r\x1b[K" + line[: shutil.get_terminal_size().columns - 1])
+            self._show("\r\x1b[K" + line[: shutil.get_terminal_size().columns - 1])
 
     def done(self):
         """End the live line, if there is one."""
-        if self.live:
-            self._write("\r\x1b[K")
-        self.live = False
+        if self.is_live:
+            self._show("\r\x1b[K")
+            self.is_live = False
 
     def open_log(self, directory):
         """Send all that follows to a new file in `directory` too, and keep the newest five."""
         import time
 
+        name = time.strftime("%Y%m%d-%H%M%S") + "-%d.log" % os.getpid()
         try:
             os.makedirs(directory, exist_ok=True)
-            for old in sorted(name for name in os.listdir(directory) if name.endswith(".log"))[:-4]:
+            for old in sorted(each for each in os.listdir(directory) if each.endswith(".log"))[:-4]:
                 os.remove(os.path.join(directory, old))
-            name = time.strftime("%Y%m%d-%H%M%S") + "-%d.log" % os.getpid()
-            self.log = open(
-                os.path.join(directory, name), "a", encoding="utf-8", errors="backslashreplace"
-            )
+            self.log = open(os.path.join(directory, name), "a", encoding="utf-8", errors="backslashreplace")
         except OSError as problem:  # a log is a courtesy: work goes on without
             self.detail("no log: %s" % problem)
 
     def _say(self, text, level):
         self.done()
-        self._write_log(text + "\n")
-        if self.verbosity >= level:
-            self._write(text + "\n")
+        self._write(text + "\n", level)
 
-    def _write(self, text):
-        try:
-            if sys.stderr is not None:  # E7: stderr may be closed
-                sys.stderr.write(text)
-                sys.stderr.flush()
-        except (OSError, ValueError):
-            pass
-
-    def _write_log(self, text):
+    def _write(self, text, level):
         try:
             if self.log:
                 self.log.write(text)
                 self.log.flush()
         except OSError:
             self.log = None
+        if self.verbosity >= level:
+            self._show(text)
+
+    def _show(self, text):
+        try:
+            if sys.stderr is not None:  # E7: it may be closed
+                sys.stderr.write(text)
+                sys.stderr.flush()
+        except (OSError, ValueError):
+            pass
 
     def _is_terminal(self):
-        return bool(sys.stderr) and sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
+        return sys.stderr is not None and sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
 
     def _paint(self, text, colour):
-        wanted = os.environ.get("FORCE_COLOR") or (
-            not os.environ.get("NO_COLOR") and self._is_terminal()
-        )
-        return "\x1b[%sm%s\x1b[0m" % (colour, text) if wanted else text
+        is_wanted = not os.environ.get("NO_COLOR") and self._is_terminal()
+        return "\x1b[%sm%s\x1b[0m" % (colour, text) if os.environ.get("FORCE_COLOR") or is_wanted else text
 
 
 report = Reporter()
 
 
 def emit(text):
-    """Write data to stdout, byte for byte what the file system gave (E10: any locale)."""
+    """Write data to stdout, paths byte for byte as the file system gave them (E10: any locale)."""
+    if sys.stdout is None:  # E7
+        raise PrimeError("stdout is closed, and this command prints")
     sys.stdout.flush()
     sys.stdout.buffer.write(text.encode("utf-8", "surrogateescape"))
     sys.stdout.buffer.flush()
 
 
+def as_json(value):
+    """Indented JSON text of a value, with a line end."""
+    import json
+
+    return json.dumps(value, indent=2, default=list) + "\n"
+
+
 def tilde(path):
-    """`path` as people write it: below the home directory with ~."""
+    """`path` as people write it: what is below the home directory with ~."""
     home = os.path.expanduser("~")
-    inside = home != "/" and path.startswith(home + os.sep)
-    return "~" + path[len(home) :] if inside else path
+    return "~" + path[len(home):] if home != "/" and path.startswith(home + os.sep) else path
 
 
 # --------------------------------------------------------------------------------------------------
@@ -221,19 +212,20 @@ def tilde(path):
 
 
 def load_text(path):
-    """The text of a UTF-8 file, less a byte-order mark; PrimeError if that is not what it is."""
+    """The text of a UTF-8 file, less a byte order mark; PrimeError if it cannot be had."""
     try:
         with open(path, "rb") as file:
             return file.read().decode("utf-8-sig")
-    except (OSError, UnicodeDecodeError) as problem:
-        reason = getattr(problem, "strerror", None) or "not UTF-8: %s" % problem
-        raise PrimeError("cannot read %s: %s" % (path, reason), status=2)
+    except OSError as problem:
+        raise PrimeError("cannot read %s: %s" % (path, problem.strerror), status=2)
+    except UnicodeDecodeError as problem:
+        raise PrimeError("cannot read %s: it is not UTF-8 (%s)" % (path, problem), status=2)
 
 
 def write_atomic(path, data):
-    """Write bytes so that a reader, or a crash, sees the old file or the new one, whole."""
-    os.makedirs(os.path.dirname(path), exist_ok=True)
+    """Write bytes so that a reader, or a crash, finds the old file or the new one, whole."""
     aside = "%s.%d.tmp" % (path, os.getpid())
+    os.makedirs(os.path.dirname(path), exist_ok=True)
     try:
         with open(aside, "wb") as file:
             file.write(data)
@@ -254,7 +246,7 @@ def remove(path):
 
 
 def hash_file(path):
-    """SHA-256 of a file's bytes in hex, or "" if there is no such file."""
+    """SHA-256 of a file's bytes in hex; "" if there is no such file."""
     import hashlib
 
     try:
@@ -264,10 +256,18 @@ def hash_file(path):
         return ""
 
 
-def signature(path):
-    """What `stat` knows of a file's content; "-" if there is none. Equal means unchanged.
+def digest(value):
+    """A short hash of a JSON value, the same on every python."""
+    import hashlib
+    import json
 
-    The inode and ctime tell a file replaced by one of equal size and mtime (T7).
+    return hashlib.sha256(json.dumps(value, sort_keys=True, default=list).encode()).hexdigest()[:12]
+
+
+def signature(path):
+    """What `stat` knows of a file's content, as a str; "-" if there is no file. Equal means unchanged.
+
+    Inode and ctime tell a file that was replaced by one of equal size and mtime (T7).
     """
     try:
         st = os.stat(path)
@@ -279,7 +279,7 @@ def signature(path):
 class locked:
     """Hold the lock file at `path` inside `with`; the system drops it when its holder dies.
 
-    Waits without limit, and says once for whom. `purpose` is what others are told of us.
+    Waits without limit, and says once for whom; `purpose` is what others are told of us.
     """
 
     def __init__(self, path, purpose):
@@ -291,17 +291,16 @@ class locked:
         try:
             os.makedirs(os.path.dirname(self.path), exist_ok=True)
             self.file = open(self.path, "a+b", buffering=0)
-            told = False
+            has_told = False
             while not self._try():
-                if not told:
-                    report.note("waiting for %s" % self._holder())
-                    told = True
+                if not has_told:
+                    self.file.seek(0)
+                    report.note("waiting for %s" % (self.file.read(200).decode() or "another prime"))
+                has_told = True
                 time.sleep(0.05)
         except OSError as problem:  # B4
-            raise PrimeError(
-                "cannot lock %s: %s" % (self.path, problem.strerror),
-                hint="%s names another place for what this repo keeps" % STATE_VAR,
-            )
+            raise PrimeError("cannot lock %s: %s" % (self.path, problem.strerror),
+                             hint="%s names another place for what this repo keeps" % STATE_VAR)
         self.file.truncate(0)
         self.file.write(("process %d: %s" % (os.getpid(), self.purpose)).encode())
         return self
@@ -325,30 +324,27 @@ class locked:
         except (BlockingIOError, PermissionError):
             return False
 
-    def _holder(self):
-        self.file.seek(0)
-        return self.file.read(200).decode("utf-8", "replace") or "another prime"
 
-
-# What pip and uv take from the environment that would send an install elsewhere (E3).
-TOOL_VARS = """VIRTUAL_ENV VIRTUAL_ENV_PROMPT CONDA_PREFIX PIP_USER PIP_TARGET PIP_PREFIX PIP_ROOT
-PIP_DRY_RUN PIP_PYTHON PIP_REQUIRE_VIRTUALENV PIP_REPORT UV_PROJECT UV_WORKING_DIR UV_PYTHON
-UV_WORKING_DIRECTORY UV_PYTHON_PREFERENCE UV_MANAGED_PYTHON UV_NO_MANAGED_PYTHON UV_SYSTEM_PYTHON
-UV_PROJECT_ENVIRONMENT UV_BREAK_SYSTEM_PACKAGES UV_FROZEN UV_LOCKED UV_NO_SYNC UV_VENV_SEED
-UV_VENV_CLEAR""".split()
+# What binds an interpreter to another one's environment or files: PYTHONHOME, the macOS and Windows
+# launchers' variable (bpo-35811), an active environment.
+FOREIGN_VARS = (PY_EXEC, "PYTHONHOME", "__PYVENV_LAUNCHER__", "VIRTUAL_ENV", "VIRTUAL_ENV_PROMPT")
+# A pyenv shim sets these for what it starts, and every other shim fails of them (facts, trap 4).
+SHIM_VARS = ("PYENV_DIR", "PYENV_VERSION", "PYENV_HOOK_PATH")
+# What would send an install elsewhere (E3).
+TOOL_VARS = """CONDA_PREFIX PIP_USER PIP_TARGET PIP_PREFIX PIP_ROOT PIP_DRY_RUN PIP_PYTHON PIP_REPORT
+PIP_REQUIRE_VIRTUALENV UV_PROJECT UV_WORKING_DIR UV_WORKING_DIRECTORY UV_PYTHON UV_PYTHON_PREFERENCE
+UV_MANAGED_PYTHON UV_NO_MANAGED_PYTHON UV_SYSTEM_PYTHON UV_PROJECT_ENVIRONMENT UV_FROZEN UV_LOCKED
+UV_BREAK_SYSTEM_PACKAGES UV_NO_SYNC UV_VENV_SEED UV_VENV_CLEAR""".split()
 
 
 def clean_environ(for_tool=False):
     """A copy of the environment that is fit for another interpreter.
 
-    For the user's commands only what would bind that interpreter to this one is left out:
-    PYTHONHOME, and __PYVENV_LAUNCHER__ (bpo-35811). For tools and probes every PYTHON* goes as well,
-    since a bogus one kills the start (facts: -E does not neutralise them all), and `TOOL_VARS`.
+    For the user's commands only `FOREIGN_VARS` are left out. For tools and probes `TOOL_VARS` go as
+    well, and every PYTHON*, since a bogus one kills the start in spite of -E and -I (facts, trap 2).
     """
     environ = dict(os.environ)
-    dropped = [PY_EXEC, "PYTHONHOME", "__PYVENV_LAUNCHER__"]
-    if "PYENV_DIR" in environ:  # set by a shim, with a PYENV_VERSION that breaks every other shim
-        dropped += ["PYENV_DIR", "PYENV_VERSION", "PYENV_HOOK_PATH"]
+    dropped = list(FOREIGN_VARS) + list(SHIM_VARS if "PYENV_DIR" in environ else ())
     if for_tool:
         dropped += TOOL_VARS + [name for name in environ if name.startswith("PYTHON")]
     for name in dropped:
@@ -359,22 +355,25 @@ def clean_environ(for_tool=False):
 def activated(prefix, env_vars=()):
     """The environment of a user's command inside the environment directory `prefix`."""
     environ = clean_environ()
-    environ["VIRTUAL_ENV"] = prefix
-    environ.pop("VIRTUAL_ENV_PROMPT", None)
     search = environ.get("PATH", os.defpath)
+    environ["VIRTUAL_ENV"] = prefix
     environ["PATH"] = os.path.join(prefix, BIN) + (os.pathsep + search if search else "")
     environ.update(env_vars)
     return environ
 
 
 class Child:
-    """What became of a child: `status` (negative for a signal), bytes, `problem` if it was cut."""
+    """What became of a child: `status` (negative for a signal), bytes, `problem` if it was cut short."""
 
     def __init__(self, status, stdout=b"", stderr=b"", problem=""):
         self.status, self.stdout, self.stderr, self.problem = status, stdout, stderr, problem
 
+    @property
+    def has_failed(self):
+        return bool(self.status or self.problem)
+
     def tail(self, lines=12):
-        """The last non-blank lines of what it printed, stderr rather than stdout."""
+        """The last non-blank lines that it printed, on stderr rather than on stdout."""
         text = (self.stderr.strip() or self.stdout.strip()).decode("utf-8", "backslashreplace")
         return [line.rstrip() for line in text.splitlines() if line.strip()][-lines:]
 
@@ -382,94 +381,88 @@ class Child:
         if self.problem:
             return self.problem
         how = "signal %d" % -self.status if self.status < 0 else "exit status %d" % self.status
-        return ": ".join(["failed", how] + self.tail(1))
+        said = self.tail()  # a traceback says it last, a shell that finds nothing says it first
+        return ": ".join(["failed", how] + (said[:1] if self.status in (126, 127) else said[-1:]))
 
 
 OUTPUT_CAP = 1 << 16  # bytes kept of each stream; the log has the rest
 
 
-def run_child(argv, environ=None, cwd=os.sep, timeout=None, until=b"", logged=False):
-    """Run a program to its end, stdin closed, in a process group of its own.
+def run_child(argv, environ=None, cwd=os.sep, timeout=None, until=b"", is_logged=False):
+    """Run a program to its end, stdin closed, in a process group of its own. Returns a `Child`.
 
-    timeout  seconds, after which the group is killed and `problem` says so
-    until    bytes on stdout after which the answer is complete: the group is killed at once, for a
-             shim's leftovers would keep the pipe open
-    logged   its output goes to the log as it comes
-    Returns a `Child`; one that cannot be started has status 127 or 126 and a `problem`.
+    environ    dict; default: a clean one for tools
+    timeout    seconds, after which the group is killed and the child's `problem` says so
+    until      bytes on stdout that end the answer: the group is killed then, for what a shim leaves
+               behind would keep the pipe open
+    is_logged  its output goes to the log as it comes
+    What cannot be started has status 126 or 127 and a `problem`.
     """
     import subprocess
     import threading
-    import time
 
-    report.detail("run: " + " ".join(quoted(word) for word in argv))
+    report.detail("run: " + shown(argv))
     try:
         process = subprocess.Popen(
-            argv,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            env=clean_environ(for_tool=True) if environ is None else environ,
-            cwd=cwd,
-            start_new_session=True,
-        )
+            argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=cwd,
+            env=clean_environ(for_tool=True) if environ is None else environ, start_new_session=True)
     except (OSError, ValueError) as problem:
         status = 127 if isinstance(problem, FileNotFoundError) else 126
-        return Child(status, problem="cannot be started: %s" % problem)
-    changed, buffers = threading.Condition(), (bytearray(), bytearray())
-    pipes = [process.stdout, process.stderr]  # those that are still open
-    readers = [
-        threading.Thread(target=_drain, args=(pipe, buffer, pipes, changed, logged), daemon=True)
-        for pipe, buffer in zip(tuple(pipes), buffers)
-    ]
+        return Child(status, problem="cannot be started: %s" % (getattr(problem, "strerror", "") or problem))
+    pipes = {process.stdout: bytearray(), process.stderr: bytearray()}
+    open_pipes, changed = set(pipes), threading.Condition()
+    readers = [threading.Thread(target=_drain, args=(pipe, kept, open_pipes, changed, is_logged), daemon=True)
+               for pipe, kept in pipes.items()]
     for reader in readers:
         reader.start()
-    deadline = time.time() + timeout if timeout else None
-    finished = False
+    has_finished = False
     try:
-        finished = _await(process, pipes, buffers[0], changed, deadline, until)
+        has_finished = _await(process, open_pipes, pipes[process.stdout], changed, timeout, until)
     finally:
-        if not finished or until:
+        if not has_finished or until:
             end_group(process, grace=0 if until or timeout else 5)
         for reader in readers:
             reader.join(0.5)
-    problem = "" if finished else "gave no answer within %.0f s" % timeout
-    return Child(process.wait(), bytes(buffers[0]), bytes(buffers[1]), problem)
+    problem = "" if has_finished else "gave no answer within %d s" % timeout
+    return Child(process.wait(), *map(bytes, pipes.values()), problem=problem)
 
 
-def _drain(pipe, buffer, pipes, changed, logged):
-    """Copy a pipe to its end, keeping the last bytes; tells whoever waits on `changed`."""
-    while True:
+def _drain(pipe, kept, open_pipes, changed, is_logged):
+    """Read a pipe to its end, keep the last bytes, and tell whoever waits on `changed`."""
+    chunk = b"-"
+    while chunk:
         try:
             chunk = os.read(pipe.fileno(), OUTPUT_CAP)
         except (OSError, ValueError):
             chunk = b""
-        if logged and chunk:
+        if is_logged:
             report.output(chunk)
         with changed:
-            buffer.extend(chunk)
-            del buffer[:-OUTPUT_CAP]
+            kept.extend(chunk)
+            del kept[:-OUTPUT_CAP]
             if not chunk:
-                pipes.remove(pipe)
+                open_pipes.remove(pipe)
             changed.notify()
-        if not chunk:
-            return
 
 
-def _await(process, pipes, stdout, changed, deadline, until):
-    """True when the child has ended or has answered, False when the time is over."""
+def _await(process, open_pipes, stdout, changed, timeout, until):
+    """True when the child has ended or has answered, False when its time is over."""
     import time
 
+    deadline = time.time() + timeout if timeout else float("inf")
     with changed:
-        while pipes and not (until and until in stdout):
+        while open_pipes and not (until and until in stdout):
             if process.poll() is not None:  # ended; a grandchild may still hold the pipes
                 changed.wait(0.1)
                 break
-            if deadline and time.time() >= deadline:
+            if time.time() >= deadline:
                 return False
             changed.wait(0.1)
             report.tick()
-    if not until:
-        process.wait()
+    while not until and process.poll() is None:  # it closed its pipes and goes on
+        if time.time() >= deadline:
+            return False
+        time.sleep(0.002)
     return True
 
 
@@ -478,33 +471,28 @@ def end_group(process, grace):
     import signal
     import subprocess
 
-    def send(signum):
-        try:
-            os.killpg(process.pid, signum)
-        except (ProcessLookupError, PermissionError):
-            pass
-
     if WINDOWS:
         process.kill()
         return
-    if grace:
-        send(signal.SIGTERM)
+    for signum in ([signal.SIGTERM] if grace else []) + [signal.SIGKILL]:
         try:
+            os.killpg(process.pid, signum)
             process.wait(grace)
-        except subprocess.TimeoutExpired:
+        except (ProcessLookupError, PermissionError, subprocess.TimeoutExpired):
             pass
-    send(signal.SIGKILL)
 
 
-def quoted(word):
-    """A word as a POSIX shell would need it."""
+def shown(argv):
+    """A command as a POSIX shell would need it, on one line and without passwords."""
+    import re
     import shlex
 
-    return shlex.quote(word)
+    words = (shlex.quote(word) if "\n" not in word else "'…'" for word in argv)
+    return re.sub(r"://[^/@\s]+@", "://***@", " ".join(words))
 
 
 def replace_process(argv, environ):
-    """Become another program (os.execve); where that is not to be had, run it and end as it did.
+    """Become another program (os.execve); where that is not to be had, run it and end as it does.
 
     `argv[0]` is a path. OSError if it cannot be run.
     """
@@ -512,7 +500,7 @@ def replace_process(argv, environ):
         if stream is not None:
             stream.flush()
     if not WINDOWS and not os.environ.get(SPAWN_VAR):
-        import _signal  # built in; `signal` would cost an import of enum
+        import _signal  # built in, while `signal` imports enum
 
         # Python ignores these two, and what is ignored stays so across execve (bpo-1652).
         _signal.signal(_signal.SIGPIPE, _signal.SIG_DFL)
@@ -528,18 +516,19 @@ def replace_process(argv, environ):
             signal.signal(getattr(signal, name), lambda signum, _: process.send_signal(signum))
     status = process.wait()
     if status < 0:  # end by the same signal, so that our parent sees what it would have seen
-        signal.signal(-status, signal.SIG_DFL)
+        if -status != signal.SIGKILL:
+            signal.signal(-status, signal.SIG_DFL)
         os.kill(os.getpid(), -status)
     sys.exit(status)
 
 
-def find_program(name, search):
-    """The path of program `name` on the search path, or `name` itself if it is a path; else ""."""
+def find_program(name, search=None):
+    """The path of program `name` on the search path (default: PATH), `name` itself if a path; else ""."""
     if os.path.dirname(name):
         return name
-    for directory in search.split(os.pathsep):
-        path = os.path.join(directory or os.curdir, name)
-        for found in (path, path + EXE) if EXE else (path,):
+    for directory in (os.environ.get("PATH", os.defpath) if search is None else search).split(os.pathsep):
+        for suffix in (EXE, "") if EXE else ("",):
+            found = os.path.join(directory or os.curdir, name + suffix)
             if os.path.isfile(found) and os.access(found, os.X_OK):
                 return found
     return ""
@@ -547,15 +536,13 @@ def find_program(name, search):
 
 def cache_dir(*names):
     """A path in the user's cache (XDG base directories; on macOS and Windows their own)."""
-    base = os.environ.get(CACHE_VAR)
+    home, base = os.path.expanduser("~"), os.environ.get(CACHE_VAR)
     if not base:
-        home = os.path.expanduser("~")
+        base = os.environ.get("XDG_CACHE_HOME") or os.path.join(home, ".cache")
         if WINDOWS:
             base = os.environ.get("LOCALAPPDATA") or home
         elif sys.platform == "darwin":
             base = os.path.join(home, "Library", "Caches")
-        else:
-            base = os.environ.get("XDG_CACHE_HOME") or os.path.join(home, ".cache")
         base = os.path.join(base, "proto_prime")
     return os.path.join(os.path.abspath(base), *names)
 
@@ -921,11 +908,12 @@ def list_toml_patterns():
 
 VERSION = r"""v? (?:(?P<epoch>\d+)!)? (?P<release>\d+(?:\.\d+)*)
     (?:[-_.]?(?P<pre>alpha|a|beta|b|preview|pre|c|rc)[-_.]?(?P<pre_n>\d*))?
-    (?:-(?P<post_dash>\d+) | [-_.]?(?P<post>post|rev|r)[-_.]?(?P<post_n>\d*))?
+    (?:-(?P<dash_post>\d+) | [-_.]?(?P<post>post|rev|r)[-_.]?(?P<post_n>\d*))?
     (?:[-_.]?(?P<dev>dev)[-_.]?(?P<dev_n>\d*))?
-    (?:\+(?P<local>[a-z0-9]+(?:[-_.][a-z0-9]+)*))?"""
-PRE_PHASES = {"a": 0, "alpha": 0, "b": 1, "beta": 1}  # every other spelling means rc
+    (?:\+(?P<local>[a-z0-9]+(?:[-_.][a-z0-9]+)*))?$"""
+PRE_PHASES = {"a": 0, "alpha": 0, "b": 1, "beta": 1}  # every other spelling means a release candidate
 OPERATORS = ("~=", "===", "==", "!=", "<=", ">=", "<", ">")
+BLANKS = " \t\r\n\f\v"
 IMPLEMENTATIONS = ("cpython", "pypy", "graalpy")
 REQUEST_FORMS = (
     'a version ("3", "3.12", "3.12.3", "312", "3.13t")',
@@ -936,228 +924,175 @@ REQUEST_FORMS = (
 
 
 class Version:
-    """A version by PEP 440, comparable through `key`; prints as it was written."""
+    """A version by PEP 440; prints as it was written.
+
+    release        tuple of int
+    base           (epoch, release without trailing zeros): what its pre- and post-releases share
+    key            sorts as PEP 440 says, dev < pre < the release itself < post; local versions are equal
+    is_prerelease  whether it is a pre- or dev release; `is_post` likewise
+    """
 
     def __init__(self, text):
         import re
 
-        self.text = text
-        match = re.match(VERSION + "$", text.strip().lower(), re.VERBOSE | re.ASCII)
-        if not match or text.strip() != text.strip("\n"):
+        match = re.match(VERSION, text.strip(BLANKS).lower(), re.VERBOSE | re.ASCII)
+        if not match:
             raise PrimeError('"%s" is not a version' % text, status=2)
         part = match.groupdict()
-        self.epoch = int(part["epoch"] or 0)
+        self.text, self.local = text.strip(BLANKS), (part["local"] or "").replace("-", ".").replace("_", ".")
         self.release = tuple(int(number) for number in part["release"].split("."))
-        self.pre = part["pre"] and (PRE_PHASES.get(part["pre"], 2), int(part["pre_n"] or 0))
-        post = part["post_dash"] or (part["post"] and (part["post_n"] or "0"))
-        self.post = int(post) if post else None
-        self.dev = int(part["dev_n"] or 0) if part["dev"] else None
-        self.local = tuple(
-            (1, int(piece), "") if piece.isdigit() else (0, 0, piece)
-            for piece in (part["local"] or "").replace("-", ".").replace("_", ".").split(".")
-            if piece
-        )
+        self.is_prerelease = bool(part["pre"] or part["dev"])
+        self.is_post = bool(part["post"] or part["dash_post"])
+        stripped = self.release
+        while stripped and not stripped[-1]:
+            stripped = stripped[:-1]
+        self.base = int(part["epoch"] or 0), stripped
+        pre = (-1, 0) if part["dev"] and not self.is_post else (3, 0)
+        if part["pre"]:
+            pre = PRE_PHASES.get(part["pre"], 2), int(part["pre_n"] or 0)
+        post = int(part["dash_post"] or part["post_n"] or 0) if self.is_post else -1
+        self.key = self.base, pre, post, int(part["dev_n"] or 0) if part["dev"] else float("inf")
 
     def __str__(self):
         return self.text
 
-    @property
-    def is_prerelease(self):
-        return self.pre is not None or self.dev is not None
-
-    @property
-    def base(self):
-        """(epoch, release without trailing zeros): what a pre- or post-release belongs to."""
-        release = self.release
-        while release and release[-1] == 0:
-            release = release[:-1]
-        return self.epoch, release
-
-    @property
-    def public_key(self):
-        """Sorts as PEP 440 says: dev < pre < the release itself < post."""
-        pre = self.pre or ((-1, 0) if self.dev is not None and self.post is None else (3, 0))
-        post = -1 if self.post is None else self.post
-        dev = float("inf") if self.dev is None else self.dev
-        return self.base, pre, post, dev
-
     def final(self):
         """The release X.Y.Z that this is, or will become."""
-        numbers = (self.release + (0, 0))[: max(3, len(self.release))]
-        return Version(".".join(map(str, numbers)))
+        return Version(".".join(map(str, self.release + (0,) * (3 - len(self.release)))))
+
+    def starts_with(self, epoch, prefix):
+        """Whether epoch and first numbers are these."""
+        padded = self.release + (0,) * len(prefix)
+        return self.base[0] == epoch and padded[: len(prefix)] == prefix
 
 
 class Clause:
     """One comparison of a specifier, such as `>=3.8` or `==3.12.*` (PEP 440)."""
 
     def __init__(self, text):
-        self.text = text = text.strip(" \t\r\n\f\v")
-        self.operator = next((op for op in OPERATORS if text.startswith(op)), "")
-        operand = text[len(self.operator) :].strip(" \t\r\n\f\v")
-        self.operand = operand
-        self.wildcard = operand.endswith(".*") and self.operator in ("==", "!=")
-        if self.operator == "===" and not operand.split()[1:]:
-            self.version = None  # compares text, so that anything may stand here
-            return
+        self.text = text.strip(BLANKS)
+        self.operator = next((op for op in OPERATORS if self.text.startswith(op)), "")
+        self.operand = self.text[len(self.operator):].strip(BLANKS)
+        self.is_prefix = self.operator in ("==", "!=") and self.operand.endswith(".*")
         try:
-            self.version = Version(operand[:-2] if self.wildcard else operand)
+            self.version = Version(self.operand[:-2] if self.is_prefix else self.operand)
         except PrimeError:
             self.version = None
-        if not self.operator or self.version is None or not self._is_sound():
-            raise PrimeError('"%s" is not a version specifier' % text, status=2)
+        if self.operator != "===" and not self._is_sound() or len(self.operand.split()) > 1:
+            raise PrimeError('"%s" is not a version specifier' % self.text, status=2)
+        self.names_prerelease = self.version is not None and self.version.is_prerelease
 
     def _is_sound(self):
         version = self.version
-        if self.wildcard and (version.dev is not None or version.local):
+        if not self.operator or version is None or self.operator == "~=" and len(version.release) < 2:
             return False
-        if version.local and self.operator not in ("==", "!="):
-            return False
-        return self.operator != "~=" or len(version.release) > 1
-
-    @property
-    def is_partial(self):
-        """Whether this is `==3` or `==3.12`."""
-        plain = self.operator == "==" and not self.wildcard and self.operand.replace(".", "").isdigit()
-        return plain and self.operand.count(".") < 2
-
-    @property
-    def names_prerelease(self):
-        if self.version is None:
-            try:
-                return Version(self.operand).is_prerelease
-            except PrimeError:
-                return False
-        return self.version.is_prerelease
+        if version.local:
+            return self.operator in ("==", "!=") and not self.is_prefix
+        return not (self.is_prefix and "dev" in self.operand)
 
     def contains(self, version):
         """Whether a `Version` fulfils this comparison."""
         operator, mine = self.operator, self.version
-        if operator == "===":
-            return str(version).lower() == self.operand.lower()
+        if operator == "===":  # compares text, so that anything may stand there
+            return version.text.lower() == self.operand.lower()
         if operator in ("==", "!="):
             return self._equals(version) == (operator == "==")
         if operator == "~=":
-            prefix = mine.release[:-1]
-            return version.public_key >= mine.public_key and self._has_prefix(version, prefix)
-        if operator == "<=":
-            return version.public_key <= mine.public_key
-        if operator == ">=":
-            return version.public_key >= mine.public_key
-        same_base = version.base == mine.base
+            return version.key >= mine.key and version.starts_with(mine.base[0], mine.release[:-1])
         if operator == "<":  # excludes the pre-releases of what it names
-            early = version.is_prerelease and not mine.is_prerelease and same_base
-            return version.public_key < mine.public_key and not early
-        late = version.post is not None and mine.post is None and same_base
-        return version.public_key > mine.public_key and not late
+            is_early = version.is_prerelease and not mine.is_prerelease and version.base == mine.base
+            return version.key < mine.key and not is_early
+        if operator == ">":
+            is_late = version.is_post and not mine.is_post and version.base == mine.base
+            return version.key > mine.key and not is_late
+        return version.key >= mine.key if operator == ">=" else version.key <= mine.key
 
     def _equals(self, version):
         mine = self.version
-        if self.wildcard:
-            exact_pre = mine.pre is None or (mine.pre == version.pre)
-            return self._has_prefix(version, mine.release) and exact_pre
-        same = version.public_key == mine.public_key
-        return same and (not mine.local or mine.local == version.local)
-
-    def _has_prefix(self, version, prefix):
-        padded = version.release + (0,) * len(prefix)
-        return version.epoch == self.version.epoch and padded[: len(prefix)] == prefix
+        if self.is_prefix:
+            same_pre = not mine.is_prerelease or mine.key[1] == version.key[1]
+            return same_pre and version.starts_with(mine.base[0], mine.release)
+        return version.key == mine.key and mine.local in ("", version.local)
 
 
 def parse_clauses(text):
     """The clauses of comma-separated specifiers; empty ones are skipped, as `packaging` does."""
-    return [Clause(part) for part in text.split(",") if part.strip(" \t\r\n\f\v")]
+    return [Clause(part) for part in text.split(",") if part.strip(BLANKS)]
 
 
 class Request:
-    """What python is asked for. Made by `parse`; prints as it was written.
+    """What python is asked for, as `parse_request` understood it; prints as it was written.
 
-    text            the request as written; "" accepts anything
-    origin          where it was written
-    clauses         `Clause`s that the version must fulfil, all of them
-    implementation  "cpython", "pypy", … or "" for any
-    free_threaded   whether a free-threaded build is asked for
-    path            an interpreter, an environment directory or a program's name, instead of all that
+    text              the request as written; "" accepts anything
+    origin            where it was written
+    clauses           `Clause`s that the version must fulfil, all of them
+    implementation    "cpython", "pypy", … or "" for any
+    is_free_threaded  whether a free-threaded build is asked for
+    path              an interpreter, an environment directory or a program's name, instead of all that
     """
 
-    def __init__(self, text="", origin="", clauses=(), implementation="", path=""):
+    def __init__(self, text="", origin="", clauses=(), implementation="", is_free_threaded=False, path=""):
         self.text, self.origin, self.clauses = text, origin, list(clauses)
-        self.implementation, self.path = implementation, path
-        self.free_threaded = False
+        self.implementation, self.is_free_threaded, self.path = implementation, is_free_threaded, path
+        self.names_prerelease = any(clause.names_prerelease for clause in self.clauses)
 
     def __str__(self):
         return self.text or "any python"
 
-    @classmethod
-    def parse(cls, text, origin="", strict=False):
-        """Understand any of `REQUEST_FORMS`; PrimeError with those forms if it is none.
-
-        A request "==3.12" means 3.12.*, as for uv; if `strict` it means 3.12.0, as in PEP 440.
-        """
-        if not isinstance(text, str):
-            raise PrimeError("a request is a string, not %r" % (text,), origin, status=2)
-        plain = text.strip()
-        if not plain or plain[0] in "<>=!~,":
-            try:
-                clauses = parse_clauses(plain)
-            except PrimeError as error:
-                raise cls._malformed(text, origin, str(error))
-            if not strict and len(clauses) == 1 and clauses[0].is_partial:
-                clauses = [Clause(clauses[0].text + ".*")]
-            return cls(text, origin, clauses)
-        request = cls._parse_version(text, plain, origin)
-        if request:
-            return request
-        is_path = os.path.dirname(plain) or plain.startswith("~")
-        if is_path or find_program(plain, os.environ.get("PATH", "")):
-            return cls(text, origin, path=os.path.expanduser(plain))
-        raise cls._malformed(text, origin)
-
-    @classmethod
-    def _parse_version(cls, text, plain, origin):
-        import re
-
-        names = "|".join(IMPLEMENTATIONS)
-        pattern = r"(?:(%s)(?:@|(?=\d)|$))?(\d+(?:\.\d+){0,2}(?:(?:a|b|rc)\d+)?)?(t?)$" % names
-        match = re.match(pattern, plain, re.ASCII)
-        if not match or plain == "t" or plain.endswith("@"):
-            return None
-        implementation, version, threads = match.groups()
-        if threads and not version:
-            return None
-        if version and version.isdigit() and len(version) > 1:  # 312 means 3.12
-            version = version[0] + "." + version[1:]
-        clauses = []
-        if version:
-            exact = version.count(".") == 2 or not version.replace(".", "").isdigit()
-            clauses = [Clause("==" + version + ("" if exact else ".*"))]
-        request = cls(text, origin, clauses, implementation or "")
-        request.free_threaded = bool(threads)
-        return request
-
-    @staticmethod
-    def _malformed(text, origin, reason=""):
-        return PrimeError(
-            'malformed request "%s"%s' % (text, ": " + reason if reason else ""),
-            origin,
-            ["a request is one of:"] + ["  " + form for form in REQUEST_FORMS],
-            status=2,
-        )
-
-    @property
-    def names_prerelease(self):
-        return any(clause.names_prerelease for clause in self.clauses)
-
-    def contains(self, version):
-        """Whether a `Version` fulfils every clause.
+    def failing(self, version):
+        """The first clause that a `Version` does not fulfil, or None.
 
         Unless a clause names a pre-release, X.Y.Z alone counts, as for uv: >=3.14 takes 3.14.0rc1.
         """
-        return not self.failing(version)
-
-    def failing(self, version):
-        """The first clause that a `Version` does not fulfil, or None."""
         seen = version if self.names_prerelease else version.final()
         return next((clause for clause in self.clauses if not clause.contains(seen)), None)
+
+
+def parse_request(text, origin="", is_strict=False):
+    """Understand any of `REQUEST_FORMS`. Returns a `Request`; PrimeError with those forms if it is none.
+
+    text, origin  str; where the text was written goes into errors
+    is_strict     "==3.12" means 3.12.0, as in PEP 440; else 3.12.*, as for uv
+    """
+    import re
+
+    plain = text.strip(BLANKS)
+    if not plain or plain[0] in "<>=!," or plain.startswith("~="):
+        try:
+            clauses = parse_clauses(plain)
+        except PrimeError as error:
+            raise malformed(text, origin, str(error))
+        if re.match(r"==\s*\d+(\.\d+)?$", plain, re.ASCII) and not is_strict:
+            clauses = [Clause(plain + ".*")]
+        return Request(text, origin, clauses)
+    request = _parse_version(text, plain, origin)
+    if request is None and (os.path.dirname(plain) or find_program(plain)):
+        request = Request(text, origin, path=os.path.expanduser(plain))
+    if request is None:
+        raise malformed(text, origin)
+    return request
+
+
+def _parse_version(text, plain, origin):
+    """The `Request` of a version or an implementation, such as 3.12, 312, pypy@3.11, 3.13t; or None."""
+    import re
+
+    pattern = r"(?:(%s)(?:@(?=\d))?)?(\d+(?:\.\d+){0,2}(?:(?:a|b|rc)\d+)?)?(t?)$" % "|".join(IMPLEMENTATIONS)
+    match = re.match(pattern, plain, re.ASCII)
+    implementation, version, threads = match.groups("") if match else ("", "", "")
+    if not match or not version and (threads or not implementation):
+        return None
+    if version.isdigit() and len(version) > 1:  # 312 means 3.12
+        version = version[0] + "." + version[1:]
+    is_exact = version.count(".") == 2 or not version.replace(".", "").isdigit()
+    clauses = [Clause("==" + version + ("" if is_exact else ".*"))] if version else []
+    return Request(text, origin, clauses, implementation, bool(threads))
+
+
+def malformed(text, origin, reason=""):
+    """The PrimeError for what is no request."""
+    return PrimeError('malformed request "%s"%s' % (text, reason and ": " + reason), origin,
+                      ["a request is one of:"] + ["  " + form for form in REQUEST_FORMS], status=2)
 
 
 def satisfies(request, version):
@@ -1167,10 +1102,10 @@ def satisfies(request, version):
     version  str: a full version such as "3.12.1" or "3.14.0rc1"
     PrimeError if either is malformed, or if the request is a path or a name.
     """
-    parsed = Request.parse(request, strict=True)
+    parsed = parse_request(request, is_strict=True)
     if parsed.path:
-        raise Request._malformed(request, "", "it names a program, not a version")
-    return parsed.contains(Version(version))
+        raise malformed(request, "", "it names a program, not a version")
+    return parsed.failing(Version(version)) is None
 
 
 # --------------------------------------------------------------------------------------------------
@@ -1180,17 +1115,17 @@ def satisfies(request, version):
 PROBE_SECONDS = 5
 SELECTOR_SECONDS = 60
 
-# Runs under any python from 2.7 on. The marks are split so that an echo of the arguments is no answer.
+# Runs under any python from 2.7 on. The marks are split, so that an echo of the arguments is no answer.
 PROBE = """
 import sys
 if sys.path and not sys.path[0]: del sys.path[0]
 import os
 v = sys.version_info
-name = sys.implementation.name if hasattr(sys, "implementation") else "cpython"
-answer = ["%s" + "%s", sys.executable or "", os.path.dirname(os.__file__), name,
-    "%%d.%%d.%%d" %% v[:3] + {"alpha": "a%%d", "beta": "b%%d", "candidate": "rc%%d"}.get(v[3], "")
-    .replace("%%d", str(v[4])), str(64 if sys.maxsize > 2 ** 32 else 32),
-    "1" if "t" in getattr(sys, "abiflags", "") else "", "%s" + "%s"]
+level = {"alpha": "a%%d", "beta": "b%%d", "candidate": "rc%%d"}.get(v[3], "").replace("%%d", str(v[4]))
+answer = ["%s" + "%s", sys.executable or "", "%%d.%%d.%%d" %% v[:3] + level,
+    sys.implementation.name if hasattr(sys, "implementation") else "cpython",
+    "64" if sys.maxsize > 2 ** 32 else "32", "t" if "t" in getattr(sys, "abiflags", "") else "",
+    os.path.dirname(os.__file__), "%s" + "%s"]
 data = "\\0".join(answer)
 out = getattr(sys.stdout, "buffer", sys.stdout)
 out.write(os.fsencode(data) if hasattr(os, "fsencode") else data)
@@ -1201,35 +1136,25 @@ out.flush()
 class Interpreter:
     """A python that ran and told of itself.
 
-    path             str, absolute, the executable to start; never one inside a venv
-    version          str, such as "3.12.1"
-    implementation   str, such as "cpython" or "pypy"
-    bits             int, 32 or 64
-    free_threaded    bool
-    stdlib           str, the directory of its standard library
+    path              str, absolute: the executable to start, never one inside a venv
+    version           str, such as "3.12.1"
+    implementation    str, such as "cpython" or "pypy"
+    bits              int, 32 or 64
+    is_free_threaded  bool
+    stdlib            str, the directory of its standard library
     """
 
-    FIELDS = ("path", "version", "implementation", "bits", "free_threaded", "stdlib")
-
-    def __init__(self, **fields):
-        for name in self.FIELDS:
-            setattr(self, name, fields[name])
+    def __init__(self, path, version, implementation, bits, is_free_threaded, stdlib):
+        self.path, self.version, self.implementation = path, version, implementation
+        self.bits, self.is_free_threaded, self.stdlib = bits, is_free_threaded, stdlib
 
     def __str__(self):
         return "%s (%s %s)" % (tilde(self.path), self.implementation, self.version)
 
-    def as_dict(self):
-        return {name: getattr(self, name) for name in self.FIELDS}
-
     def identity(self):
-        """What makes an environment of it stale when it changes (T2): the real file and its stat."""
+        """What makes an environment of it stale when it changes (T2), as a dict."""
         real = os.path.realpath(self.path)
-        return {"real_path": real, "signature": signature(real), "version": self.version,
-                "implementation": self.implementation, "free_threaded": self.free_threaded}
-
-    def version_tuple(self):
-        """(major, minor)"""
-        return tuple(int(number) for number in self.version.split(".")[:2])
+        return dict(vars(self), path=real, signature=signature(real))
 
 
 class Candidate:
@@ -1238,44 +1163,43 @@ class Candidate:
     verdict  "selected", "matches", "mismatch", "broken" or "not-tried"; `reason` says why
     """
 
-    def __init__(self, path, source):
-        self.path, self.source = path, source
-        self.interpreter, self.verdict, self.reason = None, "not-tried", ""
+    def __init__(self, path, source, interpreter=None, verdict="not-tried"):
+        self.path, self.source, self.interpreter, self.verdict = path, source, interpreter, verdict
+        self.reason = ""
 
     def as_dict(self):
         found = self.interpreter
-        return {
-            "path": self.path,
-            "source": self.source,
-            "version": found and found.version,
-            "implementation": found and found.implementation,
-            "verdict": self.verdict,
-            "reason": self.reason,
-        }
+        return {"path": self.path, "source": self.source, "version": found and found.version,
+                "implementation": found and found.implementation, "verdict": self.verdict, "reason": self.reason}
 
-    def line(self):
-        """For a table in an error: path, version, reason."""
-        version = self.interpreter.version if self.interpreter else ""
-        return "%-40s %-10s %s" % (tilde(self.path), version, self.reason or self.verdict)
+    def __str__(self):
+        version = self.interpreter.version if self.interpreter else "-"
+        return "%-40s %-9s %s" % (tilde(self.path), version, self.reason or self.verdict)
 
 
 def read_pyvenv_cfg(directory):
-    """The keys of `directory`/pyvenv.cfg as a dict, or None if there is no such file."""
+    """The keys of `directory`/pyvenv.cfg as a dict, empty if there is no such file."""
     try:
         with open(os.path.join(directory, "pyvenv.cfg"), encoding="utf-8", errors="replace") as file:
             pairs = [line.split("=", 1) for line in file if "=" in line]
     except OSError:
-        return None
+        return {}
     return {key.strip().lower(): value.strip() for key, value in pairs}
 
 
 def environment_python(directory):
     """The interpreter of an environment directory (venv, virtualenv, conda)."""
-    name = "python" + EXE
-    for path in (os.path.join(directory, BIN, name), os.path.join(directory, name)):
-        if os.path.lexists(path):
-            return path
-    return os.path.join(directory, BIN, name)
+    path = os.path.join(directory, BIN, "python" + EXE)
+    beside = os.path.join(directory, "python" + EXE)  # conda on Windows
+    return beside if WINDOWS and not os.path.exists(path) and os.path.exists(beside) else path
+
+
+def site_packages(directory):
+    """The directory of an environment where packages are installed; "" if there is none."""
+    import glob
+
+    below = ("Lib",) if WINDOWS else ("lib", "*")
+    return (sorted(glob.glob(os.path.join(glob.escape(directory), *below, "site-packages"))) or [""])[0]
 
 
 def resolve_python(path):
@@ -1283,112 +1207,99 @@ def resolve_python(path):
 
     path  str; a `.venv` that is a redirect file (PEP 832: its first line, relative to the file) is
           followed; symlinks are not resolved
-    PrimeError if it is neither.
+    Returns an absolute path; PrimeError if it is neither.
     """
     path = os.path.abspath(os.path.expanduser(path))
     if os.path.basename(path) == ".venv" and os.path.isfile(path):
         target = (load_text(path).splitlines() or [""])[0].strip()
         return resolve_python(os.path.join(os.path.dirname(path), target))
     if os.path.isdir(path):
-        if any(os.path.exists(os.path.join(path, m)) for m in ("pyvenv.cfg", "conda-meta")):
-            return environment_python(path)
-        raise PrimeError("%s is a directory, and not that of an environment" % path)
+        if not any(os.path.exists(os.path.join(path, mark)) for mark in ("pyvenv.cfg", "conda-meta")):
+            raise PrimeError("%s is a directory, and not that of an environment" % path)
+        path = environment_python(path)
     if not os.path.lexists(path):
         raise PrimeError("%s does not exist" % path)
     return path
 
 
 def base_python(path):
-    """The interpreter that an environment's interpreter was made from; `path` if it is in none.
+    """The interpreter that an environment's interpreter was made from; `path` itself if it is in none.
 
-    A venv made from a venv names its parent as home up to 3.10, hence the loop (facts).
+    Goes on from a venv's base to that one's, for up to 3.10 a venv made from a venv names it as home.
     """
     for _ in range(8):
         directory = os.path.dirname(path)
-        config = read_pyvenv_cfg(directory) or read_pyvenv_cfg(os.path.dirname(directory))
-        if not config or not config.get("home"):
+        home = (read_pyvenv_cfg(directory) or read_pyvenv_cfg(os.path.dirname(directory))).get("home")
+        if not home:
             break
-        names = (os.path.basename(path), "python3" + EXE, "python" + EXE)
-        homes = [os.path.join(config["home"], name) for name in names]
-        path = next((home for home in homes if os.path.exists(home)), homes[0])
+        homes = [os.path.join(home, name) for name in (os.path.basename(path), "python3" + EXE, "python" + EXE)]
+        path = next((each for each in homes if os.path.exists(each)), homes[0])
     return path
 
 
 def is_stub(path):
     """Whether starting it would open a dialog instead of running a python (C8)."""
     if WINDOWS:  # the Store's aliases are empty files
-        aliases = os.path.join("Microsoft", "WindowsApps").lower()
-        return aliases in path.lower() and os.path.getsize(path) == 0
+        return os.path.join("microsoft", "windowsapps") in path.lower() and not os.path.getsize(path)
     if sys.platform == "darwin" and os.path.dirname(path) == "/usr/bin":
-        return run_child(["/usr/bin/xcode-select", "-p"], timeout=PROBE_SECONDS).status != 0
+        return run_child(["/usr/bin/xcode-select", "-p"], timeout=PROBE_SECONDS).has_failed
     return False
 
 
-_probed = {}  # path: Interpreter or PrimeError; each candidate is asked once in a process
+_answers = {}  # type: dict  # path to Interpreter or PrimeError: each is asked once in a process
 
 
 def interpreter_at(path):
     """Ask the python at `path` what it is, through its base if it is that of an environment.
 
-    Asked once: the answer is kept in the user cache under path, size, mtime and inode.
+    The answer is kept in the user cache under path, size, mtime and inode.
     Returns an `Interpreter`; PrimeError, whose message is the reason, if it is broken.
     """
     path = base_python(resolve_python(path))
-    if path not in _probed:
+    if path not in _answers:
         try:
-            _probed[path] = _recall(path) or _probe(path)
+            _answers[path] = _recall(path) or _ask(path)
         except PrimeError as problem:
-            _probed[path] = problem
-    if isinstance(_probed[path], PrimeError):
-        raise _probed[path]
-    return _probed[path]
+            _answers[path] = problem
+    if isinstance(_answers[path], PrimeError):
+        raise _answers[path]
+    return _answers[path]
 
 
-def _probe(path):
-    """Start the python at `path` and let it answer; see PROBE and facts.md for the flags."""
+def _ask(path):
+    """Start the python at `path` and let it answer; facts.md of the project tells why these flags."""
     if not os.path.exists(path):
-        raise PrimeError("dangling link or missing base python: %s" % path)
+        raise PrimeError("is a dangling link" if os.path.islink(path) else "its base python is gone")
     if is_stub(path):
         raise PrimeError("a stub that would open a dialog, not started")
-    marks = [os.urandom(6).hex() for _ in range(4)]
+    marks = tuple(os.urandom(6).hex() for _ in range(4))
     begin, end = (marks[0] + marks[1]).encode(), (marks[2] + marks[3]).encode()
-    argv = [path, "-E", "-s", "-S", "-B", "-c", PROBE % tuple(marks)]
+    argv = [path, "-E", "-s", "-S", "-B", "-c", PROBE % marks]
     child = run_child(argv, timeout=PROBE_SECONDS, until=end)
     if begin not in child.stdout or end not in child.stdout:
-        raise PrimeError(str(child) if child.status or child.problem else "printed no answer")
-    answer = os.fsdecode(child.stdout.split(begin, 1)[1].split(end, 1)[0])
-    _, reported, stdlib, implementation, version, bits, threads, _ = answer.split("\0")
-    real = bool(reported) and os.path.exists(reported)
-    wrapped = real and os.path.realpath(reported) != os.path.realpath(path)
-    if wrapped and base_python(reported) != reported:  # a wrapper around a venv's python (C5, C6)
+        raise PrimeError(str(child) if child.has_failed else "printed no answer")
+    answer = os.fsdecode(child.stdout.split(begin, 1)[1].split(end, 1)[0]).split("\0")
+    _, reported, version, implementation, bits, threads, stdlib, _ = answer
+    is_known = bool(reported) and os.path.exists(reported)
+    is_wrapped = is_known and os.path.realpath(reported) != os.path.realpath(path)
+    if is_wrapped and base_python(reported) != reported:  # C5 around C6
         return interpreter_at(reported)
-    found = Interpreter(
-        path=os.path.abspath(reported) if wrapped else path,
-        version=version,
-        implementation=implementation,
-        bits=int(bits),
-        free_threaded=bool(threads),
-        stdlib=stdlib,
-    )
-    if real and not wrapped:  # what a shim answers depends on more than its file
+    found = Interpreter(os.path.abspath(reported) if is_wrapped else path, version, implementation,
+                        int(bits), bool(threads), stdlib)
+    if is_known and not is_wrapped:  # what a shim answers depends on more than its file
         _remember(found)
     return found
 
 
-def _probe_cache(path):
-    import hashlib
-
-    name = hashlib.sha256(os.fsencode(path)).hexdigest()[:16]
-    return cache_dir("interpreters", name + ".json")
+def _cached_answer(path):
+    return cache_dir("interpreters", digest(path) + ".json")
 
 
-def _remember(interpreter):
-    import json
-
-    answer = dict(interpreter.as_dict(), schema=SCHEMA, signature=signature(interpreter.path))
+def _remember(found):
+    answer = {"schema": SCHEMA, "signature": signature(found.path), "interpreter": vars(found)}
     try:
-        write_atomic(_probe_cache(interpreter.path), json.dumps(answer).encode())
-    except OSError:  # a cache that cannot be written is no cache
+        write_atomic(_cached_answer(found.path), as_json(answer).encode())
+    except OSError:  # a cache that cannot be written is none
         pass
 
 
@@ -1396,13 +1307,13 @@ def _recall(path):
     import json
 
     try:
-        with open(_probe_cache(path), "rb") as file:
+        with open(_cached_answer(path), "rb") as file:
             answer = json.loads(file.read().decode())
-        if (answer["schema"], answer["path"], answer["signature"]) == (SCHEMA, path, signature(path)):
-            return Interpreter(**{name: answer[name] for name in Interpreter.FIELDS})
+        found = Interpreter(**answer["interpreter"])
+        is_valid = (answer["schema"], answer["signature"], found.path) == (SCHEMA, signature(path), path)
+        return found if is_valid else None
     except (OSError, ValueError, KeyError, TypeError):
-        pass
-    return None
+        return None
 
 
 def what_version(python):
@@ -1428,74 +1339,18 @@ def why_not(request, interpreter):
         return "too old: %d.%d is the least" % OLDEST_PYTHON
     if request.path:
         return ""
-    if request.implementation and request.implementation != interpreter.implementation:
+    if request.implementation not in ("", interpreter.implementation):
         return "is %s, not %s" % (interpreter.implementation, request.implementation)
-    if request.free_threaded != interpreter.free_threaded:
-        return "is a free-threaded build" if interpreter.free_threaded else "is not free-threaded"
+    if request.is_free_threaded != interpreter.is_free_threaded:
+        return "is a free-threaded build" if interpreter.is_free_threaded else "is not free-threaded"
     clause = request.failing(version)
     if clause is None:
         return ""
-    if clause.version and clause.operator in ("==", "~=", ">", ">=") and (
-        version.public_key < clause.version.public_key
-    ):
+    if clause.version and clause.operator in ("==", "~=", ">", ">=") and version.key < clause.version.key:
         return "too old"
     if clause.version and clause.operator in ("==", "~=", "<", "<="):
         return "too new"
     return "excluded by %s" % clause.text
-
-
-def path_candidates(request):
-    """On PATH: pythonX.Y.Z, pythonX.Y, pythonX, python, then every other python3.*."""
-    directories = [d for d in os.environ.get("PATH", os.defpath).split(os.pathsep) if d]
-    names = []
-    for clause in request.clauses:
-        release = clause.version.release if clause.version and clause.operator != "!=" else ()
-        names += [".".join(map(str, release[:size])) for size in range(len(release), 1, -1)]
-    names = ["python" + name for name in dict.fromkeys(names)] + ["python3", "python"]
-    if request.implementation not in ("", "cpython"):
-        names = [n.replace("python", request.implementation) for n in names] + names
-    for name in names:
-        for directory in directories:
-            path = os.path.join(directory, name + EXE)
-            if os.path.lexists(path):
-                yield path
-    for directory in directories:
-        for path in _newest_first(directory, r"python3\.\d+t?(\.exe)?$"):
-            if os.path.basename(path) not in names:
-                yield path
-
-
-def uv_candidates(request):
-    """Pythons that uv installed, newest first."""
-    home = os.path.expanduser("~")
-    data = os.environ.get("XDG_DATA_HOME") or os.path.join(home, ".local", "share")
-    if WINDOWS:
-        data = os.environ.get("APPDATA") or home
-    default = os.path.join(data, "uv", "data", "python") if WINDOWS else os.path.join(data, "uv", "python")
-    return _newest_first(os.environ.get("UV_PYTHON_INSTALL_DIR") or default, r"[a-z]+-\d", True)
-
-
-def pyenv_candidates(request):
-    """pyenv's own versions, newest first; its shims answer for the active ones alone (C1)."""
-    root = os.environ.get("PYENV_ROOT") or os.path.join(os.path.expanduser("~"), ".pyenv")
-    return _newest_first(os.path.join(root, "versions"), r"(pypy)?\d", True)
-
-
-def _newest_first(directory, pattern, is_prefix=False):
-    """Paths in `directory` whose names match, the highest numbers in the name first.
-
-    is_prefix  the names are those of installations, whose interpreter is meant
-    """
-    import re
-
-    try:
-        names = [name for name in os.listdir(directory) if re.match(pattern, name)]
-    except OSError:
-        return
-    names.sort(key=lambda name: [int(number) for number in re.findall(r"\d+", name)], reverse=True)
-    for name in names:
-        path = os.path.join(directory, name)
-        yield environment_python(path) if is_prefix else path
 
 
 def wild_candidates(request):
@@ -1504,27 +1359,67 @@ def wild_candidates(request):
         yield base_python(os.path.abspath(sys.executable))
 
 
-SOURCES = (
-    ("wild", wild_candidates),
-    ("PATH", path_candidates),
-    ("uv", uv_candidates),
-    ("pyenv", pyenv_candidates),
-)
+def path_candidates(request):
+    """On PATH: pythonX.Y.Z, pythonX.Y, pythonX, python, then every other python3.*."""
+    directories = [each for each in os.environ.get("PATH", os.defpath).split(os.pathsep) if each]
+    names = []
+    for clause in request.clauses:
+        numbers = clause.version.release if clause.version and clause.operator != "!=" else ()
+        names += ["python" + ".".join(map(str, numbers[:size])) for size in range(len(numbers), 1, -1)]
+    names = list(dict.fromkeys(names + ["python3", "python"]))
+    if request.implementation not in ("", "cpython"):
+        names = [name.replace("python", request.implementation) for name in names] + names
+    for name in names:
+        for directory in directories:
+            path = os.path.join(directory, name + EXE)
+            if os.path.lexists(path):
+                yield path
+    for directory in directories:
+        yield from newest_first(directory, r"python3\.\d+t?(\.exe)?$")
+
+
+def uv_candidates(request):
+    """Pythons that uv installed, newest first."""
+    home = os.path.expanduser("~")
+    data = os.environ.get("XDG_DATA_HOME") or os.path.join(home, ".local", "share")
+    if WINDOWS:
+        data = os.path.join(os.environ.get("APPDATA") or home, "uv", "data")
+    directory = os.environ.get("UV_PYTHON_INSTALL_DIR") or os.path.join(data, *["python"] if WINDOWS else ["uv", "python"])
+    return map(environment_python, newest_first(directory, r"[a-z]+-\d"))
+
+
+def pyenv_candidates(request):
+    """pyenv's own versions, newest first; its shims answer for the active ones alone (C1)."""
+    root = os.environ.get("PYENV_ROOT") or os.path.join(os.path.expanduser("~"), ".pyenv")
+    return map(environment_python, newest_first(os.path.join(root, "versions"), r"(pypy)?\d"))
+
+
+SOURCES = (("wild", wild_candidates), ("PATH", path_candidates), ("uv", uv_candidates), ("pyenv", pyenv_candidates))
+
+
+def newest_first(directory, pattern):
+    """The paths in `directory` whose names match, those with the highest numbers in it first."""
+    import re
+
+    try:
+        names = [name for name in os.listdir(directory) if re.match(pattern, name)]
+    except OSError:
+        return []
+    names.sort(key=lambda name: [int(number) for number in re.findall(r"\d+", name)], reverse=True)
+    return [os.path.join(directory, name) for name in names]
 
 
 def candidates(request):
-    """Every place to look for a python, as `Candidate`s in the order of preference, each once."""
+    """Every place to look for a python, as `Candidate`s in the order of preference, each file once."""
     if request.path:
-        path = request.path
-        if not os.path.dirname(path):
-            path = find_program(path, os.environ.get("PATH", ""))
-        yield Candidate(path, "request")
+        yield Candidate(find_program(request.path), "request")
         return
     seen = set()
     for source, paths in SOURCES:
         for path in paths(request):
-            if path not in seen:
-                seen.add(path)
+            real = os.path.realpath(path)
+            if real not in seen:
+                seen.add(real)
                 yield Candidate(path, source)
 
 
@@ -1534,10 +1429,12 @@ def judge(candidate, requests):
         candidate.interpreter = interpreter_at(candidate.path)
     except PrimeError as problem:
         candidate.verdict, candidate.reason = "broken", str(problem)
-        return candidate
-    reasons = (why_not(request, candidate.interpreter) for request in requests)
-    candidate.reason = next((reason for reason in reasons if reason), "")
-    candidate.verdict = "mismatch" if candidate.reason else "matches"
+    else:
+        reasons = [why_not(request, candidate.interpreter) for request in requests]
+        candidate.reason = next(filter(None, reasons), "")
+        candidate.verdict = "mismatch" if candidate.reason else "matches"
+    where = tilde(candidate.path), candidate.source, candidate.reason or candidate.verdict
+    report.detail("candidate %s (%s): %s" % where)
     return candidate
 
 
@@ -1545,28 +1442,28 @@ def search_python(required="", tried=None, also=()):
     """Search this machine for a python that runs and fulfils a request.
 
     required  str or `Request`
-    tried     a list to which every `Candidate` that was looked at is appended
+    tried     a list, to which every `Candidate` that was looked at is appended
     also      further `Request`s that must hold, such as requires-python
     Returns an `Interpreter`, or None. A pre-release that the request does not name comes last.
     """
-    request = required if isinstance(required, Request) else Request.parse(required)
+    request = required if isinstance(required, Request) else parse_request(required)
     tried = [] if tried is None else tried
-    spare = None
+    chosen = None
     for candidate in candidates(request):
         tried.append(judge(candidate, (request,) + tuple(also)))
-        report.detail("candidate %s (%s): %s" % (
-            tilde(candidate.path), candidate.source, candidate.reason or candidate.verdict))
         if candidate.verdict != "matches":
             continue
-        if not Version(candidate.interpreter.version).is_prerelease or request.names_prerelease:
-            candidate.verdict = "selected"
-            return candidate.interpreter
+        if request.names_prerelease or not Version(candidate.interpreter.version).is_prerelease:
+            chosen = candidate
+            break
         candidate.reason = "a pre-release, which the request does not name"
-        spare = spare or candidate
-    if spare:
-        report.note("only a pre-release fulfils %s: %s" % (request, spare.interpreter))
-        spare.verdict = "selected"
-    return spare and spare.interpreter
+        chosen = chosen or candidate
+    if chosen is None:
+        return None
+    if chosen.reason:
+        report.note("only a pre-release fulfils %s: %s" % (request, chosen.interpreter))
+    chosen.verdict = "selected"
+    return chosen.interpreter
 
 
 def select_python(required, selector, root, name="default"):
@@ -1574,7 +1471,7 @@ def select_python(required, selector, root, name="default"):
 
     required  str or `Request`, the selector's one argument
     selector  str, path of the script; relative to `root` if relative
-    root      str, the ref root; `name` is the environment's name: both reach the selector as
+    root      str, the ref root; it and `name`, the environment's, reach the selector as
               PROTOPRIMER_REF_ROOT and PROTOPRIMER_ENV
     Returns an `Interpreter`, or None if the selector has no opinion (prints nothing, exit 0).
     PrimeError if it fails, hangs, or names what does not run.
@@ -1587,21 +1484,18 @@ def select_python(required, selector, root, name="default"):
         argv = [sys.executable, "-I"] + argv
     elif not os.access(path, os.X_OK):
         raise PrimeError("python selector %s is not executable" % path, hint="chmod +x it", status=2)
-    environ = clean_environ(for_tool=True)
-    environ.update({"PROTOPRIMER_REF_ROOT": root, ENV_VAR: name})
+    environ = dict(clean_environ(for_tool=True), PROTOPRIMER_REF_ROOT=root, PROTOPRIMER_ENV=name)
     child = run_child(argv, environ, cwd=root, timeout=SELECTOR_SECONDS)
-    if child.status or child.problem:
-        what = child.problem or str(child).split(":")[1].strip()
-        raise PrimeError("python selector %s failed: %s" % (path, what), tried=child.tail())
-    lines = [line for line in os.fsdecode(child.stdout).splitlines() if line.strip()]
+    if child.has_failed:
+        raise PrimeError("python selector %s %s" % (path, child), tried=child.tail())
+    lines = [line.strip() for line in os.fsdecode(child.stdout).splitlines() if line.strip()]
     if not lines:
         report.detail("selector %s: no opinion" % path)
         return None
-    chosen = os.path.join(root, lines[-1].strip())
     try:
-        found = interpreter_at(chosen)
+        found = interpreter_at(os.path.join(root, lines[-1]))
     except PrimeError as problem:
-        raise PrimeError("python selector %s chose %s: %s" % (path, chosen, problem), tried=child.tail())
+        raise PrimeError("python selector %s chose %s: %s" % (path, lines[-1], problem), tried=child.tail())
     report.detail("selector %s: %s" % (path, found))
     return found
 
@@ -1609,26 +1503,27 @@ def select_python(required, selector, root, name="default"):
 def probe_python(required="", selector="", root="", name="default", tried=None, also=()):
     """Select a python: PROTOPRIMER_PYTHON, else the selector, else the search.
 
-    Arguments as for `select_python` and `search_python`. Returns an `Interpreter` or None; a choice
-    of the user or of the selector that does not fulfil the request is a PrimeError.
+    Arguments as for `select_python` and `search_python`. Returns an `Interpreter` or None; a choice of
+    the user or of the selector that does not fulfil the request is a PrimeError.
     """
-    request = required if isinstance(required, Request) else Request.parse(required)
-    chosen, source = None, ""
-    if os.environ.get(PYTHON_VAR):
-        source = PYTHON_VAR
+    request = required if isinstance(required, Request) else parse_request(required)
+    told, chosen, source = os.environ.get(PYTHON_VAR), None, "python selector " + selector
+    if told:
+        source = "%s=%s" % (PYTHON_VAR, told)
         try:
-            chosen = interpreter_at(os.environ[PYTHON_VAR])
+            chosen = interpreter_at(find_program(told) or told)
         except PrimeError as problem:
-            raise PrimeError("%s=%s: %s" % (PYTHON_VAR, os.environ[PYTHON_VAR], problem))
+            raise PrimeError("%s: %s" % (source, problem))
     elif selector:
-        source = "python selector " + selector
         chosen = select_python(request, selector, root, name)
     if chosen is None:
         return search_python(request, tried, also)
-    for wanted in (request,) + tuple(also):
+    for wanted in [request] + list(also):
         reason = why_not(wanted, chosen)
         if reason:
-            raise PrimeError("%s: %s breaks %s: %s" % (source, chosen, wanted, reason), wanted.origin)
+            raise PrimeError('%s: %s does not fulfil "%s": %s' % (source, chosen, wanted, reason), wanted.origin)
+    if tried is not None:
+        tried.append(Candidate(chosen.path, source, chosen, "selected"))
     return chosen
 
 
@@ -1637,58 +1532,55 @@ def probe_python(required="", selector="", root="", name="default", tried=None, 
 # --------------------------------------------------------------------------------------------------
 
 PYPROJECT, OWN_CONFIG = "pyproject.toml", "proto_prime.toml"
+DRIVERS = ("auto", "venv_uv", "venv_pip")
 
 # Every field: kind, default, help. Reading, errors, `info` and the README's table come from here.
+# A default of None is filled in by what stands in the repo.
 FIELDS = {
-    "required_python_version": ("text", "", "a request: what python this repo needs"),
+    "required_python_version": ("text", "", "a request: which python the repo needs"),
     "python_selector_file_rel_path": ("text", "", "a script of the repo that picks the executable"),
-    "venv_driver": ("driver", "auto", '"venv_uv", "venv_pip", or "auto": uv if it can be had'),
+    "venv_driver": ("driver", "auto", '"venv_uv", "venv_pip", or "auto": uv if it can be had, else pip'),
     "venv_dir_rel_path": ("text", ".venv", "where tools look for the environment"),
-    "projects": ("projects", None, "paths, or {path, extras, groups, editable}"),
+    "projects": ("projects", None, "what is installed: paths, or {path, extras, groups, editable}"),
     "dependencies": ("texts", (), "PEP 508 requirements"),
     "requirements_files": ("texts", None, "files in pip's format"),
     "constraints_file": ("text", "", "a file in pip's format"),
-    "lock_file": ("text", None, "uv.lock or pylock.toml; \"\" for none"),
+    "lock_file": ("text", None, 'uv.lock or pylock.toml; "" for none'),
     "uv_version": ("text", "", "the uv to use: a version, or specifiers"),
     "index_url": ("text", "", "the package index, instead of the user's own"),
     "extra_index_urls": ("texts", (), "further indexes"),
     "find_links": ("texts", (), "directories or pages with wheels"),
     "no_index": ("flag", False, "use find_links alone"),
     "env_vars": ("table", {}, "set for commands run in the environment"),
-    "post_boot": ("commands", (), "run in each new generation before it is published"),
-    "default_env": ("text", "default", "the environment meant when none is named"),
+    "post_boot": ("commands", (), "commands run in each new generation before it is published"),
+    "default_env": ("text", "default", "the environment that is meant when none is named"),
 }
-DRIVERS = ("auto", "venv_uv", "venv_pip")
+RUNTIME_FIELDS = ("env_vars", "venv_dir_rel_path", "default_env")  # they change nothing that is installed
 PROJECT_KEYS = {"path": "text", "extras": "texts", "groups": "texts", "editable": "flag"}
 
 
-def _are_texts(value):
+def is_texts(value):
     return isinstance(value, (list, tuple)) and all(isinstance(item, str) for item in value)
 
 
-def _is_project(item):
-    if isinstance(item, str):
-        return True
-    return isinstance(item, dict) and "path" in item and all(
-        key in PROJECT_KEYS and KINDS[PROJECT_KEYS[key]][1](value) for key, value in item.items()
-    )
+def is_project(item):
+    if isinstance(item, dict):
+        return "path" in item and all(key in PROJECT_KEYS and KINDS[PROJECT_KEYS[key]][1](value)
+                                      for key, value in item.items())
+    return isinstance(item, str)
 
 
-# What each kind of field is called in an error, and how it is known.
+# What each kind of value is called in an error, and how it is told.
 KINDS = {
     "text": ("a string", lambda value: isinstance(value, str)),
-    "texts": ("a list of strings", _are_texts),
+    "texts": ("a list of strings", is_texts),
     "flag": ("true or false", lambda value: isinstance(value, bool)),
-    "driver": ("one of " + ", ".join('"%s"' % d for d in DRIVERS), lambda value: value in DRIVERS),
-    "table": ("a table of strings", lambda value: isinstance(value, dict) and _are_texts(list(value.values()))),
-    "projects": (
-        "a list of paths or of {path, extras, groups, editable}",
-        lambda value: isinstance(value, list) and all(map(_is_project, value)),
-    ),
-    "commands": (
-        "a list of commands, each a list of strings",
-        lambda value: isinstance(value, list) and all(map(_are_texts, value)) and all(value),
-    ),
+    "driver": ("one of " + ", ".join(DRIVERS), lambda value: value in DRIVERS),
+    "table": ("a table of strings", lambda value: isinstance(value, dict) and is_texts(list(value.values()))),
+    "projects": ("a list of paths or of {path, extras, groups, editable}",
+                 lambda value: isinstance(value, list) and all(map(is_project, value))),
+    "commands": ("a list of commands, each a list of strings",
+                 lambda value: isinstance(value, list) and all(is_texts(each) and each for each in value)),
 }
 
 
@@ -1700,39 +1592,40 @@ def script_path():
     return ""
 
 
+def ancestors(directory):
+    """`directory`, its parent, and so on up to the file system's root."""
+    found = [directory]
+    while os.path.dirname(found[-1]) != found[-1]:
+        found.append(os.path.dirname(found[-1]))
+    return found
+
+
 def find_root(option=""):
     """The ref root: `option`, else PROTOPRIMER_ROOT, else the nearest directory with a config.
 
-    Goes up from the started file as it was written, then from where its symlinks lead, else takes
-    its directory; when the source came through a pipe, from the current directory.
+    Goes up from the started file as it was written, then from where its symlinks lead, else takes its
+    directory; when the source came through a pipe, the same from the current directory.
     """
-    told = option or os.environ.get(ROOT_VAR)
+    told, script = option or os.environ.get(ROOT_VAR), script_path()
     try:
         if told:
-            if not os.path.isdir(told):
-                raise PrimeError("ref root %s is not a directory" % told, status=2)
-            return os.path.abspath(told)
-        script = script_path()
-        if script:
+            starts = [os.path.abspath(told)]
+        elif script:
             starts = [os.path.dirname(os.path.abspath(script)), os.path.dirname(os.path.realpath(script))]
         else:
             starts = [os.getcwd()]
     except FileNotFoundError:  # E7
         raise PrimeError("the current directory does not exist", hint="cd to one that does")
+    if told:
+        if not os.path.isdir(told):
+            raise PrimeError("ref root %s is not a directory" % told, status=2)
+        return starts[0]
     for start in starts:
         for directory in ancestors(start):
-            if any(os.path.exists(os.path.join(directory, name)) for name in (PYPROJECT, OWN_CONFIG)):
-                return directory
+            for name in (PYPROJECT, OWN_CONFIG):
+                if os.path.exists(os.path.join(directory, name)):
+                    return directory
     return starts[0]
-
-
-def ancestors(directory):
-    """`directory`, its parent, and so on up to the file system's root."""
-    found = [directory]
-    while os.path.dirname(directory) != directory:
-        directory = os.path.dirname(directory)
-        found.append(directory)
-    return found
 
 
 def state_dir(root, *names):
@@ -1745,29 +1638,25 @@ class Config:
     """What the files at the ref root say.
 
     root       str, the ref root
-    file       str, name of the file that holds our table; "" if none does
-    table      dict, our table
+    file       str, the name of the file that holds our table; "" if none does
+    table      dict, our table; its fields are known and of the right type
     text       str, that file's text, for line numbers
     pyproject  dict, all of pyproject.toml; empty if there is none
-    seen       dict, each path that was looked at to its signature before that
+    seen       dict, each path that was looked at, to its signature before that
     """
 
-    def __init__(self, root, seen=None):
-        self.root, self.file, self.table, self.text = root, "", {}, ""
-        self.seen = {} if seen is None else seen
-        text, self.pyproject = self._read(PYPROJECT)
+    def __init__(self, root):
+        self.root, self.seen = root, {}
+        text, self.pyproject = self.read(os.path.join(root, PYPROJECT))
+        own_text, own = self.read(os.path.join(root, OWN_CONFIG))
         self.table = table_in(self.pyproject, PYPROJECT, "tool", "proto-prime")
+        self.file, self.text = (PYPROJECT, text) if self.table else ("", "")
+        if own_text is None:
+            return
         if self.table:
-            self.file, self.text = PYPROJECT, text
-        own_text, own = self._read(OWN_CONFIG)
-        if own_text is not None:
-            if self.table:
-                raise PrimeError(
-                    "both %s and [tool.proto-prime] in %s configure %s" % (OWN_CONFIG, PYPROJECT, root),
-                    hint="keep one of them",
-                    status=2,
-                )
-            self.file, self.table, self.text = OWN_CONFIG, own, own_text
+            raise PrimeError("both %s and [tool.proto-prime] in %s configure %s" % (OWN_CONFIG, PYPROJECT, root),
+                             hint="keep one of them", status=2)
+        self.file, self.table, self.text = OWN_CONFIG, own, own_text
 
     def look(self, path):
         """Remember the state of a file from before it is read. Returns the path."""
@@ -1775,9 +1664,9 @@ class Config:
             self.seen[path] = signature(path)
         return path
 
-    def _read(self, name):
-        path = self.look(os.path.join(self.root, name))
-        if not os.path.exists(path):
+    def read(self, path):
+        """The text and the content of a TOML file; (None, {}) if there is none."""
+        if not os.path.exists(self.look(path)):
             return None, {}
         text = load_text(path)
         try:
@@ -1785,25 +1674,16 @@ class Config:
         except TomlError as error:
             raise PrimeError("%s: %s" % (path, error), status=2)
 
-    def where(self, key):
-        """The file and, where it can be found, the line that says `key`."""
+    def error(self, key, message, known=()):
+        """A PrimeError about a field, with its line where that can be found and the nearest known name."""
+        import difflib
         import re
 
-        pattern = re.compile(r"\s*[\"']?%s[\"']?\s*=" % re.escape(key))
-        for number, line in enumerate(self.text.splitlines(), 1):
-            if pattern.match(line) or ("." + key + "]") in line.replace('"', ""):
-                return "%s, line %d" % (self.file, number)
-        return self.file
-
-    def error(self, key, message, known=()):
-        """A PrimeError about `key`, with the nearest of the `known` names as a hint."""
-        import difflib
-
+        pattern = re.compile(r"""\s*\[*[\w."'-]*?["']?%s["']?\s*[]=]""" % re.escape(key))
+        lines = [number for number, line in enumerate(self.text.splitlines(), 1) if pattern.match(line)]
         near = difflib.get_close_matches(key, known, 1, 0.5)
-        hint = 'did you mean "%s"?' % near[0] if near else ""
-        if known and not near:
-            hint = "known: " + ", ".join(sorted(known))
-        return PrimeError(message, self.where(key), hint=hint, status=2)
+        hint = 'did you mean "%s"?' % near[0] if near else known and "known: " + ", ".join(sorted(known))
+        return PrimeError(message, self.file + (", line %d" % lines[0] if lines else ""), hint=hint, status=2)
 
 
 def table_in(document, file, *names):
@@ -1819,12 +1699,11 @@ def load_config(root):
     """Read and check the config of a ref root. Returns a `Config`; PrimeError with status 2."""
     config = Config(root)
     check_fields(config, config.table, set(FIELDS) | {"env"}, "")
-    named = config.table.get("env", {})
-    for name, table in named.items() if isinstance(named, dict) else [("env", None)]:
+    for name, table in table_in(config.table, config.file, "env").items():
         if not isinstance(table, dict):
-            raise config.error(name, "env.%s must be a table of fields" % name)
-        if not name or not name.replace("-", "").replace("_", "").replace(".", "").isalnum():
-            raise config.error(name, 'environment name "%s" is more than letters, digits, - _ .' % name)
+            raise config.error(name, "env.%s is not a table of fields" % name)
+        if not all(char.isalnum() or char in "-_" for char in name) or not name:
+            raise config.error(name, 'environment name "%s" has more than letters, digits, - and _' % name)
         check_fields(config, table, set(FIELDS) - {"default_env"}, "env.%s." % name)
     return config
 
@@ -1834,287 +1713,284 @@ def check_fields(config, table, known, prefix):
     for key, value in table.items():
         if key not in known:
             raise config.error(key, 'unknown field "%s%s"' % (prefix, key), known)
-        if key == "env":
+        if key == "env":  # the named environments, checked by themselves
             continue
         expected, is_valid = KINDS[FIELDS[key][0]]
         if not is_valid(value):
             raise config.error(key, "%s%s must be %s, not %r" % (prefix, key, expected, value))
-        for text in value if FIELDS[key][0] == "texts" else ():
+        for text in value if is_texts(value) else ():
             if text.startswith("-"):  # would be an option of pip's
                 raise config.error(key, '%s%s: "%s" starts with "-"' % (prefix, key, text))
 
 
 class Environment:
-    """A named target with all its fields.
+    """A named target with all its fields: `environment["field"]`.
 
-    root, name      str, the ref root and the environment's name
-    requested       str, the name as -e or PROTOPRIMER_ENV gave it; "" if neither did
-    config          `Config`
-    fields          dict, field name to value; `environment["field"]` reads it
-    origins         dict, field name to where its value comes from
-    required        `Request`: what python it needs, and `also`: the requests that must hold as well
+    config, root  `Config` and str, the ref root
+    name          str
+    requested     str, the name as -e or PROTOPRIMER_ENV gave it; "" if neither did
+    fields        dict, field name to value; `origins` to where that comes from
+    required      `Request`: which python it needs
+    also          list of `Request`: what must hold as well, from requires-python
+    inputs        dict, label to value: all that decides what is installed, but for the python
+    tried         list of `Candidate`: those that were looked at on its behalf
     """
 
     def __init__(self, config, name, requested=""):
         self.config, self.root, self.name, self.requested = config, config.root, name, requested
-        self.fields, self.origins = {}, {}
-        for field, (_, default, _) in FIELDS.items():
-            self.fields[field], self.origins[field] = default, "default"
+        self.fields = {field: default for field, (_, default, _) in FIELDS.items()}
+        self.origins = {field: "default" for field in FIELDS}
+        self.required, self.also, self.inputs, self.tried = Request(), [], {}, []
         own = config.table.get("env", {}).get(name, {})
         for table, prefix in ((config.table, ""), (own, "env.%s." % name)):
             for field in set(table) - {"env"}:
-                self.fields[field] = table[field]
-                self.origins[field] = "%s: %s%s" % (config.file, prefix, field)
+                self.set(field, table[field], "%s: %s%s" % (config.file, prefix, field))
 
     def __getitem__(self, field):
         return self.fields[field]
+
+    def set(self, field, value, origin):
+        self.fields[field], self.origins[field] = value, origin
 
     def path(self, relative):
         """A config path as an absolute one."""
         return os.path.normpath(os.path.join(self.root, os.path.expanduser(relative)))
 
-    def fill(self, field, value, origin):
-        """Give a field that the config leaves open its value."""
-        if self.fields[field] is None:
-            self.fields[field], self.origins[field] = value, origin
+    def has(self, relative):
+        """Whether a file of the repo exists; the stamp will tell when that changes."""
+        return os.path.exists(self.config.look(self.path(relative)))
+
+    def wanted(self):
+        """All `Request`s that its python must fulfil."""
+        return [self.required] + self.also
 
 
 def load_environment(config, name="", requested=""):
     """The environment `name` of a config, complete and checked. PrimeError with status 2."""
-    name = name or config.table.get("default_env", "default")
-    known = set(config.table.get("env", {})) | {"default", config.table.get("default_env", "default")}
+    default = config.table.get("default_env", "default")
+    name, known = name or default, set(config.table.get("env", {})) | {"default"}
     if name not in known:
         raise config.error(name, 'no environment "%s" is configured' % name, known)
     environment = Environment(config, name, requested)
-    if os.environ.get(DRIVER_VAR):
-        driver = os.environ[DRIVER_VAR]
+    driver = os.environ.get(DRIVER_VAR)
+    if driver:
         if driver not in DRIVERS:
-            raise PrimeError('%s="%s" is not one of %s' % (DRIVER_VAR, driver, ", ".join(DRIVERS)), status=2)
-        environment.fields["venv_driver"], environment.origins["venv_driver"] = driver, DRIVER_VAR
-    _fill_projects(environment)
+            raise PrimeError("%s=%s is not one of %s" % (DRIVER_VAR, driver, ", ".join(DRIVERS)), status=2)
+        environment.set("venv_driver", driver, DRIVER_VAR)
     is_project = "project" in config.pyproject
-    lists = os.path.exists(config.look(environment.path("requirements.txt"))) and not is_project
-    environment.fill("requirements_files", ["requirements.txt"] if lists else [], "default")
-    locks = [lock for lock in ("uv.lock", "pylock.toml") if os.path.exists(config.look(environment.path(lock)))]
-    environment.fill("lock_file", locks[0] if locks else "", "default")
+    if environment["projects"] is None:
+        has_dev = "dev" in table_in(config.pyproject, PYPROJECT, "dependency-groups")
+        environment.set("projects", ["."] if environment.has("setup.py") or is_project or has_dev else [], "default")
+    if environment["requirements_files"] is None:
+        is_listed = environment.has("requirements.txt") and not is_project
+        environment.set("requirements_files", ["requirements.txt"] if is_listed else [], "default")
+    if environment["lock_file"] is None:
+        locks = [lock for lock in ("uv.lock", "pylock.toml") if environment.has(lock)]
+        environment.set("lock_file", locks[0] if locks else "", "default")
     for field in ("requirements_files", "constraints_file", "lock_file"):
-        value = environment[field]
-        for path in [value] if isinstance(value, str) else value:
+        for path in environment[field] if is_texts(environment[field]) else [environment[field]]:
             if path and not os.path.isfile(environment.path(path)):
                 raise config.error(field, '%s: there is no file "%s"' % (field, path))
-    _fill_required(environment)
+    environment.fields["projects"] = [complete_project(environment, item) for item in environment["projects"]]
+    find_required(environment)
+    environment.inputs = inputs_of(environment)
     return environment
 
 
-def _fill_projects(environment):
-    """Complete `projects`: dicts with path, extras, groups and editable; groups are checked."""
-    config, projects = environment.config, environment["projects"]
-    if projects is None:
-        has_dev = "dev" in table_in(config.pyproject, PYPROJECT, "dependency-groups")
-        is_project = "project" in config.pyproject or os.path.exists(config.look(environment.path("setup.py")))
-        projects = ["."] if is_project or has_dev else []
-    environment.fields["projects"] = complete = []
-    for item in projects:
-        project = {"path": item} if isinstance(item, str) else dict(item)
-        path = environment.path(project["path"])
-        names = [name for name in (PYPROJECT, "setup.py") if os.path.exists(os.path.join(path, name))]
-        if not names:
-            raise config.error("projects", 'projects: "%s" holds no pyproject.toml and no setup.py' % project["path"])
-        document = config.pyproject if path == environment.root else Config(path, config.seen).pyproject
-        groups = table_in(document, PYPROJECT, "dependency-groups")
-        default = ["dev"] if path == environment.root and "dev" in groups else []
-        requirements = []
-        for group in project.get("groups", default):
-            requirements += expand_group(groups, group, os.path.join(path, PYPROJECT))
-        complete.append({
-            "path": path,
-            "extras": project.get("extras", []),
-            "groups": project.get("groups", default),
-            "group_requirements": requirements,
-            "editable": project.get("editable", True),
-            "installable": bool({"project", "build-system"} & set(document)) or "setup.py" in names,
-        })
-
-
-def normalized(name):
-    """A name of a project, an extra or a group as PEP 503 compares it."""
-    import re
-
-    return re.sub(r"[-_.]+", "-", name).lower()
+def complete_project(environment, item):
+    """An entry of `projects` as a dict with path, extras, groups, editable, and what follows from them."""
+    config = environment.config
+    project = {"path": item} if isinstance(item, str) else dict(item)
+    path = environment.path(project["path"])
+    names = [name for name in (PYPROJECT, "setup.py") if environment.has(os.path.join(path, name))]
+    if not names:
+        raise config.error("projects", 'projects: "%s" holds no %s and no setup.py' % (project["path"], PYPROJECT))
+    document = config.pyproject if path == config.root else config.read(os.path.join(path, PYPROJECT))[1]
+    groups = table_in(document, PYPROJECT, "dependency-groups")
+    chosen = project.get("groups", ["dev"] if path == environment.root and "dev" in groups else [])
+    requirements = []  # type: list
+    for group in chosen:
+        requirements += expand_group(groups, group, os.path.join(path, PYPROJECT))
+    return {"path": path, "extras": project.get("extras", []), "groups": chosen,
+            "group_requirements": requirements, "editable": project.get("editable", True),
+            "installable": bool({"project", "build-system"} & set(document)) or "setup.py" in names}
 
 
 def expand_group(groups, name, file, parents=()):
-    """The requirements of a dependency group, its includes expanded (PEP 735)."""
-    known = {normalized(group): content for group, content in groups.items()}
-    if normalized(name) in parents:
+    """The requirements of a dependency group, its includes expanded (PEP 735). A list of str."""
+    import re
+
+    def normalized(text):
+        return re.sub(r"[-_.]+", "-", text).lower()
+
+    known, name = {normalized(group): content for group, content in groups.items()}, normalized(name)
+    if name in parents:
         raise PrimeError("dependency group %s includes itself" % name, file, status=2)
-    if normalized(name) not in known:
-        raise PrimeError('no dependency group "%s"' % name, file, hint="known: " + ", ".join(groups), status=2)
+    if name not in known:
+        raise PrimeError("there is no dependency group %s" % name, file, hint="known: " + ", ".join(known), status=2)
     requirements = []
-    for item in known[normalized(name)]:
+    for item in known[name]:
         if isinstance(item, str):
             requirements.append(item)
         elif isinstance(item, dict) and isinstance(item.get("include-group"), str):
-            requirements += expand_group(groups, item["include-group"], file, parents + (normalized(name),))
+            requirements += expand_group(groups, item["include-group"], file, parents + (name,))
         else:
             raise PrimeError("dependency group %s: %r is no requirement" % (name, item), file, status=2)
     return requirements
 
 
-def _fill_required(environment):
-    """Find the required version: config field, nearest .python-version, requires-python, nothing."""
-    config = environment.config
-    specifiers = table_in(config.pyproject, PYPROJECT, "project").get("requires-python")
-    origin = "%s: requires-python" % PYPROJECT
+def find_required(environment):
+    """Set the required python: config field, nearest .python-version, requires-python, or nothing."""
+    specifiers = table_in(environment.config.pyproject, PYPROJECT, "project").get("requires-python", "")
+    origin = PYPROJECT + ": requires-python"
     try:
-        environment.also = (
-            [Request(specifiers, origin, parse_clauses(specifiers))] if specifiers is not None else []
-        )
+        environment.also = [Request(specifiers, origin, parse_clauses(specifiers))] if specifiers else []
     except (PrimeError, AttributeError):
         raise PrimeError('malformed requires-python "%s"' % specifiers, PYPROJECT, status=2)
-    if environment["required_python_version"]:
-        environment.required = Request.parse(
-            environment["required_python_version"], environment.origins["required_python_version"]
-        )
-        return
-    environment.required = (
-        version_file_request(environment)
-        or (environment.also or [Request("", "nothing")])[0]
-    )
+    field = "required_python_version"
+    if environment[field]:
+        environment.required = parse_request(environment[field], environment.origins[field])
+    else:
+        found = version_file_request(environment)
+        environment.required = found or (environment.also or [Request("", "nothing")])[0]
 
 
 def version_file_request(environment):
-    """The first usable line of the nearest .python-version, from the ref root upwards; or None."""
+    """The `Request` of the first usable line of the nearest .python-version, or None."""
     for directory in ancestors(environment.root):
-        path = os.path.join(directory, ".python-version")
-        if not os.path.isfile(environment.config.look(path)):
-            continue
-        for line in load_text(path).splitlines():
-            word = (line.split() or [""])[0]
-            if not word or word.startswith("#"):
+        path = environment.config.look(os.path.join(directory, ".python-version"))
+        for line in load_text(path).splitlines() if os.path.isfile(path) else ():
+            word = (line.split() or ["#"])[0]
+            if word.startswith("#"):
                 continue
             try:
-                return Request.parse(word, path)
+                return parse_request(word, path)
             except PrimeError:
-                report.detail('%s: "%s" is passed over, not a request' % (path, word))
+                report.detail('%s: "%s" is passed over, for it is no request' % (path, word))
     return None
+
+
+def inputs_of(environment):
+    """All that decides what an environment holds, but for its python: a dict of label to value.
+
+    Environments of equal inputs share a generation; labels that differ tell why one is not current.
+    """
+    inputs = {"schema": SCHEMA, "ref root": environment.root, "required python": environment.required.text,
+              "requires-python": environment.also and environment.also[0].text,
+              PYTHON_VAR: os.environ.get(PYTHON_VAR, "")}
+    for field in set(FIELDS) - set(RUNTIME_FIELDS) - {"required_python_version"}:
+        inputs[field] = environment[field]
+    for path in input_files(environment):
+        environment.config.look(path)
+        inputs[os.path.relpath(path, environment.root)] = hash_file(path)
+    return inputs
+
+
+def input_files(environment):
+    """The files whose bytes decide what is installed, present or not: a list of paths."""
+    paths = []  # type: list
+    for project in environment["projects"]:
+        paths += [os.path.join(project["path"], name) for name in (PYPROJECT, "setup.py", "setup.cfg")]
+    for name in list(environment["requirements_files"]) + [environment["constraints_file"]]:
+        add_with_includes(environment.path(name) if name else "", paths)
+    for field in ("lock_file", "python_selector_file_rel_path"):
+        paths += [environment.path(environment[field])] if environment[field] else []
+    return paths
+
+
+def add_with_includes(path, paths):
+    """Add a requirements file, and what it includes by -r and -c, to a list of paths."""
+    if not path or path in paths:
+        return
+    paths.append(path)
+    for line in load_text(path).splitlines() if os.path.isfile(path) else ():
+        option, _, included = line.strip().replace("=", " ", 1).partition(" ")
+        included = included.split(" #")[0].strip()
+        if option in ("-r", "-c", "--requirement", "--constraint") and "://" not in included:
+            add_with_includes(os.path.normpath(os.path.join(os.path.dirname(path), included)), paths)
 
 
 # --------------------------------------------------------------------------------------------------
 # Drivers
 # --------------------------------------------------------------------------------------------------
 
-OLDEST_PIP = (21, 3)  # the first that installs an editable project without setup.py (PEP 660)
-UV_ANSWER_SECONDS = 10
+OLDEST_PIP = (21, 3)  # the first to install an editable project without setup.py (PEP 660)
+UV_SECONDS = 10
 
 
 def run_tool(argv, title, environ=None, cwd=os.sep):
-    """Run pip, uv or venv as a step that people see. Returns its `Child`; PrimeError if it fails."""
+    """Run pip, uv, venv or a post_boot command as a step that people see; PrimeError if it fails."""
     report.step(title)
-    child = run_child(argv, environ, cwd=cwd, logged=True)
+    child = run_child(argv, environ, cwd=cwd, is_logged=True)
     report.done()
-    if child.status or child.problem:
-        how = child.problem or ("exit status %d" % child.status)
-        log = "the whole log: %s" % report.log.name if report.log else ""
-        raise PrimeError("%s failed: %s" % (title, how), tried=child.tail(), hint=log)
-    return child
+    if child.has_failed:
+        hint = "the whole log: %s" % report.log.name if report.log else ""
+        how = child.problem or str(child).split(": ")[1]
+        raise PrimeError("%s failed: %s" % (title, how), tried=child.tail(), hint=hint)
 
 
 def guard(directory):
-    """PrimeError unless `directory` is an environment whose python installs into it and nowhere else.
+    """PrimeError unless `directory` is an environment whose python installs there and nowhere else.
 
-    Without pyvenv.cfg, uv and pip take the base python for the target and change it (facts, trap 1).
+    Without a pyvenv.cfg uv and pip take the base python for their target, and change it (facts, trap 1).
     """
-    python = environment_python(directory)
-    code = "import sys; sys.stdout.write('\\0'.join([sys.prefix, sys.base_prefix]))"
     if not os.path.isfile(os.path.join(directory, "pyvenv.cfg")):
         raise PrimeError("%s has no pyvenv.cfg: nothing is installed there" % directory)
-    child = run_child([python, "-I", "-S", "-c", "import site; site.main(); " + code])
+    python = environment_python(directory)
+    code = "import sys; sys.stdout.write(sys.prefix + chr(0) + sys.base_prefix)"
+    child = run_child([python, "-I", "-c", code])
     prefix, _, base = os.fsdecode(child.stdout).partition("\0")
-    if child.status or os.path.realpath(prefix) != os.path.realpath(directory) or prefix == base:
-        raise PrimeError(
-            "%s is not the python of its environment: nothing is installed there" % python,
-            tried=child.tail() or ["its prefix is %s" % prefix],
-        )
+    if child.has_failed or os.path.realpath(prefix) != os.path.realpath(directory) or prefix == base:
+        said = child.tail() if child.has_failed else ["its prefix is %s" % prefix]
+        raise PrimeError("%s is not the python of its environment: nothing is installed there" % python, tried=said)
 
 
-def unpack_wheel(wheel, kind, member=""):
-    """Unpack a wheel, to run what is in it, into the user cache, once. Returns the directory."""
+def bundled_pip(interpreter):
+    """The pip wheel that came with an interpreter (ensurepip), or with Debian's packages; "" if none."""
+    places = os.path.join(interpreter.stdlib, "ensurepip", "_bundled"), "/usr/share/python-wheels"
+    return next((wheel for place in places for wheel in newest_first(place, r"pip-.*\.whl$")), "")
+
+
+def find_pip(python, tried):
+    """The pip wheel for `python`: its own, else that of another python that was looked at (C9).
+
+    A wheel of a newer python may not run under an older one. PrimeError if there is none.
+    """
+    others = [candidate.interpreter for candidate in tried if candidate.interpreter]
+    for owner in [python] + [each for each in others if Version(each.version).key <= Version(python.version).key]:
+        if bundled_pip(owner):
+            return bundled_pip(owner)
+    raise PrimeError("%s comes without pip" % python, tried=["there is no ensurepip in %s" % python.stdlib],
+                     hint='install it (Debian: python3-venv), or set venv_driver = "venv_uv"')
+
+
+def pip_program(wheel):
+    """What python runs as pip: the unpacked wheel in the user cache.
+
+    From the wheel itself pip would be compiled anew at each start, which takes a second.
+    """
     import zipfile
 
-    target = cache_dir(kind, os.path.basename(wheel)[: -len(".whl")])
-    if os.path.isdir(target):
-        return target
+    target = cache_dir("pip", os.path.basename(wheel)[: -len(".whl")])
     aside = "%s.%d.tmp" % (target, os.getpid())
     try:
-        with zipfile.ZipFile(wheel) as archive:
-            archive.extractall(aside)
-        os.rename(aside, target)
+        if not os.path.isdir(target):
+            with zipfile.ZipFile(wheel) as archive:
+                archive.extractall(aside)
+            os.rename(aside, target)
     except (OSError, zipfile.BadZipFile) as problem:
         if not os.path.isdir(target):  # else another process was faster
             raise PrimeError("cannot unpack %s into %s: %s" % (wheel, target, problem),
                              hint="%s names another cache directory" % CACHE_VAR)
     finally:
         remove(aside)
-    return target
+    return os.path.join(target, "pip")
 
 
-def bundled_pips(interpreter):
-    """The pip wheels that came with an interpreter (ensurepip), or with Debian's packages."""
-    for directory in (os.path.join(interpreter.stdlib, "ensurepip", "_bundled"), "/usr/share/python-wheels"):
-        yield from _newest_first(directory, r"pip-.*\.whl$")
-
-
-class Pip:
-    """A pip that can be run: `command` under an interpreter, and the wheel it came from."""
-
-    def __init__(self, wheel):
-        self.wheel = wheel
-        self.program = os.path.join(unpack_wheel(wheel, "pip"), "pip")
-
-    def command(self, python, *arguments):
-        """The argument list that runs it under `python`, a path, isolated from the repo (E4)."""
-        return [python, "-I", self.program] + list(arguments)
-
-    def version(self):
-        return Version(os.path.basename(self.wheel).split("-")[1]).release[:2]
-
-
-def find_pip(python, tried=()):
-    """A `Pip` that runs under `python`: its own, else one of another python of this machine (C9).
-
-    Run from the user cache, since from the wheel itself each start would compile it anew. One too old
-    for editable installs fetches a newer one, once per machine. PrimeError if there is none.
-    """
-    others = [candidate.interpreter for candidate in tried if candidate.interpreter]
-    for owner in [python] + [other for other in others if other.version_tuple() <= python.version_tuple()]:
-        for wheel in bundled_pips(owner):
-            pip = Pip(wheel)
-            return pip if pip.version() >= OLDEST_PIP or is_offline() else newer_pip(pip, python)
-    raise PrimeError(
-        "%s comes without pip" % python,
-        tried=["no ensurepip in %s" % python.stdlib],
-        hint='install it (Debian: python3-venv), or set venv_driver = "venv_uv"',
-    )
-
-
-def newer_pip(old, python):
-    """The newest pip that an old one can fetch for its python, kept in the user cache."""
-    directory = cache_dir("pip", "for-%s-%d.%d" % ((python.implementation,) + python.version_tuple()))
-    if not os.path.isdir(directory):
-        aside = "%s.%d.tmp" % (directory, os.getpid())
-        try:
-            run_tool(
-                old.command(python.path, "download", "--no-deps", "--dest", aside, "pip>=%d.%d" % OLDEST_PIP),
-                "fetching a newer pip for python %s" % python.version,
-            )
-            os.rename(aside, directory)
-        except OSError as problem:
-            if not os.path.isdir(directory):
-                raise PrimeError("cannot keep pip in %s: %s" % (directory, problem))
-        finally:
-            remove(aside)
-    return Pip(next(_newest_first(directory, r"pip-.*\.whl$")))
+def pip_environ():
+    """The environment for a pip that installs into an environment, and into nothing else (E3)."""
+    return dict(clean_environ(for_tool=True), PIP_REQUIRE_VIRTUALENV="1", PIP_USER="0", PIP_NO_INPUT="1",
+                PIP_DISABLE_PIP_VERSION_CHECK="1", **{"PIP_NO_INDEX": "1"} if is_offline() else {})
 
 
 class PipDriver:
@@ -2122,135 +1998,105 @@ class PipDriver:
 
     name = "venv_pip"
 
-    def __init__(self, uv_version=""):
-        self.pip = None
+    def __init__(self):
+        self.wheel = self.program = ""
 
     def deploy(self, python, tried=()):
         """Have a pip for `python`, an `Interpreter`. PrimeError if there is none to be had."""
-        self.pip = self.pip or find_pip(python, tried)
+        self.wheel = find_pip(python, tried)
+        self.program = pip_program(self.wheel)
 
     def create(self, python, directory, prompt):
-        """An environment of `python` with pip in it; pip unpacked beats ensurepip by seconds."""
-        self.deploy(python)
-        run_tool(
-            [python.path, "-I", "-m", "venv", "--without-pip", "--prompt", prompt, directory],
-            "creating the environment with venv (python %s)" % python.version,
-        )
-        self.install([self.pip.wheel], directory, options=["--no-index", "--no-deps"], title="adding pip")
+        """An environment of `python` with pip in it: seconds faster so than by ensurepip."""
+        run_tool([python.path, "-I", "-m", "venv", "--without-pip", "--prompt", prompt, directory],
+                 "creating the environment with venv (python %s)" % python.version)
+        self.install([self.wheel], directory, ["--no-index", "--no-deps"], title="adding pip")
+        version = os.path.basename(self.wheel).split("-")[1]
+        if Version(version).release < OLDEST_PIP:
+            newer = "pip>=%d.%d" % OLDEST_PIP
+            self.install(["--upgrade", newer], directory, title="replacing pip %s by %s" % (version, newer))
+            self.program = os.path.join(site_packages(directory), "pip")
 
     def install(self, requirements, directory, options=(), root=os.sep, title="installing with pip"):
-        """Install `requirements` and `options`, as `pip install` takes them, into `directory`."""
+        """Install `requirements` with `options`, both as `pip install` takes them, into `directory`."""
         guard(directory)
-        environ = clean_environ(for_tool=True)
-        environ.update({
-            "PIP_REQUIRE_VIRTUALENV": "1",
-            "PIP_USER": "0",  # E3: pip.conf may say otherwise
-            "PIP_NO_INPUT": "1",
-            "PIP_DISABLE_PIP_VERSION_CHECK": "1",
-        })
-        if is_offline():
-            environ["PIP_NO_INDEX"] = "1"
-        # Not compiled here: as with uv, each module is compiled when it is first imported.
-        arguments = ["install", "--no-compile", "--no-warn-script-location"] + list(options) + list(requirements)
-        run_tool(self.pip.command(environment_python(directory), *arguments), title, environ, root)
+        # Not compiled now, as by uv: each module is when it is first imported.
+        argv = [environment_python(directory), "-I", self.program, "install", "--no-compile"]
+        run_tool(argv + list(options) + list(requirements), title, pip_environ(), root)
 
     def install_lock(self, environment, directory):
         """Not to be had with pip: PrimeError."""
-        raise PrimeError(
-            "the driver venv_pip does not install from %s" % environment["lock_file"],
-            environment.origins["lock_file"],
-            hint='set venv_driver = "venv_uv", or lock_file = "" to leave the lock aside',
-        )
+        raise PrimeError("the driver venv_pip does not install from %s" % environment["lock_file"],
+                         hint='set venv_driver = "venv_uv", or lock_file = "" to leave the lock aside')
 
 
 def uv_environ():
-    """The environment for uv: a tool's, trusting the certificates that pip and the system trust."""
+    """The environment for uv, which is to trust the certificates that pip and the system trust."""
     environ = clean_environ(for_tool=True)
-    if not any(name in environ for name in ("SSL_CERT_FILE", "SSL_CERT_DIR")):
-        if environ.get("PIP_CERT"):
-            environ["SSL_CERT_FILE"] = environ["PIP_CERT"]
-        for name in ("UV_SYSTEM_CERTS", "UV_NATIVE_TLS"):  # the second is the name before 0.10
-            environ.setdefault(name, "1")
-    environ.setdefault("UV_PYTHON_INSTALL_BIN", "0")  # nothing outside its own directories
+    if "SSL_CERT_FILE" not in environ and "PIP_CERT" in environ:
+        environ["SSL_CERT_FILE"] = environ["PIP_CERT"]
+    for name, value in (("UV_SYSTEM_CERTS", "1"), ("UV_NATIVE_TLS", "1"), ("UV_PYTHON_INSTALL_BIN", "0")):
+        environ.setdefault(name, value)
     if is_offline():
         environ["UV_OFFLINE"] = "1"
     return environ
 
 
-def uv_candidates_on_disk():
-    """Paths where a uv may be: PATH, where its installers put it, then the user cache."""
+def find_uv(wanted):
+    """The path of a uv that fulfils `wanted`, a `Request`: on PATH, where its installers put it, or in
+    the user cache. "" if there is none.
+    """
     home = os.path.expanduser("~")
-    yield find_program("uv", os.environ.get("PATH", ""))
-    yield os.path.join(home, ".local", "bin", "uv" + EXE)
-    yield os.path.join(home, ".cargo", "bin", "uv" + EXE)
-    yield from _newest_first(cache_dir("uv"), r"uv-\d[\d.]*%s$" % EXE.replace(".", r"\."))
+    paths = [find_program("uv"), os.path.join(home, ".local", "bin", "uv" + EXE),
+             os.path.join(home, ".cargo", "bin", "uv" + EXE)]
+    for path in paths + newest_first(cache_dir("uv"), r"uv-\d[^-]*$"):
+        if os.path.isfile(path):
+            version = uv_version(path)
+            if version and wanted.failing(version) is None:
+                report.detail("uv %s: %s" % (version, path))
+                return path
+            report.detail("uv passed over: %s, version %s" % (path, version))
+    return ""
 
 
-def uv_version_of(path):
+def uv_version(path):
     """The `Version` that a uv reports, or None if it does not run."""
-    child = run_child([path, "--version"], uv_environ(), timeout=UV_ANSWER_SECONDS)
-    words = child.stdout.decode("utf-8", "replace").split()
+    child = run_child([path, "--version"], uv_environ(), timeout=UV_SECONDS)
+    words = child.stdout.decode("utf-8", "replace").split() + ["", ""]
     try:
-        return Version(words[1]) if child.status == 0 and words[0] == "uv" else None
-    except (IndexError, PrimeError):
+        return Version(words[1]) if not child.has_failed and words[0] == "uv" else None
+    except PrimeError:
         return None
 
 
-def find_uv(wanted):
-    """The path of a uv on this machine whose version fulfils `wanted`, a `Request`; or None."""
-    for path in uv_candidates_on_disk():
-        if not path or not os.path.isfile(path):
-            continue
-        version = uv_version_of(path)
-        will_do = version is not None and wanted.contains(version)
-        report.detail("uv %s: %s" % (path, version if will_do else "passed over, version %s" % version))
-        if will_do:
-            return path
-    return None
-
-
 def fetch_uv(wanted):
-    """Download uv from the package index, once per machine, into the user cache. Returns its path.
+    """Install uv from the package index into the user cache, once per machine. Returns its path.
 
-    Any python from 3.8 on with any pip can: the wheel needs no python to run (facts, uv).
+    Takes any python from 3.8 on with any pip; the program itself needs no python (facts, uv).
     """
-    import shutil
-
-    tried = []
-    python = search_python(">=%d.%d" % OLDEST_UV_PYTHON, tried)
+    tried = []  # type: list
+    oldest = ">=%d.%d" % OLDEST_UV_PYTHON
+    python = search_python(oldest, tried)
     if python is None:
-        raise PrimeError(
-            "no python to deploy uv with",
-            tried=[candidate.line() for candidate in tried],
-            hint="it takes a python of at least %d.%d, or a uv on PATH" % OLDEST_UV_PYTHON,
-        )
+        raise PrimeError("no python to deploy uv with", tried=map(str, tried),
+                         hint="it takes a python %s, or a uv on PATH" % oldest)
     if is_offline():
-        raise PrimeError("there is no uv on this machine, and offline none can be fetched")
-    aside = cache_dir("uv", "fetch.%d.tmp" % os.getpid())
+        raise PrimeError("there is no uv on this machine, and none can be fetched offline")
+    argv = [python.path, "-I", pip_program(find_pip(python, tried)), "install", "--no-deps", "--only-binary=:all:"]
+    requirement, aside = "uv" + ",".join(clause.text for clause in wanted.clauses), cache_dir("uv", "aside")
     with locked(cache_dir("uv", "lock"), "fetching uv"):
         found = find_uv(wanted)  # another process may have been faster
         if found:
             return found
+        remove(aside)
+        environ = dict(pip_environ(), PIP_REQUIRE_VIRTUALENV="0")
         try:
-            os.makedirs(aside)
-            requirement = "uv" + ",".join(clause.text for clause in wanted.clauses)
-            run_tool(
-                find_pip(python, tried).command(
-                    python.path, "download", "--no-deps", "--only-binary=:all:", "--dest", aside, requirement
-                ),
-                "fetching %s" % requirement,
-            )
-            wheel = next(_newest_first(aside, r"uv-.*\.whl$"))
-            version = os.path.basename(wheel).split("-")[1]
-            member = "uv-%s.data/scripts/uv%s" % (version, EXE)
-            import zipfile
-
-            program, path = os.path.join(aside, "uv" + EXE), cache_dir("uv", "uv-%s%s" % (version, EXE))
-            with zipfile.ZipFile(wheel) as archive, open(program, "wb") as file:
-                shutil.copyfileobj(archive.open(member), file)
-            os.chmod(program, 0o755)
-            if uv_version_of(program) is None:
-                raise PrimeError("the uv that was fetched does not run: %s" % os.path.basename(wheel))
+            run_tool(argv + ["--target", aside, requirement], "fetching %s" % requirement, environ)
+            program = os.path.join(aside, "bin", "uv" + EXE)
+            version = uv_version(program)
+            if version is None:
+                raise PrimeError("the uv that was fetched does not run here")
+            path = cache_dir("uv", "uv-%s%s" % (version, EXE))
             os.replace(program, path)
         finally:
             remove(aside)
@@ -2262,93 +2108,83 @@ class UvDriver:
 
     name = "venv_uv"
 
-    def __init__(self, uv_version=""):
-        self.wanted = Request.parse(uv_version)
-        self.uv = None
+    def __init__(self, version=""):
+        self.wanted, self.uv = parse_request(version, "uv_version"), ""
 
     def deploy(self, python=None, tried=()):
         """Have a uv: one on this machine that will do, else fetch it. PrimeError if neither works."""
         self.uv = self.uv or find_uv(self.wanted) or fetch_uv(self.wanted)
 
-    def provide(self, request, also=()):
-        """Let uv download a python that fulfils `request`; the search finds it then."""
-        self.deploy()
-        text = request.text or ",".join(each.text for each in also) or ">=%d.%d" % OLDEST_UV_PYTHON
+    def provide(self, text):
+        """Let uv download the python of a request; the search finds it then."""
         run_tool([self.uv, "python", "install", text], "installing python %s with uv" % text, uv_environ())
 
     def create(self, python, directory, prompt):
         """An empty environment of `python`, named by its absolute path (facts, traps 3 and 5)."""
-        self.deploy()
-        run_tool(
-            [self.uv, "venv", "--no-project", "--python", python.path, "--prompt", prompt, directory],
-            "creating the environment with uv (python %s)" % python.version,
-            uv_environ(),
-        )
+        argv = [self.uv, "venv", "--no-project", "--python", python.path, "--prompt", prompt, directory]
+        run_tool(argv, "creating the environment with uv (python %s)" % python.version, uv_environ())
 
     def install(self, requirements, directory, options=(), root=os.sep, title="installing with uv"):
-        """Install `requirements` and `options`, as `uv pip install` takes them, into `directory`."""
+        """Install `requirements` with `options`, both as `uv pip install` takes them, into `directory`."""
         guard(directory)
-        command = [self.uv, "pip", "install", "--python", environment_python(directory)]
-        run_tool(command + list(options) + list(requirements), title, uv_environ(), root)
+        argv = [self.uv, "pip", "install", "--python", environment_python(directory)]
+        run_tool(argv + list(options) + list(requirements), title, uv_environ(), root)
 
     def install_lock(self, environment, directory):
-        """Install what uv.lock or pylock.toml says, and nothing that it does not."""
+        """Install what uv.lock or pylock.toml says."""
         guard(directory)
-        python, lock = environment_python(directory), environment.path(environment["lock_file"])
-        environ, title = uv_environ(), "installing from %s with uv" % environment["lock_file"]
-        if not lock.endswith("uv.lock"):
-            run_tool([self.uv, "pip", "sync", "--python", python, lock], title, environ, environment.root)
-            return
-        environ["UV_PROJECT_ENVIRONMENT"] = directory
-        command = [self.uv, "sync", "--locked", "--no-default-groups", "--project", os.path.dirname(lock)]
-        command += ["--python", python]
-        for project in environment["projects"]:
-            if project["path"] == environment.root:
-                command += [] if project["editable"] else ["--no-editable"]
-                command += ["--extra=" + extra for extra in project["extras"]]
-                command += ["--group=" + group for group in project["groups"]]
-        run_tool(command, title, environ, environment.root)
+        lock, python = environment.path(environment["lock_file"]), environment_python(directory)
+        environ = dict(uv_environ(), UV_PROJECT_ENVIRONMENT=directory)
+        argv = [self.uv, "pip", "sync", "--python", python, lock]
+        if lock.endswith("uv.lock"):
+            argv = [self.uv, "sync", "--locked", "--no-default-groups", "--python", python]
+            argv += ["--project", os.path.dirname(lock)]
+            for project in environment["projects"]:
+                if project["path"] == environment.root:
+                    argv += [] if project["editable"] else ["--no-editable"]
+                    argv += ["--extra=" + extra for extra in project["extras"]]
+                    argv += ["--group=" + group for group in project["groups"]]
+        run_tool(argv, "installing from %s with uv" % environment["lock_file"], environ, environment.root)
 
 
 def install_options(environment):
     """The index settings of an environment, as pip and uv both take them."""
-    options = []
-    if environment["index_url"]:
-        options += ["--index-url", environment["index_url"]]
+    options = ["--index-url", environment["index_url"]] if environment["index_url"] else []
     for url in environment["extra_index_urls"]:
         options += ["--extra-index-url", url]
     for place in environment["find_links"]:
         local = environment.path(place)
         options += ["--find-links", local if os.path.isdir(local) else place]
-    if environment["no_index"]:
-        options.append("--no-index")
+    options += ["--no-index"] if environment["no_index"] else []
     if environment["constraints_file"]:
         options += ["--constraint", environment.path(environment["constraints_file"])]
     return options
 
 
 def install_requirements(environment):
-    """What an environment installs, as pip and uv both take it; less what its lock file covers."""
-    lock = environment["lock_file"]
+    """What an environment installs, as pip and uv both take it, less what its lock file covers."""
     requirements = list(environment["dependencies"])
     for path in environment["requirements_files"]:
         requirements += ["-r", environment.path(path)]
     for project in environment["projects"]:
-        if lock.endswith("uv.lock") and project["path"] == environment.root:
+        if environment["lock_file"].endswith("uv.lock") and project["path"] == environment.root:
             continue
-        requirements += [] if lock else project["group_requirements"]
+        requirements += [] if environment["lock_file"] else project["group_requirements"]
         if project["installable"]:
             extras = "[%s]" % ",".join(project["extras"]) if project["extras"] else ""
             requirements += (["-e"] if project["editable"] else []) + [project["path"] + extras]
     return requirements
 
 
-def choose_driver(environment):
-    """The driver that `venv_driver` names; for "auto" uv if it can be had, else pip with a notice."""
-    wanted = environment["venv_driver"]
+def choose_driver(wanted="auto", version=""):
+    """The driver that a config names; for "auto" uv if it can be had, else pip with a notice.
+
+    wanted   str, one of `DRIVERS`
+    version  str, what uv is asked for
+    """
     if wanted == "venv_pip":
         return PipDriver()
-    driver = UvDriver(environment["uv_version"] or uv_version_in(environment.config.pyproject))
+    driver = UvDriver(version)
     try:
         driver.deploy()
     except PrimeError as problem:
@@ -2359,29 +2195,35 @@ def choose_driver(environment):
     return driver
 
 
-def uv_version_in(pyproject):
-    """[tool.uv] required-version of a pyproject.toml, "" if absent."""
-    return str(table_in(pyproject, PYPROJECT, "tool", "uv").get("required-version", ""))
+def create_venv_by_uv(python, directory, driver, prompt):
+    """`create_venv` with a `UvDriver`."""
+    driver.create(python, directory, prompt)
 
 
-def create_venv_by_uv(python, directory, driver=None, prompt=""):
-    """Make an empty environment of `python` (an `Interpreter`) in `directory`, with uv."""
-    (driver or UvDriver()).create(python, directory, prompt or os.path.basename(directory))
+def create_venv_by_pip(python, directory, driver, prompt, tried=()):
+    """`create_venv` with a `PipDriver`."""
+    driver.deploy(python, tried)
+    driver.create(python, directory, prompt)
 
 
-def create_venv_by_pip(python, directory, driver=None, prompt=""):
-    """Make an environment of `python` (an `Interpreter`) in `directory`, with venv and pip."""
-    (driver or PipDriver()).create(python, directory, prompt or os.path.basename(directory))
+def create_venv(python, directory, driver="auto", prompt="", tried=()):
+    """Make an environment that holds nothing of the repo's yet.
 
-
-def create_venv(python, directory, driver, prompt=""):
-    """Make an environment of `python` (an `Interpreter`) in `directory`, which must not exist.
-
-    driver  a `UvDriver` or a `PipDriver`
-    PrimeError if the tool fails.
+    python     str or `Interpreter`: its base, whose version is the environment's
+    directory  str, path of what does not exist yet
+    driver     str, one of `DRIVERS`, or a driver
+    prompt     str, its name in a shell's prompt
+    tried      `Candidate`s, whose pip may serve if `python` has none
+    Returns the path of the environment's python. PrimeError if the tool fails.
     """
-    by = create_venv_by_uv if isinstance(driver, UvDriver) else create_venv_by_pip
-    by(python, directory, driver, prompt)
+    python = python if isinstance(python, Interpreter) else interpreter_at(python)
+    driver = choose_driver(driver) if isinstance(driver, str) else driver
+    prompt = prompt or os.path.basename(directory)
+    if isinstance(driver, UvDriver):
+        create_venv_by_uv(python, directory, driver, prompt)
+    else:
+        create_venv_by_pip(python, directory, driver, prompt, tried)
+    return environment_python(directory)
 
 
 # --------------------------------------------------------------------------------------------------
@@ -2390,25 +2232,19 @@ def create_venv(python, directory, driver, prompt=""):
 
 MARKER = "proto-prime.json"  # written last into a generation: with it, it is complete
 STAMP_MAGIC = "proto_prime stamp %d" % SCHEMA
-INSTALL_FIELDS = set(FIELDS) - {"env_vars", "venv_dir_rel_path", "default_env"}
 
 
 class Generation:
     """One complete build of an environment.
 
     path    str, its directory, the prefix of its python
-    meta    dict, what its marker says: name, key, driver, python, inputs, created, listing, …
+    meta    dict, what its marker says: schema, name, key, driver, python, identity, inputs, listing, created
+    python  `Interpreter`, its base
     """
 
     def __init__(self, path, meta):
-        self.path, self.meta = path, meta
-        self.name, self.key, self.inputs = meta["name"], meta["key"], meta["inputs"]
-        self.python = Interpreter(**meta["python"])
-
-    @property
-    def program(self):
-        """Its python."""
-        return environment_python(self.path)
+        self.path, self.meta, self.python = path, meta, Interpreter(**meta["python"])
+        self.program = environment_python(path)
 
 
 def generations(environment):
@@ -2417,200 +2253,74 @@ def generations(environment):
 
     found, directory = [], state_dir(environment.root, "envs")
     for name in os.listdir(directory) if os.path.isdir(directory) else ():
-        path = os.path.join(directory, name)
         try:
-            with open(os.path.join(path, MARKER), "rb") as file:
-                generation = Generation(path, json.loads(file.read().decode()))
-            if generation.name == environment.name and generation.meta["schema"] == SCHEMA:
-                found.append(generation)
-        except (OSError, ValueError, KeyError, TypeError):  # T5: incomplete, damaged or not ours
+            with open(os.path.join(directory, name, MARKER), "rb") as file:
+                meta = json.loads(file.read().decode())
+            if (meta["schema"], meta["name"]) == (SCHEMA, environment.name):
+                found.append((meta["created"], Generation(os.path.join(directory, name), meta)))
+        except (OSError, ValueError, KeyError, TypeError):  # T5: incomplete, damaged, or another's
             continue
-    return sorted(found, key=lambda generation: generation.meta["created"], reverse=True)
-
-
-def requirement_includes(path, seen):
-    """A requirements file with all that it includes by -r and -c, each path once."""
-    if path in seen:
-        return seen
-    seen.append(path)
-    for line in load_text(path).splitlines() if os.path.isfile(path) else ():
-        words = line.strip().replace("=", " ", 1).split(None, 1)
-        if len(words) == 2 and words[0] in ("-r", "-c", "--requirement", "--constraint"):
-            included = words[1].split(" #")[0].strip()
-            if "://" not in included:
-                requirement_includes(os.path.join(os.path.dirname(path), included), seen)
-    return seen
-
-
-def input_files(environment):
-    """The files whose bytes decide what is installed, present or not."""
-    paths = []
-    for project in environment["projects"]:
-        paths += [os.path.join(project["path"], name) for name in (PYPROJECT, "setup.py", "setup.cfg")]
-    for name in environment["requirements_files"]:
-        requirement_includes(environment.path(name), paths)
-    if environment["constraints_file"]:
-        requirement_includes(environment.path(environment["constraints_file"]), paths)
-    for field in ("lock_file", "python_selector_file_rel_path"):
-        if environment[field]:
-            paths.append(environment.path(environment[field]))
-    return paths
-
-
-def inputs_of(environment):
-    """All that decides what an environment holds, less its python: dict of label to value.
-
-    Two environments of equal inputs may share a generation; the labels that differ are the reason
-    why a generation is not current.
-    """
-    inputs = {
-        "schema": SCHEMA,
-        "ref root": environment.root,
-        "required python": environment.required.text,
-        PYTHON_VAR: os.environ.get(PYTHON_VAR, ""),
-    }
-    for field in INSTALL_FIELDS - {"required_python_version"}:
-        inputs[field] = environment[field]
-    for path in input_files(environment):
-        environment.config.look(path)
-        inputs[os.path.relpath(path, environment.root)] = hash_file(path)
-    return inputs
-
-
-def digest(value):
-    """A short hash of a JSON value, the same on every python."""
-    import hashlib
-    import json
-
-    text = json.dumps(value, sort_keys=True, default=list)
-    return hashlib.sha256(text.encode()).hexdigest()[:12]
-
-
-def damage_of(generation):
-    """What is wrong with a generation that was complete once; "" if nothing is (T2, T3)."""
-    python = generation.python
-    if not os.path.exists(generation.meta["identity"]["real_path"]):
-        return "its base python %s is gone" % python.path
-    if python.identity() != generation.meta["identity"]:
-        return "its base python %s was replaced" % python.path
-    if not os.path.exists(generation.program):
-        return "its python is missing"
-    if not os.path.isfile(os.path.join(generation.path, "pyvenv.cfg")):
-        return "its pyvenv.cfg is missing"
-    missing = set(generation.meta["listing"]) - set(listing_of(generation.path))
-    return "%s is missing from it" % sorted(missing)[0] if missing else ""
-
-
-def site_packages(directory):
-    """The directory of an environment where packages are installed; "" if there is none."""
-    import glob
-
-    pattern = os.path.join(glob.escape(directory), "[Ll]ib", "site-packages")
-    if not WINDOWS:
-        pattern = os.path.join(glob.escape(directory), "lib", "*", "site-packages")
-    return (sorted(glob.glob(pattern)) or [""])[0]
+    return [generation for _, generation in sorted(found, key=lambda pair: pair[0], reverse=True)]
 
 
 def listing_of(directory):
-    """What stands in its site-packages, less bytecode."""
+    """What stands in the site-packages of an environment, less bytecode: a sorted list of names."""
     place = site_packages(directory)
     return sorted(set(os.listdir(place)) - {"__pycache__"}) if place else []
 
 
-def find_generation(environment, inputs):
-    """The generation that is current for these inputs, and otherwise the reasons why none is.
+def damage_of(generation):
+    """What is wrong with a generation that was complete once (T2, T3); "" if nothing is."""
+    base, meta = generation.python, generation.meta
+    if not os.path.exists(meta["identity"]["path"]):
+        return "its base python %s is gone" % base.path
+    if base.identity() != meta["identity"]:
+        return "its base python %s was replaced" % base.path
+    for path in (generation.program, os.path.join(generation.path, "pyvenv.cfg")):
+        if not os.path.exists(path):
+            return "%s is missing" % path
+    missing = sorted(set(meta["listing"]) - set(listing_of(generation.path)))
+    return "%s is missing in its site-packages" % missing[0] if missing else ""
 
-    Returns (Generation or None, list of str).
+
+def find_generation(environment):
+    """The generation that is current, and otherwise the reasons why none is.
+
+    Returns (Generation, []) or (None, list of str).
     """
-    known, reasons = generations(environment), []
-    for generation in known:
-        if digest(generation.inputs) == digest(inputs):
-            damage = damage_of(generation)
-            if not damage:
-                return generation, []
-            reasons.append(damage)
-    if reasons:
-        return None, reasons[:1]
-    if not known:
-        return None, ["it was not built yet"]
-    return None, differences(known[0].inputs, inputs)
+    known = generations(environment)
+    same = [each for each in known if digest(each.meta["inputs"]) == digest(environment.inputs)]
+    for generation in same:
+        if not damage_of(generation):
+            return generation, []
+    if same:
+        return None, [damage_of(same[0])]
+    return None, differences(known[0].meta["inputs"], environment.inputs) if known else ["it was not built yet"]
 
 
 def differences(before, now):
-    """What differs between the inputs of two generations, a line each."""
+    """What differs between the inputs of two generations, as a list of str."""
     if before.get("ref root") != now["ref root"]:
-        return ["the repo was moved or copied here from %s" % before.get("ref root")]
-    labels = sorted(set(before) | set(now))
-    return ["%s changed" % label for label in labels if digest(before.get(label)) != digest(now.get(label))]
+        return ["the repo was moved or copied from %s" % before.get("ref root")]
+    return ["%s changed" % label for label in sorted(set(before) | set(now))
+            if digest(before.get(label)) != digest(now.get(label))]
 
 
-def kept_python(environment, inputs):
-    """The python of the newest generation, while it is what it was and satisfies the request."""
-    for generation in generations(environment)[:1]:
-        python, before = generation.python, generation.inputs
-        asked = [PYTHON_VAR, "python_selector_file_rel_path", environment["python_selector_file_rel_path"]]
-        same = all(digest(before.get(label)) == digest(inputs.get(label)) for label in asked)
-        wanted = [environment.required] + environment.also
-        if same and python.identity() == generation.meta["identity"]:
-            if not environment.required.path and not any(why_not(each, python) for each in wanted):
-                report.detail("python kept from generation %s: %s" % (generation.key, python))
-                return python
-    return None
+def kept_python(environment):
+    """The `Interpreter` of the newest generation while it is what it was and satisfies the request.
 
-
-def build(environment, inputs, python, driver):
-    """Build, check and complete a new generation; the lock is held. Returns a `Generation`.
-
-    Whatever goes wrong, what was half-made is removed and the error goes on.
+    None if there is none, or if the selector or the user's choice changed.
     """
-    import json
-    import time
-
-    identity = python.identity()
-    key = digest([inputs, driver.name, {k: v for k, v in identity.items() if k != "signature"}])
-    directory = _free_directory(environment, key)
-    prompt = os.path.basename(environment.root) + ("" if environment.name == "default" else "-" + environment.name)
-    try:
-        os.makedirs(os.path.dirname(directory), exist_ok=True)
-        create_venv(python, directory, driver, prompt)
-        if environment["lock_file"]:
-            driver.install_lock(environment, directory)
-        requirements = install_requirements(environment)
-        if requirements:
-            options = install_options(environment) + (["--no-deps"] if environment["lock_file"] else [])
-            driver.install(requirements, directory, options, environment.root)
-        for command in environment["post_boot"]:
-            environ = activated(directory, environment["env_vars"])
-            argv = command_argv(command, directory, environ["PATH"])
-            run_tool(argv, "post_boot: " + " ".join(command), environ, environment.root)
-        guard(directory)
-        meta = {
-            "schema": SCHEMA,
-            "name": environment.name,
-            "key": key,
-            "driver": driver.name,
-            "python": python.as_dict(),
-            "identity": identity,
-            "inputs": inputs,
-            "listing": listing_of(directory),
-            "created": time.time(),
-        }
-        write_atomic(os.path.join(directory, MARKER), json.dumps(meta, default=list).encode())
-    except BaseException:
-        remove(directory)
-        raise
-    return Generation(directory, json.loads(json.dumps(meta, default=list)))
-
-
-def _free_directory(environment, key):
-    """Where a new generation of this key is built: leftovers of a build that died are removed."""
-    base = state_dir(environment.root, "envs", "%s-%s" % (environment.name, key))
-    directory, count = base, 1
-    while os.path.exists(os.path.join(directory, MARKER)):
-        count += 1
-        directory = "%s.%d" % (base, count)
-    remove(directory)
-    return directory
+    for generation in generations(environment)[:1]:
+        python, before = generation.python, generation.meta["inputs"]
+        field = "python_selector_file_rel_path"
+        choices = [PYTHON_VAR, field, environment[field]]
+        is_same = all(digest(before.get(each)) == digest(environment.inputs.get(each)) for each in choices)
+        is_wanted = not environment.required.path and not any(why_not(each, python) for each in environment.wanted())
+        if is_same and is_wanted and python.identity() == generation.meta["identity"]:
+            report.detail("python kept from the newest generation: %s" % python)
+            return python
+    return None
 
 
 def prepare_state(root):
@@ -2620,44 +2330,104 @@ def prepare_state(root):
         if not os.path.exists(ignore):
             write_atomic(ignore, b"*\n")
     except OSError as problem:
-        raise PrimeError(
-            "cannot write to %s: %s" % (os.path.dirname(ignore), problem.strerror),
-            hint="%s names another place" % STATE_VAR,
-        )
+        raise PrimeError("cannot write to %s: %s" % (os.path.dirname(ignore), problem.strerror),
+                         hint="%s names another place" % STATE_VAR)
+
+
+def build(environment, python, driver):
+    """Build, check and complete a new generation; the lock is held. Returns a `Generation`.
+
+    Whatever goes wrong, what was half-made is removed and the error goes on.
+    """
+    import json
+    import time
+
+    identity = python.identity()
+    key = digest([environment.inputs, driver.name, identity["path"], identity["version"], python.implementation])
+    directory = free_directory(environment, key)
+    prompt = os.path.basename(environment.root)
+    prompt += "" if environment.name == "default" else "-" + environment.name
+    try:
+        os.makedirs(os.path.dirname(directory), exist_ok=True)
+        create_venv(python, directory, driver, prompt, environment.tried)
+        if environment["lock_file"]:
+            driver.install_lock(environment, directory)
+        requirements = install_requirements(environment)
+        if requirements:
+            driver.install(requirements, directory, install_options(environment), environment.root)
+        for command in environment["post_boot"]:
+            environ = activated(directory, environment["env_vars"])
+            argv = command_argv(command, directory, environ["PATH"])
+            run_tool(argv, "post_boot: %s" % shown(command), environ, environment.root)
+        guard(directory)
+        meta = {"schema": SCHEMA, "name": environment.name, "key": key, "driver": driver.name,
+                "python": vars(python), "identity": identity, "inputs": environment.inputs,
+                "listing": listing_of(directory), "created": time.time()}
+        marker = as_json(meta)
+        write_atomic(os.path.join(directory, MARKER), marker.encode())
+    except BaseException:
+        remove(directory)
+        raise
+    return Generation(directory, json.loads(marker))
+
+
+def command_argv(command, prefix, search):
+    """The argument list, its first a path, that runs a user's command in an environment.
+
+    command  list of str: a program of the environment or of the search path, -m MODULE, or a .py file
+    PrimeError with status 127 if there is no such program.
+    """
+    if command[0] == "-m" or (command[0].endswith(".py") and os.path.isfile(command[0])):
+        return [environment_python(prefix)] + list(command)
+    program = find_program(command[0], search)
+    if not program:
+        raise PrimeError("no program %s in the environment or on PATH" % command[0], status=127)
+    return [program] + list(command[1:])
+
+
+def free_directory(environment, key):
+    """Where a new generation of this key is built, less the leftovers of a build that died."""
+    base = state_dir(environment.root, "envs", "%s-%s" % (environment.name, key))
+    directory, count = base, 1
+    while os.path.exists(os.path.join(directory, MARKER)):
+        count += 1
+        directory = "%s.%d" % (base, count)
+    remove(directory)
+    return directory
 
 
 def publish(environment, generation):
-    """Let the link, `.venv`, lead to a generation, by one rename.
+    """Let the link, `.venv`, lead to a generation, by one rename. Returns (link, where it leads).
 
-    What stands there and is not ours is renamed to .venv.before-prime, never removed.
+    What stands there and is not ours is renamed to .venv.before-prime, never removed (T4).
     """
     link = environment.path(environment["venv_dir_rel_path"])
-    inside = generation.path.startswith(environment.root + os.sep)
-    target = os.path.relpath(generation.path, os.path.dirname(link)) if inside else generation.path
+    target = generation.path
+    if target.startswith(environment.root + os.sep) and not WINDOWS:
+        target = os.path.relpath(target, os.path.dirname(link))
     if not leads_to(link, target):
-        with locked(state_dir(environment.root, "lock"), "publishing %s" % environment.name):
-            _set_aside(environment, link)
-            _replace_link(target, link)
-            report.detail("published: %s -> %s" % (link, target))
+        with locked(state_dir(environment.root, "lock"), "publishing environment %s" % environment.name):
+            set_aside(environment, link)
+            replace_link(target, link)
+        report.detail("published: %s -> %s" % (link, target))
     return link, target
 
 
 def leads_to(link, target):
-    """Whether `link` is a link to `target`, as text."""
+    """Whether `link` is a link with this target."""
     try:
         return os.readlink(link) == target
     except OSError:
         return False
 
 
-def _set_aside(environment, link):
-    """Rename what stands at `link` unless it is a link of ours into the state directory."""
+def set_aside(environment, link):
+    """Rename what stands at `link`, unless it is a link that was made here."""
     if not os.path.lexists(link):
         return
-    if os.path.islink(link):
-        parent = os.path.dirname(os.path.join(os.path.dirname(link), os.readlink(link)))
-        ours = state_dir(environment.root, "envs")
-        if os.path.normpath(parent) == ours or parent.endswith(os.path.join(".prime", "envs")):
+    if os.path.islink(link) or WINDOWS:
+        target = os.path.normpath(os.path.join(os.path.dirname(link), os.readlink(link)))
+        if os.path.dirname(target) == state_dir(environment.root, "envs") or ".prime" + os.sep + "envs" in target:
             return
     count, aside = 1, link + ".before-prime"
     while os.path.lexists(aside):
@@ -2667,13 +2437,14 @@ def _set_aside(environment, link):
     report.note("%s was not made by prime: renamed to %s" % (link, os.path.basename(aside)))
 
 
-def _replace_link(target, link):
+def replace_link(target, link):
+    """Make a link, or lead the one that is there elsewhere, in one step."""
     aside = "%s.%d.tmp" % (link, os.getpid())
     remove(aside)
-    if WINDOWS:  # a junction needs no privilege; it cannot replace another in one step
+    if WINDOWS:  # a junction takes no privilege, but cannot replace another in one step
         import _winapi
 
-        _winapi.CreateJunction(os.path.join(os.path.dirname(link), target), aside)
+        _winapi.CreateJunction(target, aside)  # type: ignore[attr-defined]
         if os.path.lexists(link):
             os.rmdir(link)
         os.rename(aside, link)
@@ -2685,11 +2456,11 @@ def _replace_link(target, link):
 class Stamp:
     """What was looked at when an environment was last found current, for the fast answer.
 
-    prefix    str, the generation's path
-    link      str, where `.venv` is, "" if this boot did not move it; `target` is where it leads
-    said      str, what to say when nothing is to be done
-    env_vars  list of (name, value)
-    watched   list of (path, signature)
+    prefix        str, the generation's path
+    link, target  str, where `.venv` is and leads; "" if the boot left it alone
+    said          str, what to say when there is nothing to do
+    env_vars      list of (name, value)
+    watched       list of (path, signature)
     """
 
     def __init__(self, prefix, link, target, said, env_vars, watched):
@@ -2711,58 +2482,52 @@ def stamp_path(root, requested):
 
 
 def stamp_head(root, requested):
-    """What a stamp must begin with to be one of this file, this place and these variables."""
+    """What a stamp begins with: whose it is, of which place, and made under which variables."""
     told = [os.environ.get(name, "") for name in (PYTHON_VAR, DRIVER_VAR)]
     return [STAMP_MAGIC, sys.platform, root, requested] + told
 
 
 def read_stamp(root, requested):
-    """The `Stamp` of an environment as it was requested, or None: absent, garbage, another's (T5)."""
+    """The `Stamp` of an environment as it was requested; None if absent, garbage or another's (T5)."""
+    head = stamp_head(root, requested)
     try:
         with open(stamp_path(root, requested), "rb") as file:
             parts = file.read().decode("utf-8", "surrogateescape").split("\0")
-        head = stamp_head(root, requested)
         if parts[: len(head)] != head or parts[-1] != STAMP_MAGIC:
             return None
-        prefix, link, target, said, count = parts[len(head) : len(head) + 5]
-        rest = parts[len(head) + 5 : -1]
-        split = 2 * int(count)
-        env_vars = list(zip(rest[:split:2], rest[1:split:2]))
-        return Stamp(prefix, link, target, said, env_vars, list(zip(rest[split::2], rest[split + 1 :: 2])))
+        prefix, link, target, said, count = parts[len(head): len(head) + 5]
+        pairs = list(zip(parts[len(head) + 5: -1: 2], parts[len(head) + 6: -1: 2]))
+        return Stamp(prefix, link, target, said, pairs[: int(count)], pairs[int(count):])
     except (OSError, ValueError):
         return None
 
 
 def write_stamp(environment, generation, published):
-    """Keep what was looked at for the next boot; not if a file is so new that a change may hide.
+    """Keep what was looked at for the next boot, with signatures from before the files were read.
 
-    Signatures were taken before the files were read, so a change in between shows.
-    published  (link, target), or None if this boot leaves the link alone
+    published  (link, target), or ("", "") if this boot leaves the link alone
+    No stamp is kept while a file is so fresh that a change to it could hide.
     """
-    config = environment.config
-    path = stamp_path(environment.root, environment.requested)
-    if any(is_fresh(each) for each in config.seen):
+    seen, path = environment.config.seen, stamp_path(environment.root, environment.requested)
+    if any(is_fresh(each) for each in seen):
         remove(path)
         return
-    ours = [generation.path, "pyvenv.cfg"], [generation.path, MARKER], [generation.program], [
-        site_packages(generation.path)]
-    watched = dict(config.seen)
-    watched.update((path, signature(path)) for path in (os.path.join(*parts) for parts in ours))
-    link, target = published or ("", "")
+    ours = [generation.program, site_packages(generation.path)]
+    ours += [os.path.join(generation.path, name) for name in ("pyvenv.cfg", MARKER)]
+    watched = dict(seen, **{each: signature(each) for each in ours})
     env_vars = environment["env_vars"]
-    parts = stamp_head(environment.root, environment.requested)
-    parts += [generation.path, link, target, current_line(environment, generation), str(len(env_vars))]
+    parts = stamp_head(environment.root, environment.requested) + [generation.path, *published]
+    parts += [current_line(environment, generation), str(len(env_vars))]
     for pair in list(env_vars.items()) + sorted(watched.items()):
         parts += pair
-    data = "\0".join(parts + [STAMP_MAGIC]).encode("utf-8", "surrogateescape")
     try:
-        write_atomic(path, data)
+        write_atomic(path, "\0".join(parts + [STAMP_MAGIC]).encode("utf-8", "surrogateescape"))
     except OSError as problem:  # without it boots are slower, no worse
         report.detail("no stamp: %s" % problem)
 
 
 def is_fresh(path):
-    """Whether a file changed so lately that another change could leave its `stat` the same (T7)."""
+    """Whether a file changed so lately that another change could leave its `stat` as it is (T7)."""
     import time
 
     try:
@@ -2770,14 +2535,14 @@ def is_fresh(path):
     except (OSError, ValueError):
         return False
     changed = st.st_mtime_ns if WINDOWS else st.st_ctime_ns
-    granularity = 50 * 10 ** 6 if changed % 10 ** 9 else 2 * 10 ** 9  # some file systems count seconds
+    granularity = 5 * 10 ** 7 if changed % 10 ** 9 else 2 * 10 ** 9  # ns; some file systems count seconds
     return time.time() * 10 ** 9 - changed < granularity
 
 
 def current_line(environment, generation):
-    """What is said when nothing is to be done."""
-    return "%s is current (environment %s, python %s)" % (
-        environment["venv_dir_rel_path"], environment.name, generation.python.version)
+    """What is said when there is nothing to do."""
+    place, version = environment["venv_dir_rel_path"], generation.python.version
+    return "%s is current (environment %s, python %s)" % (place, environment.name, version)
 
 
 # --------------------------------------------------------------------------------------------------
@@ -2788,14 +2553,13 @@ def current_line(environment, generation):
 def fast_path(argv):
     """Answer `prime` and `prime run CMD…` from the stamp alone, if it proves that nothing is to do.
 
-    Reads one file and calls `stat`, using `os` and `sys` only. Returns the exit status, or None when
-    it cannot tell, which is never wrong: the long way finds the same answer. For `run` it does not
-    return at all.
+    Reads one file and calls `stat`, with `os` and `sys` alone. Returns the exit status; for `run` it
+    does not return at all; None when it cannot tell, and then the long way does.
     """
     command = None
     if argv[:1] == ["run"]:
         command = argv[2:] if argv[1:2] == ["--"] else argv[1:]
-        if not command or (command[0][:1] == "-" and command[0] != "-m"):
+        if not command or command[0][:1] == "-" and command[0] != "-m":
             return None
     elif argv not in ([], ["boot"]):
         return None
@@ -2806,26 +2570,12 @@ def fast_path(argv):
         stamp = read_stamp(root, os.environ.get(ENV_VAR, ""))
         if stamp is None or not stamp.holds():
             return None
-        if command is None:
-            report.note(stamp.said)
-            return 0
-        hand_over(command, stamp.prefix, stamp.env_vars)
+        if command is not None:
+            hand_over(command, stamp.prefix, stamp.env_vars)
+        report.note(stamp.said)
+        return 0
     except (PrimeError, OSError):
         return None
-
-
-def command_argv(command, prefix, search):
-    """The argument list, its first a path, that runs a user's command in an environment.
-
-    command  list of str: a program of the environment or of the search path, -m MODULE, or a .py file
-    PrimeError with status 127 if there is no such program.
-    """
-    if command[0] == "-m" or (command[0].endswith(".py") and os.path.isfile(command[0])):
-        return [environment_python(prefix)] + command
-    program = find_program(command[0], search)
-    if not program:
-        raise PrimeError("no program %s in the environment or on PATH" % command[0], status=127)
-    return [program] + command[1:]
 
 
 def hand_over(command, prefix, env_vars):
@@ -2834,128 +2584,110 @@ def hand_over(command, prefix, env_vars):
     replace_process(command_argv(command, prefix, environ["PATH"]), environ)
 
 
-def current_stage(root):
+def take_stage(root):
     """The stage this process is in; the variable is taken away, so that no child sees it (E5)."""
     stage, _, place = os.environ.pop(PY_EXEC, "").partition(":")
     return stage if stage in STAGES and place == root else "wild"
 
 
 def hop(python, stage, before, root):
-    """Start over in another python, in a later stage.
+    """Start over under another python, in a later stage.
 
     python         str, path of the interpreter
-    stage, before  where this goes, and where it is; going back or in circles is a PrimeError
+    stage, before  str, where this goes and where it is; going in circles is a PrimeError
     """
     if STAGES.index(stage) <= STAGES.index(before):
-        raise PrimeError("came to the stage %s twice, now with %s" % (stage, sys.executable))
-    report.detail("stage %s -> %s: %s" % (before, stage, python))
-    environ = clean_environ()
-    environ[PY_EXEC] = "%s:%s" % (stage, root)
+        raise PrimeError("came to the stage %s twice, now under %s" % (stage, sys.executable))
+    report.detail("stage %s: going on under %s" % (stage, python))
+    environ = dict(clean_environ(), **{PY_EXEC: "%s:%s" % (stage, root)})
     replace_process([python, os.path.abspath(script_path())] + sys.argv[1:], environ)
 
 
-def may_hop(python, stage):
-    """Whether the build should go on under `python`, and can: there is a file to start again."""
-    if stage != "wild" or not script_path() or not sys.executable:
-        return False
-    in_base = sys.prefix == sys.base_prefix
-    return not (in_base and os.path.realpath(sys.executable) == os.path.realpath(python.path))
+def select_interpreter(environment, stage, is_anew=False):
+    """The `Interpreter` for a new generation: the running one in the stage `required`, the kept one, or
+    what `probe_python` selects, after a download by uv if need be. PrimeError if there is none.
+    """
+    if stage == "required":
+        python = interpreter_at(sys.executable)
+        for wanted in environment.wanted():
+            if why_not(wanted, python):
+                raise PrimeError('came to the stage required under %s, which does not fulfil "%s": %s' % (
+                    python, wanted, why_not(wanted, python)), hint="unset %s" % PY_EXEC)
+        return python
+    python = None if is_anew else kept_python(environment)
+    python = python or probe_for(environment)
+    if python is None and not environment.required.path and environment["venv_driver"] != "venv_pip":
+        text = environment.required.text or ",".join(each.text for each in environment.also)
+        try:
+            if is_offline():
+                raise PrimeError("offline, so that uv may not download it")
+            driver = choose_driver("venv_uv", uv_request(environment))
+            driver.provide(text)
+        except PrimeError as problem:
+            raise no_python(environment, ["uv: %s" % problem] + problem.tried)
+        python = probe_for(environment)
+    if python is None:
+        raise no_python(environment)
+    return python
 
 
-class Boot:
-    """One run of this file for one environment: its options, and what was found on the way."""
+def probe_for(environment):
+    """`probe_python` with all that an environment says of it."""
+    environment.tried = []
+    selector = environment["python_selector_file_rel_path"]
+    return probe_python(environment.required, selector, environment.root, environment.name,
+                        environment.tried, environment.also)
 
-    def __init__(self, environment, stage, can_hop=True):
-        self.environment, self.stage, self.can_hop = environment, stage, can_hop
-        self.tried = []  # candidates
-        self.inputs = inputs_of(environment)
 
-    def current(self):
-        """(Generation or None, reasons)"""
-        return find_generation(self.environment, self.inputs)
+def no_python(environment, more=()):
+    """The PrimeError that says what was asked for, what was tried, and why none of it will do."""
+    required = environment.required
+    field = "requires-python" if required in environment.also else "required_python_version"
+    hint = "install it" + ("" if more else ', or set venv_driver = "venv_uv" and allow downloads')
+    field = "the request" if required.origin == "command line" else field
+    return PrimeError('no python satisfies %s "%s"' % (field, required), required.origin,
+                      [str(each) for each in environment.tried] + list(more), hint)
 
-    def select(self, anew=False):
-        """The `Interpreter` for a new generation, and the driver if it had to be asked for one."""
-        environment = self.environment
-        if self.stage == "required":  # selected in the stage before, and running
-            python = interpreter_at(sys.executable)
-            for wanted in [environment.required] + environment.also:
-                if why_not(wanted, python):
-                    raise PrimeError("stage required runs %s, which is %s for %s" % (
-                        python, why_not(wanted, python), wanted), hint="unset %s" % PY_EXEC)
-            return python, None
-        python = None if anew else kept_python(environment, self.inputs)
-        python = python or self._probe()
-        driver = None
-        if python is None:
-            driver = choose_driver(environment)
-            if isinstance(driver, UvDriver) and not is_offline() and not environment.required.path:
-                try:
-                    driver.provide(environment.required, environment.also)
-                    python = self._probe()
-                except PrimeError as problem:
-                    raise self._no_python("uv could not install it either: %s" % problem, problem.tried)
-        if python is None:
-            raise self._no_python()
-        return python, driver
 
-    def _probe(self):
-        environment = self.environment
-        return probe_python(
-            environment.required,
-            environment["python_selector_file_rel_path"],
-            environment.root,
-            environment.name,
-            self.tried,
-            environment.also,
-        )
+def uv_request(environment):
+    """What version of uv is asked for: the config's, else [tool.uv] required-version; "" for any."""
+    table = table_in(environment.config.pyproject, PYPROJECT, "tool", "uv")
+    return environment["uv_version"] or str(table.get("required-version", ""))
 
-    def _no_python(self, note="", more=()):
-        required = self.environment.required
-        field = "required_python_version" if "requires-python" not in required.origin else "requires-python"
-        lines, seen = [], set()
-        for candidate in self.tried:
-            if candidate.path not in seen:
-                seen.add(candidate.path)
-                lines.append(candidate.line())
-        hint = "" if note else 'set venv_driver = "venv_uv" and allow downloads'
-        return PrimeError(
-            'no python satisfies %s "%s"' % (field, required.text),
-            required.origin,
-            lines + ([note] if note else []) + list(more),
-            hint="install it" + (", or " + hint if hint else ""),
-        )
 
-    def make(self, anew=False):
-        """Have a current generation: the one there is, or a new one. May hop to another python."""
-        environment = self.environment
-        generation, reasons = (None, ["a new one was asked for"]) if anew else self.current()
-        if generation:
-            return generation
-        python, driver = self.select(anew)
-        if self.can_hop and may_hop(python, self.stage):
-            hop(python.path, "required", self.stage, environment.root)
-        if self.stage == "wild":
-            report.detail("stage required: skipped, %s goes on with %s" % (sys.executable, python))
-        prepare_state(environment.root)
-        report.open_log(state_dir(environment.root, "log"))
-        with locked(state_dir(environment.root, "lock"), "building environment %s" % environment.name):
-            if not anew:
-                generation, _ = self.current()  # built by the process that we waited for
-            if generation is None:
-                report.note("building environment %s: %s" % (environment.name, reasons[0]))
-                for reason in reasons[1:]:
-                    report.detail("also: " + reason)
-                driver = driver or choose_driver(environment)
-                generation = build(environment, self.inputs, python, driver)
+def have_generation(environment, stage, is_anew=False):
+    """The current generation of an environment, built if need be, maybe under another python.
+
+    stage    str, where this process is; "" if it may not be replaced
+    is_anew  build one even if there is one
+    """
+    generation, reasons = find_generation(environment)
+    if generation and not is_anew:
         return generation
+    python = select_interpreter(environment, stage, is_anew)
+    is_running = sys.prefix == sys.base_prefix and os.path.realpath(sys.executable) == os.path.realpath(python.path)
+    if stage == "wild" and script_path() and not is_running:
+        hop(python.path, "required", stage, environment.root)
+    if stage != "required":
+        report.detail("stage required: skipped, %s builds with %s" % (sys.executable, python))
+    prepare_state(environment.root)
+    report.open_log(state_dir(environment.root, "log"))
+    with locked(state_dir(environment.root, "lock"), "building environment %s" % environment.name):
+        generation, _ = find_generation(environment)
+        if generation and not is_anew:  # built by the process that we waited for
+            return generation
+        reason = "a new one is asked for" if is_anew else "; ".join(reasons)
+        report.note("building environment %s: %s" % (environment.name, reason))
+        return build(environment, python, choose_driver(environment["venv_driver"], uv_request(environment)))
 
-    def finish(self, generation, move_link=True):
-        """Publish a generation and keep a stamp of what was looked at."""
-        prepare_state(self.environment.root)
-        published = publish(self.environment, generation) if move_link else None
-        write_stamp(self.environment, generation, published)
-        report.detail("stage venv: %s (%s)" % (generation.program, generation.python.version))
+
+def boot_environment(environment, stage, is_anew=False, moves_link=True):
+    """`have_generation`, published and stamped. Returns the `Generation`."""
+    generation = have_generation(environment, stage, is_anew)
+    prepare_state(environment.root)
+    write_stamp(environment, generation, publish(environment, generation) if moves_link else ("", ""))
+    report.detail("stage venv: %s (%s)" % (generation.program, generation.python.version))
+    return generation
 
 
 # --------------------------------------------------------------------------------------------------
@@ -2964,17 +2696,17 @@ class Boot:
 
 
 def used_name(config):
-    """The environment that `prime use` made this clone's; "" if none, or if it is not configured."""
+    """The environment that `prime use` made this clone's; "" if none, or if it is configured no more."""
     path = config.look(state_dir(config.root, "use"))
     name = load_text(path).strip() if os.path.isfile(path) else ""
-    if name and name != "default" and name not in config.table.get("env", {}):
-        report.note('environment "%s", chosen by prime use, is not configured any more' % name)
+    if name and name not in set(config.table.get("env", {})) | {"default"}:
+        report.note('environment "%s", which prime use chose, is configured no more' % name)
         return ""
     return name
 
 
 def open_environment(options):
-    """The environment that the options and variables ask for. Returns an `Environment`."""
+    """The `Environment` that options, variables and `prime use` ask for."""
     config = load_config(options.root)
     requested = options.env or os.environ.get(ENV_VAR, "")
     return load_environment(config, requested or used_name(config), requested)
@@ -2982,35 +2714,33 @@ def open_environment(options):
 
 def command_boot(options):
     """make the environment current: build what is missing"""
-    boot = Boot(open_environment(options), options.stage, options.can_hop)
-    generation, _ = boot.current()
-    built = generation is None
-    generation = generation or boot.make()
-    boot.finish(generation)
-    line = current_line(boot.environment, generation)
-    report.note(line.replace(" is current", " is ready") if built else line)
+    environment = open_environment(options)
+    was_current = find_generation(environment)[0]
+    generation = boot_environment(environment, options.stage)
+    line = current_line(environment, generation)
+    report.note(line if was_current else line.replace(" is current", " is ready"))
     return 0
 
 
 def command_run(options):
-    """run a program in the environment: run [--no-boot] [--] CMD…"""
-    words, no_boot = list(options.words), False
-    while words and words[0] == "--no-boot":
-        no_boot = bool(words.pop(0))
+    """run a command in the environment: run [--no-boot] [--] CMD…"""
+    words, boots = options.words, True
+    if words[:1] == ["--no-boot"]:
+        words, boots = words[1:], False
     if words[:1] == ["--"]:
-        words.pop(0)
+        words = words[1:]
+    elif words and words[0][:1] == "-" and words[0] != "-m":
+        raise PrimeError("run: unknown option %s" % words[0], hint="prime run [--no-boot] [--] CMD…", status=2)
     if not words:
-        raise PrimeError("run: no command given", hint="prime run [--no-boot] [--] CMD…", status=2)
+        raise PrimeError("run: no command is given", hint="prime run [--no-boot] [--] CMD…", status=2)
     environment = open_environment(options)
-    boot = Boot(environment, options.stage, options.can_hop)
-    if no_boot:
+    if boots:
+        generation = boot_environment(environment, options.stage, moves_link=not environment.requested)
+    else:
         known = generations(environment)
         if not known:
-            raise PrimeError("environment %s was not built yet" % environment.name, hint="run `prime` first")
-        generation = boot.current()[0] or known[0]
-    else:
-        generation = boot.make()
-        boot.finish(generation, move_link=not environment.requested)
+            raise PrimeError("environment %s was not built yet" % environment.name, hint="prime boot")
+        generation = find_generation(environment)[0] or known[0]
     try:
         hand_over(words, generation.path, environment["env_vars"])
     except OSError as problem:
@@ -3021,28 +2751,22 @@ def command_run(options):
 def command_info(options):
     """what is configured, from where, and whether the environment is current"""
     environment = open_environment(options)
-    boot = Boot(environment, options.stage, False)
-    generation, reasons = boot.current()
-    config = {
-        field: {"value": environment[field], "from": environment.origins[field]} for field in FIELDS
-    }
+    generation, reasons = find_generation(environment)
     if generation:
-        selected = Candidate(generation.python.path, "generation")
-        selected.interpreter, selected.verdict = generation.python, "selected"
+        selected = Candidate(generation.python.path, "generation", generation.python, "selected")
     else:
-        boot._probe()
-        selected = next((each for each in boot.tried if each.verdict == "selected"), None)
-    link = environment.path(environment["venv_dir_rel_path"])
+        probe_for(environment)
+        selected = next((each for each in environment.tried if each.verdict == "selected"), None)
     told = {
         "schema": SCHEMA,
         "root": environment.root,
-        "config": config,
+        "config": {name: {"value": environment[name], "from": environment.origins[name]} for name in FIELDS},
         "environment": environment.name,
         "driver": generation.meta["driver"] if generation else environment["venv_driver"],
         "required": {"request": environment.required.text, "from": environment.required.origin},
-        "selected_python": selected.as_dict() if selected else None,
+        "selected_python": selected and selected.as_dict(),
         "venv": generation and {
-            "path": link,
+            "path": environment.path(environment["venv_dir_rel_path"]),
             "generation": generation.path,
             "python": generation.program,
             "version": generation.python.version,
@@ -3054,78 +2778,63 @@ def command_info(options):
     return 0 if generation else 1
 
 
-def as_json(value):
-    import json
-
-    return json.dumps(value, indent=2, default=list) + "\n"
-
-
 def info_text(told):
-    """The same as `info --json`, for people."""
-    selected, venv = told["selected_python"], told["venv"]
+    """What `info --json` says, for people."""
+    selected, venv, required = told["selected_python"], told["venv"], told["required"]
     rows = [
         ("root", told["root"]),
         ("environment", told["environment"]),
         ("driver", told["driver"]),
-        ("required", "%s (%s)" % (told["required"]["request"] or "any python", told["required"]["from"])),
+        ("required", "%s (%s)" % (required["request"] or "any python", required["from"])),
         ("selected", "%s (%s)" % (selected["path"], selected["version"]) if selected else "none"),
         ("venv", "%s -> %s" % (venv["path"], venv["generation"]) if venv else "none"),
         ("current", "yes" if told["current"] else "no: " + "; ".join(told["reasons"])),
     ]
-    for field, entry in told["config"].items():
-        if entry["from"] != "default":
-            rows.append((field, "%s (%s)" % (entry["value"], entry["from"])))
-    return "".join("%-24s %s\n" % row for row in rows)
+    rows += [(name, "%s (%s)" % (entry["value"], entry["from"]))
+             for name, entry in told["config"].items() if entry["from"] != "default"]
+    return "".join("%-13s %s\n" % row for row in rows)
 
 
 def command_python(options):
     """the path of the python that a request selects"""
     environment = open_environment(options)
     if options.request is not None:
-        environment.required, environment.also = Request.parse(options.request, "command line"), []
-    boot = Boot(environment, options.stage, False)
-    python = boot._probe()
+        environment.required, environment.also = parse_request(options.request, "command line"), []
+    python = probe_for(environment)
+    listed = environment.tried
     if options.all:
-        known = {candidate.path for candidate in boot.tried}
-        for candidate in candidates(environment.required):
-            if candidate.path not in known:
-                boot.tried.append(judge(candidate, [environment.required] + environment.also))
+        known = {candidate.path for candidate in listed}
+        listed += [judge(each, environment.wanted()) for each in candidates(environment.required)
+                   if each.path not in known]
+    elif options.json:
+        listed = [each for each in listed if each.verdict == "selected"]
     if options.json:
-        listed = boot.tried if options.all else [each for each in boot.tried if each.verdict == "selected"]
-        emit(as_json({
-            "schema": SCHEMA,
-            "request": environment.required.text,
-            "candidates": [candidate.as_dict() for candidate in listed],
-        }))
+        told = [candidate.as_dict() for candidate in listed]
+        emit(as_json({"schema": SCHEMA, "request": environment.required.text, "candidates": told}))
     elif options.all:
-        emit("".join("%-8s %-8s %s\n" % (each.verdict, each.source, each.line()) for each in boot.tried))
+        emit("".join("%-9s %-6s %s\n" % (each.verdict, each.source, each) for each in listed))
     elif python:
         emit(python.path + "\n")
     if python is None:
-        raise boot._no_python()
+        raise no_python(environment)
     return 0
 
 
 def command_use(options):
-    """make an environment this clone's from now on: use NAME"""
-    config = load_config(options.root)
-    environment = load_environment(config, options.name)
-    boot = Boot(environment, options.stage, options.can_hop)
-    generation = boot.make()
-    prepare_state(options.root)
+    """make an environment this clone's from now on"""
+    environment = load_environment(load_config(options.root), options.name)
+    generation = boot_environment(environment, options.stage, moves_link=False)
     write_atomic(state_dir(options.root, "use"), (options.name + "\n").encode())
-    config.seen[state_dir(options.root, "use")] = signature(state_dir(options.root, "use"))
-    boot.finish(generation)
+    publish(environment, generation)
     report.note(current_line(environment, generation))
     return 0
 
 
 def command_reset(options):
     """a new generation from scratch; the old one stays until the new one works"""
-    boot = Boot(open_environment(options), options.stage, options.can_hop)
-    generation = boot.make(anew=True)
-    boot.finish(generation)
-    report.note(current_line(boot.environment, generation).replace(" is current", " is new"))
+    environment = open_environment(options)
+    generation = boot_environment(environment, options.stage, is_anew=True)
+    report.note(current_line(environment, generation).replace(" is current", " is new"))
     return 0
 
 
@@ -3143,46 +2852,18 @@ COMMANDS = {
 }
 
 
-def make_parser():
-    """The parser of the command line (argparse)."""
-    import argparse
-
-    class Parser(argparse.ArgumentParser):
-        def error(self, message):
-            raise PrimeError(message, hint="%s --help" % self.prog, status=2)
-
-    common = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS)
-    common.add_argument("-v", dest="verbose", action="count", help="say more; -vv says all")
-    common.add_argument("-q", dest="quiet", action="store_true", help="print errors alone")
-    common.add_argument("-e", dest="env", metavar="NAME", help="the environment, instead of the clone's own")
-    common.add_argument("--root", metavar="DIR", help="the ref root, instead of the one that is found")
-    common.add_argument("--offline", action="store_true", help="open no socket")
-    parser = Parser(prog="prime", parents=[common], description=__doc__.split("\n")[0])
-    parser.add_argument("--version", action="store_true", help="print the version of this file")
-    commands = parser.add_subparsers(dest="command", metavar="COMMAND", parser_class=Parser)
-    parsers = {
-        name: commands.add_parser(name, parents=[common], help=function.__doc__, description=function.__doc__)
-        for name, function in COMMANDS.items()
-        if name != "run"
-    }
-    commands.add_parser("run", help=command_run.__doc__, add_help=False, prefix_chars="\0").add_argument(
-        "words", nargs="*"
-    )
-    parsers["info"].add_argument("--json", action="store_true", help="as JSON")
-    parsers["python"].add_argument("request", nargs="?", metavar="REQUEST", help="default: what the repo requires")
-    parsers["python"].add_argument("--all", action="store_true", help="every candidate, and why it was passed over")
-    parsers["python"].add_argument("--json", action="store_true", help="as JSON")
-    parsers["use"].add_argument("name", metavar="NAME")
-    return parser
-
-
 def parse_command_line(argv):
-    """The options of a command line, with the ref root and the stage. PrimeError with status 2."""
-    parser = make_parser()
-    options = parser.parse_args(argv)
-    for name, default in (("verbose", 0), ("quiet", False), ("env", ""), ("root", ""), ("offline", False)):
-        if not hasattr(options, name):
-            setattr(options, name, default)
+    """The options of a command line. PrimeError with status 2 for what it does not understand.
+
+    The words behind `run` are taken out first, for they are another program's.
+    """
+    words, place = [], 0  # type: ignore[var-annotated]
+    while place < len(argv) and argv[place][:1] == "-":
+        place += 2 if argv[place] in ("-e", "--root") else 1
+    if argv[place: place + 1] == ["run"] and argv[place + 1: place + 2] not in (["-h"], ["--help"]):
+        argv, words = argv[: place + 1], argv[place + 1:]
+    options = make_parser().parse_args(argv)
+    options.words = words
     levels = {"error": -1, "info": 1, "debug": 2}
     report.verbosity = options.verbose or levels.get(os.environ.get(LOG_VAR, "").lower(), 0)
     if options.quiet:
@@ -3192,19 +2873,55 @@ def parse_command_line(argv):
     return options
 
 
+def make_parser():
+    """The parser of the command line; an option may stand before the command or behind it."""
+    import argparse
+
+    class Parser(argparse.ArgumentParser):
+        def error(self, message):
+            raise PrimeError(message, hint="%s --help" % self.prog, status=2)
+
+    def add_common(parser, suppress=argparse.SUPPRESS):
+        def add(*names, default, **rest):
+            parser.add_argument(*names, default=suppress or default, **rest)
+
+        add("-v", dest="verbose", action="count", default=0, help="say more; -vv says all")
+        add("-q", dest="quiet", action="store_true", default=False, help="print errors alone")
+        add("-e", dest="env", metavar="NAME", default="", help="the environment, not the clone's own")
+        add("--root", metavar="DIR", default="", help="the ref root, not the one that is found")
+        add("--offline", action="store_true", default=False, help="open no socket")
+
+    parser = Parser(prog="prime", description=__doc__.split("\n")[0])
+    add_common(parser, suppress=None)
+    parser.add_argument("--version", action="version", version="proto_prime %s" % __version__)
+    parser.set_defaults(command="boot")
+    commands = parser.add_subparsers(metavar="COMMAND")
+    parsers = {}
+    for name, function in COMMANDS.items():
+        parsers[name] = commands.add_parser(name, help=function.__doc__, description=function.__doc__)
+        parsers[name].set_defaults(command=name)
+        add_common(parsers[name])
+    for name in ("info", "python"):
+        parsers[name].add_argument("--json", action="store_true", help="as JSON")
+    parsers["python"].add_argument("--all", action="store_true", help="every candidate, and why it was passed over")
+    parsers["python"].add_argument("request", nargs="?", metavar="REQUEST", help="default: what the repo requires")
+    parsers["use"].add_argument("name", metavar="NAME")
+    return parser
+
+
 def isolate():
-    """Keep the repo's own types.py or logging.py out of our imports (E4), and warnings out of sight."""
+    """Keep the repo's types.py or logging.py out of our imports (E4), and our warnings to ourselves (E2)."""
     own = {os.path.dirname(os.path.abspath(path)) for path in (script_path(), sys.argv[0]) if path}
-    own |= set(filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))) | {""}
+    own.update([""], os.environ.get("PYTHONPATH", "").split(os.pathsep))
     sys.path[:] = [path for path in sys.path if path not in own]
     if sys.warnoptions:
         import warnings
 
-        warnings.simplefilter("ignore")  # E2: PYTHONWARNINGS=error is meant for the user's code
+        warnings.simplefilter("ignore")
 
 
 def catch_signals():
-    """Turn SIGTERM and SIGHUP into an exception, as python does with SIGINT."""
+    """Turn SIGINT, SIGTERM and SIGHUP into an exception, unless they are ignored, as by nohup."""
     import signal
 
     def interrupt(signum, frame):
@@ -3212,52 +2929,48 @@ def catch_signals():
 
     for name in ("SIGINT", "SIGTERM", "SIGHUP"):
         number = getattr(signal, name, None)
-        if number and signal.getsignal(number) is not signal.SIG_IGN:  # nohup
+        if number and signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, interrupt)
 
 
 def main(argv=None):
     """The command line. Returns the exit status; `run` replaces the process instead.
 
-    argv  list of str, the arguments less the program's name; default: those of this process
+    argv  list of str, the arguments less the program's name; default: those of this process, which is
+          then replaced where a stage takes another python
     """
-    can_hop = argv is None  # else the process is somebody else's, and stays
+    is_ours = argv is None
     argv = sys.argv[1:] if argv is None else list(argv)
     status = fast_path(argv)
     if status is not None:
         return status
     isolate()
     try:
-        catch_signals()
+        if is_ours:
+            catch_signals()
         options = parse_command_line(argv)
-        if options.version:
-            emit("proto_prime %s\n" % __version__)
-            return 0
         options.root = find_root(options.root)
-        options.stage, options.can_hop = current_stage(options.root), can_hop
+        options.stage = take_stage(options.root)
         report.detail("stage %s: %s (%s)" % (options.stage, sys.executable, sys.version.split()[0]))
         report.detail("ref root: %s" % options.root)
-        return COMMANDS[options.command or "boot"](options)
+        options.stage = options.stage if is_ours else ""
+        return COMMANDS[options.command](options)
     except PrimeError as error:
-        report.error(error)
-        _trace()
-        return error.status
+        return fail(error)
     except OSError as problem:
-        place = " (%s)" % problem.filename if problem.filename else ""
-        report.error(PrimeError("%s%s" % (problem.strerror or problem, place)))
-        _trace()
-        return 1
-    except (KeyboardInterrupt, Interrupted) as stop:
-        signum = getattr(stop, "signum", 2)
-        report.error(PrimeError("interrupted by signal %d" % signum))
-        return 128 + signum
+        return fail(PrimeError(problem.strerror or str(problem), problem.filename or ""))
+    except Interrupted as stop:
+        return fail(PrimeError("interrupted by signal %d" % stop.signum, status=128 + stop.signum))
 
 
-def _trace():
+def fail(error):
+    """Report an error, at -vv with where it comes from. Returns its exit status."""
+    report.error(error)
     if report.verbosity >= 2:
         import traceback
 
         report.output(traceback.format_exc().encode("utf-8", "backslashreplace"))
+    return error.status
 
 
 if __name__ == "__main__":

@@ -2,16 +2,19 @@
 
 import json
 import os
+import platform
 import re
 import shutil
 import stat
 import subprocess
 import sys
+import tarfile
 import time
 from pathlib import Path
 
 import pytest
 from filelock import FileLock
+from make_uv_python_mirror import make_mirror
 
 TOP = Path(__file__).resolve().parent.parent
 SHARED_WHEELS = ["six", "idna", "flit_core>=3.4,<4", "setuptools", "wheel"]
@@ -51,6 +54,14 @@ def python(version):
     if version not in PYTHONS:
         pytest.skip("no python %s in %s" % (version, PYENV))
     return PYTHONS[version]
+
+
+def ancient_python():
+    """The path of a real python 2.7; skips the test if this machine has none."""
+    found = sorted(PYENV.glob("versions/2.7.*/bin/python2.7"))
+    if not found:
+        pytest.skip("no python 2.7 in %s" % PYENV)
+    return found[0]
 
 
 def some_python():
@@ -95,6 +106,35 @@ def uv_program():
     if not found:
         pytest.skip("no uv in the development environment (it needs python 3.8)")
     return found
+
+
+@pytest.fixture(scope="session")
+def mirror(shared):
+    """The downloads.json of a mirror with a real CPython 3.12, for a uv without network."""
+    if not sys.platform.startswith("linux") or platform.libc_ver()[0] != "glibc":
+        pytest.skip("the mirror is made for Linux with glibc")
+    prefix, target = python("3.12").parent.parent, shared / "python mirror"
+    with FileLock(str(shared / "python mirror.lock")):
+        if not (target / "downloads.json").exists():
+            make_mirror(target, [prefix])
+    return target / "downloads.json"
+
+
+@pytest.fixture
+def spare_python(mirror, tmp_path):
+    """The path of a real python 3.12 of its own, which a test may harm."""
+    with tarfile.open(str(next(mirror.parent.glob("*.tar.gz")))) as archive:
+        archive.extractall(str(tmp_path / "spare"))
+    return tmp_path / "spare" / "python" / "bin" / "python3.12"
+
+
+def snapshot(directory):
+    """All that stands below a directory, with what `stat` knows of it: equal means untouched."""
+    found = {}
+    for path in sorted(directory.rglob("*")):
+        st = os.lstat(str(path))
+        found[str(path.relative_to(directory))] = (st.st_mode, st.st_size, st.st_mtime_ns)
+    return {name: told for name, told in found.items() if "__pycache__" not in name and not name.endswith("/lib")}
 
 
 class Repo:
