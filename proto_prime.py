@@ -106,9 +106,10 @@ class Reporter:
 
     def error(self, error):
         """A PrimeError, with what was tried and a hint."""
-        lines = ["prime: %s %s" % (self._paint("error:", "31"), error)] + ["  " + line for line in error.tried]
-        hint = ["  %s %s" % (self._paint("hint:", "36"), error.hint)] if error.hint else []
-        self._say("\n".join(lines + hint), -1)
+        lines = ["prime: %s %s" % (self._paint("error:", "31"), error)]
+        lines += ["  " + line for line in error.tried]
+        lines += ["  %s %s" % (self._paint("hint:", "36"), error.hint)] if error.hint else []
+        self._say("\n".join(lines), -1)
 
     def output(self, data):
         """Bytes that a child printed: to the log always, to stderr with -vv."""
@@ -283,7 +284,7 @@ class locked:
     """
 
     def __init__(self, path, purpose):
-        self.path, self.purpose, self.file = path, purpose, None
+        self.path, self.purpose = path, purpose
 
     def __enter__(self):
         import time
@@ -315,7 +316,7 @@ class locked:
                 import msvcrt
 
                 self.file.seek(1 << 20)  # beyond the text, so that others can read it
-                msvcrt.locking(self.file.fileno(), msvcrt.LK_NBLCK, 1)
+                msvcrt.locking(self.file.fileno(), msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined]
             else:
                 import fcntl
 
@@ -406,9 +407,9 @@ def run_child(argv, environ=None, cwd=os.sep, timeout=None, until=b"", is_logged
         process = subprocess.Popen(
             argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=cwd,
             env=clean_environ(for_tool=True) if environ is None else environ, start_new_session=True)
-    except (OSError, ValueError) as problem:
-        status = 127 if isinstance(problem, FileNotFoundError) else 126
-        return Child(status, problem="cannot be started: %s" % (getattr(problem, "strerror", "") or problem))
+    except (OSError, ValueError) as error:
+        status = 127 if isinstance(error, FileNotFoundError) else 126
+        return Child(status, problem="cannot be started: %s" % (getattr(error, "strerror", "") or error))
     pipes = {process.stdout: bytearray(), process.stderr: bytearray()}
     open_pipes, changed = set(pipes), threading.Condition()
     readers = [threading.Thread(target=_drain, args=(pipe, kept, open_pipes, changed, is_logged), daemon=True)
@@ -424,7 +425,7 @@ def run_child(argv, environ=None, cwd=os.sep, timeout=None, until=b"", is_logged
         for reader in readers:
             reader.join(0.5)
     problem = "" if has_finished else "gave no answer within %d s" % timeout
-    return Child(process.wait(), *map(bytes, pipes.values()), problem=problem)
+    return Child(process.wait(), bytes(pipes[process.stdout]), bytes(pipes[process.stderr]), problem)
 
 
 def _drain(pipe, kept, open_pipes, changed, is_logged):
@@ -500,7 +501,7 @@ def replace_process(argv, environ):
         if stream is not None:
             stream.flush()
     if not WINDOWS and not os.environ.get(SPAWN_VAR):
-        import _signal  # built in, while `signal` imports enum
+        import _signal  # type: ignore[import-not-found]  # built in, while `signal` imports enum
 
         # Python ignores these two, and what is ignored stays so across execve (bpo-1652).
         _signal.signal(_signal.SIGPIPE, _signal.SIG_DFL)
@@ -721,7 +722,7 @@ def read_pair(src, pos, table):
 
 def read_keys(src, pos):
     """Read a dotted key as a list of str, and the blanks behind it."""
-    keys = []
+    keys = []  # type: list
     while not keys or src.startswith(".", pos):
         pos, key = read_key(src, skip_blank(src, pos + bool(keys)))
         keys.append(key)
@@ -867,7 +868,7 @@ def match_toml(kind, src, pos):
     return _TOML_COMPILED[kind].match(src, pos)
 
 
-_TOML_COMPILED = {}  # filled on first use: importing this file must not load `re`
+_TOML_COMPILED = {}  # type: dict  # filled on first use: importing this file must not load `re`
 
 
 def list_toml_patterns():
@@ -974,10 +975,11 @@ class Clause:
         self.operator = next((op for op in OPERATORS if self.text.startswith(op)), "")
         self.operand = self.text[len(self.operator):].strip(BLANKS)
         self.is_prefix = self.operator in ("==", "!=") and self.operand.endswith(".*")
+        self.version = None  # type: Version  # type: ignore[assignment]
         try:
             self.version = Version(self.operand[:-2] if self.is_prefix else self.operand)
         except PrimeError:
-            self.version = None
+            pass
         if self.operator != "===" and not self._is_sound() or len(self.operand.split()) > 1:
             raise PrimeError('"%s" is not a version specifier' % self.text, status=2)
         self.names_prerelease = self.version is not None and self.version.is_prerelease
@@ -1169,8 +1171,8 @@ class Candidate:
 
     def as_dict(self):
         found = self.interpreter
-        return {"path": self.path, "source": self.source, "version": found and found.version,
-                "implementation": found and found.implementation, "verdict": self.verdict, "reason": self.reason}
+        return {"path": self.path, "source": self.source, "verdict": self.verdict, "reason": self.reason,
+                "version": found and found.version, "implementation": found and found.implementation}
 
     def __str__(self):
         version = self.interpreter.version if self.interpreter else "-"
@@ -1232,7 +1234,8 @@ def base_python(path):
         home = (read_pyvenv_cfg(directory) or read_pyvenv_cfg(os.path.dirname(directory))).get("home")
         if not home:
             break
-        homes = [os.path.join(home, name) for name in (os.path.basename(path), "python3" + EXE, "python" + EXE)]
+        names = os.path.basename(path), "python3" + EXE, "python" + EXE
+        homes = [os.path.join(home, name) for name in names]
         path = next((each for each in homes if os.path.exists(each)), homes[0])
     return path
 
@@ -1381,10 +1384,10 @@ def path_candidates(request):
 def uv_candidates(request):
     """Pythons that uv installed, newest first."""
     home = os.path.expanduser("~")
-    data = os.environ.get("XDG_DATA_HOME") or os.path.join(home, ".local", "share")
+    data = os.path.join(os.environ.get("XDG_DATA_HOME") or os.path.join(home, ".local", "share"), "uv")
     if WINDOWS:
         data = os.path.join(os.environ.get("APPDATA") or home, "uv", "data")
-    directory = os.environ.get("UV_PYTHON_INSTALL_DIR") or os.path.join(data, *["python"] if WINDOWS else ["uv", "python"])
+    directory = os.environ.get("UV_PYTHON_INSTALL_DIR") or os.path.join(data, "python")
     return map(environment_python, newest_first(directory, r"[a-z]+-\d"))
 
 
@@ -1394,7 +1397,12 @@ def pyenv_candidates(request):
     return map(environment_python, newest_first(os.path.join(root, "versions"), r"(pypy)?\d"))
 
 
-SOURCES = (("wild", wild_candidates), ("PATH", path_candidates), ("uv", uv_candidates), ("pyenv", pyenv_candidates))
+SOURCES = (
+    ("wild", wild_candidates),
+    ("PATH", path_candidates),
+    ("uv", uv_candidates),
+    ("pyenv", pyenv_candidates),
+)
 
 
 def newest_first(directory, pattern):
@@ -1521,7 +1529,8 @@ def probe_python(required="", selector="", root="", name="default", tried=None, 
     for wanted in [request] + list(also):
         reason = why_not(wanted, chosen)
         if reason:
-            raise PrimeError('%s: %s does not fulfil "%s": %s' % (source, chosen, wanted, reason), wanted.origin)
+            raise PrimeError('%s: %s does not fulfil "%s" (%s): %s' % (
+                source, chosen, wanted, wanted.origin, reason))
     if tried is not None:
         tried.append(Candidate(chosen.path, source, chosen, "selected"))
     return chosen
@@ -1554,7 +1563,7 @@ FIELDS = {
     "env_vars": ("table", {}, "set for commands run in the environment"),
     "post_boot": ("commands", (), "commands run in each new generation before it is published"),
     "default_env": ("text", "default", "the environment that is meant when none is named"),
-}
+}  # type: dict
 RUNTIME_FIELDS = ("env_vars", "venv_dir_rel_path", "default_env")  # they change nothing that is installed
 PROJECT_KEYS = {"path": "text", "extras": "texts", "groups": "texts", "editable": "flag"}
 
@@ -1646,15 +1655,18 @@ class Config:
     """
 
     def __init__(self, root):
-        self.root, self.seen = root, {}
+        self.root, self.seen = root, {}  # type: str, dict
+        self.file = self.text = ""
         text, self.pyproject = self.read(os.path.join(root, PYPROJECT))
         own_text, own = self.read(os.path.join(root, OWN_CONFIG))
         self.table = table_in(self.pyproject, PYPROJECT, "tool", "proto-prime")
-        self.file, self.text = (PYPROJECT, text) if self.table else ("", "")
+        if self.table:
+            self.file, self.text = PYPROJECT, text
         if own_text is None:
             return
         if self.table:
-            raise PrimeError("both %s and [tool.proto-prime] in %s configure %s" % (OWN_CONFIG, PYPROJECT, root),
+            both = OWN_CONFIG, PYPROJECT, root
+            raise PrimeError("both %s and [tool.proto-prime] in %s configure %s" % both,
                              hint="keep one of them", status=2)
         self.file, self.table, self.text = OWN_CONFIG, own, own_text
 
@@ -1739,7 +1751,7 @@ class Environment:
     def __init__(self, config, name, requested=""):
         self.config, self.root, self.name, self.requested = config, config.root, name, requested
         self.fields = {field: default for field, (_, default, _) in FIELDS.items()}
-        self.origins = {field: "default" for field in FIELDS}
+        self.origins = dict.fromkeys(FIELDS, "default")
         self.required, self.also, self.inputs, self.tried = Request(), [], {}, []
         own = config.table.get("env", {}).get(name, {})
         for table, prefix in ((config.table, ""), (own, "env.%s." % name)):
@@ -1780,7 +1792,8 @@ def load_environment(config, name="", requested=""):
     is_project = "project" in config.pyproject
     if environment["projects"] is None:
         has_dev = "dev" in table_in(config.pyproject, PYPROJECT, "dependency-groups")
-        environment.set("projects", ["."] if environment.has("setup.py") or is_project or has_dev else [], "default")
+        is_there = environment.has("setup.py") or is_project or has_dev
+        environment.set("projects", ["."] if is_there else [], "default")
     if environment["requirements_files"] is None:
         is_listed = environment.has("requirements.txt") and not is_project
         environment.set("requirements_files", ["requirements.txt"] if is_listed else [], "default")
@@ -1804,7 +1817,7 @@ def complete_project(environment, item):
     path = environment.path(project["path"])
     names = [name for name in (PYPROJECT, "setup.py") if environment.has(os.path.join(path, name))]
     if not names:
-        raise config.error("projects", 'projects: "%s" holds no %s and no setup.py' % (project["path"], PYPROJECT))
+        raise config.error("projects", 'projects: "%s" holds no pyproject.toml and no setup.py' % project["path"])
     document = config.pyproject if path == config.root else config.read(os.path.join(path, PYPROJECT))[1]
     groups = table_in(document, PYPROJECT, "dependency-groups")
     chosen = project.get("groups", ["dev"] if path == environment.root and "dev" in groups else [])
@@ -1827,7 +1840,8 @@ def expand_group(groups, name, file, parents=()):
     if name in parents:
         raise PrimeError("dependency group %s includes itself" % name, file, status=2)
     if name not in known:
-        raise PrimeError("there is no dependency group %s" % name, file, hint="known: " + ", ".join(known), status=2)
+        hint = "known: " + ", ".join(known)
+        raise PrimeError("there is no dependency group %s" % name, file, hint=hint, status=2)
     requirements = []
     for item in known[name]:
         if isinstance(item, str):
@@ -1942,7 +1956,7 @@ def guard(directory):
     prefix, _, base = os.fsdecode(child.stdout).partition("\0")
     if child.has_failed or os.path.realpath(prefix) != os.path.realpath(directory) or prefix == base:
         said = child.tail() if child.has_failed else ["its prefix is %s" % prefix]
-        raise PrimeError("%s is not the python of its environment: nothing is installed there" % python, tried=said)
+        raise PrimeError("nothing is installed with %s, not the python of its environment" % python, tried=said)
 
 
 def bundled_pip(interpreter):
@@ -1957,7 +1971,8 @@ def find_pip(python, tried):
     A wheel of a newer python may not run under an older one. PrimeError if there is none.
     """
     others = [candidate.interpreter for candidate in tried if candidate.interpreter]
-    for owner in [python] + [each for each in others if Version(each.version).key <= Version(python.version).key]:
+    newest = Version(python.version).key
+    for owner in [python] + [each for each in others if Version(each.version).key <= newest]:
         if bundled_pip(owner):
             return bundled_pip(owner)
     raise PrimeError("%s comes without pip" % python, tried=["there is no ensurepip in %s" % python.stdlib],
@@ -2082,7 +2097,8 @@ def fetch_uv(wanted):
                          hint="it takes a python %s, or a uv on PATH" % oldest)
     if is_offline():
         raise PrimeError("there is no uv on this machine, and none can be fetched offline")
-    argv = [python.path, "-I", pip_program(find_pip(python, tried)), "install", "--no-deps", "--only-binary=:all:"]
+    pip = pip_program(find_pip(python, tried))
+    argv = [python.path, "-I", pip, "install", "--no-deps", "--only-binary=:all:"]
     requirement, aside = "uv" + ",".join(clause.text for clause in wanted.clauses), cache_dir("uv", "aside")
     with locked(cache_dir("uv", "lock"), "fetching uv"):
         found = find_uv(wanted)  # another process may have been faster
@@ -2471,10 +2487,7 @@ class Stamp:
         """Whether all is as it was."""
         if self.link and not leads_to(self.link, self.target):
             return False
-        for path, known in self.watched:
-            if signature(path) != known:
-                return False
-        return True
+        return all(signature(path) == known for path, known in self.watched)
 
 
 def stamp_path(root, requested):
@@ -2665,8 +2678,8 @@ def have_generation(environment, stage, is_anew=False):
     if generation and not is_anew:
         return generation
     python = select_interpreter(environment, stage, is_anew)
-    is_running = sys.prefix == sys.base_prefix and os.path.realpath(sys.executable) == os.path.realpath(python.path)
-    if stage == "wild" and script_path() and not is_running:
+    is_running = os.path.realpath(sys.executable or "") == os.path.realpath(python.path)
+    if stage == "wild" and script_path() and not (is_running and sys.prefix == sys.base_prefix):
         hop(python.path, "required", stage, environment.root)
     if stage != "required":
         report.detail("stage required: skipped, %s builds with %s" % (sys.executable, python))
@@ -2730,9 +2743,9 @@ def command_run(options):
     if words[:1] == ["--"]:
         words = words[1:]
     elif words and words[0][:1] == "-" and words[0] != "-m":
-        raise PrimeError("run: unknown option %s" % words[0], hint="prime run [--no-boot] [--] CMD…", status=2)
+        raise PrimeError("run: unknown option %s" % words[0], hint=command_run.__doc__, status=2)
     if not words:
-        raise PrimeError("run: no command is given", hint="prime run [--no-boot] [--] CMD…", status=2)
+        raise PrimeError("run: no command is given", hint=command_run.__doc__, status=2)
     environment = open_environment(options)
     if boots:
         generation = boot_environment(environment, options.stage, moves_link=not environment.requested)
@@ -2752,6 +2765,7 @@ def command_info(options):
     """what is configured, from where, and whether the environment is current"""
     environment = open_environment(options)
     generation, reasons = find_generation(environment)
+    selected = None  # type: Candidate | None
     if generation:
         selected = Candidate(generation.python.path, "generation", generation.python, "selected")
     else:
@@ -2903,8 +2917,8 @@ def make_parser():
         add_common(parsers[name])
     for name in ("info", "python"):
         parsers[name].add_argument("--json", action="store_true", help="as JSON")
-    parsers["python"].add_argument("--all", action="store_true", help="every candidate, and why it was passed over")
-    parsers["python"].add_argument("request", nargs="?", metavar="REQUEST", help="default: what the repo requires")
+    parsers["python"].add_argument("--all", action="store_true", help="every candidate, and the verdict on it")
+    parsers["python"].add_argument("request", nargs="?", metavar="REQUEST", help="default: the repo's own")
     parsers["use"].add_argument("name", metavar="NAME")
     return parser
 

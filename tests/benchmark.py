@@ -72,8 +72,8 @@ class Bench:
     def fetch(self):
         """What both sides install, from the index that the caller's settings name."""
         fetch_wheels(None, self.wheels)
-        command = [self.uv, "tool", "run", "--quiet", "pip", "download", "-q", "--no-deps"]
-        command += ["--dest", str(self.wheels), "pip", PEER]
+        command = [self.uv, "tool", "run", "--quiet", "pip", "wheel", "-q", "--no-deps"]
+        command += ["--wheel-dir", str(self.wheels), "pip", PEER]
         fetched = subprocess.run(command, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE)
         self.peer_problem = fetched.stderr.decode().strip() if fetched.returncode else ""
 
@@ -189,12 +189,6 @@ class Bench:
         ours, theirs = self.prime(self.ours(driver), driver), self.peer_boot(self.peer(driver), driver)
         return [runs] + self.medians(runs, ours, theirs)
 
-    def boot_against_peer_by_pip(self):
-        return self.boot_against_peer("venv_pip")
-
-    def boot_against_peer_by_uv(self):
-        return self.boot_against_peer("venv_uv")
-
     def uncompiled(self):
         ours = self.prime(self.ours(), "venv_uv", file="proto_prime.py")  # what is run itself is never kept
         return [self.runs] + self.medians(self.runs, ours, self.side([self.wild] + PASS))
@@ -245,12 +239,6 @@ class Bench:
 
         return [self.slow_runs] + self.medians(self.slow_runs, back, first)
 
-    def known_branch_pip(self):
-        return self.known_branch("venv_pip")
-
-    def known_branch_uv(self):
-        return self.known_branch("venv_uv")
-
     def imported(self):
         """The modules that importing the file adds; no times."""
         code = "import sys; old = set(sys.modules); import proto_prime; print(*sorted(set(sys.modules) - old))"
@@ -266,13 +254,13 @@ ROWS = [
     ("prime run -- python -c pass", "python -c pass, wild + environment's", 1.12, Bench.run_against_pythons),
     ("prime run -- python -c pass", "uv run python -c pass", 0.9, Bench.run_against_uv),
     ("prime, nothing to do", "uv sync", 0.9, Bench.boot_against_uv),
-    ("prime, nothing to do", "protoprimer 0.13, its pip driver", 0.005, Bench.boot_against_peer_by_pip),
-    ("prime, nothing to do", "protoprimer 0.13, its uv driver", None, Bench.boot_against_peer_by_uv),
+    ("prime, nothing to do", "protoprimer 0.13, its pip driver", 0.005, lambda b: b.boot_against_peer("venv_pip")),
+    ("prime, nothing to do", "protoprimer 0.13, its uv driver", None, lambda b: b.boot_against_peer("venv_uv")),
     ("python3 proto_prime.py, uncompiled", "python3 -c pass", 3, Bench.uncompiled),
     ("first boot, pip", "python -m venv + pip install -e .", 0.8, Bench.first_boot_pip),
     ("first boot, uv at hand", "uv venv + uv pip install -e .", 1.15, Bench.first_boot_uv),
-    ("back to a known branch, pip", "first boot, pip", 0.05, Bench.known_branch_pip),
-    ("back to a known branch, uv", "first boot, uv at hand", 0.05, Bench.known_branch_uv),
+    ("back to a known branch, pip", "first boot, pip", 0.05, lambda b: b.known_branch("venv_pip")),
+    ("back to a known branch, uv", "first boot, uv at hand", 0.05, lambda b: b.known_branch("venv_uv")),
     ("import proto_prime: modules", "python -c pass", 0, Bench.imported),
 ]
 
