@@ -57,7 +57,6 @@ class Bench:
             "HOME": str(base / "home"),
             "LANG": "C.UTF-8",
             "PATH": os.pathsep.join([str(base / "bin"), os.path.dirname(self.wild), "/usr/bin", "/bin"]),
-            "SHELL": "/bin/sh",
             "PIP_NO_INDEX": "1",
             "PIP_FIND_LINKS": self.wheels.as_uri(),
             "PIP_CACHE_DIR": str(base / "pip cache"),
