@@ -488,7 +488,7 @@ def shown(argv):
     import re
     import shlex
 
-    words = (shlex.quote(word) if "\n" not in word else "'…'" for word in argv)
+    words = (shlex.quote(word) if "\n" not in word else "'...'" for word in argv)
     return re.sub(r"://[^/@\s]+@", "://***@", " ".join(words))
 
 
@@ -1028,7 +1028,7 @@ class Request:
     text              the request as written; "" accepts anything
     origin            where it was written
     clauses           `Clause`s that the version must fulfil, all of them
-    implementation    "cpython", "pypy", … or "" for any
+    implementation    "cpython", "pypy", ... or "" for any
     is_free_threaded  whether a free-threaded build is asked for
     path              an interpreter, an environment directory or a program's name, instead of all that
     """
@@ -2564,7 +2564,7 @@ def current_line(environment, generation):
 
 
 def fast_path(argv):
-    """Answer `prime` and `prime run CMD…` from the stamp alone, if it proves that nothing is to do.
+    """Answer `prime` and `prime run CMD...` from the stamp alone, if it proves that nothing is to do.
 
     Reads one file and calls `stat`, with `os` and `sys` alone. Returns the exit status; for `run` it
     does not return at all; None when it cannot tell, and then the long way does.
@@ -2736,7 +2736,7 @@ def command_boot(options):
 
 
 def command_run(options):
-    """run a command in the environment: run [--no-boot] [--] CMD…"""
+    """run a command in the environment: run [--no-boot] [--] CMD..."""
     words, boots = options.words, True
     if words[:1] == ["--no-boot"]:
         words, boots = words[1:], False
@@ -2955,10 +2955,11 @@ def main(argv=None):
     """
     is_ours = argv is None
     argv = sys.argv[1:] if argv is None else list(argv)
+    if is_ours:
+        isolate()
     status = fast_path(argv)
     if status is not None:
         return status
-    isolate()
     try:
         if is_ours:
             catch_signals()

@@ -126,7 +126,8 @@ class Bench:
                 (path / "proto_kernel.py").write_bytes(archive.read("protoprimer/primer_kernel.py"))
             config = (path / "pyproject.toml").read_text()
             (path / "pyproject.toml").write_text(config.replace('["six"]', '["six", "protoprimer"]'))
-            version = subprocess.check_output([self.wild, "-c", "import platform as p; print(p.python_version())"])
+            say_version = "import platform; print(platform.python_version())"
+            version = subprocess.check_output([self.wild, "-c", say_version])
             (path / ".python-version").write_bytes(version)
             if driver == "venv_uv":  # left alone it downloads a python, even where one is at hand
                 self.side([self.uv, "venv", "--seed", "--python", self.wild, "venv"], path)()
@@ -143,12 +144,12 @@ class Bench:
     def side(self, argv, cwd=None, env=None):
         """One command, which must succeed."""
         environ = dict(self.env, **(env or {}))
-        cwd = str(cwd or self.base)
+        cwd, devnull = str(cwd or self.base), subprocess.DEVNULL
 
         def run():
             with open(str(self.log), "wb") as log:
                 start = time.perf_counter()
-                status = subprocess.call(argv, cwd=cwd, env=environ, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+                status = subprocess.call(argv, cwd=cwd, env=environ, stdin=devnull, stdout=log, stderr=log)
                 seconds = time.perf_counter() - start
             if status:
                 text = self.log.read_text(errors="replace")[-2000:]
@@ -216,12 +217,14 @@ class Bench:
         return run
 
     def first_boot_pip(self):
-        theirs = self.by_hand("hand pip", [self.wild, "-m", "venv", "env"], ["env/bin/pip", "install", "-e", "."])
+        make, fill = [self.wild, "-m", "venv", "env"], ["env/bin/pip", "install", "-e", "."]
+        theirs = self.by_hand("hand pip", make, fill)
         return [self.slow_runs] + self.medians(self.slow_runs, self.first_boot("venv_pip"), theirs)
 
     def first_boot_uv(self):
         make = [self.uv, "venv", "--python", self.wild, "env"]
-        theirs = self.by_hand("hand uv", make, [self.uv, "pip", "install", "--python", "env/bin/python", "-e", "."])
+        fill = [self.uv, "pip", "install", "--python", "env/bin/python", "-e", "."]
+        theirs = self.by_hand("hand uv", make, fill)
         return [self.slow_runs] + self.medians(self.slow_runs, self.first_boot("venv_uv"), theirs)
 
     def known_branch(self, driver):
@@ -240,11 +243,12 @@ class Bench:
 
     def imported(self):
         """The modules that importing the file adds; no times."""
-        code = "import sys; old = set(sys.modules); import proto_prime; print(*sorted(set(sys.modules) - old))"
-        names = subprocess.check_output([self.wild, "-c", code], cwd=str(self.ours()), env=self.env).decode().split()
+        code = "import sys; old = set(sys.modules); import proto_prime; print(*set(sys.modules) - old)"
+        printed = subprocess.check_output([self.wild, "-c", code], cwd=str(self.ours()), env=self.env)
+        names = printed.decode().split()
         names.remove("proto_prime")
         if names:
-            print("import proto_prime loads: " + " ".join(names), file=sys.stderr)
+            print("import proto_prime loads: " + " ".join(sorted(names)), file=sys.stderr)
         return 1, len(names), 0
 
 
@@ -253,8 +257,8 @@ ROWS = [
     ("prime run -- python -c pass", "python -c pass, wild + environment's", 1.12, Bench.run_against_pythons),
     ("prime run -- python -c pass", "uv run python -c pass", 0.9, Bench.run_against_uv),
     ("prime, nothing to do", "uv sync", 0.9, Bench.boot_against_uv),
-    ("prime, nothing to do", "protoprimer 0.13, its pip driver", 0.005, lambda b: b.boot_against_peer("venv_pip")),
-    ("prime, nothing to do", "protoprimer 0.13, its uv driver", None, lambda b: b.boot_against_peer("venv_uv")),
+    ("prime, nothing to do", "protoprimer 0.13, pip driver", 0.005, lambda b: b.boot_against_peer("venv_pip")),
+    ("prime, nothing to do", "protoprimer 0.13, uv driver", None, lambda b: b.boot_against_peer("venv_uv")),
     ("python3 proto_prime.py, uncompiled", "python3 -c pass", 3, Bench.uncompiled),
     ("first boot, pip", "python -m venv + pip install -e .", 0.8, Bench.first_boot_pip),
     ("first boot, uv at hand", "uv venv + uv pip install -e .", 1.15, Bench.first_boot_uv),
