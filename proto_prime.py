@@ -1426,8 +1426,9 @@ def candidates(request):
     for source, paths in SOURCES:
         for path in paths(request):
             real = os.path.realpath(path)
-            if real not in seen:
-                seen.add(real)
+            file = real if "py" in os.path.basename(real) else path  # else one program behind many shims
+            if file not in seen:
+                seen.add(file)
                 yield Candidate(path, source)
 
 
