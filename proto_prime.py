@@ -1367,7 +1367,7 @@ def path_candidates(request):
     directories = [each for each in os.environ.get("PATH", os.defpath).split(os.pathsep) if each]
     names = []
     for clause in request.clauses:
-        numbers = clause.version.release if clause.version and clause.operator != "!=" else ()
+        numbers = clause.version.release if clause.operator == "==" else ()
         names += ["python" + ".".join(map(str, numbers[:size])) for size in range(len(numbers), 1, -1)]
     names = list(dict.fromkeys(names + ["python3", "python"]))
     if request.implementation not in ("", "cpython"):
@@ -1378,7 +1378,7 @@ def path_candidates(request):
             if os.path.lexists(path):
                 yield path
     for directory in directories:
-        yield from newest_first(directory, r"python3\.\d+t?(\.exe)?$")
+        yield from newest_first([directory], PYTHON_NAME)
 
 
 def uv_candidates(request):
@@ -1388,33 +1388,132 @@ def uv_candidates(request):
     if WINDOWS:
         data = os.path.join(os.environ.get("APPDATA") or home, "uv", "data")
     directory = os.environ.get("UV_PYTHON_INSTALL_DIR") or os.path.join(data, "python")
-    return map(environment_python, newest_first(directory, r"[a-z]+-\d"))
+    return map(environment_python, newest_first([directory], r"[a-z]+-\d"))
 
 
 def pyenv_candidates(request):
     """pyenv's own versions, newest first; its shims answer for the active ones alone (C1)."""
     root = os.environ.get("PYENV_ROOT") or os.path.join(os.path.expanduser("~"), ".pyenv")
-    return map(environment_python, newest_first(os.path.join(root, "versions"), r"(pypy)?\d"))
+    return map(environment_python, newest_first([os.path.join(root, "versions")], r"(pypy|graalpy)?[-\d]"))
 
 
+def conda_candidates(request):
+    """The active conda environment, those that conda keeps a list of, and installs; newest first.
+
+    What python one holds stands in the name of a file: conda-meta/python-3.12.1-….json.
+    """
+    home, prefixes = os.path.expanduser("~"), [os.environ.get("CONDA_PREFIX", "")]
+    try:
+        prefixes += load_text(os.path.join(home, ".conda", "environments.txt")).splitlines()
+    except PrimeError:
+        pass
+    for place in (home, os.sep + "opt", os.environ.get("PROGRAMDATA") or home):
+        prefixes += [os.path.join(place, name) for name in CONDA_NAMES]
+    metas = [os.path.join(prefix, "conda-meta") for prefix in dict.fromkeys(prefixes) if prefix]
+    found = newest_first(metas, r"(python|pypy)-\d.*\.json$")
+    return [environment_python(os.path.dirname(os.path.dirname(path))) for path in found]
+
+
+def local_candidates(request):
+    """Homebrew's, MacPorts', /usr/local's and /opt's pythons and macOS framework builds, newest first."""
+    if WINDOWS:
+        return []
+    places = ["/opt/homebrew/bin", "/home/linuxbrew/.linuxbrew/bin", "/usr/local/bin", "/opt/local/bin"]
+    framework = "/Library/Frameworks/Python.framework/Versions"
+    for place in ("/opt", framework):
+        places += [os.path.join(each, "bin") for each in newest_first([place], r"\w")]
+    return newest_first(places, PYTHON_NAME)
+
+
+def registry_candidates(request):
+    """Windows: what installers wrote into the registry (PEP 514), newest first."""
+    if not WINDOWS:
+        return []
+    winreg, found = __import__("winreg"), []  # not `import`, for the sake of mypy elsewhere
+    views = ((winreg.HKEY_CURRENT_USER, 0), (winreg.HKEY_LOCAL_MACHINE, winreg.KEY_WOW64_64KEY),
+             (winreg.HKEY_LOCAL_MACHINE, winreg.KEY_WOW64_32KEY))
+
+    def subkeys(key):
+        return [winreg.EnumKey(key, number) for number in range(winreg.QueryInfoKey(key)[0])]
+
+    for root, view in views:
+        try:
+            top = winreg.OpenKeyEx(root, r"Software\Python", 0, winreg.KEY_READ | view)
+        except OSError:
+            continue
+        for company in subkeys(top):
+            tags = winreg.OpenKeyEx(top, company) if company != "PyLauncher" else None
+            for tag in subkeys(tags) if tags else ():
+                path = registered_python(winreg, tags, tag)
+                found += [(tag, path)] if path else []
+    return [path for _, path in sorted(found, key=lambda pair: numbers_in(pair[0]), reverse=True)]
+
+
+def registered_python(winreg, tags, tag):
+    """The executable that a tag of the registry names; "" if it names none."""
+    try:
+        place = winreg.OpenKeyEx(tags, tag + r"\InstallPath")
+        try:
+            return winreg.QueryValueEx(place, "ExecutablePath")[0]
+        except OSError:
+            return os.path.join(winreg.QueryValueEx(place, "")[0], "python.exe")
+    except OSError:
+        return ""
+
+
+def launcher_candidates(request):
+    """Windows: what the launcher `py`, or the install manager of the same name, lists, newest first."""
+    launcher = find_program("py") if WINDOWS else ""
+    if not launcher:
+        return []
+    import json
+    import re
+
+    environ = dict(clean_environ(for_tool=True), PYTHON_MANAGER_AUTOMATIC_INSTALL="false")
+    child = run_child([launcher, "list", "--format=json"], environ, timeout=PROBE_SECONDS)
+    try:
+        listed = json.loads(child.stdout.decode("utf-8", "replace"))["versions"]
+        found = [(each["sort-version"], each["executable"]) for each in listed]
+    except (ValueError, KeyError, TypeError):  # the older launcher: " -V:3.12 *  C:\...\python.exe"
+        child = run_child([launcher, "-0p"], environ, timeout=PROBE_SECONDS)
+        text = child.stdout.decode("utf-8", "replace")
+        found = re.findall(r"^\s*-(?:V:)?(\S+)(?:\s+\*)?\s+(\S.*?)\s*$", text, re.MULTILINE)
+    return [path for _, path in sorted(found, key=lambda pair: numbers_in(pair[0]), reverse=True)]
+
+
+PYTHON_NAME = r"(python|pypy|graalpy)3\.\d+t?(\.exe)?$"
+CONDA_NAMES = "miniconda3 anaconda3 miniforge3 mambaforge micromamba conda miniconda anaconda".split()
 SOURCES = (
     ("wild", wild_candidates),
     ("PATH", path_candidates),
     ("uv", uv_candidates),
     ("pyenv", pyenv_candidates),
+    ("conda", conda_candidates),
+    ("local", local_candidates),
+    ("registry", registry_candidates),
+    ("py", launcher_candidates),
 )
 
 
-def newest_first(directory, pattern):
-    """The paths in `directory` whose names match, those with the highest numbers in it first."""
+def numbers_in(name):
+    """The numbers in a name, as a list of int, for sorting."""
     import re
 
-    try:
-        names = [name for name in os.listdir(directory) if re.match(pattern, name)]
-    except OSError:
-        return []
-    names.sort(key=lambda name: [int(number) for number in re.findall(r"\d+", name)], reverse=True)
-    return [os.path.join(directory, name) for name in names]
+    return [int(number) for number in re.findall(r"\d+", name)]
+
+
+def newest_first(directories, pattern):
+    """The paths in `directories` whose names match, those with the highest numbers in the name first."""
+    import re
+
+    found = []
+    for directory in directories:
+        try:
+            names = [name for name in os.listdir(directory) if re.match(pattern, name)]
+        except OSError:
+            continue
+        found += [os.path.join(directory, name) for name in names]
+    return sorted(found, key=lambda path: numbers_in(os.path.basename(path)), reverse=True)
 
 
 def candidates(request):
@@ -1963,7 +2062,7 @@ def guard(directory):
 def bundled_pip(interpreter):
     """The pip wheel that came with an interpreter (ensurepip), or with Debian's packages; "" if none."""
     places = os.path.join(interpreter.stdlib, "ensurepip", "_bundled"), "/usr/share/python-wheels"
-    return next((wheel for place in places for wheel in newest_first(place, r"pip-.*\.whl$")), "")
+    return next((wheel for place in places for wheel in newest_first([place], r"pip-.*\.whl$")), "")
 
 
 def find_pip(python, tried):
@@ -2065,7 +2164,7 @@ def find_uv(wanted):
     home = os.path.expanduser("~")
     paths = [find_program("uv"), os.path.join(home, ".local", "bin", "uv" + EXE),
              os.path.join(home, ".cargo", "bin", "uv" + EXE)]
-    for path in paths + newest_first(cache_dir("uv"), r"uv-\d[^-]*$"):
+    for path in paths + newest_first([cache_dir("uv")], r"uv-\d[^-]*$"):
         if os.path.isfile(path):
             version = uv_version(path)
             if version and wanted.failing(version) is None:
@@ -2333,8 +2432,9 @@ def kept_python(environment):
         field = "python_selector_file_rel_path"
         choices = [PYTHON_VAR, field, environment[field]]
         is_same = all(digest(before.get(each)) == digest(environment.inputs.get(each)) for each in choices)
-        is_wanted = not environment.required.path and not any(why_not(each, python) for each in environment.wanted())
-        if is_same and is_wanted and python.identity() == generation.meta["identity"]:
+        is_wanted = not any(why_not(each, python) for each in environment.wanted())
+        is_free = not environment.required.path  # else the request names an executable
+        if is_free and is_same and is_wanted and python.identity() == generation.meta["identity"]:
             report.detail("python kept from the newest generation: %s" % python)
             return python
     return None
