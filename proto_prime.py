@@ -246,23 +246,32 @@ def remove(path):
         os.remove(path)
 
 
+def hash_bytes(data):
+    """SHA-256 of bytes, in hex. Not from `hashlib`, which takes milliseconds to load OpenSSL."""
+    try:
+        from _sha2 import sha256  # type: ignore[import-not-found]  # 3.12 and later
+    except ImportError:
+        try:
+            from _sha256 import sha256  # type: ignore[import-not-found]
+        except ImportError:  # PyPy
+            from hashlib import sha256
+    return sha256(data).hexdigest()
+
+
 def hash_file(path):
     """SHA-256 of a file's bytes in hex; "" if there is no such file."""
-    import hashlib
-
     try:
         with open(path, "rb") as file:
-            return hashlib.sha256(file.read()).hexdigest()
+            return hash_bytes(file.read())
     except OSError:
         return ""
 
 
 def digest(value):
     """A short hash of a JSON value, the same on every python."""
-    import hashlib
     import json
 
-    return hashlib.sha256(json.dumps(value, sort_keys=True, default=list).encode()).hexdigest()[:12]
+    return hash_bytes(json.dumps(value, sort_keys=True, default=list).encode())[:12]
 
 
 def signature(path):
@@ -1198,10 +1207,10 @@ def environment_python(directory):
 
 def site_packages(directory):
     """The directory of an environment where packages are installed; "" if there is none."""
-    import glob
-
-    below = ("Lib",) if WINDOWS else ("lib", "*")
-    return (sorted(glob.glob(os.path.join(glob.escape(directory), *below, "site-packages"))) or [""])[0]
+    lib = os.path.join(directory, "Lib" if WINDOWS else "lib")
+    places = [lib] if WINDOWS or not os.path.isdir(lib) else [os.path.join(lib, name) for name in os.listdir(lib)]
+    found = (os.path.join(place, "site-packages") for place in places)
+    return next(filter(os.path.isdir, found), "")
 
 
 def resolve_python(path):
@@ -1544,6 +1553,19 @@ def judge(candidate, requests):
     where = tilde(candidate.path), candidate.source, candidate.reason or candidate.verdict
     report.detail("candidate %s (%s): %s" % where)
     return candidate
+
+
+def judge_all(found, requests):
+    """`judge` many candidates, side by side. Returns them as a list."""
+    import threading
+
+    found = list(found)
+    threads = [threading.Thread(target=judge, args=(candidate, requests)) for candidate in found]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return found
 
 
 def search_python(required="", tried=None, also=()):
@@ -2476,7 +2498,6 @@ def build(environment, python, driver):
             environ = activated(directory, environment["env_vars"])
             argv = command_argv(command, directory, environ["PATH"])
             run_tool(argv, "post_boot: %s" % shown(command), environ, environment.root)
-        guard(directory)
         meta = {"schema": SCHEMA, "name": environment.name, "key": key, "driver": driver.name,
                 "python": vars(python), "identity": identity, "inputs": environment.inputs,
                 "listing": listing_of(directory), "created": time.time()}
@@ -2584,9 +2605,9 @@ class Stamp:
         self.prefix, self.link, self.target, self.said = prefix, link, target, said
         self.env_vars, self.watched = env_vars, watched
 
-    def holds(self):
-        """Whether all is as it was."""
-        if self.link and not leads_to(self.link, self.target):
+    def holds(self, moves_link):
+        """Whether all is as it was, the link too if it matters."""
+        if moves_link and not leads_to(self.link, self.target):
             return False
         return all(signature(path) == known for path, known in self.watched)
 
@@ -2670,7 +2691,9 @@ def fast_path(argv):
     Reads one file and calls `stat`, with `os` and `sys` alone. Returns the exit status; for `run` it
     does not return at all; None when it cannot tell, and then the long way does.
     """
-    command = None
+    command, requested = None, os.environ.get(ENV_VAR, "")
+    if argv[:1] == ["-e"]:
+        requested, argv = "".join(argv[1:2]), argv[2:]
     if argv[:1] == ["run"]:
         command = argv[2:] if argv[1:2] == ["--"] else argv[1:]
         if not command or command[0][:1] == "-" and command[0] != "-m":
@@ -2681,8 +2704,8 @@ def fast_path(argv):
         return None
     try:
         root = find_root()
-        stamp = read_stamp(root, os.environ.get(ENV_VAR, ""))
-        if stamp is None or not stamp.holds():
+        stamp = read_stamp(root, requested)
+        if stamp is None or not stamp.holds(moves_link=command is None or not requested):
             return None
         if command is not None:
             hand_over(command, stamp.prefix, stamp.env_vars)
@@ -2915,13 +2938,11 @@ def command_python(options):
     environment = open_environment(options)
     if options.request is not None:
         environment.required, environment.also = parse_request(options.request, "command line"), []
+    everything = judge_all(candidates(environment.required), environment.wanted()) if options.all else []
     python = probe_for(environment)
-    listed = environment.tried
-    if options.all:
-        known = {candidate.path for candidate in listed}
-        listed += [judge(each, environment.wanted()) for each in candidates(environment.required)
-                   if each.path not in known]
-    elif options.json:
+    known = {candidate.path for candidate in environment.tried}
+    listed = environment.tried + [each for each in everything if each.path not in known]
+    if not options.all:
         listed = [each for each in listed if each.verdict == "selected"]
     if options.json:
         told = [candidate.as_dict() for candidate in listed]
@@ -2941,7 +2962,8 @@ def command_use(options):
     generation = boot_environment(environment, options.stage, moves_link=False)
     write_atomic(state_dir(options.root, "use"), (options.name + "\n").encode())
     publish(environment, generation)
-    report.note(current_line(environment, generation))
+    report.note("%s is this clone's environment from now on (python %s)" % (
+        environment.name, generation.python.version))
     return 0
 
 
@@ -2967,18 +2989,27 @@ COMMANDS = {
 }
 
 
+class Options:
+    """What a command line asks for; the defaults."""
+
+    command, env, root, name = "boot", "", "", ""
+    verbose, quiet, offline, json, all = 0, False, False, False, False
+    request, words = None, ()
+
+
 def parse_command_line(argv):
-    """The options of a command line. PrimeError with status 2 for what it does not understand.
+    """The `Options` of a command line. PrimeError with status 2 for what it does not understand.
 
     The words behind `run` are taken out first, for they are another program's.
     """
-    words, place = [], 0  # type: ignore[var-annotated]
+    options, place = Options(), 0
     while place < len(argv) and argv[place][:1] == "-":
         place += 2 if argv[place] in ("-e", "--root") else 1
     if argv[place: place + 1] == ["run"] and argv[place + 1: place + 2] not in (["-h"], ["--help"]):
-        argv, words = argv[: place + 1], argv[place + 1:]
-    options = make_parser().parse_args(argv)
-    options.words = words
+        argv, options.words = argv[: place + 1], argv[place + 1:]
+        options.command = "run"
+    if argv not in ([], ["boot"], ["run"]):  # argparse takes as long as all the rest of a quick boot
+        make_parser().parse_args(argv, namespace=options)
     levels = {"error": -1, "info": 1, "debug": 2}
     report.verbosity = options.verbose or levels.get(os.environ.get(LOG_VAR, "").lower(), 0)
     if options.quiet:
@@ -2996,26 +3027,22 @@ def make_parser():
         def error(self, message):
             raise PrimeError(message, hint="%s --help" % self.prog, status=2)
 
-    def add_common(parser, suppress=argparse.SUPPRESS):
-        def add(*names, default, **rest):
-            parser.add_argument(*names, default=suppress or default, **rest)
+    def new_parser(make, *names, **rest):
+        parser = make(*names, argument_default=argparse.SUPPRESS, **rest)
+        parser.add_argument("-v", dest="verbose", action="count", help="say more; -vv says all")
+        parser.add_argument("-q", dest="quiet", action="store_true", help="print errors alone")
+        parser.add_argument("-e", dest="env", metavar="NAME", help="the environment, not the clone's own")
+        parser.add_argument("--root", metavar="DIR", help="the ref root, not the one that is found")
+        parser.add_argument("--offline", action="store_true", help="open no socket")
+        return parser
 
-        add("-v", dest="verbose", action="count", default=0, help="say more; -vv says all")
-        add("-q", dest="quiet", action="store_true", default=False, help="print errors alone")
-        add("-e", dest="env", metavar="NAME", default="", help="the environment, not the clone's own")
-        add("--root", metavar="DIR", default="", help="the ref root, not the one that is found")
-        add("--offline", action="store_true", default=False, help="open no socket")
-
-    parser = Parser(prog="prime", description=__doc__.split("\n")[0])
-    add_common(parser, suppress=None)
+    parser = new_parser(Parser, prog="prime", description=__doc__.split("\n")[0])
     parser.add_argument("--version", action="version", version="proto_prime %s" % __version__)
-    parser.set_defaults(command="boot")
-    commands = parser.add_subparsers(metavar="COMMAND")
-    parsers = {}
+    commands, parsers = parser.add_subparsers(metavar="COMMAND"), {}
     for name, function in COMMANDS.items():
-        parsers[name] = commands.add_parser(name, help=function.__doc__, description=function.__doc__)
+        about = function.__doc__
+        parsers[name] = new_parser(commands.add_parser, name, help=about, description=about)
         parsers[name].set_defaults(command=name)
-        add_common(parsers[name])
     for name in ("info", "python"):
         parsers[name].add_argument("--json", action="store_true", help="as JSON")
     parsers["python"].add_argument("--all", action="store_true", help="every candidate, and the verdict on it")
@@ -3037,15 +3064,15 @@ def isolate():
 
 def catch_signals():
     """Turn SIGINT, SIGTERM and SIGHUP into an exception, unless they are ignored, as by nohup."""
-    import signal
+    import _signal
 
     def interrupt(signum, frame):
         raise Interrupted(signum)
 
     for name in ("SIGINT", "SIGTERM", "SIGHUP"):
-        number = getattr(signal, name, None)
-        if number and signal.getsignal(number) is not signal.SIG_IGN:
-            signal.signal(number, interrupt)
+        number = getattr(_signal, name, None)
+        if number and _signal.getsignal(number) != _signal.SIG_IGN:
+            _signal.signal(number, interrupt)
 
 
 def main(argv=None):

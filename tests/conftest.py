@@ -129,12 +129,14 @@ def spare_python(mirror, tmp_path):
 
 
 def snapshot(directory):
-    """All that stands below a directory, with what `stat` knows of it: equal means untouched."""
+    """All that stands below a directory, less bytecode, with what `stat` knows of it: equal means untouched."""
     found = {}
-    for path in sorted(directory.rglob("*")):
-        st = os.lstat(str(path))
-        found[str(path.relative_to(directory))] = (st.st_mode, st.st_size, st.st_mtime_ns)
-    return {name: told for name, told in found.items() if "__pycache__" not in name and not name.endswith("/lib")}
+    for path in directory.rglob("*"):
+        if "__pycache__" not in path.parts:
+            st = os.lstat(str(path))
+            inner = () if stat.S_ISDIR(st.st_mode) else (st.st_size, st.st_mtime_ns)
+            found[str(path.relative_to(directory))] = (st.st_mode,) + inner
+    return found
 
 
 class Repo:
@@ -152,10 +154,10 @@ class Repo:
             "UV_CACHE_DIR": str(shared / "uv cache"),
             "PIP_NO_INDEX": "1",
             "PIP_FIND_LINKS": wheelhouse.as_uri(),
-            "UV_NO_INDEX": "1",
-            "UV_FIND_LINKS": wheelhouse.as_uri(),
+            "UV_CONFIG_FILE": str(home / "uv.toml"),  # no variable turns uv's index off
             "UV_PYTHON_DOWNLOADS": "never",
         }
+        (home / "uv.toml").write_text('no-index = true\nfind-links = [%s]\n' % json.dumps(wheelhouse.as_uri()))
         (path / "proto_prime.py").symlink_to(TOP / "proto_prime.py")
         self.write("prime", ENTRY_SCRIPT, executable=True)
 
