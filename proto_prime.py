@@ -1270,7 +1270,8 @@ def interpreter_at(path):
     path = base_python(resolve_python(path))
     if path not in _answers:
         try:
-            _answers[path] = _recall(path) or _ask(path)
+            kept = recall(path)
+            _answers[path] = Interpreter(**kept) if kept else _ask(path)
         except PrimeError as problem:
             _answers[path] = problem
     if isinstance(_answers[path], PrimeError):
@@ -1299,31 +1300,28 @@ def _ask(path):
     found = Interpreter(os.path.abspath(reported) if is_wrapped else path, version, implementation,
                         int(bits), bool(threads), stdlib)
     if is_known and not is_wrapped:  # what a shim answers depends on more than its file
-        _remember(found)
+        remember(path, vars(found))
     return found
 
 
-def _cached_answer(path):
-    return cache_dir("interpreters", digest(path) + ".json")
-
-
-def _remember(found):
-    answer = {"schema": SCHEMA, "signature": signature(found.path), "interpreter": vars(found)}
+def remember(path, answer):
+    """Keep in the user cache what the program at `path` said of itself, a dict."""
     try:
-        write_atomic(_cached_answer(found.path), as_json(answer).encode())
+        kept = {"schema": SCHEMA, "path": path, "signature": signature(path), "answer": answer}
+        write_atomic(cache_dir("answers", digest(path) + ".json"), as_json(kept).encode())
     except OSError:  # a cache that cannot be written is none
         pass
 
 
-def _recall(path):
+def recall(path):
+    """What was kept of the program at `path` while its file was what it is; else None."""
     import json
 
     try:
-        with open(_cached_answer(path), "rb") as file:
-            answer = json.loads(file.read().decode())
-        found = Interpreter(**answer["interpreter"])
-        is_valid = (answer["schema"], answer["signature"], found.path) == (SCHEMA, signature(path), path)
-        return found if is_valid else None
+        with open(cache_dir("answers", digest(path) + ".json"), "rb") as file:
+            kept = json.loads(file.read().decode())
+        is_valid = (kept["schema"], kept["path"], kept["signature"]) == (SCHEMA, path, signature(path))
+        return kept["answer"] if is_valid else None
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
@@ -2198,12 +2196,19 @@ def find_uv(wanted):
 
 def uv_version(path):
     """The `Version` that a uv reports, or None if it does not run."""
+    said = recall(path)
+    if said:
+        return Version(said)
     child = run_child([path, "--version"], uv_environ(), timeout=UV_SECONDS)
     words = child.stdout.decode("utf-8", "replace").split() + ["", ""]
     try:
-        return Version(words[1]) if not child.has_failed and words[0] == "uv" else None
+        version = Version(words[1]) if not child.has_failed and words[0] == "uv" else None
     except PrimeError:
         return None
+    with open(path, "rb") as file:
+        if version and file.read(2) != b"#!":  # what a shim answers depends on more than its file
+            remember(path, version.text)
+    return version
 
 
 def fetch_uv(wanted):

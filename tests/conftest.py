@@ -170,6 +170,10 @@ class Repo:
             target.chmod(target.stat().st_mode | stat.S_IXUSR | stat.S_IXGRP | stat.S_IXOTH)
         return target
 
+    def config(self, text=""):
+        """Write proto_prime.toml, which is all that a repo without dependencies needs."""
+        return self.write("proto_prime.toml", text)
+
     def project(self, dependencies=("six",), more="", module="client"):
         """Make it a project that can be installed, with these dependencies."""
         self.write(module + ".py", '"""A client."""\n')
@@ -224,6 +228,16 @@ class Repo:
         """The complete generations on disk, as paths."""
         return sorted(marker.parent for marker in self.path.glob(".prime/envs/*/proto-prime.json"))
 
+    @property
+    def current(self):
+        """The generation that .venv leads to."""
+        return Path(os.path.realpath(str(self.path / ".venv")))
+
+    @property
+    def logs(self):
+        """The log files, oldest first."""
+        return sorted(self.path.glob(".prime/log/*.log"), key=lambda log: (os.stat(str(log)).st_mtime_ns, log.name))
+
     def settle(self):
         """Wait until no file is so fresh that the stamp is not kept for its sake."""
         time.sleep(0.1)
@@ -244,6 +258,13 @@ def make_repo(tmp_path, shared, wheelhouse):
 def repo(make_repo):
     """An empty `Repo`, with the file and an entry script."""
     return make_repo()
+
+
+@pytest.fixture
+def plain(repo):
+    """A `Repo` with an empty config, whose boot takes half a second."""
+    repo.config()
+    return repo
 
 
 @pytest.fixture(params=["venv_pip", "venv_uv"])

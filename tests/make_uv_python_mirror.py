@@ -16,9 +16,10 @@ import subprocess
 import sys
 import tarfile
 
-LEFT_OUT = set("__pycache__ test tests idlelib tkinter turtledemo lib2to3 idle_test include share pkgconfig".split())
+LEFT_OUT = """__pycache__ test tests idlelib tkinter turtledemo lib2to3 idle_test include share
+pkgconfig""".split()
 PHASES = {"alpha": "a", "beta": "b", "candidate": "rc"}
-ASK = "import sys; sys.stdout.write(' '.join([sys.implementation.name] + [str(part) for part in sys.version_info]))"
+ASK = "import sys; print(sys.implementation.name, *sys.version_info)"
 
 
 def make_mirror(directory, prefixes):
