@@ -93,7 +93,7 @@ class Reporter:
 
     def __init__(self):
         self.verbosity = 0  # -1 errors alone, 0 notices, 1 decisions and commands, 2 the children's output
-        self.log = None
+        self.log, self.unlogged = None, []  # type: ignore[var-annotated]
         self.step_title, self.step_start, self.is_live = "", 0.0, False
 
     def note(self, text):
@@ -149,6 +149,7 @@ class Reporter:
             for old in sorted(each for each in os.listdir(directory) if each.endswith(".log"))[:-4]:
                 os.remove(os.path.join(directory, old))
             self.log = open(os.path.join(directory, name), "a", encoding="utf-8", errors="backslashreplace")
+            self.log.write("".join(self.unlogged))
         except OSError as problem:  # a log is a courtesy: work goes on without
             self.detail("no log: %s" % problem)
 
@@ -161,6 +162,8 @@ class Reporter:
             if self.log:
                 self.log.write(text)
                 self.log.flush()
+            else:
+                self.unlogged.append(text)  # what led to a build is part of its log
         except OSError:
             self.log = None
         if self.verbosity >= level:
@@ -1531,7 +1534,7 @@ def candidates(request):
     seen = set()
     for source, paths in SOURCES:
         for path in paths(request):
-            real = os.path.realpath(path)
+            real = os.path.realpath(base_python(path))
             file = real if "py" in os.path.basename(real) else path  # else one program behind many shims
             if file not in seen:
                 seen.add(file)
@@ -2071,9 +2074,9 @@ def guard(directory):
     if not os.path.isfile(os.path.join(directory, "pyvenv.cfg")):
         raise PrimeError("%s has no pyvenv.cfg: nothing is installed there" % directory)
     python = environment_python(directory)
-    code = "import sys; sys.stdout.write(sys.prefix + chr(0) + sys.base_prefix)"
+    code = "import sys; sys.stdout.write(chr(0).join(['', sys.prefix, sys.base_prefix, '']))"
     child = run_child([python, "-I", "-c", code])
-    prefix, _, base = os.fsdecode(child.stdout).partition("\0")
+    prefix, base = (os.fsdecode(child.stdout).split("\0") + ["", ""])[1:3]  # C3: noise around it
     if child.has_failed or os.path.realpath(prefix) != os.path.realpath(directory) or prefix == base:
         said = child.tail() if child.has_failed else ["its prefix is %s" % prefix]
         raise PrimeError("nothing is installed with %s, not the python of its environment" % python, tried=said)
@@ -2143,7 +2146,9 @@ class PipDriver:
 
     def create(self, python, directory, prompt):
         """An environment of `python` with pip in it: seconds faster so than by ensurepip."""
-        run_tool([python.path, "-I", "-m", "venv", "--without-pip", "--prompt", prompt, directory],
+        # Not by way of a link: venv takes its directory for the base's, which may have no library.
+        base = os.path.realpath(python.path)
+        run_tool([base, "-I", "-m", "venv", "--without-pip", "--prompt", prompt, directory],
                  "creating the environment with venv (python %s)" % python.version)
         self.install([self.wheel], directory, ["--no-index", "--no-deps"], title="adding pip")
         version = os.path.basename(self.wheel).split("-")[1]
@@ -2380,14 +2385,19 @@ STAMP_MAGIC = "proto_prime stamp %d" % SCHEMA
 class Generation:
     """One complete build of an environment.
 
-    path    str, its directory, the prefix of its python
-    meta    dict, what its marker says: schema, name, key, driver, python, identity, inputs, listing, created
-    python  `Interpreter`, its base
+    path      str, its directory, the prefix of its python; `program` is that python
+    driver    str, the name of the driver that made it
+    python    `Interpreter`, its base; `identity` is that one's at the time
+    inputs    dict, those of its environment
+    listing   list of str, what stood in its site-packages
+    created   float, seconds since the epoch
     """
 
     def __init__(self, path, meta):
-        self.path, self.meta, self.python = path, meta, Interpreter(**meta["python"])
-        self.program = environment_python(path)
+        self.path, self.program, self.driver = path, environment_python(path), meta["driver"]
+        self.python, self.identity = Interpreter(**meta["python"]), dict(meta["identity"])
+        self.inputs, self.listing = dict(meta["inputs"]), list(meta["listing"])
+        self.created = float(meta["created"])
 
 
 def generations(environment):
@@ -2400,10 +2410,10 @@ def generations(environment):
             with open(os.path.join(directory, name, MARKER), "rb") as file:
                 meta = json.loads(file.read().decode())
             if (meta["schema"], meta["name"]) == (SCHEMA, environment.name):
-                found.append((meta["created"], Generation(os.path.join(directory, name), meta)))
+                found.append(Generation(os.path.join(directory, name), meta))
         except (OSError, ValueError, KeyError, TypeError):  # T5: incomplete, damaged, or another's
             continue
-    return [generation for _, generation in sorted(found, key=lambda pair: pair[0], reverse=True)]
+    return sorted(found, key=lambda generation: generation.created, reverse=True)
 
 
 def listing_of(directory):
@@ -2414,15 +2424,15 @@ def listing_of(directory):
 
 def damage_of(generation):
     """What is wrong with a generation that was complete once (T2, T3); "" if nothing is."""
-    base, meta = generation.python, generation.meta
-    if not os.path.exists(meta["identity"]["path"]):
+    base = generation.python
+    if not os.path.exists(base.path):
         return "its base python %s is gone" % base.path
-    if base.identity() != meta["identity"]:
+    if base.identity() != generation.identity:
         return "its base python %s was replaced" % base.path
     for path in (generation.program, os.path.join(generation.path, "pyvenv.cfg")):
         if not os.path.exists(path):
             return "%s is missing" % path
-    missing = sorted(set(meta["listing"]) - set(listing_of(generation.path)))
+    missing = sorted(set(generation.listing) - set(listing_of(generation.path)))
     return "%s is missing in its site-packages" % missing[0] if missing else ""
 
 
@@ -2432,13 +2442,13 @@ def find_generation(environment):
     Returns (Generation, []) or (None, list of str).
     """
     known = generations(environment)
-    same = [each for each in known if digest(each.meta["inputs"]) == digest(environment.inputs)]
+    same = [each for each in known if digest(each.inputs) == digest(environment.inputs)]
     for generation in same:
         if not damage_of(generation):
             return generation, []
     if same:
         return None, [damage_of(same[0])]
-    return None, differences(known[0].meta["inputs"], environment.inputs) if known else ["it was not built yet"]
+    return None, differences(known[0].inputs, environment.inputs) if known else ["it was not built yet"]
 
 
 def differences(before, now):
@@ -2455,13 +2465,13 @@ def kept_python(environment):
     None if there is none, or if the selector or the user's choice changed.
     """
     for generation in generations(environment)[:1]:
-        python, before = generation.python, generation.meta["inputs"]
+        python, before = generation.python, generation.inputs
         field = "python_selector_file_rel_path"
         choices = [PYTHON_VAR, field, environment[field]]
         is_same = all(digest(before.get(each)) == digest(environment.inputs.get(each)) for each in choices)
         is_wanted = not any(why_not(each, python) for each in environment.wanted())
         is_free = not environment.required.path  # else the request names an executable
-        if is_free and is_same and is_wanted and python.identity() == generation.meta["identity"]:
+        if is_free and is_same and is_wanted and python.identity() == generation.identity:
             report.detail("python kept from the newest generation: %s" % python)
             return python
     return None
@@ -2500,9 +2510,7 @@ def build(environment, python, driver):
         if requirements:
             driver.install(requirements, directory, install_options(environment), environment.root)
         for command in environment["post_boot"]:
-            environ = activated(directory, environment["env_vars"])
-            argv = command_argv(command, directory, environ["PATH"])
-            run_tool(argv, "post_boot: %s" % shown(command), environ, environment.root)
+            run_post_boot(command, directory, environment)
         meta = {"schema": SCHEMA, "name": environment.name, "key": key, "driver": driver.name,
                 "python": vars(python), "identity": identity, "inputs": environment.inputs,
                 "listing": listing_of(directory), "created": time.time()}
@@ -2512,6 +2520,23 @@ def build(environment, python, driver):
         remove(directory)
         raise
     return Generation(directory, json.loads(marker))
+
+
+def run_post_boot(command, directory, environment):
+    """Run a command in a generation that is not published yet; PrimeError if it fails."""
+    environ, title = activated(directory, environment["env_vars"]), "post_boot: %s" % shown(command)
+    try:
+        argv = command_argv(command, directory, environ["PATH"])
+    except PrimeError as problem:
+        raise PrimeError("%s failed: %s" % (title, problem))
+    run_tool(argv, title, environ, environment.root)
+
+
+def unfinished_prefix(root):
+    """The generation that is being built and whose post_boot command started this process; else ""."""
+    prefix = os.environ.get("VIRTUAL_ENV", "")
+    is_ours = os.path.dirname(prefix) == state_dir(root, "envs")
+    return prefix if is_ours and not os.path.exists(os.path.join(prefix, MARKER)) else ""
 
 
 def command_argv(command, prefix, search):
@@ -2813,11 +2838,13 @@ def have_generation(environment, stage, is_anew=False):
     if stage != "required":
         report.detail("stage required: skipped, %s builds with %s" % (sys.executable, python))
     prepare_state(environment.root)
-    report.open_log(state_dir(environment.root, "log"))
+    if unfinished_prefix(environment.root):
+        raise PrimeError("environment %s is being built by what started this" % environment.name)
     with locked(state_dir(environment.root, "lock"), "building environment %s" % environment.name):
         generation, _ = find_generation(environment)
         if generation and not is_anew:  # built by the process that we waited for
             return generation
+        report.open_log(state_dir(environment.root, "log"))
         reason = "a new one is asked for" if is_anew else "; ".join(reasons)
         report.note("building environment %s: %s" % (environment.name, reason))
         return build(environment, python, choose_driver(environment["venv_driver"], uv_request(environment)))
@@ -2866,7 +2893,7 @@ def command_boot(options):
 
 def command_run(options):
     """run a command in the environment: run [--no-boot] [--] CMD..."""
-    words, boots = options.words, True
+    words, boots = list(options.words), True
     if words[:1] == ["--no-boot"]:
         words, boots = words[1:], False
     if words[:1] == ["--"]:
@@ -2876,15 +2903,16 @@ def command_run(options):
     if not words:
         raise PrimeError("run: no command is given", hint=command_run.__doc__, status=2)
     environment = open_environment(options)
-    if boots:
-        generation = boot_environment(environment, options.stage, moves_link=not environment.requested)
-    else:
+    prefix = unfinished_prefix(environment.root)
+    if boots and not prefix:
+        prefix = boot_environment(environment, options.stage, moves_link=not environment.requested).path
+    elif not prefix:
         known = generations(environment)
         if not known:
             raise PrimeError("environment %s was not built yet" % environment.name, hint="prime boot")
-        generation = find_generation(environment)[0] or known[0]
+        prefix = (find_generation(environment)[0] or known[0]).path
     try:
-        hand_over(words, generation.path, environment["env_vars"])
+        hand_over(words, prefix, environment["env_vars"])
     except OSError as problem:
         status = 127 if isinstance(problem, FileNotFoundError) else 126
         raise PrimeError("cannot run %s: %s" % (words[0], problem.strerror), status=status)
@@ -2905,7 +2933,7 @@ def command_info(options):
         "root": environment.root,
         "config": {name: {"value": environment[name], "from": environment.origins[name]} for name in FIELDS},
         "environment": environment.name,
-        "driver": generation.meta["driver"] if generation else environment["venv_driver"],
+        "driver": generation.driver if generation else environment["venv_driver"],
         "required": {"request": environment.required.text, "from": environment.required.origin},
         "selected_python": selected and selected.as_dict(),
         "venv": generation and {
