@@ -338,9 +338,8 @@ class locked:
             return False
 
 
-# What binds an interpreter to another one's environment or files: PYTHONHOME, the macOS and Windows
-# launchers' variable (bpo-35811), an active environment.
-FOREIGN_VARS = (PY_EXEC, "PYTHONHOME", "__PYVENV_LAUNCHER__", "VIRTUAL_ENV", "VIRTUAL_ENV_PROMPT")
+# What binds an interpreter to another one's environment or files (bpo-35811; facts, trap 2).
+FOREIGN_VARS = (PY_EXEC, "PYTHONEXECUTABLE", "__PYVENV_LAUNCHER__", "PYTHONHOME", "VIRTUAL_ENV", "VIRTUAL_ENV_PROMPT")
 # A pyenv shim sets these for what it starts, and every other shim fails of them (facts, trap 4).
 SHIM_VARS = ("PYENV_DIR", "PYENV_VERSION", "PYENV_HOOK_PATH")
 # What would send an install elsewhere (E3).
@@ -1366,10 +1365,20 @@ def why_not(request, interpreter):
     return "excluded by %s" % clause.text
 
 
+def running_python():
+    """The path of the python that runs this, "" if it cannot be told.
+
+    PYTHONEXECUTABLE and __PYVENV_LAUNCHER__ make sys.executable lie (facts, trap 2); Linux does not.
+    """
+    told, real = os.path.abspath(sys.executable or ""), os.path.realpath("/proc/self/exe")
+    if real != os.path.realpath(told) and "py" in os.path.basename(real):
+        return real
+    return told if sys.executable else ""
+
+
 def wild_candidates(request):
-    """The python that runs this, if it says where it is."""
-    if sys.executable:
-        yield base_python(os.path.abspath(sys.executable))
+    """The python that runs this."""
+    return [base_python(running_python())] if running_python() else []
 
 
 def path_candidates(request):
@@ -1612,7 +1621,7 @@ def select_python(required, selector, root, name="default"):
         raise PrimeError("python selector %s does not exist" % path, status=2)
     argv = [path, str(getattr(required, "text", required))]
     if path.endswith(".py"):
-        argv = [sys.executable, "-I"] + argv
+        argv = [running_python(), "-I"] + argv
     elif not os.access(path, os.X_OK):
         raise PrimeError("python selector %s is not executable" % path, hint="chmod +x it", status=2)
     environ = dict(clean_environ(for_tool=True), PROTOPRIMER_REF_ROOT=root, PROTOPRIMER_ENV=name)
@@ -2105,16 +2114,17 @@ def find_pip(python, tried):
 def pip_program(wheel):
     """What python runs as pip: the unpacked wheel in the user cache.
 
-    From the wheel itself pip would be compiled anew at each start, which takes a second.
+    From the wheel itself pip would be compiled anew at each start, which takes a second. Its metadata
+    stays behind, for pip would take itself for installed.
     """
     import zipfile
 
-    target = cache_dir("pip", os.path.basename(wheel)[: -len(".whl")])
+    target = cache_dir("pip", os.path.basename(wheel).split("-")[1])
     aside = "%s.%d.tmp" % (target, os.getpid())
     try:
         if not os.path.isdir(target):
             with zipfile.ZipFile(wheel) as archive:
-                archive.extractall(aside)
+                archive.extractall(aside, [name for name in archive.namelist() if name.startswith("pip/")])
             os.rename(aside, target)
     except (OSError, zipfile.BadZipFile) as problem:
         if not os.path.isdir(target):  # else another process was faster
@@ -2127,8 +2137,9 @@ def pip_program(wheel):
 
 def pip_environ():
     """The environment for a pip that installs into an environment, and into nothing else (E3)."""
-    return dict(clean_environ(for_tool=True), PIP_REQUIRE_VIRTUALENV="1", PIP_USER="0", PIP_NO_INPUT="1",
-                PIP_DISABLE_PIP_VERSION_CHECK="1", **{"PIP_NO_INDEX": "1"} if is_offline() else {})
+    environ = dict(clean_environ(for_tool=True), PIP_REQUIRE_VIRTUALENV="1", PIP_USER="0", PIP_DRY_RUN="0",
+                   PIP_NO_INPUT="1", PIP_DISABLE_PIP_VERSION_CHECK="1")
+    return dict(environ, PIP_NO_INDEX="1") if is_offline() else environ
 
 
 class PipDriver:
@@ -2151,6 +2162,9 @@ class PipDriver:
         run_tool([base, "-I", "-m", "venv", "--without-pip", "--prompt", prompt, directory],
                  "creating the environment with venv (python %s)" % python.version)
         self.install([self.wheel], directory, ["--no-index", "--no-deps"], title="adding pip")
+        if not os.path.isdir(os.path.join(site_packages(directory), "pip")):
+            raise PrimeError("pip installs elsewhere than into %s" % directory,
+                             hint="look for target, prefix or root in `pip config list`")
         version = os.path.basename(self.wheel).split("-")[1]
         if Version(version).release < OLDEST_PIP:
             newer = "pip>=%d.%d" % OLDEST_PIP
@@ -2764,7 +2778,7 @@ def hop(python, stage, before, root):
     stage, before  str, where this goes and where it is; going in circles is a PrimeError
     """
     if STAGES.index(stage) <= STAGES.index(before):
-        raise PrimeError("came to the stage %s twice, now under %s" % (stage, sys.executable))
+        raise PrimeError("came to the stage %s twice, now under %s" % (stage, running_python()))
     report.detail("stage %s: going on under %s" % (stage, python))
     environ = dict(clean_environ(), **{PY_EXEC: "%s:%s" % (stage, root)})
     replace_process([python, os.path.abspath(script_path())] + sys.argv[1:], environ)
@@ -2775,7 +2789,7 @@ def select_interpreter(environment, stage, is_anew=False):
     what `probe_python` selects, after a download by uv if need be. PrimeError if there is none.
     """
     if stage == "required":
-        python = interpreter_at(sys.executable)
+        python = interpreter_at(running_python())
         for wanted in environment.wanted():
             if why_not(wanted, python):
                 raise PrimeError('came to the stage required under %s, which does not fulfil "%s": %s' % (
@@ -2832,11 +2846,11 @@ def have_generation(environment, stage, is_anew=False):
     if generation and not is_anew:
         return generation
     python = select_interpreter(environment, stage, is_anew)
-    is_running = os.path.realpath(sys.executable or "") == os.path.realpath(python.path)
+    is_running = os.path.realpath(running_python()) == os.path.realpath(python.path)
     if stage == "wild" and script_path() and not (is_running and sys.prefix == sys.base_prefix):
         hop(python.path, "required", stage, environment.root)
     if stage != "required":
-        report.detail("stage required: skipped, %s builds with %s" % (sys.executable, python))
+        report.detail("stage required: skipped, %s builds with %s" % (running_python(), python))
     prepare_state(environment.root)
     if unfinished_prefix(environment.root):
         raise PrimeError("environment %s is being built by what started this" % environment.name)
@@ -3086,9 +3100,10 @@ def make_parser():
 
 def isolate():
     """Keep the repo's types.py or logging.py out of our imports (E4), and our warnings to ourselves (E2)."""
-    own = {os.path.dirname(os.path.abspath(path)) for path in (script_path(), sys.argv[0]) if path}
-    own.update([""], os.environ.get("PYTHONPATH", "").split(os.pathsep))
-    sys.path[:] = [path for path in sys.path if path not in own]
+    scripts = [path for path in (script_path(), sys.argv[0], os.path.realpath(sys.argv[0])) if path]
+    own = [os.path.dirname(path) for path in scripts] + os.environ.get("PYTHONPATH", "").split(os.pathsep)
+    places = {os.path.abspath(path) for path in own} | {""}
+    sys.path[:] = [path for path in sys.path if os.path.abspath(path) not in places]
     if sys.warnoptions:
         import warnings
 
@@ -3127,7 +3142,7 @@ def main(argv=None):
         options = parse_command_line(argv)
         options.root = find_root(options.root)
         options.stage = take_stage(options.root)
-        report.detail("stage %s: %s (%s)" % (options.stage, sys.executable, sys.version.split()[0]))
+        report.detail("stage %s: %s (%s)" % (options.stage, running_python(), sys.version.split()[0]))
         report.detail("ref root: %s" % options.root)
         options.stage = options.stage if is_ours else ""
         return COMMANDS[options.command](options)

@@ -129,7 +129,7 @@ def spare_python(mirror, tmp_path):
 
 
 def snapshot(directory):
-    """All that stands below a directory, less bytecode, with what `stat` knows of it: equal means untouched."""
+    """All below a directory, less bytecode, with what `stat` knows of it: equal means untouched."""
     found = {}
     for path in directory.rglob("*"):
         if "__pycache__" not in path.parts:

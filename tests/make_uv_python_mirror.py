@@ -23,7 +23,7 @@ ASK = "import sys; print(sys.implementation.name, *sys.version_info)"
 
 
 def make_mirror(directory, prefixes):
-    """Put a mirror of the CPythons that stand at `prefixes` into `directory`. Returns downloads.json's path."""
+    """Mirror the CPythons that stand at `prefixes` in `directory`. Returns the path of downloads.json."""
     directory = os.path.abspath(str(directory))
     os.makedirs(directory, exist_ok=True)
     listed = {}

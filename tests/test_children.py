@@ -9,8 +9,7 @@ import time
 import pytest
 from conftest import TOP, python, some_python
 
-sys.path.insert(0, str(TOP))
-import proto_prime  # noqa: E402
+import proto_prime
 
 TELL = "import json, os; print(json.dumps(dict(os.environ)))"
 

@@ -52,7 +52,8 @@ def alone(repo):
 
 def require(repo, request, *lines):
     """Configure a required version, and more."""
-    repo.write("proto_prime.toml", "\n".join(["required_python_version = %s" % json.dumps(request)] + list(lines)))
+    lines = ("required_python_version = " + json.dumps(request),) + lines
+    repo.write("proto_prime.toml", "\n".join(lines))
 
 
 def listed(repo, *request, **options):
@@ -179,7 +180,8 @@ def test_absent_version_lists_each_candidate_with_its_reason(alone):
     alone.link("python3", python("3.6"))
     broken = alone.program("python3.99", "#!/bin/sh\necho 'python3.99: command not found' >&2\nexit 127\n")
     result = alone.prime(status=None)
-    first = 'no python satisfies required_python_version "==3.99.*" (proto_prime.toml: required_python_version)'
+    field = "required_python_version"
+    first = 'no python satisfies %s "==3.99.*" (proto_prime.toml: %s)' % (field, field)
     assert_error(result, first, "hint: ")
     lines = result.stderr.splitlines()
     for path, reason in (
@@ -191,7 +193,8 @@ def test_absent_version_lists_each_candidate_with_its_reason(alone):
         said = [line for line in lines if line.startswith("  " + shown + " ")]
         assert len(said) == 1, result.stderr
         assert said[0].endswith(reason)
-    assert [line for line in lines if str(some_python()) in line and "%d.%d.%d" % sys.version_info[:3] in line]
+    version = "%d.%d.%d" % sys.version_info[:3]
+    assert [line for line in lines if str(some_python()) in line and version in line]
     assert alone.generations == []
     assert not (alone.path / ".venv").exists()
     assert list(alone.path.glob(".prime/envs/*")) == []
@@ -243,7 +246,8 @@ def test_installed_match_is_taken_before_a_download(downloading):
 @pytest.mark.parametrize("option", ["PROTOPRIMER_VENV_DRIVER", "PROTOPRIMER_OFFLINE"])
 def test_nothing_is_downloaded_with_pip_or_offline(downloading, option):
     downloading.env[option] = "venv_pip" if option == "PROTOPRIMER_VENV_DRIVER" else "1"
-    assert_error(downloading.prime(status=None), 'no python satisfies required_python_version "3.12"', "too old")
+    result = downloading.prime(status=None)
+    assert_error(result, 'no python satisfies required_python_version "3.12"', "too old")
     assert not (downloading.home / "uv pythons").exists()
 
 
@@ -338,7 +342,8 @@ def test_C10_selector_that_fails_shows_its_stderr(choosing):
 
 
 def test_C10_last_line_of_the_selector_counts(choosing):
-    choose(choosing, "echo loading modules\necho /nowhere/python\necho '%s'\necho\n" % python(other_version()))
+    real = python(other_version())
+    choose(choosing, "echo loading modules\necho /nowhere/python\necho '%s'\necho\n" % real)
     assert selected(choosing) == str(python(other_version()))
 
 
@@ -391,7 +396,8 @@ def test_C10_python_selector_runs_isolated_with_the_request_as_its_argument(alon
     told = json.loads((alone.path / "told.json").read_text())
     assert told["argv"] == [">=3.6, <4"]
     assert told["isolated"] == 1
-    assert told["environ"] == {"PROTOPRIMER_REF_ROOT": str(alone.path), "PROTOPRIMER_ENV": "docs", "MINE": "kept"}
+    assert told["environ"] == {
+        "PROTOPRIMER_REF_ROOT": str(alone.path), "PROTOPRIMER_ENV": "docs", "MINE": "kept"}
     assert told["internal"] is None
     assert not [path for path in told["path"] if path.startswith(str(alone.path))]
 
@@ -602,8 +608,8 @@ def put_one_that_dies_of_a_signal(path):
 
 
 BROKEN = [
-    put_dangling_link, put_link_to_itself, put_directory, put_file_without_exec_bit, put_binary_of_another_machine,
-    put_truncated_binary, put_empty_file, put_script_of_a_missing_interpreter, put_fifo,
+    put_dangling_link, put_link_to_itself, put_directory, put_file_without_exec_bit,
+    put_binary_of_another_machine, put_truncated_binary, put_empty_file, put_script_of_a_missing_interpreter, put_fifo,
     put_program_that_is_no_python, put_echo_of_its_arguments, put_one_that_dies_of_a_signal,
 ]
 
@@ -740,7 +746,8 @@ def test_users_own_python_is_shown_by_info_and_json(alone):
     assert told["selected_python"] is not None, "info does not show what PROTOPRIMER_PYTHON chose"
     assert told["selected_python"]["path"] == str(python("3.9"))
     told = json.loads(alone.prime("python", "--json", env=env).stdout)
-    assert [(each["path"], each["verdict"]) for each in told["candidates"]] == [(str(python("3.9")), "selected")]
+    candidate, = told["candidates"]
+    assert (candidate["path"], candidate["verdict"]) == (str(python("3.9")), "selected")
 
 
 def test_users_own_python_may_be_an_environment_directory(alone, tmp_path):
@@ -943,7 +950,7 @@ def here(monkeypatch, tmp_path):
     """This process, with a PATH and caches of its own."""
     (tmp_path / "bin").mkdir()
     (tmp_path / "bin" / "python3.9").symlink_to(python("3.9"))
-    for name in ("PROTOPRIMER_PYTHON", "PYENV_ROOT", "PYENV_VERSION", "UV_PYTHON_INSTALL_DIR", "XDG_DATA_HOME"):
+    for name in ("PROTOPRIMER_PYTHON", "PYENV_ROOT", "UV_PYTHON_INSTALL_DIR", "XDG_DATA_HOME"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("PATH", str(tmp_path / "bin"))
     monkeypatch.setenv("HOME", str(tmp_path))
@@ -978,7 +985,8 @@ def test_search_python_finds_or_returns_none(here):
 
 
 def test_select_python_and_probe_python(here):
-    (here / "choose.py").write_text("import sys\nprint(%r if sys.argv[1] == '3.9' else '')" % str(python("3.9")))
+    script = "import sys\nprint(%r if sys.argv[1] == '3.9' else '')" % str(python("3.9"))
+    (here / "choose.py").write_text(script)
     assert proto_prime.select_python("3.9", "choose.py", str(here)).path == str(python("3.9"))
     assert proto_prime.select_python("3.10", "choose.py", str(here)) is None
     assert proto_prime.probe_python("3.9", "choose.py", str(here)).path == str(python("3.9"))
