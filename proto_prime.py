@@ -154,7 +154,8 @@ class Reporter:
             self.detail("no log: %s" % problem)
 
     def _say(self, text, level):
-        self.done()
+        if self.verbosity >= level:
+            self.done()
         self._write(text + "\n", level)
 
     def _write(self, text, level):
@@ -339,7 +340,8 @@ class locked:
 
 
 # What binds an interpreter to another one's environment or files (bpo-35811; facts, trap 2).
-FOREIGN_VARS = (PY_EXEC, "PYTHONEXECUTABLE", "__PYVENV_LAUNCHER__", "PYTHONHOME", "VIRTUAL_ENV", "VIRTUAL_ENV_PROMPT")
+FOREIGN_VARS = (PY_EXEC, "PYTHONEXECUTABLE", "__PYVENV_LAUNCHER__", "PYTHONHOME", "VIRTUAL_ENV",
+                "VIRTUAL_ENV_PROMPT")
 # A pyenv shim sets these for what it starts, and every other shim fails of them (facts, trap 4).
 SHIM_VARS = ("PYENV_DIR", "PYENV_VERSION", "PYENV_HOOK_PATH")
 # What would send an install elsewhere (E3).
@@ -1069,6 +1071,8 @@ def parse_request(text, origin="", is_strict=False):
     """
     import re
 
+    if not isinstance(text, str):
+        raise malformed(text, origin, "it is no string")
     plain = text.strip(BLANKS)
     if not plain or plain[0] in "<>=!," or plain.startswith("~="):
         try:
@@ -1818,12 +1822,12 @@ class Config:
         except TomlError as error:
             raise PrimeError("%s: %s" % (path, error), status=2)
 
-    def error(self, key, message, known=()):
-        """A PrimeError about a field, with its line where that can be found and the nearest known name."""
+    def error(self, key, message, known=(), at=""):
+        """A PrimeError about a name, with the line of it (or of `at`) and the nearest of the known names."""
         import difflib
         import re
 
-        pattern = re.compile(r"""\s*\[*[\w."'-]*?["']?%s["']?\s*[]=]""" % re.escape(key))
+        pattern = re.compile(r"""\s*\[*[\w."'-]*?["']?%s["']?\s*[]=]""" % re.escape(at or key))
         lines = [number for number, line in enumerate(self.text.splitlines(), 1) if pattern.match(line)]
         near = difflib.get_close_matches(key, known, 1, 0.5)
         hint = 'did you mean "%s"?' % near[0] if near else known and "known: " + ", ".join(sorted(known))
@@ -1914,7 +1918,8 @@ def load_environment(config, name="", requested=""):
     default = config.table.get("default_env", "default")
     name, known = name or default, set(config.table.get("env", {})) | {"default"}
     if name not in known:
-        raise config.error(name, 'no environment "%s" is configured' % name, known)
+        at = "default_env" if name == default else ""
+        raise config.error(name, 'no environment "%s" is configured' % name, known, at)
     environment = Environment(config, name, requested)
     driver = os.environ.get(DRIVER_VAR)
     if driver:
@@ -1932,6 +1937,13 @@ def load_environment(config, name="", requested=""):
     if environment["lock_file"] is None:
         locks = [lock for lock in ("uv.lock", "pylock.toml") if environment.has(lock)]
         environment.set("lock_file", locks[0] if locks else "", "default")
+    link = environment.path(environment["venv_dir_rel_path"])
+    if link in ancestors(environment.root) or state_dir(environment.root) in ancestors(link):
+        raise config.error("venv_dir_rel_path", "venv_dir_rel_path: no link can be made at %s" % link)
+    if not environment["uv_version"]:
+        told = table_in(config.pyproject, PYPROJECT, "tool", "uv").get("required-version", "")
+        environment.set("uv_version", told, PYPROJECT + ": tool.uv.required-version" if told else "default")
+    parse_request(environment["uv_version"], environment.origins["uv_version"])
     for field in ("requirements_files", "constraints_file", "lock_file"):
         for path in environment[field] if is_texts(environment[field]) else [environment[field]]:
             if path and not os.path.isfile(environment.path(path)):
@@ -1975,6 +1987,8 @@ def expand_group(groups, name, file, parents=()):
         hint = "known: " + ", ".join(known)
         raise PrimeError("there is no dependency group %s" % name, file, hint=hint, status=2)
     requirements = []
+    if not isinstance(known[name], list):
+        raise PrimeError("dependency group %s is not a list" % name, file, status=2)
     for item in known[name]:
         if isinstance(item, str):
             requirements.append(item)
@@ -2578,15 +2592,20 @@ def free_directory(environment, key):
     return directory
 
 
+def link_to(environment, generation):
+    """The link that tools look for, `.venv`, and where it leads when `generation` is published: two str."""
+    link, target = environment.path(environment["venv_dir_rel_path"]), generation.path
+    if target.startswith(environment.root + os.sep) and not WINDOWS:
+        target = os.path.relpath(target, os.path.dirname(link))
+    return link, target
+
+
 def publish(environment, generation):
-    """Let the link, `.venv`, lead to a generation, by one rename. Returns (link, where it leads).
+    """Let the link lead to a generation, by one rename. Returns what `link_to` does.
 
     What stands there and is not ours is renamed to .venv.before-prime, never removed (T4).
     """
-    link = environment.path(environment["venv_dir_rel_path"])
-    target = generation.path
-    if target.startswith(environment.root + os.sep) and not WINDOWS:
-        target = os.path.relpath(target, os.path.dirname(link))
+    link, target = link_to(environment, generation)
     if not leads_to(link, target):
         with locked(state_dir(environment.root, "lock"), "publishing environment %s" % environment.name):
             set_aside(environment, link)
@@ -2622,6 +2641,7 @@ def set_aside(environment, link):
 def replace_link(target, link):
     """Make a link, or lead the one that is there elsewhere, in one step."""
     aside = "%s.%d.tmp" % (link, os.getpid())
+    os.makedirs(os.path.dirname(link), exist_ok=True)
     remove(aside)
     if WINDOWS:  # a junction takes no privilege, but cannot replace another in one step
         import _winapi
@@ -2802,7 +2822,7 @@ def select_interpreter(environment, stage, is_anew=False):
         try:
             if is_offline():
                 raise PrimeError("offline, so that uv may not download it")
-            driver = choose_driver("venv_uv", uv_request(environment))
+            driver = choose_driver("venv_uv", environment["uv_version"])
             driver.provide(text)
         except PrimeError as problem:
             raise no_python(environment, ["uv: %s" % problem] + problem.tried)
@@ -2830,12 +2850,6 @@ def no_python(environment, more=()):
                       [str(each) for each in environment.tried] + list(more), hint)
 
 
-def uv_request(environment):
-    """What version of uv is asked for: the config's, else [tool.uv] required-version; "" for any."""
-    table = table_in(environment.config.pyproject, PYPROJECT, "tool", "uv")
-    return environment["uv_version"] or str(table.get("required-version", ""))
-
-
 def have_generation(environment, stage, is_anew=False):
     """The current generation of an environment, built if need be, maybe under another python.
 
@@ -2861,7 +2875,7 @@ def have_generation(environment, stage, is_anew=False):
         report.open_log(state_dir(environment.root, "log"))
         reason = "a new one is asked for" if is_anew else "; ".join(reasons)
         report.note("building environment %s: %s" % (environment.name, reason))
-        return build(environment, python, choose_driver(environment["venv_driver"], uv_request(environment)))
+        return build(environment, python, choose_driver(environment["venv_driver"], environment["uv_version"]))
 
 
 def boot_environment(environment, stage, is_anew=False, moves_link=True):
@@ -2937,6 +2951,8 @@ def command_info(options):
     environment = open_environment(options)
     generation, reasons = find_generation(environment)
     selected = None  # type: Candidate | None
+    if generation and not environment.requested and not leads_to(*link_to(environment, generation)):
+        reasons = ["%s leads elsewhere" % environment["venv_dir_rel_path"]]
     if generation:
         selected = Candidate(generation.python.path, "generation", generation.python, "selected")
     else:
@@ -2956,11 +2972,11 @@ def command_info(options):
             "python": generation.program,
             "version": generation.python.version,
         },
-        "current": generation is not None,
+        "current": not reasons,
         "reasons": reasons,
     }
     emit(as_json(told) if options.json else info_text(told))
-    return 0 if generation else 1
+    return 1 if reasons else 0
 
 
 def info_text(told):
@@ -3100,10 +3116,18 @@ def make_parser():
 
 def isolate():
     """Keep the repo's types.py or logging.py out of our imports (E4), and our warnings to ourselves (E2)."""
-    scripts = [path for path in (script_path(), sys.argv[0], os.path.realpath(sys.argv[0])) if path]
-    own = [os.path.dirname(path) for path in scripts] + os.environ.get("PYTHONPATH", "").split(os.pathsep)
-    places = {os.path.abspath(path) for path in own} | {""}
-    sys.path[:] = [path for path in sys.path if os.path.abspath(path) not in places]
+    try:
+        cwd = os.getcwd()
+    except OSError:  # E7: it was deleted
+        cwd = os.sep
+
+    def absolute(path):
+        return os.path.normpath(os.path.join(cwd, path))
+
+    scripts = [absolute(path) for path in (script_path(), sys.argv[0]) if path]
+    own = [os.path.dirname(place) for path in scripts for place in (path, os.path.realpath(path))]
+    places = set(map(absolute, own + [""] + os.environ.get("PYTHONPATH", "").split(os.pathsep)))
+    sys.path[:] = [path for path in sys.path if absolute(path) not in places]
     if sys.warnoptions:
         import warnings
 

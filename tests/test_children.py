@@ -70,16 +70,6 @@ def pip_conf(repo, text):
     (repo.home / ".config" / "pip" / "pip.conf").write_text(text)
 
 
-@pytest.mark.parametrize("option", ["target", "prefix"])
-def test_E3_pip_conf_does_not_send_an_install_elsewhere(repo, driver, tmp_path, option):
-    elsewhere = tmp_path / "elsewhere"
-    pip_conf(repo, "[install]\n%s = %s\n" % (option, elsewhere))
-    repo.config('dependencies = ["six"]')
-    repo.prime()
-    assert not elsewhere.exists()
-    assert repo.inside("import six") == ""
-
-
 def test_children_have_no_stdin_and_a_neutral_directory(plain):
     code = "import os, sys; open('told', 'w').write(repr((sys.stdin.read(), os.getpgrp() == os.getpid())))"
     plain.config("post_boot = [%s]" % json.dumps(["python", "-c", code]))

@@ -68,7 +68,7 @@ WRONG_TYPES = {
     "required_python_version": ["3.12", "[]", "true"],
     "python_selector_file_rel_path": ["1", "[]"],
     "venv_driver": ['"uv"', '""', "1", '["auto"]', "{}"],
-    "venv_dir_rel_path": ["1", "[]", '""'],
+    "venv_dir_rel_path": ["1", "[]"],
     "projects": ['"."', "1", "[1]", "[{}]", '[{path = 1}]', '[{path = ".", extras = "x"}]',
                  '[{path = ".", editable = 1}]', '[{path = ".", groups = [1]}]', '[{path = ".", extra = []}]'],
     "dependencies": ['"six"', "[1]", "{six = 1}", "1"],
@@ -106,7 +106,7 @@ def test_I1_wrong_type_is_told_with_field_and_line(repo, field):
 @pytest.mark.parametrize("value", ['tool = "x"', "[tool]\nproto-prime = 1", "project = 1", 'dependency-groups = "dev"',
                                    "[project]\nname = 'x'\nrequires-python = 3.8", "tool = []",
                                    "[dependency-groups]\ndev = 'six'", "[dependency-groups]\ndev = 1",
-                                   "[[project]]", "[tool.uv]\nrequired-version = 1"])
+                                   "[[project]]"])
 def test_I1_pyproject_of_another_shape_is_told(repo, value):
     repo.write("pyproject.toml", value)
     refused(repo, "pyproject.toml")
@@ -348,6 +348,16 @@ def test_venv_dir_rel_path(repo):
     assert os.path.realpath(str(repo.path / "deep" / "er" / "env")) == str(repo.generations[0])
     assert not os.path.lexists(str(repo.path / ".venv"))
     assert "deep/er/env is current" in repo.prime().stderr
+
+
+@pytest.mark.parametrize("value", ["", ".", "..", "sub/..", "../.."])
+def test_I1_venv_dir_that_is_the_root_or_above_it_is_refused(make_repo, value):
+    repo = make_repo("somewhere/deep/a repo")
+    repo.write("sub/mine.txt", "mine")
+    repo.config("venv_dir_rel_path = %s" % json.dumps(value))
+    result = repo.prime(status=2)
+    assert "venv_dir_rel_path" in result.stderr
+    assert (repo.path / "sub" / "mine.txt").read_text() == "mine"
 
 
 # -- the required version --------------------------------------------------------------------------

@@ -609,8 +609,9 @@ def put_one_that_dies_of_a_signal(path):
 
 BROKEN = [
     put_dangling_link, put_link_to_itself, put_directory, put_file_without_exec_bit,
-    put_binary_of_another_machine, put_truncated_binary, put_empty_file, put_script_of_a_missing_interpreter, put_fifo,
-    put_program_that_is_no_python, put_echo_of_its_arguments, put_one_that_dies_of_a_signal,
+    put_binary_of_another_machine, put_truncated_binary, put_empty_file,
+    put_script_of_a_missing_interpreter, put_fifo, put_program_that_is_no_python, put_echo_of_its_arguments,
+    put_one_that_dies_of_a_signal,
 ]
 
 

@@ -1,0 +1,433 @@
+"""Both drivers: what they install, from where, and that they never touch a base python."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+
+import pytest
+from conftest import python, snapshot, some_python, uv_program
+
+import proto_prime
+
+SUB = """\
+[build-system]
+requires = ["flit_core"]
+build-backend = "flit_core.buildapi"
+[project]
+name = "{name}"
+version = "1"
+description = "A part"
+dependencies = {dependencies}
+{more}
+"""
+
+
+def sub_project(repo, directory, name, dependencies=(), more=""):
+    """Write a project that can be installed into a directory of the repo."""
+    repo.write("%s/%s.py" % (directory, name), '"""A part."""\nfrom pathlib import Path\nwhere = Path(__file__)\n')
+    text = SUB.format(name=name, dependencies=json.dumps(list(dependencies)), more=more)
+    return repo.write(directory + "/pyproject.toml", text)
+
+
+def importable(repo, *names):
+    """Those of the modules that can be imported in the environment."""
+    code = "import importlib.util as u, sys; print([n for n in sys.argv[1:] if u.find_spec(n)])"
+    return repo.prime("run", "python", "-c", code, *names).stdout.strip()
+
+
+# -- trap 1: nothing is ever installed into a base python -------------------------------------------
+
+
+def make_venv(path, base=None):
+    subprocess.run([str(base or some_python()), "-m", "venv", "--without-pip", str(path)], check=True)
+    return path
+
+
+def test_guard_takes_a_sound_environment(tmp_path):
+    proto_prime.guard(str(make_venv(tmp_path / "env")))
+    (tmp_path / "link").symlink_to(tmp_path / "env")
+    proto_prime.guard(str(tmp_path / "link"))
+
+
+def test_guard_refuses_an_environment_without_pyvenv_cfg(tmp_path):
+    env = make_venv(tmp_path / "env")
+    (env / "pyvenv.cfg").unlink()
+    with pytest.raises(proto_prime.PrimeError, match="has no pyvenv.cfg"):
+        proto_prime.guard(str(env))
+
+
+def test_guard_refuses_a_python_whose_prefix_is_elsewhere(tmp_path):
+    env, other = make_venv(tmp_path / "env"), make_venv(tmp_path / "other")
+    target = env / "bin" / "python"
+    target.unlink()
+    target.write_text('#!/bin/sh\nexec "%s" "$@"\n' % (other / "bin" / "python"))
+    target.chmod(0o755)
+    with pytest.raises(proto_prime.PrimeError, match="nothing is installed") as caught:
+        proto_prime.guard(str(env))
+    assert str(other) in "\n".join(caught.value.tried)
+
+
+def test_guard_refuses_a_base_python(tmp_path):
+    prefix = some_python().parent.parent
+    with pytest.raises(proto_prime.PrimeError, match="has no pyvenv.cfg"):
+        proto_prime.guard(str(prefix))
+    fake = tmp_path / "fake"
+    (fake / "bin").mkdir(parents=True)
+    (fake / "pyvenv.cfg").write_text("")
+    (fake / "bin" / "python").write_text('#!/bin/sh\nexec "%s" "$@"\n' % some_python())
+    (fake / "bin" / "python").chmod(0o755)
+    with pytest.raises(proto_prime.PrimeError, match="nothing is installed"):
+        proto_prime.guard(str(fake))
+
+
+def test_guard_refuses_what_does_not_run(tmp_path):
+    env = make_venv(tmp_path / "env")
+    (env / "bin" / "python").unlink()
+    with pytest.raises(proto_prime.PrimeError, match="nothing is installed"):
+        proto_prime.guard(str(env))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("what", ["pyvenv.cfg", "bin/python"])
+def test_base_python_is_untouched_when_an_environment_is_damaged_before_an_install(repo, driver, what):
+    code = "import os, sys; os.remove(os.path.join(sys.prefix, %r))" % what
+    repo.link("python3.12", python("3.12"))
+    base = python("3.12").parent.parent / "lib" / "python3.12" / "site-packages"
+    before = snapshot(base)
+    repo.config('required_python_version = "3.12"\npost_boot = [%s]' % json.dumps(["python", "-c", code]))
+    repo.prime(status=1)
+    repo.config('required_python_version = "3.12"\ndependencies = ["six"]')
+    repo.prime()
+    (repo.current / what).unlink()
+    repo.prime("run", "python", "-c", "import six")
+    assert snapshot(base) == before
+
+
+# -- create_venv ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("version", ["3.8", "3.13"])
+def test_create_venv_returns_the_python_of_a_new_environment(driver, tmp_path, monkeypatch, repo, version):
+    for name, value in repo.env.items():
+        monkeypatch.setenv(name, value)
+    base, directory = python(version), tmp_path / "an env"
+    program = proto_prime.create_venv(str(base), str(directory), driver)
+    assert program == str(directory / "bin" / "python")
+    code = "import sys; print(sys.prefix, '%d.%d' % sys.version_info[:2], sep='|')"
+    told = subprocess.run([program, "-c", code], stdout=subprocess.PIPE, universal_newlines=True).stdout
+    assert told == "%s|%s\n" % (directory, version)
+
+
+@pytest.mark.slow
+def test_pip_of_the_oldest_python_is_replaced_by_one_that_can_do_editable_installs(repo):
+    sub_project(repo, ".", "client", ["six"], '[tool.proto-prime]\nrequired_python_version = "3.6"')
+    repo.env["PROTOPRIMER_VENV_DRIVER"] = "venv_pip"
+    repo.link("python3.6", python("3.6"))
+    result = repo.prime()
+    assert "replacing pip 18.1" in result.stderr
+    assert importable(repo, "six", "client") == "['six', 'client']"
+
+
+# -- what is installed ------------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+def test_requirements_files_with_includes_and_constraints(repo, driver):
+    repo.config('requirements_files = ["reqs/all.txt"]\nconstraints_file = "reqs/limits.txt"')
+    repo.write("reqs/all.txt", "# all\n-r more/six.txt\n-c other-limits.txt\nidna\n")
+    repo.write("reqs/more/six.txt", "six  # here\n")
+    repo.write("reqs/limits.txt", "idna>1\n")
+    repo.write("reqs/other-limits.txt", "")
+    assert importable(repo, "six", "idna") == "['six', 'idna']"
+    for name in ("reqs/more/six.txt", "reqs/other-limits.txt", "reqs/limits.txt", "reqs/all.txt"):
+        before = (repo.path / name).read_text()
+        repo.write(name, "# another\n" + before)
+        assert repo.info()["reasons"] == ["%s changed" % name]
+        repo.write(name, before)
+        assert repo.info()["current"] is True
+    repo.write("reqs/limits.txt", "idna<1\n")
+    result = repo.prime(status=1)
+    assert "idna" in result.stderr.split("error: ", 1)[1]
+
+
+@pytest.mark.slow
+def test_extras_and_groups_by_normalised_names(repo, driver):
+    sub_project(repo, ".", "client", more="\n".join([
+        "[project.optional-dependencies]", 'with-six = ["six"]',
+        "[dependency-groups]", 'Type_Check = ["idna"]', 'all = [{include-group = "type.check"}, "packaging"]',
+        "[tool.proto-prime]", 'projects = [{path = ".", extras = ["with_six"], groups = ["type-check"]}]',
+        "[tool.proto-prime.env.all]", 'projects = [{path = ".", groups = ["ALL"]}]']))
+    assert importable(repo, "client", "six", "idna", "packaging") == "['client', 'six', 'idna']"
+    repo.env["PROTOPRIMER_ENV"] = "all"
+    assert importable(repo, "client", "six", "idna", "packaging") == "['client', 'idna', 'packaging']"
+
+
+def test_dev_group_is_installed_and_its_absence_too(repo):
+    repo.write("pyproject.toml", '[dependency-groups]\ndev = ["six"]\n[tool.proto-prime.env.bare]\nprojects = []')
+    assert importable(repo, "six", "idna") == "['six']"
+    assert importable_in(repo, "bare", "six") == "[]"
+
+
+def importable_in(repo, name, *names):
+    repo.env["PROTOPRIMER_ENV"] = name
+    try:
+        return importable(repo, *names)
+    finally:
+        del repo.env["PROTOPRIMER_ENV"]
+
+
+@pytest.mark.slow
+def test_monorepo_projects_that_need_each_other(repo, driver):
+    sub_project(repo, "parts/one", "one", ["two"])
+    sub_project(repo, "parts/two", "two", ["six"])
+    repo.config('projects = ["parts/one", {path = "parts/two", editable = false}]')
+    repo.prime()
+    code = "import one, two, six; print(one.where, two.where, sep='|')"
+    one, two = repo.inside(code).split("|")
+    assert one == str(repo.path / "parts" / "one" / "one.py")
+    assert two.startswith(str(repo.current))
+    sub_project(repo, "parts/two", "two", ["six", "idna"])
+    assert repo.info()["reasons"] == ["parts/two/pyproject.toml changed"]
+    repo.prime()
+    assert importable(repo, "idna") == "['idna']"
+
+
+@pytest.mark.slow
+def test_find_links_and_no_index(repo, driver, wheelhouse):
+    (repo.path / "wheels").mkdir()
+    for wheel in wheelhouse.glob("six-*.whl"):
+        shutil.copy(str(wheel), str(repo.path / "wheels"))
+    for name in ("PIP_NO_INDEX", "PIP_FIND_LINKS", "UV_NO_INDEX", "UV_FIND_LINKS", "UV_CONFIG_FILE"):
+        repo.env.pop(name, None)
+    repo.env.update(PIP_INDEX_URL="http://127.0.0.1:9/simple", UV_DEFAULT_INDEX="http://127.0.0.1:9/simple")
+    repo.config('dependencies = ["six"]\nno_index = true\nfind_links = ["wheels"]\n[env.uri]\nfind_links = ["%s"]'
+                % (repo.path / "wheels").as_uri())
+    assert importable(repo, "six") == "['six']"
+    assert importable_in(repo, "uri", "six") == "['six']"
+    repo.config('dependencies = ["six", "idna"]\nno_index = true\nfind_links = ["wheels"]')
+    assert "idna" in repo.prime(status=1).stderr.split("error: ", 1)[1]  # I5
+
+
+@pytest.mark.slow
+def test_dependency_that_starts_with_a_dash_is_refused(repo):
+    repo.config('dependencies = ["--index-url=http://example.invalid"]')
+    result = repo.prime(status=2)
+    assert "dependencies" in result.stderr and "proto_prime.toml, line 1" in result.stderr
+
+
+ODD_NAMES = ["it's so", '"two" words', "ünïcode 日本", "$HOME `id` %s", "back\\slash", "#1", "[six]", "two\nlines", "a" * 150]
+
+
+@pytest.fixture(params=ODD_NAMES)
+def odd_repo(request, make_repo, driver):
+    """A repo whose directory has an odd name, with each driver."""
+    repo = make_repo(request.param)
+    if driver == "venv_uv":
+        repo.link("uv", uv_program())
+    repo.env["PROTOPRIMER_VENV_DRIVER"] = driver
+    return repo
+
+
+@pytest.mark.slow
+def test_E8_repo_path_with_odd_characters(odd_repo):
+    odd_repo.config('dependencies = ["wheel"]\npost_boot = [["python", "-c", "import wheel"]]')
+    assert odd_repo.prime("run", "wheel", "version").stdout.startswith("wheel ")
+    program = odd_repo.path / ".venv" / "bin" / "wheel"
+    assert subprocess.run([str(program), "version"], stdout=subprocess.DEVNULL).returncode == 0
+    odd_repo.settle()
+    for _ in range(2):
+        assert "is current" in odd_repo.prime().stderr
+    assert odd_repo.info()["root"] == str(odd_repo.path)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["it's \"quoted\"", "$HOME %s", "#1", "ünïcode"])
+def test_E8_editable_project_at_a_path_with_odd_characters(make_repo, name):
+    repo = make_repo(name)
+    repo.link("uv", uv_program())
+    sub_project(repo, "part", "part")
+    repo.config('projects = ["part"]')
+    assert repo.inside("import part; print(part.where)") == str(repo.path / "part" / "part.py")
+
+
+def test_offline_installs_from_wheels_at_hand(repo, driver):
+    repo.config('dependencies = ["six"]')
+    repo.prime("--offline")
+    assert importable(repo, "six") == "['six']"
+
+
+# -- uv.lock ----------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def locked_repo(repo):
+    """A repo with a uv.lock that real uv made of the wheels at hand."""
+    repo.link("uv", uv_program())
+    sub_project(repo, ".", "client", ["six"], "\n".join([
+        "[project.optional-dependencies]", 'more = ["idna"]', "[dependency-groups]", 'lint = ["packaging"]',
+        "[tool.proto-prime.env.all]", 'projects = [{path = ".", extras = ["more"], groups = ["lint"]}]']))
+    command = [uv_program(), "lock", "--offline", "--python", str(some_python())]
+    subprocess.run(command, cwd=str(repo.path), env=repo.env, check=True, stderr=subprocess.DEVNULL)
+    return repo
+
+
+def test_uv_lock_is_installed_with_the_uv_driver(locked_repo):
+    repo = locked_repo
+    result = repo.prime()
+    assert "installing from uv.lock with uv" in result.stderr
+    names = ("client", "six", "idna", "packaging")
+    assert importable(repo, *names) == "['client', 'six']"
+    assert importable_in(repo, "all", *names) == "['client', 'six', 'idna', 'packaging']"
+    assert repo.inside("import client; print(client.where)") == str(repo.path / "client.py")
+    before = snapshot(repo.path / ".prime" / "envs")
+    repo.settle()
+    assert "is current" in repo.prime().stderr
+    assert snapshot(repo.path / ".prime" / "envs") == before
+
+
+def test_uv_lock_that_does_not_fit_the_project_any_more_is_refused(locked_repo):
+    repo = locked_repo
+    repo.prime()
+    old, lock = repo.current, (repo.path / "uv.lock").read_bytes()
+    text = (repo.path / "pyproject.toml").read_text().replace('["six"]', '["six", "packaging"]')
+    repo.write("pyproject.toml", text)
+    result = repo.prime(status=1)
+    assert "uv.lock" in result.stderr
+    assert repo.current == old
+    assert (repo.path / "uv.lock").read_bytes() == lock
+
+
+def test_uv_lock_with_the_pip_driver_is_a_clear_error(locked_repo):
+    repo = locked_repo
+    repo.env["PROTOPRIMER_VENV_DRIVER"] = "venv_pip"
+    result = repo.prime(status=1)
+    assert "venv_pip does not install from uv.lock" in result.stderr
+    assert 'hint: set venv_driver = "venv_uv"' in result.stderr
+    assert not list((repo.path / ".prime" / "envs").glob("*"))
+    pyproject = repo.path / "pyproject.toml"
+    repo.write("pyproject.toml", pyproject.read_text() + '\n[tool.proto-prime]\nlock_file = ""\n')
+    assert importable(repo, "client", "six") == "['client', 'six']"
+
+
+def test_pylock_with_the_uv_driver(locked_repo):
+    repo = locked_repo
+    command = [uv_program(), "export", "--offline", "--format", "pylock.toml", "--no-emit-project", "-o", "pylock.toml"]
+    subprocess.run(command, cwd=str(repo.path), env=repo.env, check=True, stdout=subprocess.DEVNULL,
+                   stderr=subprocess.DEVNULL)
+    (repo.path / "uv.lock").unlink()
+    assert "installing from pylock.toml with uv" in repo.prime().stderr
+    assert importable(repo, "client", "six", "idna") == "['client', 'six']"
+
+
+# -- which uv ---------------------------------------------------------------------------------------
+
+
+def fake_uv(repo, version):
+    """A uv on PATH that says it is of another version, and does nothing else."""
+    return repo.program("uv", '#!/bin/sh\n[ "$1" = --version ] && echo "uv %s"\n' % version)
+
+
+def real_uv_version():
+    told = subprocess.run([uv_program(), "--version"], stdout=subprocess.PIPE, universal_newlines=True).stdout
+    return told.split()[1]
+
+
+@pytest.fixture
+def fresh_cache(plain):
+    """A repo whose cache is empty, so that no uv of another test is found there."""
+    plain.env["PROTOPRIMER_CACHE_DIR"] = str(plain.home / "cache")
+    plain.env["PROTOPRIMER_VENV_DRIVER"] = "venv_uv"
+    uv_program()
+    return plain
+
+
+def test_uv_is_fetched_once_per_machine_if_there_is_none(fresh_cache):
+    assert "fetching uv" in fresh_cache.prime().stderr
+    kept = list((fresh_cache.home / "cache" / "uv").glob("uv-*"))
+    assert len(kept) == 1
+    assert "fetching uv" not in fresh_cache.prime("reset").stderr
+    assert fresh_cache.info()["driver"] == "venv_uv"
+    assert sorted((fresh_cache.home / "cache" / "uv").iterdir()) == sorted(
+        kept + [fresh_cache.home / "cache" / "uv" / "lock"])
+
+
+@pytest.mark.slow
+def test_uv_is_fetched_once_by_two_repos_at_once(fresh_cache, make_repo):
+    other = make_repo("another repo")
+    other.config()
+    other.env = dict(fresh_cache.env)
+    boots = [repo.popen() for repo in (fresh_cache, other)]
+    said = [boot.communicate(timeout=120)[1] for boot in boots]
+    assert [boot.returncode for boot in boots] == [0, 0], said
+    assert sum("prime: fetching uv" in text for text in said) == 1
+
+
+@pytest.mark.parametrize("form", ["{}", "=={}", ">={}"])
+def test_pinned_uv_version_that_is_not_the_one_on_PATH_is_fetched(fresh_cache, form):
+    fake_uv(fresh_cache, "0.1.0")
+    fresh_cache.config("uv_version = %s" % json.dumps(form.format(real_uv_version())))
+    result = fresh_cache.prime("-v")
+    assert "uv passed over: %s, version 0.1.0" % (fresh_cache.bin / "uv") in result.stderr
+    assert fresh_cache.inside("print(1)") == "1"
+
+
+def test_uv_version_of_tool_uv(fresh_cache):
+    fake_uv(fresh_cache, "0.1.0")
+    (fresh_cache.path / "proto_prime.toml").unlink()
+    fresh_cache.write("pyproject.toml", '[tool.uv]\nrequired-version = ">=0.4"')
+    fresh_cache.prime()
+    assert list((fresh_cache.home / "cache" / "uv").glob("uv-*"))
+
+
+def test_pinned_uv_version_that_is_not_to_be_had_is_said(fresh_cache):
+    fresh_cache.link("uv", uv_program())
+    fresh_cache.config('uv_version = "0.0.1"')
+    result = fresh_cache.prime(status=1)
+    assert "0.0.1" in result.stderr.split("error: ", 1)[1]
+    assert "the whole log: " in result.stderr
+
+
+def test_malformed_uv_version_is_a_wrong_config(plain):
+    plain.config('uv_version = ">="')
+    result = plain.prime(status=2)
+    assert "uv_version" in result.stderr
+
+
+@pytest.mark.parametrize("text", ["#!/bin/sh\nexit 2\n", "", "#!/bin/sh\necho uv banana\n"])
+def test_broken_uv_on_PATH_is_passed_over(fresh_cache, text):
+    fresh_cache.program("uv", text)
+    fresh_cache.prime()
+    assert fresh_cache.inside("print(1)") == "1"
+
+
+def test_auto_goes_on_with_pip_if_no_uv_is_to_be_had_and_says_so(fresh_cache, wheelhouse):
+    del fresh_cache.env["PROTOPRIMER_VENV_DRIVER"]
+    (fresh_cache.home / "wheels").mkdir()
+    for wheel in wheelhouse.glob("six-*.whl"):
+        shutil.copy(str(wheel), str(fresh_cache.home / "wheels"))
+    fresh_cache.env["PIP_FIND_LINKS"] = (fresh_cache.home / "wheels").as_uri()
+    fresh_cache.config('dependencies = ["six"]')
+    result = fresh_cache.prime()
+    assert "going on with pip, for uv cannot be had: " in result.stderr
+    assert importable(fresh_cache, "six") == "['six']"
+    assert fresh_cache.info()["driver"] == "venv_pip"
+    assert not [path for path in (fresh_cache.home / "cache" / "uv").iterdir() if path.name != "lock"]
+
+
+def test_auto_offline_without_uv_goes_on_with_pip(fresh_cache):
+    del fresh_cache.env["PROTOPRIMER_VENV_DRIVER"]
+    result = fresh_cache.prime("--offline")
+    assert "going on with pip" in result.stderr
+    result = fresh_cache.prime("--offline", "reset", status=1, env={"PROTOPRIMER_VENV_DRIVER": "venv_uv"})
+    assert "no uv on this machine" in result.stderr
+
+
+def test_uv_driver_under_a_python_too_old_for_uv_takes_another_to_deploy_it(fresh_cache):
+    fresh_cache.link("python3", some_python() if sys.version_info >= (3, 8) else python("3.12"))
+    fresh_cache.config('required_python_version = "3.7"')
+    fresh_cache.link("python3.7", python("3.7"))
+    fresh_cache.prime(python=python("3.6"))
+    assert fresh_cache.inside("import sys; print(sys.version_info[:2])") == "(3, 7)"
+    assert os.listdir(str(fresh_cache.home / "cache" / "uv"))
