@@ -168,7 +168,8 @@ def test_I1_project_path_with_nothing_to_read(repo, path):
 
 
 def test_I1_unknown_group(repo):
-    repo.project(more='[dependency-groups]\nlint = []\n[tool.proto-prime]\nprojects = [{path = ".", groups = ["lnit"]}]')
+    config = '[tool.proto-prime]\nprojects = [{path = ".", groups = ["lnit"]}]'
+    repo.project(more="[dependency-groups]\nlint = []\n" + config)
     refused(repo, "lnit", "pyproject.toml", "lint")
 
 

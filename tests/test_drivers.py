@@ -217,7 +217,8 @@ def test_dependency_that_starts_with_a_dash_is_refused(repo):
     assert "dependencies" in result.stderr and "proto_prime.toml, line 1" in result.stderr
 
 
-ODD_NAMES = ["it's so", '"two" words', "ünïcode 日本", "$HOME `id` %s", "back\\slash", "#1", "[six]", "two\nlines", "a" * 150]
+ODD_NAMES = ["it's so", '"two" words', "ünïcode 日本", "$HOME `id` %s", "back\\slash", "#1", "[six]",
+             "two\nlines", "a" * 150]
 
 
 @pytest.fixture(params=ODD_NAMES)

@@ -7,7 +7,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 
 import pytest
 from conftest import PYTHONS, TOP, python, snapshot, some_python, uv_program

@@ -8,10 +8,11 @@ import subprocess
 import sys
 
 import pytest
-from hypothesis import given, settings, strategies as st
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from toml_corpus import INVALID, VALID, typed
 
 import proto_prime
-from toml_corpus import INVALID, VALID, typed
 
 tomllib = pytest.importorskip("tomllib")
 

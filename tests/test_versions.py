@@ -144,7 +144,8 @@ def test_path_forms(tmp_path, monkeypatch):
 
 
 MALFORMED = [">=", "3.x", "banana", "3.12,", "==3.12.*.1", "3.12.", ".3", "3..12", "3.12.1.2.3", "t", "3t.13",
-             "cpython@", "pypy@banana", "@3.12", ">=3.8 <4", "3.12 3.13", "=3.8", "\u0663.\u0661\u0662", "-3.12", "v3.12x"]
+             "cpython@", "pypy@banana", "@3.12", ">=3.8 <4", "3.12 3.13", "=3.8", "\u0663.\u0661\u0662", "-3.12",
+             "v3.12x"]
 
 
 @pytest.mark.parametrize("text", MALFORMED)
