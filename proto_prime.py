@@ -1968,18 +1968,23 @@ def complete_project(environment, item):
     requirements = []  # type: list
     for group in chosen:
         requirements += expand_group(groups, group, os.path.join(path, PYPROJECT))
-    return {"path": path, "extras": project.get("extras", []), "groups": chosen,
+    extras = table_in(document, PYPROJECT, "project", "optional-dependencies")
+    spelling = {normalized(extra): extra for extra in extras}  # pip before 23.3 knows no other
+    return {"path": path, "groups": chosen,
+            "extras": [spelling.get(normalized(extra), extra) for extra in project.get("extras", [])],
             "group_requirements": requirements, "editable": project.get("editable", True),
             "installable": bool({"project", "build-system"} & set(document)) or "setup.py" in names}
 
 
-def expand_group(groups, name, file, parents=()):
-    """The requirements of a dependency group, its includes expanded (PEP 735). A list of str."""
+def normalized(name):
+    """The name of an extra or a group as others are compared with it (PEP 503, 685, 735)."""
     import re
 
-    def normalized(text):
-        return re.sub(r"[-_.]+", "-", text).lower()
+    return re.sub(r"[-_.]+", "-", name).lower()
 
+
+def expand_group(groups, name, file, parents=()):
+    """The requirements of a dependency group, its includes expanded (PEP 735). A list of str."""
     known, name = {normalized(group): content for group, content in groups.items()}, normalized(name)
     if name in parents:
         raise PrimeError("dependency group %s includes itself" % name, file, status=2)
@@ -2347,8 +2352,10 @@ def install_requirements(environment):
             continue
         requirements += [] if environment["lock_file"] else project["group_requirements"]
         if project["installable"]:
+            # Relative, so that no "#" or "[" in the path of the repo is taken for more than that (E8).
+            path = os.path.join(os.curdir, os.path.relpath(project["path"], environment.root))
             extras = "[%s]" % ",".join(project["extras"]) if project["extras"] else ""
-            requirements += (["-e"] if project["editable"] else []) + [project["path"] + extras]
+            requirements += (["-e"] if project["editable"] else []) + [path + extras]
     return requirements
 
 
@@ -2542,12 +2549,14 @@ def build(environment, python, driver):
         meta = {"schema": SCHEMA, "name": environment.name, "key": key, "driver": driver.name,
                 "python": vars(python), "identity": identity, "inputs": environment.inputs,
                 "listing": listing_of(directory), "created": time.time()}
-        marker = as_json(meta)
-        write_atomic(os.path.join(directory, MARKER), marker.encode())
+        generation = Generation(directory, json.loads(as_json(meta)))
+        if damage_of(generation):
+            raise PrimeError("the new generation is damaged: %s" % damage_of(generation))
+        write_atomic(os.path.join(directory, MARKER), as_json(meta).encode())
     except BaseException:
         remove(directory)
         raise
-    return Generation(directory, json.loads(marker))
+    return generation
 
 
 def run_post_boot(command, directory, environment):

@@ -236,7 +236,8 @@ class Repo:
     @property
     def logs(self):
         """The log files, oldest first."""
-        return sorted(self.path.glob(".prime/log/*.log"), key=lambda log: (os.stat(str(log)).st_mtime_ns, log.name))
+        logs = self.path.glob(".prime/log/*.log")
+        return sorted(logs, key=lambda log: (os.stat(str(log)).st_mtime_ns, log.name))
 
     def settle(self):
         """Wait until no file is so fresh that the stamp is not kept for its sake."""

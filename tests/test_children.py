@@ -56,8 +56,8 @@ def test_E3_tools_run_without_what_would_send_an_install_elsewhere(repo, driver,
     elsewhere = str(tmp_path / "elsewhere")
     repo.config('dependencies = ["six"]')
     pip_conf(repo, "[global]\nuser = true\n[install]\nuser = true\n")
-    repo.env.update(PIP_USER="1", PIP_TARGET=elsewhere, PIP_PREFIX=elsewhere, PIP_DRY_RUN="1", PIP_ROOT=elsewhere,
-                    PIP_REQUIRE_VIRTUALENV="1", UV_PYTHON="2.7", UV_PROJECT_ENVIRONMENT=elsewhere,
+    repo.env.update(PIP_USER="1", PIP_TARGET=elsewhere, PIP_PREFIX=elsewhere, PIP_DRY_RUN="1",
+                    PIP_ROOT=elsewhere, PIP_REQUIRE_VIRTUALENV="1", UV_PYTHON="2.7", UV_PROJECT_ENVIRONMENT=elsewhere,
                     UV_SYSTEM_PYTHON="1", VIRTUAL_ENV=elsewhere, CONDA_PREFIX=elsewhere)
     repo.prime()
     assert not os.path.exists(elsewhere)
@@ -79,7 +79,7 @@ def test_children_have_no_stdin_and_a_neutral_directory(plain):
 
 
 def test_E4_modules_of_the_repo_are_not_taken_for_those_of_python(repo, driver):
-    for name in ("types", "logging", "pip", "json", "re", "argparse", "subprocess", "zipfile", "venv", "signal"):
+    for name in ("types", "logging", "pip", "json", "re", "argparse", "subprocess", "venv", "signal"):
         repo.write(name + ".py", "raise Exception('this is the %s of the repo')" % name)
     repo.config('dependencies = ["six"]')
     for cwd in (repo.path, repo.home):
@@ -162,24 +162,34 @@ def test_signature_tells_a_file_that_was_replaced_by_one_of_equal_size_and_time(
     assert proto_prime.signature(str(tmp_path / "none")) == "-"
 
 
-def test_lock_is_dropped_when_its_holder_is_killed(tmp_path):
-    lock = str(tmp_path / "lock")
-    code = ("import sys, time; sys.path.insert(0, %r); import proto_prime\n"
-            "with proto_prime.locked(%r, 'testing'): print('held', flush=True); time.sleep(100)" % (str(TOP), lock))
-    holder = subprocess.Popen([str(some_python()), "-c", code], stdout=subprocess.PIPE)
+HOLD = """
+import sys, time
+sys.path.insert(0, sys.argv[1])
+import proto_prime
+with proto_prime.locked(sys.argv[2], "testing"):
+    print("held", flush=True)
+    time.sleep(float(sys.argv[3]))
+"""
+
+
+def hold(lock, seconds):
+    """A process that holds a lock. Returns its Popen."""
+    command = [str(some_python()), "-c", HOLD, str(TOP), str(lock), str(seconds)]
+    holder = subprocess.Popen(command, stdout=subprocess.PIPE)
     assert holder.stdout.readline() == b"held\n"
+    return holder
+
+
+def test_lock_is_dropped_when_its_holder_is_killed(tmp_path):
+    holder = hold(tmp_path / "lock", 100)
     holder.kill()
     holder.wait()
-    with proto_prime.locked(lock, "testing"):
+    with proto_prime.locked(str(tmp_path / "lock"), "testing"):
         pass
 
 
 def test_lock_says_for_whom_it_waits(tmp_path, capsys):
-    lock = str(tmp_path / "lock")
-    code = ("import sys, time; sys.path.insert(0, %r); import proto_prime\n"
-            "with proto_prime.locked(%r, 'testing'): print('held', flush=True); time.sleep(1)" % (str(TOP), lock))
-    holder = subprocess.Popen([str(some_python()), "-c", code], stdout=subprocess.PIPE)
-    assert holder.stdout.readline() == b"held\n"
-    with proto_prime.locked(lock, "waiting"):
+    holder = hold(tmp_path / "lock", 1)
+    with proto_prime.locked(str(tmp_path / "lock"), "waiting"):
         assert capsys.readouterr().err == "prime: waiting for process %d: testing\n" % holder.pid
     holder.wait()

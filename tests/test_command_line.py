@@ -80,7 +80,8 @@ def test_an_option_may_stand_before_the_command_or_behind_it(plain):
 def test_options_before_run_are_ours_and_those_behind_it_the_command_s(plain):
     plain.config('[env.docs]\nenv_vars = {WHICH = "docs"}')
     echo = ["sh", "-c", 'echo $WHICH "$@"', "sh"]
-    assert plain.prime("-e", "docs", "run", *(echo + ["-e", "default", "-q"])).stdout == "docs -e default -q\n"
+    theirs = ["-e", "default", "-q"]
+    assert plain.prime("-e", "docs", "run", *(echo + theirs)).stdout == "docs -e default -q\n"
     assert plain.prime("-edocs", "run", "--", *echo).stdout == "docs\n"
     assert plain.prime("--root", str(plain.path), "-q", "run", *echo, cwd="/").stdout == "\n"
     assert plain.prime("--root=" + str(plain.path), "-q", "run", *(echo + ["-v"]), cwd="/").stdout == "-v\n"
@@ -118,7 +119,8 @@ def test_the_file_itself_can_be_started(plain):
 
 
 def test_main_called_with_arguments_returns_the_status_and_leaves_the_process_alone(plain):
-    code = "import proto_prime, sys; print(proto_prime.main(['--root', sys.argv[1], 'info', '--json']), sys.argv[0])"
+    call = "proto_prime.main(['--root', sys.argv[1], 'info', '--json'])"
+    code = "import proto_prime, sys; print(%s, sys.argv[0])" % call
     for wild in (PYTHONS[sorted(PYTHONS)[0]], PYTHONS[sorted(PYTHONS)[-1]]):
         done = subprocess.run([str(wild), "-B", "-c", code, str(plain.path)], cwd=str(TOP), env=plain.env,
                               stdout=subprocess.PIPE, stderr=subprocess.PIPE, universal_newlines=True)

@@ -51,7 +51,8 @@ def test_I1_unknown_field_is_told_with_line_and_nearest_name(repo, text, line, n
 def test_I1_unknown_field_in_pyproject(repo):
     repo.project(more="\n[tool.proto-prime]\nvenv_drivr = 1")
     line = (repo.path / "pyproject.toml").read_text().splitlines().index("venv_drivr = 1") + 1
-    refused(repo, 'unknown field "venv_drivr"', "pyproject.toml, line %d" % line, 'did you mean "venv_driver"?')
+    place = "pyproject.toml, line %d" % line
+    refused(repo, 'unknown field "venv_drivr"', place, 'did you mean "venv_driver"?')
 
 
 def test_I1_unknown_field_that_is_near_nothing_lists_all_names(repo):
@@ -70,7 +71,8 @@ WRONG_TYPES = {
     "venv_driver": ['"uv"', '""', "1", '["auto"]', "{}"],
     "venv_dir_rel_path": ["1", "[]"],
     "projects": ['"."', "1", "[1]", "[{}]", '[{path = 1}]', '[{path = ".", extras = "x"}]',
-                 '[{path = ".", editable = 1}]', '[{path = ".", groups = [1]}]', '[{path = ".", extra = []}]'],
+                 '[{path = ".", editable = 1}]', '[{path = ".", groups = [1]}]',
+                 '[{path = ".", extra = []}]'],
     "dependencies": ['"six"', "[1]", "{six = 1}", "1"],
     "requirements_files": ['"requirements.txt"', "[1]"],
     "constraints_file": ['["c.txt"]', "1"],
@@ -103,7 +105,8 @@ def test_I1_wrong_type_is_told_with_field_and_line(repo, field):
     assert not (repo.path / ".prime").exists()
 
 
-@pytest.mark.parametrize("value", ['tool = "x"', "[tool]\nproto-prime = 1", "project = 1", 'dependency-groups = "dev"',
+@pytest.mark.parametrize("value", ['tool = "x"', "[tool]\nproto-prime = 1", "project = 1",
+                                   'dependency-groups = "dev"',
                                    "[project]\nname = 'x'\nrequires-python = 3.8", "tool = []",
                                    "[dependency-groups]\ndev = 'six'", "[dependency-groups]\ndev = 1",
                                    "[[project]]"])
@@ -145,7 +148,8 @@ def test_I1_bad_requires_python(repo, text):
 
 
 @pytest.mark.parametrize("field, value", [
-    ("requirements_files", ["no/such.txt"]), ("constraints_file", "no/such.txt"), ("lock_file", "no/such.toml")])
+    ("requirements_files", ["no/such.txt"]), ("constraints_file", "no/such.txt"),
+    ("lock_file", "no/such.toml")])
 def test_I1_missing_file(repo, field, value):
     repo.config("%s = %s" % (field, json.dumps(value)))
     refused(repo, field, "no/such.t", "proto_prime.toml, line 1")
@@ -307,7 +311,8 @@ def test_named_environment_overrides_fields_and_says_where_from(repo):
     assert told["env_vars"]["value"] == {"A": "3"}
     told = repo.info("-e", "gpu-2")
     assert told["config"]["dependencies"] == {"value": ["six"], "from": "proto_prime.toml: dependencies"}
-    assert told["required"] == {"request": "3.12", "from": "proto_prime.toml: env.gpu-2.required_python_version"}
+    place = "proto_prime.toml: env.gpu-2.required_python_version"
+    assert told["required"] == {"request": "3.12", "from": place}
     assert repo.info()["environment"] == "default"
 
 

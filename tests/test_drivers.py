@@ -26,7 +26,8 @@ dependencies = {dependencies}
 
 def sub_project(repo, directory, name, dependencies=(), more=""):
     """Write a project that can be installed into a directory of the repo."""
-    repo.write("%s/%s.py" % (directory, name), '"""A part."""\nfrom pathlib import Path\nwhere = Path(__file__)\n')
+    module = '"""A part."""\nfrom pathlib import Path\nwhere = Path(__file__)\n'
+    repo.write("%s/%s.py" % (directory, name), module)
     text = SUB.format(name=name, dependencies=json.dumps(list(dependencies)), more=more)
     return repo.write(directory + "/pyproject.toml", text)
 
@@ -165,7 +166,8 @@ def test_extras_and_groups_by_normalised_names(repo, driver):
 
 
 def test_dev_group_is_installed_and_its_absence_too(repo):
-    repo.write("pyproject.toml", '[dependency-groups]\ndev = ["six"]\n[tool.proto-prime.env.bare]\nprojects = []')
+    repo.write("pyproject.toml", '[dependency-groups]\ndev = ["six"]\n'
+               '[tool.proto-prime.env.bare]\nprojects = []')
     assert importable(repo, "six", "idna") == "['six']"
     assert importable_in(repo, "bare", "six") == "[]"
 
@@ -202,8 +204,8 @@ def test_find_links_and_no_index(repo, driver, wheelhouse):
     for name in ("PIP_NO_INDEX", "PIP_FIND_LINKS", "UV_NO_INDEX", "UV_FIND_LINKS", "UV_CONFIG_FILE"):
         repo.env.pop(name, None)
     repo.env.update(PIP_INDEX_URL="http://127.0.0.1:9/simple", UV_DEFAULT_INDEX="http://127.0.0.1:9/simple")
-    repo.config('dependencies = ["six"]\nno_index = true\nfind_links = ["wheels"]\n[env.uri]\nfind_links = ["%s"]'
-                % (repo.path / "wheels").as_uri())
+    repo.config('dependencies = ["six"]\nno_index = true\nfind_links = ["wheels"]\n'
+                '[env.uri]\nfind_links = ["%s"]' % (repo.path / "wheels").as_uri())
     assert importable(repo, "six") == "['six']"
     assert importable_in(repo, "uri", "six") == "['six']"
     repo.config('dependencies = ["six", "idna"]\nno_index = true\nfind_links = ["wheels"]')
@@ -314,8 +316,8 @@ def test_uv_lock_with_the_pip_driver_is_a_clear_error(locked_repo):
 
 def test_pylock_with_the_uv_driver(locked_repo):
     repo = locked_repo
-    command = [uv_program(), "export", "--offline", "--format", "pylock.toml", "--no-emit-project", "-o", "pylock.toml"]
-    subprocess.run(command, cwd=str(repo.path), env=repo.env, check=True, stdout=subprocess.DEVNULL,
+    command = [uv_program(), "export", "--offline", "--format", "pylock.toml", "--no-emit-project"]
+    subprocess.run(command + ["-o", "pylock.toml"], cwd=str(repo.path), env=repo.env, check=True, stdout=subprocess.DEVNULL,
                    stderr=subprocess.DEVNULL)
     (repo.path / "uv.lock").unlink()
     assert "installing from pylock.toml with uv" in repo.prime().stderr

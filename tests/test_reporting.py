@@ -192,8 +192,8 @@ def test_each_build_leaves_its_full_log(repo):
     repo.prime("-q")
     log, = repo.logs
     text = log.read_text(encoding="utf-8")
-    for word in ("building environment default: it was not built yet", "prime: run: ", "six", "\nnoise of mine\n",
-                 "published: ", ".venv is ready"):
+    for word in ("building environment default: it was not built yet", "prime: run: ", "six",
+                 "\nnoise of mine\n", "published: ", ".venv is ready"):
         assert word in text, word
     assert ESCAPE not in text
 
