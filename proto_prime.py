@@ -2426,7 +2426,10 @@ class Generation:
     inputs    dict, those of its environment
     listing   list of str, what stood in its site-packages
     created   float, seconds since the epoch
+    is_new    bool, whether this process built it
     """
+
+    is_new = False
 
     def __init__(self, path, meta):
         self.path, self.program, self.driver = path, environment_python(path), meta["driver"]
@@ -2550,8 +2553,12 @@ def build(environment, python, driver):
                 "python": vars(python), "identity": identity, "inputs": environment.inputs,
                 "listing": listing_of(directory), "created": time.time()}
         generation = Generation(directory, json.loads(as_json(meta)))
+        generation.is_new = True
         if damage_of(generation):
             raise PrimeError("the new generation is damaged: %s" % damage_of(generation))
+        changed = differences(environment.inputs, inputs_of(environment))
+        if changed:  # what was installed is neither the old nor the new
+            raise PrimeError("while the environment was built, %s" % changed[0], hint="do it again")
         write_atomic(os.path.join(directory, MARKER), as_json(meta).encode())
     except BaseException:
         remove(directory)
@@ -2921,10 +2928,9 @@ def open_environment(options):
 def command_boot(options):
     """make the environment current: build what is missing"""
     environment = open_environment(options)
-    was_current = find_generation(environment)[0]
     generation = boot_environment(environment, options.stage)
     line = current_line(environment, generation)
-    report.note(line if was_current else line.replace(" is current", " is ready"))
+    report.note(line.replace(" is current", " is ready") if generation.is_new else line)
     return 0
 
 

@@ -57,8 +57,9 @@ def test_E3_tools_run_without_what_would_send_an_install_elsewhere(repo, driver,
     repo.config('dependencies = ["six"]')
     pip_conf(repo, "[global]\nuser = true\n[install]\nuser = true\n")
     repo.env.update(PIP_USER="1", PIP_TARGET=elsewhere, PIP_PREFIX=elsewhere, PIP_DRY_RUN="1",
-                    PIP_ROOT=elsewhere, PIP_REQUIRE_VIRTUALENV="1", UV_PYTHON="2.7", UV_PROJECT_ENVIRONMENT=elsewhere,
-                    UV_SYSTEM_PYTHON="1", VIRTUAL_ENV=elsewhere, CONDA_PREFIX=elsewhere)
+                    PIP_ROOT=elsewhere, PIP_REQUIRE_VIRTUALENV="1", UV_PYTHON="2.7",
+                    UV_PROJECT_ENVIRONMENT=elsewhere, UV_SYSTEM_PYTHON="1",
+                    VIRTUAL_ENV=elsewhere, CONDA_PREFIX=elsewhere)
     repo.prime()
     assert not os.path.exists(elsewhere)
     assert (repo.current / "bin" / "python").exists()
@@ -70,7 +71,7 @@ def pip_conf(repo, text):
     (repo.home / ".config" / "pip" / "pip.conf").write_text(text)
 
 
-def test_children_have_no_stdin_and_a_neutral_directory(plain):
+def test_children_have_no_stdin_and_a_process_group_of_their_own(plain):
     code = "import os, sys; open('told', 'w').write(repr((sys.stdin.read(), os.getpgrp() == os.getpid())))"
     plain.config("post_boot = [%s]" % json.dumps(["python", "-c", code]))
     process = plain.popen(stdin=subprocess.PIPE)

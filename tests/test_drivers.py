@@ -317,8 +317,8 @@ def test_uv_lock_with_the_pip_driver_is_a_clear_error(locked_repo):
 def test_pylock_with_the_uv_driver(locked_repo):
     repo = locked_repo
     command = [uv_program(), "export", "--offline", "--format", "pylock.toml", "--no-emit-project"]
-    subprocess.run(command + ["-o", "pylock.toml"], cwd=str(repo.path), env=repo.env, check=True, stdout=subprocess.DEVNULL,
-                   stderr=subprocess.DEVNULL)
+    subprocess.run(command + ["-o", "pylock.toml"], cwd=str(repo.path), env=repo.env, check=True,
+                   stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     (repo.path / "uv.lock").unlink()
     assert "installing from pylock.toml with uv" in repo.prime().stderr
     assert importable(repo, "client", "six", "idna") == "['client', 'six']"
