@@ -1968,8 +1968,11 @@ def complete_project(environment, item):
     requirements = []  # type: list
     for group in chosen:
         requirements += expand_group(groups, group, os.path.join(path, PYPROJECT))
-    extras = table_in(document, PYPROJECT, "project", "optional-dependencies")
-    spelling = {normalized(extra): extra for extra in extras}  # pip before 23.3 knows no other
+    declared = table_in(document, PYPROJECT, "project", "optional-dependencies")
+    spelling = {normalized(extra): extra for extra in declared}  # pip before 23.3 knows no other
+    for extra in project.get("extras", []) if declared else ():
+        if normalized(extra) not in spelling:
+            raise config.error(extra, 'projects: "%s" has no extra "%s"' % (project["path"], extra), spelling)
     return {"path": path, "groups": chosen,
             "extras": [spelling.get(normalized(extra), extra) for extra in project.get("extras", [])],
             "group_requirements": requirements, "editable": project.get("editable", True),
@@ -2934,17 +2937,20 @@ def command_boot(options):
     return 0
 
 
+RUN_USAGE = "prime run [--no-boot] [--] CMD..."
+
+
 def command_run(options):
-    """run a command in the environment: run [--no-boot] [--] CMD..."""
+    """become a command in the environment"""
     words, boots = list(options.words), True
     if words[:1] == ["--no-boot"]:
         words, boots = words[1:], False
     if words[:1] == ["--"]:
         words = words[1:]
     elif words and words[0][:1] == "-" and words[0] != "-m":
-        raise PrimeError("run: unknown option %s" % words[0], hint=command_run.__doc__, status=2)
+        raise PrimeError("run: unknown option %s" % words[0], hint=RUN_USAGE, status=2)
     if not words:
-        raise PrimeError("run: no command is given", hint=command_run.__doc__, status=2)
+        raise PrimeError("run: no command is given", hint=RUN_USAGE, status=2)
     environment = open_environment(options)
     prefix = unfinished_prefix(environment.root)
     if boots and not prefix:
@@ -3008,7 +3014,8 @@ def info_text(told):
     ]
     rows += [(name, "%s (%s)" % (entry["value"], entry["from"]))
              for name, entry in told["config"].items() if entry["from"] != "default"]
-    return "".join("%-13s %s\n" % row for row in rows)
+    width = max(len(name) for name, _ in rows)
+    return "".join("%-*s  %s\n" % (width, name, text) for name, text in rows)
 
 
 def command_python(options):
@@ -3118,8 +3125,8 @@ def make_parser():
     parser.add_argument("--version", action="version", version="proto_prime %s" % __version__)
     commands, parsers = parser.add_subparsers(metavar="COMMAND"), {}
     for name, function in COMMANDS.items():
-        about = function.__doc__
-        parsers[name] = new_parser(commands.add_parser, name, help=about, description=about)
+        about, usage = function.__doc__, RUN_USAGE if name == "run" else None
+        parsers[name] = new_parser(commands.add_parser, name, help=about, description=about, usage=usage)
         parsers[name].set_defaults(command=name)
     for name in ("info", "python"):
         parsers[name].add_argument("--json", action="store_true", help="as JSON")

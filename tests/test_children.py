@@ -79,8 +79,10 @@ def test_children_have_no_stdin_and_a_process_group_of_their_own(plain):
     assert (plain.path / "told").read_text() == "('', True)"
 
 
+@pytest.mark.slow
 def test_E4_modules_of_the_repo_are_not_taken_for_those_of_python(repo, driver):
-    for name in ("types", "logging", "pip", "json", "re", "argparse", "subprocess", "venv", "signal"):
+    for name in ("types", "logging", "pip", "json", "re", "argparse", "subprocess", "venv", "signal",
+                 "zipfile"):
         repo.write(name + ".py", "raise Exception('this is the %s of the repo')" % name)
     repo.config('dependencies = ["six"]')
     for cwd in (repo.path, repo.home):
@@ -116,6 +118,7 @@ def test_run_child_names_the_signal():
     assert str(proto_prime.run_child(["sh", "-c", "kill -9 $$"])) == "failed: signal 9"
 
 
+@pytest.mark.slow
 def test_run_child_ends_at_the_time_limit_with_all_its_children(tmp_path):
     mark = tmp_path / "mark"
     script = 'trap "" TERM; (sleep 4; touch "$0") & sleep 100'

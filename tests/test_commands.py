@@ -95,7 +95,8 @@ ARGUMENTS = [
 @pytest.mark.parametrize("arguments", ARGUMENTS, ids=["shell", "blanks", "options", "itself"])
 def test_run_hands_over_every_argument_as_it_is(booted, arguments):
     booted.write("show.py", SHOW)
-    for command in (["python", "-c", SHOW], ["python", "show.py"], ["show.py"], ["-m", "show"]):
+    for command in (["python", "-c", SHOW], ["python", "show.py"], ["show.py"], ["-m", "show"],
+                    ["./show.py"]):
         assert booted.prime("run", *(command + arguments)).stdout == repr(arguments) + "\n", command
         assert booted.prime("run", "--", *(command + arguments)).stdout == repr(arguments) + "\n", command
 

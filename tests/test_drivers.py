@@ -234,7 +234,9 @@ def odd_repo(request, make_repo, driver):
 
 
 @pytest.mark.slow
-def test_E8_repo_path_with_odd_characters(odd_repo):
+def test_E8_repo_path_with_odd_characters(odd_repo, request, driver):
+    if driver == "venv_pip" and set('"$`\\\n') & set(odd_repo.path.name):
+        request.applymarker(pytest.mark.xfail(strict=True, reason="pip quotes paths in its launchers wrongly"))
     odd_repo.config('dependencies = ["wheel"]\npost_boot = [["python", "-c", "import wheel"]]')
     assert odd_repo.prime("run", "wheel", "version").stdout.startswith("wheel ")
     program = odd_repo.path / ".venv" / "bin" / "wheel"
@@ -302,6 +304,7 @@ def test_uv_lock_that_does_not_fit_the_project_any_more_is_refused(locked_repo):
     assert (repo.path / "uv.lock").read_bytes() == lock
 
 
+@pytest.mark.slow
 def test_uv_lock_with_the_pip_driver_is_a_clear_error(locked_repo):
     repo = locked_repo
     repo.env["PROTOPRIMER_VENV_DRIVER"] = "venv_pip"
@@ -346,6 +349,7 @@ def fresh_cache(plain):
     return plain
 
 
+@pytest.mark.slow
 def test_uv_is_fetched_once_per_machine_if_there_is_none(fresh_cache):
     assert "fetching uv" in fresh_cache.prime().stderr
     kept = list((fresh_cache.home / "cache" / "uv").glob("uv-*"))
@@ -405,6 +409,7 @@ def test_broken_uv_on_PATH_is_passed_over(fresh_cache, text):
     assert fresh_cache.inside("print(1)") == "1"
 
 
+@pytest.mark.slow
 def test_auto_goes_on_with_pip_if_no_uv_is_to_be_had_and_says_so(fresh_cache, wheelhouse):
     del fresh_cache.env["PROTOPRIMER_VENV_DRIVER"]
     (fresh_cache.home / "wheels").mkdir()
@@ -427,6 +432,7 @@ def test_auto_offline_without_uv_goes_on_with_pip(fresh_cache):
     assert "no uv on this machine" in result.stderr
 
 
+@pytest.mark.slow
 def test_uv_driver_under_a_python_too_old_for_uv_takes_another_to_deploy_it(fresh_cache):
     fresh_cache.link("python3", some_python() if sys.version_info >= (3, 8) else python("3.12"))
     fresh_cache.config('required_python_version = "3.7"')
