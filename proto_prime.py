@@ -207,8 +207,8 @@ def as_json(value):
 
 def tilde(path):
     """`path` as people write it: what is below the home directory with ~."""
-    home = os.path.expanduser("~")
-    return "~" + path[len(home):] if home != "/" and path.startswith(home + os.sep) else path
+    home = os.environ.get("HOME", "")
+    return "~" + path[len(home):] if home.strip("/") and path.startswith(home + os.sep) else path
 
 
 # --------------------------------------------------------------------------------------------------
@@ -242,6 +242,11 @@ def write_atomic(path, data):
 
 def remove(path):
     """Remove a file, link or tree if it is there."""
+    try:
+        os.rmdir(path)  # an empty directory, or a junction, which is no link to python
+        return
+    except OSError:
+        pass
     if os.path.isdir(path) and not os.path.islink(path):
         import shutil
 
@@ -309,7 +314,7 @@ class locked:
             while not self._try():
                 if not has_told:
                     self.file.seek(0)
-                    report.note("waiting for %s" % (self.file.read(200).decode() or "another prime"))
+                    report.note("waiting for %s" % (self.file.read(200).decode("utf-8", "replace") or "another prime"))
                 has_told = True
                 time.sleep(0.05)
         except OSError as problem:  # B4
@@ -400,6 +405,7 @@ class Child:
 
 
 OUTPUT_CAP = 1 << 16  # bytes kept of each stream; the log has the rest
+_live = set()  # type: set  # the children that run now
 
 
 def run_child(argv, environ=None, cwd=os.sep, timeout=None, until=b"", is_logged=False):
@@ -412,8 +418,10 @@ def run_child(argv, environ=None, cwd=os.sep, timeout=None, until=b"", is_logged
     is_logged  its output goes to the log as it comes
     What cannot be started has status 126 or 127 and a `problem`.
     """
+    import queue
     import subprocess
     import threading
+    import time
 
     report.detail("run: " + shown(argv))
     try:
@@ -423,60 +431,52 @@ def run_child(argv, environ=None, cwd=os.sep, timeout=None, until=b"", is_logged
     except (OSError, ValueError) as error:
         status = 127 if isinstance(error, FileNotFoundError) else 126
         return Child(status, problem="cannot be started: %s" % (getattr(error, "strerror", "") or error))
-    pipes = {process.stdout: bytearray(), process.stderr: bytearray()}
-    open_pipes, changed = set(pipes), threading.Condition()
-    readers = [threading.Thread(target=_drain, args=(pipe, kept, open_pipes, changed, is_logged), daemon=True)
-               for pipe, kept in pipes.items()]
-    for reader in readers:
-        reader.start()
-    has_finished = False
+    _live.add(process)
+    chunks, kept = queue.Queue(), {process.stdout: b"", process.stderr: b""}  # type: queue.Queue, dict
+    for pipe in kept:
+        threading.Thread(target=_drain, args=(pipe, chunks), daemon=True).start()
+    deadline, has_finished = time.monotonic() + (timeout or float("inf")), False
     try:
-        has_finished = _await(process, open_pipes, pipes[process.stdout], changed, timeout, until)
+        has_finished = _follow(process, chunks, kept, deadline, until, is_logged)
     finally:
         if not has_finished or until:
             end_group(process, grace=0 if until or timeout else 5)
-        for reader in readers:
-            reader.join(0.5)
+        _live.discard(process)
     problem = "" if has_finished else "gave no answer within %d s" % timeout
-    return Child(process.wait(), bytes(pipes[process.stdout]), bytes(pipes[process.stderr]), problem)
+    return Child(process.wait(), kept[process.stdout], kept[process.stderr], problem)
 
 
-def _drain(pipe, kept, open_pipes, changed, is_logged):
-    """Read a pipe to its end, keep the last bytes, and tell whoever waits on `changed`."""
+def _drain(pipe, chunks):
+    """Read a pipe to its end, which b"" tells."""
     chunk = b"-"
     while chunk:
-        try:
-            chunk = os.read(pipe.fileno(), OUTPUT_CAP)
-        except (OSError, ValueError):
-            chunk = b""
-        if is_logged:
-            report.output(chunk)
-        with changed:
-            kept.extend(chunk)
-            del kept[:-OUTPUT_CAP]
-            if not chunk:
-                open_pipes.remove(pipe)
-            changed.notify()
+        chunk = os.read(pipe.fileno(), OUTPUT_CAP)
+        chunks.put((pipe, chunk))
 
 
-def _await(process, open_pipes, stdout, changed, timeout, until):
-    """True when the child has ended or has answered, False when its time is over."""
+def _follow(process, chunks, kept, deadline, until, is_logged):
+    """Keep what a child prints. True when it has ended or has answered, False when its time is over."""
+    import queue
     import time
 
-    deadline = time.time() + timeout if timeout else float("inf")
-    with changed:
-        while open_pipes and not (until and until in stdout):
-            if process.poll() is not None:  # ended; a grandchild may still hold the pipes
-                changed.wait(0.1)
-                break
-            if time.time() >= deadline:
-                return False
-            changed.wait(0.1)
-            report.tick()
-    while not until and process.poll() is None:  # it closed its pipes and goes on
-        if time.time() >= deadline:
+    open_pipes = len(kept)
+    while open_pipes or not until and process.poll() is None:
+        report.tick()
+        if time.monotonic() >= deadline:
             return False
-        time.sleep(0.002)
+        has_ended = process.poll() is not None
+        try:
+            pipe, chunk = chunks.get(timeout=0.1 if open_pipes else 0.002)
+        except queue.Empty:
+            if has_ended:  # and a grandchild holds its pipes
+                break
+            continue
+        if is_logged:
+            report.output(chunk)
+        open_pipes -= not chunk
+        kept[pipe] = (kept[pipe] + chunk)[-OUTPUT_CAP:]
+        if until and until in kept[process.stdout]:
+            break
     return True
 
 
@@ -513,7 +513,7 @@ def replace_process(argv, environ):
     for stream in (sys.stdout, sys.stderr):
         if stream is not None:
             stream.flush()
-    if not WINDOWS and not os.environ.get(SPAWN_VAR):
+    if not WINDOWS and not is_on(SPAWN_VAR):
         import _signal  # type: ignore[import-not-found]  # built in, while `signal` imports enum
 
         # Python ignores these two, and what is ignored stays so across execve (bpo-1652).
@@ -540,17 +540,27 @@ def find_program(name, search=None):
     """The path of program `name` on the search path (default: PATH), `name` itself if a path; else ""."""
     if os.path.dirname(name):
         return name
+    suffixes = os.environ.get("PATHEXT", EXE).lower().split(os.pathsep) + [""] if WINDOWS else [""]
     for directory in (os.environ.get("PATH", os.defpath) if search is None else search).split(os.pathsep):
-        for suffix in (EXE, "") if EXE else ("",):
+        for suffix in suffixes:
             found = os.path.join(directory or os.curdir, name + suffix)
             if os.path.isfile(found) and os.access(found, os.X_OK):
                 return found
     return ""
 
 
+def home_dir():
+    """The user's home directory; without one a place below the temporary directory (E7)."""
+    try:
+        home = os.path.expanduser("~")
+    except KeyError:  # 3.6, a user without an entry
+        home = ""
+    return home if os.path.isabs(home) else os.path.join(os.environ.get("TMPDIR", "/tmp"), "home-%d" % os.getuid())
+
+
 def cache_dir(*names):
     """A path in the user's cache (XDG base directories; on macOS and Windows their own)."""
-    home, base = os.path.expanduser("~"), os.environ.get(CACHE_VAR)
+    home, base = home_dir(), os.environ.get(CACHE_VAR)
     if not base:
         base = os.environ.get("XDG_CACHE_HOME") or os.path.join(home, ".cache")
         if WINDOWS:
@@ -561,9 +571,14 @@ def cache_dir(*names):
     return os.path.join(os.path.abspath(base), *names)
 
 
+def is_on(variable):
+    """Whether an environment variable is set to what means yes."""
+    return os.environ.get(variable, "").lower() not in ("", "0", "false", "no")
+
+
 def is_offline():
     """Whether the user asked that no socket be opened."""
-    return os.environ.get(OFFLINE_VAR, "").lower() not in ("", "0", "false", "no")
+    return is_on(OFFLINE_VAR)
 
 
 # --------------------------------------------------------------------------------------------------
@@ -589,7 +604,7 @@ class TomlError(ValueError):
 def parse_toml(text):
     """Return what the TOML document `text` holds, read by `tomllib` where Python has it (3.11 and later).
 
-    Argument, result, error and source are those of `read_toml`; the messages of the two readers differ.
+    Argument, result, error and source are those of `read_toml`: parse_toml("a = 1") is {"a": 1}.
     """
     try:
         import tomllib
@@ -597,11 +612,8 @@ def parse_toml(text):
         return read_toml(text)
     try:
         return tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise convert_toml_error(text, str(error)) from None
     except (ValueError, RecursionError):
-        # Too long a number or too deep a nesting: tomllib does not say where, our own reader does.
-        return read_toml(text)
+        return read_toml(text)  # which says what is wrong and where, in the same words on every python
 
 
 def read_toml(text):
@@ -630,17 +642,7 @@ def locate_toml_error(src, pos, message):
     return TomlError(message, src.count("\n", 0, pos) + 1, pos - src.rfind("\n", 0, pos))
 
 
-def convert_toml_error(text, report):
-    """Return the TomlError for a `report` of tomllib, which ends in "(at line 3, column 7)" or such."""
-    import re
-    message, _, place = report.rpartition(" (at ")
-    numbers = re.findall("[0-9]+", place)
-    if len(numbers) == 2:
-        return TomlError(message, int(numbers[0]), int(numbers[1]))
-    return locate_toml_error(text, len(text), message or report)
-
-
-class TomlTable(object):
+class TomlTable:
     """A table that statements, not a value, made: headers and dotted keys may still extend it.
 
     values: the dict handed to the caller.
@@ -933,7 +935,7 @@ REQUEST_FORMS = (
     'a version ("3", "3.12", "3.12.3", "312", "3.13t")',
     'specifiers (">=3.11,<3.14", "~=3.12", "==3.12.*")',
     'an implementation ("cpython", "pypy@3.11")',
-    "a path, or the name of a program on PATH",
+    'a path, or the name of a python on PATH ("python3.12")',
 )
 
 
@@ -1049,7 +1051,7 @@ class Request:
     def __init__(self, text="", origin="", clauses=(), implementation="", is_free_threaded=False, path=""):
         self.text, self.origin, self.clauses = text, origin, list(clauses)
         self.implementation, self.is_free_threaded, self.path = implementation, is_free_threaded, path
-        self.names_prerelease = any(clause.names_prerelease for clause in self.clauses)
+        self.names_prerelease = bool(path) or any(clause.names_prerelease for clause in self.clauses)
 
     def __str__(self):
         return self.text or "any python"
@@ -1063,11 +1065,12 @@ class Request:
         return next((clause for clause in self.clauses if not clause.contains(seen)), None)
 
 
-def parse_request(text, origin="", is_strict=False):
+def parse_request(text, origin="", is_strict=False, base=""):
     """Understand any of `REQUEST_FORMS`. Returns a `Request`; PrimeError with those forms if it is none.
 
     text, origin  str; where the text was written goes into errors
     is_strict     "==3.12" means 3.12.0, as in PEP 440; else 3.12.*, as for uv
+    base          str, the directory that a relative path is relative to
     """
     import re
 
@@ -1083,8 +1086,10 @@ def parse_request(text, origin="", is_strict=False):
             clauses = [Clause(plain + ".*")]
         return Request(text, origin, clauses)
     request = _parse_version(text, plain, origin)
-    if request is None and (os.path.dirname(plain) or find_program(plain)):
-        request = Request(text, origin, path=os.path.expanduser(plain))
+    if request is None and os.path.dirname(plain):
+        request = Request(text, origin, path=os.path.join(base, os.path.expanduser(plain)))
+    elif request is None and re.match(r"(python|pypy|graalpy)[\w.+-]*$", plain):
+        request = Request(text, origin, path=plain)
     if request is None:
         raise malformed(text, origin)
     return request
@@ -1115,7 +1120,7 @@ def malformed(text, origin, reason=""):
 def satisfies(request, version):
     """Whether a python version satisfies a request: satisfies("~=3.8", "3.9.1") is True.
 
-    request  str: a version or PEP 440 specifiers, see `REQUEST_FORMS`
+    request  str: a version or PEP 440 specifiers, see `REQUEST_FORMS`; "==3.12" is 3.12.0 alone
     version  str: a full version such as "3.12.1" or "3.14.0rc1"
     PrimeError if either is malformed, or if the request is a path or a name.
     """
@@ -1228,8 +1233,7 @@ def resolve_python(path):
     """
     path = os.path.abspath(os.path.expanduser(path))
     if os.path.basename(path) == ".venv" and os.path.isfile(path):
-        target = (load_text(path).splitlines() or [""])[0].strip()
-        return resolve_python(os.path.join(os.path.dirname(path), target))
+        path = os.path.join(os.path.dirname(path), (load_text(path).splitlines() or [""])[0].strip())
     if os.path.isdir(path):
         if not any(os.path.exists(os.path.join(path, mark)) for mark in ("pyvenv.cfg", "conda-meta")):
             raise PrimeError("%s is a directory, and not that of an environment" % path)
@@ -1246,12 +1250,15 @@ def base_python(path):
     """
     for _ in range(8):
         directory = os.path.dirname(path)
-        home = (read_pyvenv_cfg(directory) or read_pyvenv_cfg(os.path.dirname(directory))).get("home")
-        if not home:
+        config = read_pyvenv_cfg(directory) or read_pyvenv_cfg(os.path.dirname(directory))
+        if not config.get("home"):
             break
-        names = os.path.basename(path), "python3" + EXE, "python" + EXE
-        homes = [os.path.join(home, name) for name in names]
-        path = next((each for each in homes if os.path.exists(each)), homes[0])
+        # By its version, for home may hold several; `executable` is there from 3.11 on.
+        version = (config.get("version") or config.get("version_info") or "").split(".")[:2]
+        names = ["python" + ".".join(version), os.path.basename(path), "python3", "python"]
+        homes = [config.get("executable") or os.curdir]
+        homes += [os.path.join(config["home"], name.replace(EXE, "") + EXE) for name in names]
+        path = next((each for each in homes if os.path.isfile(each)), homes[-1])
     return path
 
 
@@ -1276,8 +1283,7 @@ def interpreter_at(path):
     path = base_python(resolve_python(path))
     if path not in _answers:
         try:
-            kept = recall(path)
-            _answers[path] = Interpreter(**kept) if kept else _ask(path)
+            _answers[path] = recall(path, lambda kept: Interpreter(**kept)) or _ask(path)
         except PrimeError as problem:
             _answers[path] = problem
     if isinstance(_answers[path], PrimeError):
@@ -1298,6 +1304,8 @@ def _ask(path):
     if begin not in child.stdout or end not in child.stdout:
         raise PrimeError(str(child) if child.has_failed else "printed no answer")
     answer = os.fsdecode(child.stdout.split(begin, 1)[1].split(end, 1)[0]).split("\0")
+    if len(answer) != 8:
+        raise PrimeError("its answer is mangled")
     _, reported, version, implementation, bits, threads, stdlib, _ = answer
     is_known = bool(reported) and os.path.exists(reported)
     is_wrapped = is_known and os.path.realpath(reported) != os.path.realpath(path)
@@ -1319,16 +1327,16 @@ def remember(path, answer):
         pass
 
 
-def recall(path):
-    """What was kept of the program at `path` while its file was what it is; else None."""
+def recall(path, make):
+    """`make` of what was kept of the program at `path` while its file was what it is; else None."""
     import json
 
     try:
         with open(cache_dir("answers", digest(path) + ".json"), "rb") as file:
             kept = json.loads(file.read().decode())
         is_valid = (kept["schema"], kept["path"], kept["signature"]) == (SCHEMA, path, signature(path))
-        return kept["answer"] if is_valid else None
-    except (OSError, ValueError, KeyError, TypeError):
+        return make(kept["answer"]) if is_valid else None
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, PrimeError):
         return None
 
 
@@ -1406,7 +1414,7 @@ def path_candidates(request):
 
 def uv_candidates(request):
     """Pythons that uv installed, newest first."""
-    home = os.path.expanduser("~")
+    home = home_dir()
     data = os.path.join(os.environ.get("XDG_DATA_HOME") or os.path.join(home, ".local", "share"), "uv")
     if WINDOWS:
         data = os.path.join(os.environ.get("APPDATA") or home, "uv", "data")
@@ -1416,7 +1424,7 @@ def uv_candidates(request):
 
 def pyenv_candidates(request):
     """pyenv's own versions, newest first; its shims answer for the active ones alone (C1)."""
-    root = os.environ.get("PYENV_ROOT") or os.path.join(os.path.expanduser("~"), ".pyenv")
+    root = os.environ.get("PYENV_ROOT") or os.path.join(home_dir(), ".pyenv")
     return map(environment_python, newest_first([os.path.join(root, "versions")], r"(pypy|graalpy)?[-\d]"))
 
 
@@ -1425,7 +1433,7 @@ def conda_candidates(request):
 
     What python one holds stands in the name of a file: conda-meta/python-3.12.1-….json.
     """
-    home, prefixes = os.path.expanduser("~"), [os.environ.get("CONDA_PREFIX", "")]
+    home, prefixes = home_dir(), [os.environ.get("CONDA_PREFIX", "")]
     try:
         prefixes += load_text(os.path.join(home, ".conda", "environments.txt")).splitlines()
     except PrimeError:
@@ -1542,7 +1550,7 @@ def newest_first(directories, pattern):
 def candidates(request):
     """Every place to look for a python, as `Candidate`s in the order of preference, each file once."""
     if request.path:
-        yield Candidate(find_program(request.path), "request")
+        yield Candidate(find_program(request.path) or request.path, "request")
         return
     seen = set()
     for source, paths in SOURCES:
@@ -1614,10 +1622,11 @@ def select_python(required, selector, root, name="default"):
     """Let the repo's own selector pick the executable.
 
     required  str or `Request`, the selector's one argument
-    selector  str, path of the script; relative to `root` if relative
-    root      str, the ref root; it and `name`, the environment's, reach the selector as
+    selector  str, path of the script; relative to `root` if relative; it has 60 s
+    root      str, the ref root, absolute; it and `name`, the environment's, reach the selector as
               PROTOPRIMER_REF_ROOT and PROTOPRIMER_ENV
-    Returns an `Interpreter`, or None if the selector has no opinion (prints nothing, exit 0).
+    Returns an `Interpreter`, which is not compared with the request, or None if the selector has no
+    opinion (prints nothing, exit 0).
     PrimeError if it fails, hangs, or names what does not run.
     """
     path = os.path.join(root, selector)
@@ -1644,6 +1653,15 @@ def select_python(required, selector, root, name="default"):
     return found
 
 
+def demand(interpreter, requests, source):
+    """PrimeError unless an interpreter fulfils all of `requests`; `source` says who chose it."""
+    for request in requests:
+        reason = why_not(request, interpreter)
+        if reason:
+            raise PrimeError('%s: %s does not fulfil "%s" (%s): %s' % (
+                source, interpreter, request, request.origin, reason))
+
+
 def probe_python(required="", selector="", root="", name="default", tried=None, also=()):
     """Select a python: PROTOPRIMER_PYTHON, else the selector, else the search.
 
@@ -1662,11 +1680,7 @@ def probe_python(required="", selector="", root="", name="default", tried=None, 
         chosen = select_python(request, selector, root, name)
     if chosen is None:
         return search_python(request, tried, also)
-    for wanted in [request] + list(also):
-        reason = why_not(wanted, chosen)
-        if reason:
-            raise PrimeError('%s: %s does not fulfil "%s" (%s): %s' % (
-                source, chosen, wanted, wanted.origin, reason))
+    demand(chosen, [request] + list(also), source)
     if tried is not None:
         tried.append(Candidate(chosen.path, source, chosen, "selected"))
     return chosen
@@ -1687,17 +1701,17 @@ FIELDS = {
     "venv_driver": ("driver", "auto", '"venv_uv", "venv_pip", or "auto": uv if it can be had, else pip'),
     "venv_dir_rel_path": ("text", ".venv", "where tools look for the environment"),
     "projects": ("projects", None, "what is installed: paths, or {path, extras, groups, editable}"),
-    "dependencies": ("texts", (), "PEP 508 requirements"),
+    "dependencies": ("texts", [], "PEP 508 requirements"),
     "requirements_files": ("texts", None, "files in pip's format"),
     "constraints_file": ("text", "", "a file in pip's format"),
     "lock_file": ("text", None, 'uv.lock or pylock.toml; "" for none'),
     "uv_version": ("text", "", "the uv to use: a version, or specifiers"),
     "index_url": ("text", "", "the package index, instead of the user's own"),
-    "extra_index_urls": ("texts", (), "further indexes"),
-    "find_links": ("texts", (), "directories or pages with wheels"),
+    "extra_index_urls": ("texts", [], "further indexes"),
+    "find_links": ("texts", [], "directories or pages with wheels"),
     "no_index": ("flag", False, "use find_links alone"),
     "env_vars": ("table", {}, "set for commands run in the environment"),
-    "post_boot": ("commands", (), "commands run in each new generation before it is published"),
+    "post_boot": ("commands", [], "commands run in each new generation before it is published"),
     "default_env": ("text", "default", "the environment that is meant when none is named"),
 }  # type: dict
 RUNTIME_FIELDS = ("env_vars", "venv_dir_rel_path", "default_env")  # they change nothing that is installed
@@ -1721,7 +1735,9 @@ KINDS = {
     "texts": ("a list of strings", is_texts),
     "flag": ("true or false", lambda value: isinstance(value, bool)),
     "driver": ("one of " + ", ".join(DRIVERS), lambda value: value in DRIVERS),
-    "table": ("a table of strings", lambda value: isinstance(value, dict) and is_texts(list(value.values()))),
+    "table": ("a table of variables, without = in a name or NUL", lambda value: isinstance(value, dict) and all(
+        isinstance(text, str) and name and not set("=\0") & set(name) and "\0" not in text
+        for name, text in value.items())),
     "projects": ("a list of paths or of {path, extras, groups, editable}",
                  lambda value: isinstance(value, list) and all(map(is_project, value))),
     "commands": ("a list of commands, each a list of strings",
@@ -1752,24 +1768,19 @@ def find_root(option=""):
     directory; when the source came through a pipe, the same from the current directory.
     """
     told, script = option or os.environ.get(ROOT_VAR), script_path()
+    if told and not os.path.isdir(told):
+        raise PrimeError("ref root %s is not a directory" % told, status=2)
     try:
         if told:
-            starts = [os.path.abspath(told)]
-        elif script:
-            starts = [os.path.dirname(os.path.abspath(script)), os.path.dirname(os.path.realpath(script))]
-        else:
-            starts = [os.getcwd()]
+            return os.path.abspath(told)
+        starts = [os.path.dirname(written(script)) if script else os.getcwd()
+                  for written in (os.path.abspath, os.path.realpath)]
     except FileNotFoundError:  # E7
         raise PrimeError("the current directory does not exist", hint="cd to one that does")
-    if told:
-        if not os.path.isdir(told):
-            raise PrimeError("ref root %s is not a directory" % told, status=2)
-        return starts[0]
-    for start in starts:
-        for directory in ancestors(start):
-            for name in (PYPROJECT, OWN_CONFIG):
-                if os.path.exists(os.path.join(directory, name)):
-                    return directory
+    for directory in ancestors(starts[0]) + ancestors(starts[1]):
+        for name in (PYPROJECT, OWN_CONFIG):
+            if os.path.exists(os.path.join(directory, name)):
+                return directory
     return starts[0]
 
 
@@ -1828,7 +1839,9 @@ class Config:
         import re
 
         pattern = re.compile(r"""\s*\[*[\w."'-]*?["']?%s["']?\s*[]=]""" % re.escape(at or key))
-        lines = [number for number, line in enumerate(self.text.splitlines(), 1) if pattern.match(line)]
+        text = self.text.splitlines()
+        starts = [number for number, line in enumerate(text) if re.match(r"\s*\[+tool\.proto-prime", line)]
+        lines = [number for number, line in enumerate(text, 1) if pattern.match(line) and number > (starts or [0])[0]]
         near = difflib.get_close_matches(key, known, 1, 0.5)
         hint = 'did you mean "%s"?' % near[0] if near else known and "known: " + ", ".join(sorted(known))
         return PrimeError(message, self.file + (", line %d" % lines[0] if lines else ""), hint=hint, status=2)
@@ -1869,6 +1882,14 @@ def check_fields(config, table, known, prefix):
         for text in value if is_texts(value) else ():
             if text.startswith("-"):  # would be an option of pip's
                 raise config.error(key, '%s%s: "%s" starts with "-"' % (prefix, key, text))
+
+
+def parse_uv_version(text):
+    """The `Request` for a uv: "0.5.1", or specifiers; "" for any. PrimeError if it is neither."""
+    try:
+        return Request(text, "uv_version", parse_clauses(text if text[:1] in "<>=!~" else "==" + text))
+    except (PrimeError, AttributeError, TypeError):
+        raise PrimeError('uv_version "%s" is neither a version nor specifiers' % (text,), status=2)
 
 
 class Environment:
@@ -1926,24 +1947,22 @@ def load_environment(config, name="", requested=""):
         if driver not in DRIVERS:
             raise PrimeError("%s=%s is not one of %s" % (DRIVER_VAR, driver, ", ".join(DRIVERS)), status=2)
         environment.set("venv_driver", driver, DRIVER_VAR)
-    is_project = "project" in config.pyproject
-    if environment["projects"] is None:
-        has_dev = "dev" in table_in(config.pyproject, PYPROJECT, "dependency-groups")
-        is_there = environment.has("setup.py") or is_project or has_dev
-        environment.set("projects", ["."] if is_there else [], "default")
-    if environment["requirements_files"] is None:
-        is_listed = environment.has("requirements.txt") and not is_project
-        environment.set("requirements_files", ["requirements.txt"] if is_listed else [], "default")
-    if environment["lock_file"] is None:
-        locks = [lock for lock in ("uv.lock", "pylock.toml") if environment.has(lock)]
-        environment.set("lock_file", locks[0] if locks else "", "default")
+    has, is_project = environment.has, "project" in config.pyproject
+    has_dev = "dev" in table_in(config.pyproject, PYPROJECT, "dependency-groups")
+    locks = [lock for lock in ("uv.lock", "pylock.toml") if has(lock)]
+    for field, found in (
+            ("projects", ["."] if has("setup.py") or is_project or has_dev else []),
+            ("requirements_files", ["requirements.txt"] if has("requirements.txt") and not is_project else []),
+            ("lock_file", (locks + [""])[0])):
+        if environment[field] is None:
+            environment.fields[field] = found
     link = environment.path(environment["venv_dir_rel_path"])
     if link in ancestors(environment.root) or state_dir(environment.root) in ancestors(link):
         raise config.error("venv_dir_rel_path", "venv_dir_rel_path: no link can be made at %s" % link)
     if not environment["uv_version"]:
         told = table_in(config.pyproject, PYPROJECT, "tool", "uv").get("required-version", "")
         environment.set("uv_version", told, PYPROJECT + ": tool.uv.required-version" if told else "default")
-    parse_request(environment["uv_version"], environment.origins["uv_version"])
+    parse_uv_version(environment["uv_version"])
     for field in ("requirements_files", "constraints_file", "lock_file"):
         for path in environment[field] if is_texts(environment[field]) else [environment[field]]:
             if path and not os.path.isfile(environment.path(path)):
@@ -1998,7 +2017,7 @@ def expand_group(groups, name, file, parents=()):
     if not isinstance(known[name], list):
         raise PrimeError("dependency group %s is not a list" % name, file, status=2)
     for item in known[name]:
-        if isinstance(item, str):
+        if isinstance(item, str) and not item.startswith("-"):  # would be an option of pip's
             requirements.append(item)
         elif isinstance(item, dict) and isinstance(item.get("include-group"), str):
             requirements += expand_group(groups, item["include-group"], file, parents + (name,))
@@ -2017,7 +2036,7 @@ def find_required(environment):
         raise PrimeError('malformed requires-python "%s"' % specifiers, PYPROJECT, status=2)
     field = "required_python_version"
     if environment[field]:
-        environment.required = parse_request(environment[field], environment.origins[field])
+        environment.required = parse_request(environment[field], environment.origins[field], base=environment.root)
     else:
         found = version_file_request(environment)
         environment.required = found or (environment.also or [Request("", "nothing")])[0]
@@ -2032,7 +2051,7 @@ def version_file_request(environment):
             if word.startswith("#"):
                 continue
             try:
-                return parse_request(word, path)
+                return parse_request(word, path, base=directory)
             except PrimeError:
                 report.detail('%s: "%s" is passed over, for it is no request' % (path, word))
     return None
@@ -2050,7 +2069,7 @@ def inputs_of(environment):
         inputs[field] = environment[field]
     for path in input_files(environment):
         environment.config.look(path)
-        inputs[os.path.relpath(path, environment.root)] = hash_file(path)
+        inputs["file " + path] = hash_file(path)
     return inputs
 
 
@@ -2059,23 +2078,25 @@ def input_files(environment):
     paths = []  # type: list
     for project in environment["projects"]:
         paths += [os.path.join(project["path"], name) for name in (PYPROJECT, "setup.py", "setup.cfg")]
-    for name in list(environment["requirements_files"]) + [environment["constraints_file"]]:
-        add_with_includes(environment.path(name) if name else "", paths)
+    for name in environment["requirements_files"] + [environment["constraints_file"]]:
+        add_with_includes(environment.path(name) if name else "", paths, environment.config)
     for field in ("lock_file", "python_selector_file_rel_path"):
         paths += [environment.path(environment[field])] if environment[field] else []
     return paths
 
 
-def add_with_includes(path, paths):
+def add_with_includes(path, paths, config):
     """Add a requirements file, and what it includes by -r and -c, to a list of paths."""
+    import re
+
     if not path or path in paths:
         return
-    paths.append(path)
+    paths.append(config.look(path))
     for line in load_text(path).splitlines() if os.path.isfile(path) else ():
-        option, _, included = line.strip().replace("=", " ", 1).partition(" ")
-        included = included.split(" #")[0].strip()
-        if option in ("-r", "-c", "--requirement", "--constraint") and "://" not in included:
-            add_with_includes(os.path.normpath(os.path.join(os.path.dirname(path), included)), paths)
+        included = re.match(r"\s*(?:-[rc]\s*|--(?:requirement|constraint)[\s=]\s*)(\S.*?)(?:\s+#.*)?$", line)
+        if included and "://" not in included.group(1):
+            beside = os.path.join(os.path.dirname(path), included.group(1).strip("\"'"))
+            add_with_includes(os.path.normpath(beside), paths, config)
 
 
 # --------------------------------------------------------------------------------------------------
@@ -2119,16 +2140,17 @@ def bundled_pip(interpreter):
     return next((wheel for place in places for wheel in newest_first([place], r"pip-.*\.whl$")), "")
 
 
-def find_pip(python, tried):
-    """The pip wheel for `python`: its own, else that of another python that was looked at (C9).
+def find_pip(python):
+    """The pip wheel for `python`: its own, else that of an older python on this machine (C9).
 
     A wheel of a newer python may not run under an older one. PrimeError if there is none.
     """
-    others = [candidate.interpreter for candidate in tried if candidate.interpreter]
-    newest = Version(python.version).key
-    for owner in [python] + [each for each in others if Version(each.version).key <= newest]:
-        if bundled_pip(owner):
-            return bundled_pip(owner)
+    if bundled_pip(python):
+        return bundled_pip(python)
+    for candidate in candidates(Request()):
+        other = judge(candidate, ()).interpreter
+        if other and Version(other.version).key <= Version(python.version).key and bundled_pip(other):
+            return bundled_pip(other)
     raise PrimeError("%s comes without pip" % python, tried=["there is no ensurepip in %s" % python.stdlib],
                      hint='install it (Debian: python3-venv), or set venv_driver = "venv_uv"')
 
@@ -2148,7 +2170,7 @@ def pip_program(wheel):
             with zipfile.ZipFile(wheel) as archive:
                 archive.extractall(aside, [name for name in archive.namelist() if name.startswith("pip/")])
             os.rename(aside, target)
-    except (OSError, zipfile.BadZipFile) as problem:
+    except (OSError, EOFError, zipfile.BadZipFile, zipfile.zlib.error) as problem:  # type: ignore[attr-defined]
         if not os.path.isdir(target):  # else another process was faster
             raise PrimeError("cannot unpack %s into %s: %s" % (wheel, target, problem),
                              hint="%s names another cache directory" % CACHE_VAR)
@@ -2172,9 +2194,9 @@ class PipDriver:
     def __init__(self):
         self.wheel = self.program = ""
 
-    def deploy(self, python, tried=()):
+    def deploy(self, python):
         """Have a pip for `python`, an `Interpreter`. PrimeError if there is none to be had."""
-        self.wheel = find_pip(python, tried)
+        self.wheel = find_pip(python)
         self.program = pip_program(self.wheel)
 
     def create(self, python, directory, prompt):
@@ -2183,22 +2205,26 @@ class PipDriver:
         base = os.path.realpath(python.path)
         run_tool([base, "-I", "-m", "venv", "--without-pip", "--prompt", prompt, directory],
                  "creating the environment with venv (python %s)" % python.version)
-        self.install([self.wheel], directory, ["--no-index", "--no-deps"], title="adding pip")
+        self._pip(directory, ["--no-index", "--no-deps", self.wheel], "adding pip")
         if not os.path.isdir(os.path.join(site_packages(directory), "pip")):
             raise PrimeError("pip installs elsewhere than into %s" % directory,
                              hint="look for target, prefix or root in `pip config list`")
+
+    def install(self, requirements, directory, options=(), root=os.sep):
+        """Install `requirements` with `options`, both as `pip install` takes them, into `directory`."""
         version = os.path.basename(self.wheel).split("-")[1]
         if Version(version).release < OLDEST_PIP:
             newer = "pip>=%d.%d" % OLDEST_PIP
-            self.install(["--upgrade", newer], directory, title="replacing pip %s by %s" % (version, newer))
+            title = "replacing pip %s by %s" % (version, newer)
+            self._pip(directory, ["--upgrade", newer] + list(options), title, root)
             self.program = os.path.join(site_packages(directory), "pip")
+        self._pip(directory, list(options) + list(requirements), "installing with pip", root)
 
-    def install(self, requirements, directory, options=(), root=os.sep, title="installing with pip"):
-        """Install `requirements` with `options`, both as `pip install` takes them, into `directory`."""
+    def _pip(self, directory, arguments, title, root=os.sep):
         guard(directory)
         # Not compiled now, as by uv: each module is when it is first imported.
         argv = [environment_python(directory), "-I", self.program, "install", "--no-compile"]
-        run_tool(argv + list(options) + list(requirements), title, pip_environ(), root)
+        run_tool(argv + arguments, title, pip_environ(), root)
 
     def install_lock(self, environment, directory):
         """Not to be had with pip: PrimeError."""
@@ -2222,11 +2248,11 @@ def find_uv(wanted):
     """The path of a uv that fulfils `wanted`, a `Request`: on PATH, where its installers put it, or in
     the user cache. "" if there is none.
     """
-    home = os.path.expanduser("~")
-    paths = [find_program("uv"), os.path.join(home, ".local", "bin", "uv" + EXE),
-             os.path.join(home, ".cargo", "bin", "uv" + EXE)]
+    places = [place for place in os.environ.get("PATH", os.defpath).split(os.pathsep) if place]
+    places += [os.path.join(home_dir(), name, "bin") for name in (".local", ".cargo")]
+    paths = [os.path.join(place, "uv" + EXE) for place in places]
     for path in paths + newest_first([cache_dir("uv")], r"uv-\d[^-]*$"):
-        if os.path.isfile(path):
+        if os.path.isfile(path) and os.access(path, os.X_OK):
             version = uv_version(path)
             if version and wanted.failing(version) is None:
                 report.detail("uv %s: %s" % (version, path))
@@ -2237,24 +2263,26 @@ def find_uv(wanted):
 
 def uv_version(path):
     """The `Version` that a uv reports, or None if it does not run."""
-    said = recall(path)
-    if said:
-        return Version(said)
+    known = recall(path, Version)
+    if known:
+        return known
     child = run_child([path, "--version"], uv_environ(), timeout=UV_SECONDS)
     words = child.stdout.decode("utf-8", "replace").split() + ["", ""]
     try:
         version = Version(words[1]) if not child.has_failed and words[0] == "uv" else None
-    except PrimeError:
+        with open(path, "rb") as file:
+            is_shim = file.read(2) == b"#!"  # what it answers depends on more than its file
+    except (PrimeError, OSError):
         return None
-    with open(path, "rb") as file:
-        if version and file.read(2) != b"#!":  # what a shim answers depends on more than its file
-            remember(path, version.text)
+    if version and not is_shim:
+        remember(path, version.text)
     return version
 
 
-def fetch_uv(wanted):
+def fetch_uv(wanted, options):
     """Install uv from the package index into the user cache, once per machine. Returns its path.
 
+    options  list of str, the index settings
     Takes any python from 3.8 on with any pip; the program itself needs no python (facts, uv).
     """
     tried = []  # type: list
@@ -2265,7 +2293,7 @@ def fetch_uv(wanted):
                          hint="it takes a python %s, or a uv on PATH" % oldest)
     if is_offline():
         raise PrimeError("there is no uv on this machine, and none can be fetched offline")
-    pip = pip_program(find_pip(python, tried))
+    pip = pip_program(find_pip(python))
     argv = [python.path, "-I", pip, "install", "--no-deps", "--only-binary=:all:"]
     requirement, aside = "uv" + ",".join(clause.text for clause in wanted.clauses), cache_dir("uv", "aside")
     with locked(cache_dir("uv", "lock"), "fetching uv"):
@@ -2275,7 +2303,7 @@ def fetch_uv(wanted):
         remove(aside)
         environ = dict(pip_environ(), PIP_REQUIRE_VIRTUALENV="0")
         try:
-            run_tool(argv + ["--target", aside, requirement], "fetching %s" % requirement, environ)
+            run_tool(argv + options + ["--target", aside, requirement], "fetching %s" % requirement, environ)
             program = os.path.join(aside, "bin", "uv" + EXE)
             version = uv_version(program)
             if version is None:
@@ -2292,12 +2320,12 @@ class UvDriver:
 
     name = "venv_uv"
 
-    def __init__(self, version=""):
-        self.wanted, self.uv = parse_request(version, "uv_version"), ""
+    def __init__(self, version="", options=()):
+        self.wanted, self.options, self.uv = parse_uv_version(version), list(options), ""
 
-    def deploy(self, python=None, tried=()):
+    def deploy(self, python=None):
         """Have a uv: one on this machine that will do, else fetch it. PrimeError if neither works."""
-        self.uv = self.uv or find_uv(self.wanted) or fetch_uv(self.wanted)
+        self.uv = self.uv or find_uv(self.wanted) or fetch_uv(self.wanted, self.options)
 
     def provide(self, text):
         """Let uv download the python of a request; the search finds it then."""
@@ -2308,11 +2336,11 @@ class UvDriver:
         argv = [self.uv, "venv", "--no-project", "--python", python.path, "--prompt", prompt, directory]
         run_tool(argv, "creating the environment with uv (python %s)" % python.version, uv_environ())
 
-    def install(self, requirements, directory, options=(), root=os.sep, title="installing with uv"):
+    def install(self, requirements, directory, options=(), root=os.sep):
         """Install `requirements` with `options`, both as `uv pip install` takes them, into `directory`."""
         guard(directory)
         argv = [self.uv, "pip", "install", "--python", environment_python(directory)]
-        run_tool(argv + list(options) + list(requirements), title, uv_environ(), root)
+        run_tool(argv + list(options) + list(requirements), "installing with uv", uv_environ(), root)
 
     def install_lock(self, environment, directory):
         """Install what uv.lock or pylock.toml says."""
@@ -2331,7 +2359,7 @@ class UvDriver:
         run_tool(argv, "installing from %s with uv" % environment["lock_file"], environ, environment.root)
 
 
-def install_options(environment):
+def index_options(environment):
     """The index settings of an environment, as pip and uv both take them."""
     options = ["--index-url", environment["index_url"]] if environment["index_url"] else []
     for url in environment["extra_index_urls"]:
@@ -2339,10 +2367,7 @@ def install_options(environment):
     for place in environment["find_links"]:
         local = environment.path(place)
         options += ["--find-links", local if os.path.isdir(local) else place]
-    options += ["--no-index"] if environment["no_index"] else []
-    if environment["constraints_file"]:
-        options += ["--constraint", environment.path(environment["constraints_file"])]
-    return options
+    return options + (["--no-index"] if environment["no_index"] else [])
 
 
 def install_requirements(environment):
@@ -2356,21 +2381,24 @@ def install_requirements(environment):
         requirements += [] if environment["lock_file"] else project["group_requirements"]
         if project["installable"]:
             # Relative, so that no "#" or "[" in the path of the repo is taken for more than that (E8).
-            path = os.path.join(os.curdir, os.path.relpath(project["path"], environment.root))
+            path = project["path"]
+            if path == environment.root or path.startswith(environment.root + os.sep):
+                path = os.path.join(os.curdir, os.path.relpath(path, environment.root))
             extras = "[%s]" % ",".join(project["extras"]) if project["extras"] else ""
             requirements += (["-e"] if project["editable"] else []) + [path + extras]
     return requirements
 
 
-def choose_driver(wanted="auto", version=""):
+def choose_driver(wanted="auto", version="", options=()):
     """The driver that a config names; for "auto" uv if it can be had, else pip with a notice.
 
     wanted   str, one of `DRIVERS`
     version  str, what uv is asked for
+    options  list of str, the index settings, where a uv may have to come from
     """
     if wanted == "venv_pip":
         return PipDriver()
-    driver = UvDriver(version)
+    driver = UvDriver(version, options)
     try:
         driver.deploy()
     except PrimeError as problem:
@@ -2381,34 +2409,29 @@ def choose_driver(wanted="auto", version=""):
     return driver
 
 
-def create_venv_by_uv(python, directory, driver, prompt):
-    """`create_venv` with a `UvDriver`."""
-    driver.create(python, directory, prompt)
+def create_venv_by_uv(python, directory, prompt=""):
+    """`create_venv` with uv."""
+    return create_venv(python, directory, "venv_uv", prompt)
 
 
-def create_venv_by_pip(python, directory, driver, prompt, tried=()):
-    """`create_venv` with a `PipDriver`."""
-    driver.deploy(python, tried)
-    driver.create(python, directory, prompt)
+def create_venv_by_pip(python, directory, prompt=""):
+    """`create_venv` with venv and pip."""
+    return create_venv(python, directory, "venv_pip", prompt)
 
 
-def create_venv(python, directory, driver="auto", prompt="", tried=()):
-    """Make an environment that holds nothing of the repo's yet.
+def create_venv(python, directory, driver="auto", prompt=""):
+    """Make an environment that holds nothing of the repo's yet: create_venv("python3.12", "/tmp/env").
 
     python     str or `Interpreter`: its base, whose version is the environment's
-    directory  str, path of what does not exist yet
-    driver     str, one of `DRIVERS`, or a driver
-    prompt     str, its name in a shell's prompt
-    tried      `Candidate`s, whose pip may serve if `python` has none
-    Returns the path of the environment's python. PrimeError if the tool fails.
+    directory  str, path of what does not exist yet; if a tool fails, what it made stays there
+    driver     str, one of `DRIVERS` ("auto" may fetch uv), or a driver
+    prompt     str, its name in a shell's prompt; default: that of the directory
+    Returns the path of the environment's python. PrimeError if a tool fails.
     """
-    python = python if isinstance(python, Interpreter) else interpreter_at(python)
+    python = python if isinstance(python, Interpreter) else interpreter_at(find_program(python) or python)
     driver = choose_driver(driver) if isinstance(driver, str) else driver
-    prompt = prompt or os.path.basename(directory)
-    if isinstance(driver, UvDriver):
-        create_venv_by_uv(python, directory, driver, prompt)
-    else:
-        create_venv_by_pip(python, directory, driver, prompt, tried)
+    driver.deploy(python)
+    driver.create(python, directory, prompt or os.path.basename(directory))
     return environment_python(directory)
 
 
@@ -2483,7 +2506,7 @@ def find_generation(environment):
     Returns (Generation, []) or (None, list of str).
     """
     known = generations(environment)
-    same = [each for each in known if digest(each.inputs) == digest(environment.inputs)]
+    same = [each for each in known if each.inputs == environment.inputs]
     for generation in same:
         if not damage_of(generation):
             return generation, []
@@ -2496,8 +2519,8 @@ def differences(before, now):
     """What differs between the inputs of two generations, as a list of str."""
     if before.get("ref root") != now["ref root"]:
         return ["the repo was moved or copied from %s" % before.get("ref root")]
-    return ["%s changed" % label for label in sorted(set(before) | set(now))
-            if digest(before.get(label)) != digest(now.get(label))]
+    labels = sorted(label for label in set(before) | set(now) if before.get(label) != now.get(label))
+    return ["%s changed" % label.replace("file " + now["ref root"] + os.sep, "") for label in labels]
 
 
 def kept_python(environment):
@@ -2508,8 +2531,8 @@ def kept_python(environment):
     for generation in generations(environment)[:1]:
         python, before = generation.python, generation.inputs
         field = "python_selector_file_rel_path"
-        choices = [PYTHON_VAR, field, environment[field]]
-        is_same = all(digest(before.get(each)) == digest(environment.inputs.get(each)) for each in choices)
+        choices = [PYTHON_VAR, field, "file " + environment.path(environment[field])]
+        is_same = all(before.get(each) == environment.inputs.get(each) for each in choices)
         is_wanted = not any(why_not(each, python) for each in environment.wanted())
         is_free = not environment.required.path  # else the request names an executable
         if is_free and is_same and is_wanted and python.identity() == generation.identity:
@@ -2544,17 +2567,17 @@ def build(environment, python, driver):
     prompt += "" if environment.name == "default" else "-" + environment.name
     try:
         os.makedirs(os.path.dirname(directory), exist_ok=True)
-        create_venv(python, directory, driver, prompt, environment.tried)
+        create_venv(python, directory, driver, prompt)
         if environment["lock_file"]:
             driver.install_lock(environment, directory)
-        requirements = install_requirements(environment)
-        if requirements:
-            driver.install(requirements, directory, install_options(environment), environment.root)
+        install(environment, driver, directory)
         for command in environment["post_boot"]:
             run_post_boot(command, directory, environment)
         meta = {"schema": SCHEMA, "name": environment.name, "key": key, "driver": driver.name,
                 "python": vars(python), "identity": identity, "inputs": environment.inputs,
-                "listing": listing_of(directory), "created": time.time()}
+                "listing": listing_of(directory),
+                # The newest even if the clock was set back (T7).
+                "created": max([time.time()] + [each.created + 1 for each in generations(environment)])}
         generation = Generation(directory, json.loads(as_json(meta)))
         generation.is_new = True
         if damage_of(generation):
@@ -2569,9 +2592,27 @@ def build(environment, python, driver):
     return generation
 
 
+def install(environment, driver, directory):
+    """Install what an environment requires; PrimeError if a tool fails, or if nothing arrives."""
+    requirements = install_requirements(environment)
+    options, before = index_options(environment), listing_of(directory)
+    if environment["constraints_file"]:
+        options += ["--constraint", environment.path(environment["constraints_file"])]
+    if requirements:
+        driver.install(requirements, directory, options, environment.root)
+    # A requirement with a marker may mean nothing, and so may a file.
+    is_sure = any(";" not in each for each in environment["dependencies"])
+    is_sure = is_sure or any(each["installable"] for each in environment["projects"])
+    if is_sure and not environment["lock_file"] and listing_of(directory) == before:
+        raise PrimeError("nothing was installed into %s" % directory,
+                         hint="look for target or prefix in the config of the tool")
+
+
 def run_post_boot(command, directory, environment):
     """Run a command in a generation that is not published yet; PrimeError if it fails."""
     environ, title = activated(directory, environment["env_vars"]), "post_boot: %s" % shown(command)
+    if os.path.isfile(environment.path(command[0])):  # else it would be looked for where the user is
+        command = [environment.path(command[0])] + command[1:]
     try:
         argv = command_argv(command, directory, environ["PATH"])
     except PrimeError as problem:
@@ -2601,14 +2642,27 @@ def command_argv(command, prefix, search):
 
 
 def free_directory(environment, key):
-    """Where a new generation of this key is built, less the leftovers of a build that died."""
+    """Where a new generation of this key is built, less the leftovers of builds that died.
+
+    Never where there is something: children of a build that was killed may still write to it (B1).
+    """
+    import shutil
+
     base = state_dir(environment.root, "envs", "%s-%s" % (environment.name, key))
-    directory, count = base, 1
-    while os.path.exists(os.path.join(directory, MARKER)):
-        count += 1
-        directory = "%s.%d" % (base, count)
-    remove(directory)
+    directory = unused(base)
+    for left in [base] + ["%s.%d" % (base, count) for count in range(2, 100)]:
+        if os.path.isdir(left) and not os.path.exists(os.path.join(left, MARKER)):
+            shutil.rmtree(left, ignore_errors=True)
     return directory
+
+
+def unused(path):
+    """The first of `path`, `path`.2, `path`.3, ... where there is nothing."""
+    name, count = path, 1
+    while os.path.lexists(name):
+        count += 1
+        name = "%s.%d" % (path, count)
+    return name
 
 
 def link_to(environment, generation):
@@ -2636,7 +2690,7 @@ def publish(environment, generation):
 def leads_to(link, target):
     """Whether `link` is a link with this target."""
     try:
-        return os.readlink(link) == target
+        return os.path.samefile(link, target) if WINDOWS else os.readlink(link) == target
     except OSError:
         return False
 
@@ -2645,14 +2699,17 @@ def set_aside(environment, link):
     """Rename what stands at `link`, unless it is a link that was made here."""
     if not os.path.lexists(link):
         return
-    if os.path.islink(link) or WINDOWS:
+    try:
         target = os.path.normpath(os.path.join(os.path.dirname(link), os.readlink(link)))
-        if os.path.dirname(target) == state_dir(environment.root, "envs") or ".prime" + os.sep + "envs" in target:
-            return
-    count, aside = 1, link + ".before-prime"
-    while os.path.lexists(aside):
-        count += 1
-        aside = "%s.before-prime.%d" % (link, count)
+    except OSError:  # no link
+        target = ""
+    ours = state_dir(environment.root, "envs")
+    if os.path.dirname(target).endswith((ours, os.path.join(".prime", "envs"))):
+        return
+    is_venv = os.path.basename(link) == ".venv" or os.path.exists(os.path.join(link, "pyvenv.cfg"))
+    if not (target or is_venv) and os.path.isdir(link) and os.listdir(link):
+        raise environment.config.error("venv_dir_rel_path", "%s is a directory of something else" % link)
+    aside = unused(link + ".before-prime")
     os.rename(link, aside)
     report.note("%s was not made by prime: renamed to %s" % (link, os.path.basename(aside)))
 
@@ -2674,28 +2731,8 @@ def replace_link(target, link):
         os.replace(aside, link)
 
 
-class Stamp:
-    """What was looked at when an environment was last found current, for the fast answer.
-
-    prefix        str, the generation's path
-    link, target  str, where `.venv` is and leads; "" if the boot left it alone
-    said          str, what to say when there is nothing to do
-    env_vars      list of (name, value)
-    watched       list of (path, signature)
-    """
-
-    def __init__(self, prefix, link, target, said, env_vars, watched):
-        self.prefix, self.link, self.target, self.said = prefix, link, target, said
-        self.env_vars, self.watched = env_vars, watched
-
-    def holds(self, moves_link):
-        """Whether all is as it was, the link too if it matters."""
-        if moves_link and not leads_to(self.link, self.target):
-            return False
-        return all(signature(path) == known for path, known in self.watched)
-
-
 def stamp_path(root, requested):
+    """Where the stamp is: what was looked at when an environment was last found current."""
     return state_dir(root, "stamp", requested or "default")
 
 
@@ -2705,8 +2742,12 @@ def stamp_head(root, requested):
     return [STAMP_MAGIC, sys.platform, root, requested] + told
 
 
-def read_stamp(root, requested):
-    """The `Stamp` of an environment as it was requested; None if absent, garbage or another's (T5)."""
+def read_stamp(root, requested, moves_link):
+    """The fast answer, if all is as the stamp of an environment says, the link too if that matters.
+
+    Returns (prefix of its python, list of (name, value) of its variables, what there is to say), or None:
+    something changed, or the stamp is absent, garbage or another's (T5).
+    """
     head = stamp_head(root, requested)
     try:
         with open(stamp_path(root, requested), "rb") as file:
@@ -2715,7 +2756,9 @@ def read_stamp(root, requested):
             return None
         prefix, link, target, said, count = parts[len(head): len(head) + 5]
         pairs = list(zip(parts[len(head) + 5: -1: 2], parts[len(head) + 6: -1: 2]))
-        return Stamp(prefix, link, target, said, pairs[: int(count)], pairs[int(count):])
+        holds = not moves_link or leads_to(link, target)
+        holds = holds and all(signature(path) == known for path, known in pairs[int(count):])
+        return (prefix, pairs[: int(count)], said) if holds else None
     except (OSError, ValueError):
         return None
 
@@ -2730,7 +2773,7 @@ def write_stamp(environment, generation, published):
     if any(is_fresh(each) for each in seen):
         remove(path)
         return
-    ours = [generation.program, site_packages(generation.path)]
+    ours = [generation.program, site_packages(generation.path), os.path.dirname(generation.path)]
     ours += [os.path.join(generation.path, name) for name in ("pyvenv.cfg", MARKER)]
     watched = dict(seen, **{each: signature(each) for each in ours})
     env_vars = environment["env_vars"]
@@ -2786,15 +2829,15 @@ def fast_path(argv):
     if PY_EXEC in os.environ or LOG_VAR in os.environ:
         return None
     try:
-        root = find_root()
-        stamp = read_stamp(root, requested)
-        if stamp is None or not stamp.holds(moves_link=command is None or not requested):
+        known = read_stamp(find_root(), requested, moves_link=command is None or not requested)
+        if known is None:
             return None
+        prefix, env_vars, said = known
         if command is not None:
-            hand_over(command, stamp.prefix, stamp.env_vars)
-        report.note(stamp.said)
+            hand_over(command, prefix, env_vars)
+        report.note(said)
         return 0
-    except (PrimeError, OSError):
+    except (PrimeError, OSError, ValueError):
         return None
 
 
@@ -2810,16 +2853,10 @@ def take_stage(root):
     return stage if stage in STAGES and place == root else "wild"
 
 
-def hop(python, stage, before, root):
-    """Start over under another python, in a later stage.
-
-    python         str, path of the interpreter
-    stage, before  str, where this goes and where it is; going in circles is a PrimeError
-    """
-    if STAGES.index(stage) <= STAGES.index(before):
-        raise PrimeError("came to the stage %s twice, now under %s" % (stage, running_python()))
-    report.detail("stage %s: going on under %s" % (stage, python))
-    environ = dict(clean_environ(), **{PY_EXEC: "%s:%s" % (stage, root)})
+def hop(python, root):
+    """Start over in the stage `required`, under the interpreter at the path `python`; does not return."""
+    report.detail("stage required: going on under %s" % python)
+    environ = dict(clean_environ(), **{PY_EXEC: "required:%s" % root})
     replace_process([python, os.path.abspath(script_path())] + sys.argv[1:], environ)
 
 
@@ -2829,10 +2866,8 @@ def select_interpreter(environment, stage, is_anew=False):
     """
     if stage == "required":
         python = interpreter_at(running_python())
-        for wanted in environment.wanted():
-            if why_not(wanted, python):
-                raise PrimeError('came to the stage required under %s, which does not fulfil "%s": %s' % (
-                    python, wanted, why_not(wanted, python)), hint="unset %s" % PY_EXEC)
+        # Not a loop back to the wild stage, for a python that lies would come here for ever.
+        demand(python, environment.wanted(), "stage required (unset %s, if that is stale)" % PY_EXEC)
         return python
     python = None if is_anew else kept_python(environment)
     python = python or probe_for(environment)
@@ -2841,7 +2876,7 @@ def select_interpreter(environment, stage, is_anew=False):
         try:
             if is_offline():
                 raise PrimeError("offline, so that uv may not download it")
-            driver = choose_driver("venv_uv", environment["uv_version"])
+            driver = choose_driver("venv_uv", environment["uv_version"], index_options(environment))
             driver.provide(text)
         except PrimeError as problem:
             raise no_python(environment, ["uv: %s" % problem] + problem.tried)
@@ -2881,7 +2916,7 @@ def have_generation(environment, stage, is_anew=False):
     python = select_interpreter(environment, stage, is_anew)
     is_running = os.path.realpath(running_python()) == os.path.realpath(python.path)
     if stage == "wild" and script_path() and not (is_running and sys.prefix == sys.base_prefix):
-        hop(python.path, "required", stage, environment.root)
+        hop(python.path, environment.root)
     if stage != "required":
         report.detail("stage required: skipped, %s builds with %s" % (running_python(), python))
     prepare_state(environment.root)
@@ -2894,7 +2929,8 @@ def have_generation(environment, stage, is_anew=False):
         report.open_log(state_dir(environment.root, "log"))
         reason = "a new one is asked for" if is_anew else "; ".join(reasons)
         report.note("building environment %s: %s" % (environment.name, reason))
-        return build(environment, python, choose_driver(environment["venv_driver"], environment["uv_version"]))
+        driver = choose_driver(environment["venv_driver"], environment["uv_version"], index_options(environment))
+        return build(environment, python, driver)
 
 
 def boot_environment(environment, stage, is_anew=False, moves_link=True):
@@ -2928,10 +2964,10 @@ def open_environment(options):
     return load_environment(config, requested or used_name(config), requested)
 
 
-def command_boot(options):
+def command_boot(options, is_anew=False):
     """make the environment current: build what is missing"""
     environment = open_environment(options)
-    generation = boot_environment(environment, options.stage)
+    generation = boot_environment(environment, options.stage, is_anew)
     line = current_line(environment, generation)
     report.note(line.replace(" is current", " is ready") if generation.is_new else line)
     return 0
@@ -2977,8 +3013,12 @@ def command_info(options):
     if generation:
         selected = Candidate(generation.python.path, "generation", generation.python, "selected")
     else:
-        probe_for(environment)
-        selected = next((each for each in environment.tried if each.verdict == "selected"), None)
+        try:
+            python = kept_python(environment) or probe_for(environment)
+            selected = python and Candidate(python.path, "search", python, "selected")
+        except PrimeError as problem:
+            reasons = reasons + [str(problem)]
+        selected = next((each for each in environment.tried if each.verdict == "selected"), selected)
     told = {
         "schema": SCHEMA,
         "root": environment.root,
@@ -3054,10 +3094,7 @@ def command_use(options):
 
 def command_reset(options):
     """a new generation from scratch; the old one stays until the new one works"""
-    environment = open_environment(options)
-    generation = boot_environment(environment, options.stage, is_anew=True)
-    report.note(current_line(environment, generation).replace(" is current", " is new"))
-    return 0
+    return command_boot(options, is_anew=True)
 
 
 # --------------------------------------------------------------------------------------------------
@@ -3089,7 +3126,8 @@ def parse_command_line(argv):
     """
     options, place = Options(), 0
     while place < len(argv) and argv[place][:1] == "-":
-        place += 2 if argv[place] in ("-e", "--root") else 1
+        word = argv[place]
+        place += 2 if word == "--root" or word[:2] != "--" and word.endswith("e") else 1
     if argv[place: place + 1] == ["run"] and argv[place + 1: place + 2] not in (["-h"], ["--help"]):
         argv, options.words = argv[: place + 1], argv[place + 1:]
         options.command = "run"
@@ -3196,7 +3234,11 @@ def main(argv=None):
         return fail(error)
     except OSError as problem:
         return fail(PrimeError(problem.strerror or str(problem), problem.filename or ""))
+    except UnicodeError as problem:  # E10: 3.6 in the C locale
+        return fail(PrimeError("a path has characters that this locale cannot say: %s" % problem))
     except Interrupted as stop:
+        for process in list(_live):  # those that other threads wait for
+            end_group(process, grace=0)
         return fail(PrimeError("interrupted by signal %d" % stop.signum, status=128 + stop.signum))
 
 
