@@ -1088,7 +1088,7 @@ def parse_request(text, origin="", is_strict=False, base=""):
     request = _parse_version(text, plain, origin)
     if request is None and os.path.dirname(plain):
         request = Request(text, origin, path=os.path.join(base, os.path.expanduser(plain)))
-    elif request is None and re.match(r"(python|pypy|graalpy)[\w.+-]*$", plain):
+    elif request is None and re.match(r"[\w.+-]*(python|pypy)[\w.+-]*$", plain):
         request = Request(text, origin, path=plain)
     if request is None:
         raise malformed(text, origin)
@@ -1233,7 +1233,8 @@ def resolve_python(path):
     """
     path = os.path.abspath(os.path.expanduser(path))
     if os.path.basename(path) == ".venv" and os.path.isfile(path):
-        path = os.path.join(os.path.dirname(path), (load_text(path).splitlines() or [""])[0].strip())
+        target = (load_text(path).splitlines() or [""])[0].strip()
+        path = os.path.abspath(os.path.join(os.path.dirname(path), target))
     if os.path.isdir(path):
         if not any(os.path.exists(os.path.join(path, mark)) for mark in ("pyvenv.cfg", "conda-meta")):
             raise PrimeError("%s is a directory, and not that of an environment" % path)
