@@ -25,8 +25,9 @@ Usage: ./prime -v, or python3 proto_prime.py -v. What it does, stage by stage:
     required   the selected python: makes the environment with uv or with pip, publishes it
     venv       the environment's python, or the program that was asked for, takes over
 
-Each stage replaces the one before (os.execve) and is named in PROTOPRIMER_PY_EXEC; a stage that is
-not needed is skipped, so that a repo with nothing to do takes one hop from wild to the command.
+Each stage replaces the process before it (os.execve), and PROTOPRIMER_PY_EXEC tells this file that it
+runs in a later one. A stage that is not needed is skipped: a repo with nothing to do takes one hop, from
+wild to the command.
 The chapters below stand in the order in which they need each other; the command line comes last.
 """
 
@@ -709,6 +710,7 @@ def read_statement(src, pos, root, section):
 
 
 def read_header(src, pos, root):
+    """Read [table] or [[array of tables]]; return the section that it begins."""
     is_array = src.startswith("[[", pos)
     start = skip_blank(src, pos + 1 + is_array)
     pos, keys = read_keys(src, start)
@@ -746,6 +748,7 @@ def read_keys(src, pos):
 
 
 def read_key(src, pos):
+    """Read one part of a key, bare or quoted, as a str."""
     if src.startswith(('"', "'"), pos):
         return read_text(src, pos + 1, src[pos])
     bare = match_toml("bare key", src, pos)
@@ -761,6 +764,7 @@ def read_value(src, pos):
 
 
 def read_array(src, pos):
+    """Read an array as a list."""
     values = []
     pos = skip_lines(src, pos + 1)
     while not src.startswith("]", pos):
@@ -773,6 +777,7 @@ def read_array(src, pos):
 
 
 def read_inline_table(src, pos):
+    """Read an inline table as a dict."""
     table = TomlTable()
     pos = skip_blank(src, pos + 1)
     if src.startswith("}", pos):
@@ -785,6 +790,7 @@ def read_inline_table(src, pos):
 
 
 def read_string(src, pos):
+    """Read a string of any of the four kinds."""
     quote = src[pos]
     if not src.startswith(quote * 3, pos):
         return read_text(src, pos + 1, quote)
@@ -854,6 +860,7 @@ def make_date(year, month, day, hour, minute, second, fraction, zone, sign, hour
 
 
 def make_time(hour, minute, second, fraction):
+    """Return a time; what is finer than a microsecond is cut off."""
     import datetime
     return datetime.time(int(hour), int(minute), int(second), int((fraction or "").ljust(6, "0")))
 
@@ -1342,7 +1349,7 @@ def recall(path, make):
 
 
 def what_version(python):
-    """The full version, such as "3.12.1", that an interpreter or environment directory reports.
+    """The full version, such as "3.12.1", that an interpreter, or an environment's base, reports.
 
     python  str, a path; PrimeError if it does not run
     """
@@ -1376,6 +1383,31 @@ def why_not(request, interpreter):
     if clause.version and clause.operator in ("==", "~=", "<", "<="):
         return "too new"
     return "excluded by %s" % clause.text
+
+
+PYTHON_NAME = r"(python|pypy|graalpy)3\.\d+t?(\.exe)?$"
+CONDA_NAMES = "miniconda3 anaconda3 miniforge3 mambaforge micromamba conda miniconda anaconda".split()
+
+
+def numbers_in(name):
+    """The numbers in a name, as a list of int, for sorting."""
+    import re
+
+    return [int(number) for number in re.findall(r"\d+", name)]
+
+
+def newest_first(directories, pattern):
+    """The paths in `directories` whose names match, those with the highest numbers in the name first."""
+    import re
+
+    found = []
+    for directory in directories:
+        try:
+            names = [name for name in os.listdir(directory) if re.match(pattern, name)]
+        except OSError:
+            continue
+        found += [os.path.join(directory, name) for name in names]
+    return sorted(found, key=lambda path: numbers_in(os.path.basename(path)), reverse=True)
 
 
 def running_python():
@@ -1513,8 +1545,6 @@ def launcher_candidates(request):
     return [path for _, path in sorted(found, key=lambda pair: numbers_in(pair[0]), reverse=True)]
 
 
-PYTHON_NAME = r"(python|pypy|graalpy)3\.\d+t?(\.exe)?$"
-CONDA_NAMES = "miniconda3 anaconda3 miniforge3 mambaforge micromamba conda miniconda anaconda".split()
 SOURCES = (
     ("wild", wild_candidates),
     ("PATH", path_candidates),
@@ -1525,27 +1555,6 @@ SOURCES = (
     ("registry", registry_candidates),
     ("py", launcher_candidates),
 )
-
-
-def numbers_in(name):
-    """The numbers in a name, as a list of int, for sorting."""
-    import re
-
-    return [int(number) for number in re.findall(r"\d+", name)]
-
-
-def newest_first(directories, pattern):
-    """The paths in `directories` whose names match, those with the highest numbers in the name first."""
-    import re
-
-    found = []
-    for directory in directories:
-        try:
-            names = [name for name in os.listdir(directory) if re.match(pattern, name)]
-        except OSError:
-            continue
-        found += [os.path.join(directory, name) for name in names]
-    return sorted(found, key=lambda path: numbers_in(os.path.basename(path)), reverse=True)
 
 
 def candidates(request):
@@ -1594,7 +1603,7 @@ def judge_all(found, requests):
 def search_python(required="", tried=None, also=()):
     """Search this machine for a python that runs and fulfils a request.
 
-    required  str or `Request`
+    required  str or `Request`; PrimeError if it is malformed
     tried     a list, to which every `Candidate` that was looked at is appended
     also      further `Request`s that must hold, such as requires-python
     Returns an `Interpreter`, or None. A pre-release that the request does not name comes last.
@@ -1666,7 +1675,8 @@ def demand(interpreter, requests, source):
 def probe_python(required="", selector="", root="", name="default", tried=None, also=()):
     """Select a python: PROTOPRIMER_PYTHON, else the selector, else the search.
 
-    Arguments as for `select_python` and `search_python`. Returns an `Interpreter` or None; a choice of
+    Arguments as for `select_python` (`selector` and `root` are str, "" if there is no selector) and
+    `search_python`. Returns an `Interpreter` or None; a choice of
     the user or of the selector that does not fulfil the request is a PrimeError.
     """
     request = required if isinstance(required, Request) else parse_request(required)
@@ -1720,10 +1730,12 @@ PROJECT_KEYS = {"path": "text", "extras": "texts", "groups": "texts", "editable"
 
 
 def is_texts(value):
+    """Whether a value is a list of strings."""
     return isinstance(value, (list, tuple)) and all(isinstance(item, str) for item in value)
 
 
 def is_project(item):
+    """Whether a value is an entry of `projects`."""
     if isinstance(item, dict):
         return "path" in item and all(key in PROJECT_KEYS and KINDS[PROJECT_KEYS[key]][1](value)
                                       for key, value in item.items())
@@ -1920,6 +1932,7 @@ class Environment:
         return self.fields[field]
 
     def set(self, field, value, origin):
+        """Give a field a value, and say where it comes from."""
         self.fields[field], self.origins[field] = value, origin
 
     def path(self, relative):
@@ -3211,8 +3224,9 @@ def catch_signals():
 def main(argv=None):
     """The command line. Returns the exit status; `run` replaces the process instead.
 
-    argv  list of str, the arguments less the program's name; default: those of this process, which is
-          then replaced where a stage takes another python
+    argv  list of str, the arguments less the program's name; default: those of this process, whose
+          signal handlers and sys.path are then set, and which is replaced where a stage takes another
+          python. SystemExit for --help and --version, by argparse
     """
     is_ours = argv is None
     argv = sys.argv[1:] if argv is None else list(argv)
