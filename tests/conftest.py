@@ -37,12 +37,13 @@ dependencies = {dependencies}
 
 
 def installed_pythons():
-    """{"3.12": path of its interpreter} for each python of pyenv's, oldest first."""
+    """{"3.12": path of its interpreter} for each python of pyenv's and the running one, oldest first."""
     found = {}
     for path in PYENV.glob("versions/*/bin/python3"):
         version = path.parent.parent.name
         if re.match(r"3\.\d+\.\d+$", version):
             found[".".join(version.split(".")[:2])] = path
+    found.setdefault("%d.%d" % sys.version_info[:2], Path(os.path.realpath(sys.executable)))
     return dict(sorted(found.items(), key=lambda item: [int(part) for part in item[0].split(".")]))
 
 
