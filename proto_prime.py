@@ -395,6 +395,7 @@ class Child:
     def tail(self, lines=12):
         """The last non-blank lines that it printed, on stderr rather than on stdout."""
         text = (self.stderr.strip() or self.stdout.strip()).decode("utf-8", "backslashreplace")
+        text = "".join(char if char.isprintable() or char == "\n" else " " for char in text)
         return [line.rstrip() for line in text.splitlines() if line.strip()][-lines:]
 
     def __str__(self):
@@ -1213,7 +1214,7 @@ def read_pyvenv_cfg(directory):
             pairs = [line.split("=", 1) for line in file if "=" in line]
     except OSError:
         return {}
-    return {key.strip().lower(): value.strip() for key, value in pairs}
+    return {key.strip().lower(): value.strip().replace("\0", "?") for key, value in pairs}
 
 
 def environment_python(directory):
@@ -1238,7 +1239,7 @@ def resolve_python(path):
           followed; symlinks are not resolved
     Returns an absolute path; PrimeError if it is neither.
     """
-    path = os.path.abspath(os.path.expanduser(path))
+    given, path = path, os.path.abspath(os.path.expanduser(path))
     if os.path.basename(path) == ".venv" and os.path.isfile(path):
         target = (load_text(path).splitlines() or [""])[0].strip()
         path = os.path.abspath(os.path.join(os.path.dirname(path), target))
@@ -1247,7 +1248,7 @@ def resolve_python(path):
             raise PrimeError("%s is a directory, and not that of an environment" % path)
         path = environment_python(path)
     if not os.path.lexists(path):
-        raise PrimeError("%s does not exist" % path)
+        raise PrimeError("%s does not exist" % given)
     return path
 
 
@@ -1272,8 +1273,8 @@ def base_python(path):
 
 def is_stub(path):
     """Whether starting it would open a dialog instead of running a python (C8)."""
-    if WINDOWS:  # the Store's aliases are empty files
-        return os.path.join("microsoft", "windowsapps") in path.lower() and not os.path.getsize(path)
+    if WINDOWS:  # an empty file; below it, in directories of their own, stand those that are installed
+        return os.path.basename(os.path.dirname(path)).lower() == "windowsapps" and not os.path.getsize(path)
     if sys.platform == "darwin" and os.path.dirname(path) == "/usr/bin":
         return run_child(["/usr/bin/xcode-select", "-p"], timeout=PROBE_SECONDS).has_failed
     return False
@@ -1290,6 +1291,7 @@ def interpreter_at(path):
     """
     path = base_python(resolve_python(path))
     if path not in _answers:
+        _answers[path] = PrimeError("leads back to itself")  # until it is known to lead elsewhere
         try:
             _answers[path] = recall(path, lambda kept: Interpreter(**kept)) or _ask(path)
         except PrimeError as problem:
@@ -1310,11 +1312,14 @@ def _ask(path):
     argv = [path, "-E", "-s", "-S", "-B", "-c", PROBE % marks]
     child = run_child(argv, timeout=PROBE_SECONDS, until=end)
     if begin not in child.stdout or end not in child.stdout:
-        raise PrimeError(str(child) if child.has_failed else "printed no answer")
-    answer = os.fsdecode(child.stdout.split(begin, 1)[1].split(end, 1)[0]).split("\0")
-    if len(answer) != 8:
+        raise PrimeError(str(child) if child.has_failed and end not in child.stdout else "printed no answer")
+    try:
+        answer = os.fsdecode(child.stdout.split(begin, 1)[1].split(end, 1)[0]).split("\0")
+        _, reported, version, implementation, bits, threads, stdlib, _ = answer
+        if Version(version).release < (2,) or int(bits) < 32:
+            raise ValueError(version)
+    except (ValueError, PrimeError):
         raise PrimeError("its answer is mangled")
-    _, reported, version, implementation, bits, threads, stdlib, _ = answer
     is_known = bool(reported) and os.path.exists(reported)
     is_wrapped = is_known and os.path.realpath(reported) != os.path.realpath(path)
     if is_wrapped and base_python(reported) != reported:  # C5 around C6
@@ -1385,7 +1390,7 @@ def why_not(request, interpreter):
     return "excluded by %s" % clause.text
 
 
-PYTHON_NAME = r"(python|pypy|graalpy)3\.\d+t?(\.exe)?$"
+PYTHON_NAME = r"(python|pypy|graalpy)3\.\d+(\.\d+)?t?(\.exe)?$"
 CONDA_NAMES = "miniconda3 anaconda3 miniforge3 mambaforge micromamba conda miniconda anaconda".split()
 
 
@@ -1404,7 +1409,7 @@ def newest_first(directories, pattern):
     for directory in directories:
         try:
             names = [name for name in os.listdir(directory) if re.match(pattern, name)]
-        except OSError:
+        except (OSError, ValueError):
             continue
         found += [os.path.join(directory, name) for name in names]
     return sorted(found, key=lambda path: numbers_in(os.path.basename(path)), reverse=True)
@@ -1428,8 +1433,8 @@ def wild_candidates(request):
 
 def path_candidates(request):
     """On PATH: pythonX.Y.Z, pythonX.Y, pythonX, python, then every other python3.*."""
-    directories = [each for each in os.environ.get("PATH", os.defpath).split(os.pathsep) if each]
-    names = []
+    search = os.environ.get("PATH", os.defpath).split(os.pathsep)
+    directories, names = [os.path.abspath(each) for each in search if each], []
     for clause in request.clauses:
         numbers = clause.version.release if clause.operator == "==" else ()
         names += ["python" + ".".join(map(str, numbers[:size])) for size in range(len(numbers), 1, -1)]
@@ -1489,40 +1494,49 @@ def local_candidates(request):
     return newest_first(places, PYTHON_NAME)
 
 
+def by_version(found):
+    """The paths of (version, path) pairs, the newest first; what begins with no number comes last."""
+    import re
+
+    def key(pair):
+        return numbers_in(str(pair[0])) if re.match(r"\d", str(pair[0])) else []
+
+    return [path for _, path in sorted(found, key=key, reverse=True) if isinstance(path, str) and path]
+
+
 def registry_candidates(request):
     """Windows: what installers wrote into the registry (PEP 514), newest first."""
     if not WINDOWS:
         return []
-    winreg, found = __import__("winreg"), []  # not `import`, for the sake of mypy elsewhere
-    views = ((winreg.HKEY_CURRENT_USER, 0), (winreg.HKEY_LOCAL_MACHINE, winreg.KEY_WOW64_64KEY),
-             (winreg.HKEY_LOCAL_MACHINE, winreg.KEY_WOW64_32KEY))
+    winreg = __import__("winreg")  # not `import`, for the sake of mypy elsewhere
 
-    def subkeys(key):
-        return [winreg.EnumKey(key, number) for number in range(winreg.QueryInfoKey(key)[0])]
+    def entries(key):
+        for number in range(winreg.QueryInfoKey(key)[0]):
+            name = winreg.EnumKey(key, number)
+            try:
+                yield name, winreg.OpenKeyEx(key, name)
+            except OSError:
+                continue
 
-    for root, view in views:
+    def value(key, name):
         try:
-            top = winreg.OpenKeyEx(root, r"Software\Python", 0, winreg.KEY_READ | view)
+            return winreg.QueryValueEx(key, name)[0]
+        except OSError:
+            return None
+
+    found = []
+    for root, view in ((winreg.HKEY_CURRENT_USER, 0), (winreg.HKEY_LOCAL_MACHINE, winreg.KEY_WOW64_64KEY),
+                       (winreg.HKEY_LOCAL_MACHINE, winreg.KEY_WOW64_32KEY)):
+        try:
+            companies = entries(winreg.OpenKeyEx(root, r"Software\Python", 0, winreg.KEY_READ | view))
         except OSError:
             continue
-        for company in subkeys(top):
-            tags = winreg.OpenKeyEx(top, company) if company != "PyLauncher" else None
-            for tag in subkeys(tags) if tags else ():
-                path = registered_python(winreg, tags, tag)
-                found += [(tag, path)] if path else []
-    return [path for _, path in sorted(found, key=lambda pair: numbers_in(pair[0]), reverse=True)]
-
-
-def registered_python(winreg, tags, tag):
-    """The executable that a tag of the registry names; "" if it names none."""
-    try:
-        place = winreg.OpenKeyEx(tags, tag + r"\InstallPath")
-        try:
-            return winreg.QueryValueEx(place, "ExecutablePath")[0]
-        except OSError:
-            return os.path.join(winreg.QueryValueEx(place, "")[0], "python.exe")
-    except OSError:
-        return ""
+        for tag, key in [tag for name, company in companies if name != "PyLauncher" for tag in entries(company)]:
+            for place in [place for name, place in entries(key) if name == "InstallPath"]:
+                beside = value(place, "")
+                beside = beside.rstrip("\\") + "\\python.exe" if beside and isinstance(beside, str) else ""
+                found.append((value(key, "SysVersion") or tag, value(place, "ExecutablePath") or beside))
+    return by_version(found)
 
 
 def launcher_candidates(request):
@@ -1537,12 +1551,18 @@ def launcher_candidates(request):
     child = run_child([launcher, "list", "--format=json"], environ, timeout=PROBE_SECONDS)
     try:
         listed = json.loads(child.stdout.decode("utf-8", "replace"))["versions"]
-        found = [(each["sort-version"], each["executable"]) for each in listed]
-    except (ValueError, KeyError, TypeError):  # the older launcher: " -V:3.12 *  C:\...\python.exe"
+        return by_version([(each["sort-version"], each["executable"]) for each in listed])
+    except (ValueError, KeyError, TypeError):  # the older launcher: " -V:3.12 *  C:\\...\\python.exe"
         child = run_child([launcher, "-0p"], environ, timeout=PROBE_SECONDS)
         text = child.stdout.decode("utf-8", "replace")
-        found = re.findall(r"^\s*-(?:V:)?(\S+)(?:\s+\*)?\s+(\S.*?)\s*$", text, re.MULTILINE)
-    return [path for _, path in sorted(found, key=lambda pair: numbers_in(pair[0]), reverse=True)]
+        return by_version(re.findall(r"^\s*-(?:V:)?(\S+)(?:\s+\*)?\s+(\S.*?)\s*$", text, re.MULTILINE))
+
+
+def store_candidates(request):
+    """Windows: pythons of the Microsoft Store at their real place, newest first."""
+    place = os.path.join(os.environ.get("LOCALAPPDATA", ""), "Microsoft", "WindowsApps")
+    found = newest_first([place], r"PythonSoftwareFoundation\.Python\.3") if WINDOWS else []
+    return [os.path.join(path, "python.exe") for path in found]
 
 
 SOURCES = (
@@ -1554,6 +1574,7 @@ SOURCES = (
     ("local", local_candidates),
     ("registry", registry_candidates),
     ("py", launcher_candidates),
+    ("store", store_candidates),
 )
 
 

@@ -202,7 +202,7 @@ class Repo:
         command = [str(python or some_python()), str(self.path / entry)] + [str(word) for word in argv]
         if os.name == "posix":  # python 3.6 in the C locale cannot encode them itself
             command = [word.encode("utf-8", "surrogateescape") for word in command]
-        return subprocess.Popen(command, env=environ, universal_newlines=True, **options)
+        return subprocess.Popen(command, env=environ, encoding="utf-8", errors="surrogateescape", **options)
 
     def prime(self, *argv, status=0, timeout=240, **options):
         """Run `prime argv…` to its end, which must have this status. Returns a `Result`."""
