@@ -194,9 +194,13 @@ def emit(text):
     """Write data to stdout, paths byte for byte as the file system gave them (E10: any locale)."""
     if sys.stdout is None:  # E7
         raise PrimeError("stdout is closed, and this command prints")
-    sys.stdout.flush()
-    sys.stdout.buffer.write(text.encode("utf-8", "surrogateescape"))
-    sys.stdout.buffer.flush()
+    try:
+        sys.stdout.flush()
+        sys.stdout.buffer.write(text.encode("utf-8", "surrogateescape"))
+        sys.stdout.buffer.flush()
+    except OSError:  # closed or full: what is left would be written, and fail, once more at the end
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        raise
 
 
 def as_json(value):
@@ -1994,6 +1998,9 @@ def load_environment(config, name="", requested=""):
     link = environment.path(environment["venv_dir_rel_path"])
     if link in ancestors(environment.root) or state_dir(environment.root) in ancestors(link):
         raise config.error("venv_dir_rel_path", "venv_dir_rel_path: no link can be made at %s" % link)
+    is_venv = os.path.basename(link) == ".venv" or os.path.exists(os.path.join(link, "pyvenv.cfg"))
+    if not is_venv and os.path.isdir(link) and not os.path.islink(link) and os.listdir(link):
+        raise config.error("venv_dir_rel_path", "%s is a directory of something else" % link)
     if not environment["uv_version"]:
         told = table_in(config.pyproject, PYPROJECT, "tool", "uv").get("required-version", "")
         environment.set("uv_version", told, PYPROJECT + ": tool.uv.required-version" if told else "default")
@@ -2024,7 +2031,8 @@ def complete_project(environment, item):
         requirements += expand_group(groups, group, os.path.join(path, PYPROJECT))
     declared = table_in(document, PYPROJECT, "project", "optional-dependencies")
     spelling = {normalized(extra): extra for extra in declared}  # pip before 23.3 knows no other
-    for extra in project.get("extras", []) if declared else ():
+    is_static = "project" in document and "optional-dependencies" not in document["project"].get("dynamic", [])
+    for extra in project.get("extras", []) if is_static else ():
         if normalized(extra) not in spelling:
             raise config.error(extra, 'projects: "%s" has no extra "%s"' % (project["path"], extra), spelling)
     return {"path": path, "groups": chosen,
@@ -2149,6 +2157,9 @@ def run_tool(argv, title, environ=None, cwd=os.sep):
     report.done()
     if child.has_failed:
         hint = "the whole log: %s" % report.log.name if report.log else ""
+        if b"flat-layout" in child.stderr and b"proto_prime" in child.stderr:
+            hint = "put proto_prime.py and prime into a directory such as tools/, or name your own modules: " \
+                   "[tool.setuptools] py-modules = [...]"
         how = child.problem or str(child).split(": ")[1]
         raise PrimeError("%s failed: %s" % (title, how), tried=child.tail(), hint=hint)
 
@@ -2635,6 +2646,8 @@ def install(environment, driver, directory):
         options += ["--constraint", environment.path(environment["constraints_file"])]
     if requirements:
         driver.install(requirements, directory, options, environment.root)
+    elif not environment["lock_file"]:
+        report.note("nothing to install: no [project], requirements.txt, or dependencies in the config")
     # A requirement with a marker may mean nothing, and so may a file.
     is_sure = any(";" not in each for each in environment["dependencies"])
     is_sure = is_sure or any(each["installable"] for each in environment["projects"])
@@ -2671,6 +2684,9 @@ def command_argv(command, prefix, search):
     if command[0] == "-m" or (command[0].endswith(".py") and os.path.isfile(command[0])):
         return [environment_python(prefix)] + list(command)
     program = find_program(command[0], search)
+    if command[0] in ("pip", "pip3") and not program.startswith(prefix + os.sep):  # would be another python's
+        raise PrimeError("there is no pip in this environment", status=127,
+                         hint="list what you need in the config; with uv made, it has no pip of its own")
     if not program:
         raise PrimeError("no program %s in the environment or on PATH" % command[0], status=127)
     return [program] + list(command[1:])
@@ -2738,12 +2754,9 @@ def set_aside(environment, link):
         target = os.path.normpath(os.path.join(os.path.dirname(link), os.readlink(link)))
     except OSError:  # no link
         target = ""
-    ours = state_dir(environment.root, "envs")
-    if os.path.dirname(target).endswith((ours, os.path.join(".prime", "envs"))):
+    ours = state_dir(environment.root, "envs"), os.path.join(".prime", "envs")
+    if os.path.dirname(target).endswith(ours) or os.path.exists(os.path.join(target, MARKER)):
         return
-    is_venv = os.path.basename(link) == ".venv" or os.path.exists(os.path.join(link, "pyvenv.cfg"))
-    if not (target or is_venv) and os.path.isdir(link) and os.listdir(link):
-        raise environment.config.error("venv_dir_rel_path", "%s is a directory of something else" % link)
     aside = unused(link + ".before-prime")
     os.rename(link, aside)
     report.note("%s was not made by prime: renamed to %s" % (link, os.path.basename(aside)))
@@ -2853,8 +2866,8 @@ def fast_path(argv):
     does not return at all; None when it cannot tell, and then the long way does.
     """
     command, requested = None, os.environ.get(ENV_VAR, "")
-    if argv[:1] == ["-e"]:
-        requested, argv = "".join(argv[1:2]), argv[2:]
+    if argv[:1] == ["-e"] and argv[1:]:
+        requested, argv = argv[1], argv[2:]
     if argv[:1] == ["run"]:
         command = argv[2:] if argv[1:2] == ["--"] else argv[1:]
         if not command or command[0][:1] == "-" and command[0] != "-m":
@@ -2933,8 +2946,11 @@ def no_python(environment, more=()):
     """The PrimeError that says what was asked for, what was tried, and why none of it will do."""
     required = environment.required
     field = "requires-python" if required in environment.also else "required_python_version"
-    hint = "install it" + ("" if more else ', or set venv_driver = "venv_uv" and allow downloads')
-    field = "the request" if required.origin == "command line" else field
+    hint = "install it"
+    if required.origin == "command line":
+        field = "the request"
+    elif environment["venv_driver"] == "venv_pip":
+        hint += ', or set venv_driver = "venv_uv" and allow downloads'
     return PrimeError('no python satisfies %s "%s"' % (field, required), required.origin,
                       [str(each) for each in environment.tried] + list(more), hint)
 
@@ -3019,7 +3035,8 @@ def command_run(options):
     if words[:1] == ["--"]:
         words = words[1:]
     elif words and words[0][:1] == "-" and words[0] != "-m":
-        raise PrimeError("run: unknown option %s" % words[0], hint=RUN_USAGE, status=2)
+        raise PrimeError("run: unknown option %s" % words[0], status=2,
+                         hint="%s; other options stand before run" % RUN_USAGE)
     if not words:
         raise PrimeError("run: no command is given", hint=RUN_USAGE, status=2)
     environment = open_environment(options)
@@ -3044,7 +3061,7 @@ def command_info(options):
     generation, reasons = find_generation(environment)
     selected = None  # type: Candidate | None
     if generation and not environment.requested and not leads_to(*link_to(environment, generation)):
-        reasons = ["%s leads elsewhere" % environment["venv_dir_rel_path"]]
+        reasons = ["%s is missing, or leads elsewhere" % environment["venv_dir_rel_path"]]
     if generation:
         selected = Candidate(generation.python.path, "generation", generation.python, "selected")
     else:
@@ -3118,6 +3135,8 @@ def command_python(options):
 
 def command_use(options):
     """make an environment this clone's from now on"""
+    if not options.name:
+        raise PrimeError("use: no environment is named", status=2)
     environment = load_environment(load_config(options.root), options.name)
     generation = boot_environment(environment, options.stage, moves_link=False)
     write_atomic(state_dir(options.root, "use"), (options.name + "\n").encode())
@@ -3198,8 +3217,11 @@ def make_parser():
     parser.add_argument("--version", action="version", version="proto_prime %s" % __version__)
     commands, parsers = parser.add_subparsers(metavar="COMMAND"), {}
     for name, function in COMMANDS.items():
-        about, usage = function.__doc__, RUN_USAGE if name == "run" else None
-        parsers[name] = new_parser(commands.add_parser, name, help=about, description=about, usage=usage)
+        about = function.__doc__
+        if name == "run":  # what follows it is another program's
+            commands.add_parser(name, help=about, description=about, usage=RUN_USAGE)
+            continue
+        parsers[name] = new_parser(commands.add_parser, name, help=about, description=about)
         parsers[name].set_defaults(command=name)
     for name in ("info", "python"):
         parsers[name].add_argument("--json", action="store_true", help="as JSON")
@@ -3268,6 +3290,8 @@ def main(argv=None):
         return COMMANDS[options.command](options)
     except PrimeError as error:
         return fail(error)
+    except BrokenPipeError:  # `| head -1`
+        return 128 + 13
     except OSError as problem:
         return fail(PrimeError(problem.strerror or str(problem), problem.filename or ""))
     except UnicodeError as problem:  # E10: 3.6 in the C locale

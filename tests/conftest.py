@@ -95,7 +95,9 @@ def fetch_wheels(target):
         pip = [uv_program(), "tool", "run", "--quiet", "pip"]
     any_python = ["--no-deps", "--only-binary=:all:", "--python-version"]
     for wanted in (SHARED_WHEELS, any_python + ["3.8", "uv"], any_python + ["3.6", "pip<22", "six", "flit_core"]):
-        subprocess.run(pip + ["download", "-q", "--dest", str(target)] + wanted, check=True, stdin=subprocess.DEVNULL)
+        environ = dict(os.environ, UV_SYSTEM_CERTS="1", UV_NATIVE_TLS="1")
+        fetch = pip + ["download", "-q", "--dest", str(target)]
+        subprocess.run(fetch + wanted, check=True, stdin=subprocess.DEVNULL, env=environ)
 
 
 def uv_program():
