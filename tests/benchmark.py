@@ -70,7 +70,7 @@ class Bench:
 
     def fetch(self):
         """What both sides install, from the index that the caller's settings name."""
-        fetch_wheels(None, self.wheels)
+        fetch_wheels(self.wheels)
         command = [self.uv, "tool", "run", "--quiet", "pip", "wheel", "-q", "--no-deps"]
         command += ["--wheel-dir", str(self.wheels), "pip", PEER]
         fetched = subprocess.run(command, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE)
