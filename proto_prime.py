@@ -3204,8 +3204,11 @@ def make_parser():
         def error(self, message):
             raise PrimeError(message, hint="%s --help" % self.prog, status=2)
 
+    def formatter(prog):  # argparse makes one for each argument, and without a width that loads shutil
+        return argparse.HelpFormatter(prog, width=100)
+
     def new_parser(make, *names, **rest):
-        parser = make(*names, argument_default=argparse.SUPPRESS, **rest)
+        parser = make(*names, argument_default=argparse.SUPPRESS, formatter_class=formatter, **rest)
         parser.add_argument("-v", dest="verbose", action="count", help="say more; -vv says all")
         parser.add_argument("-q", dest="quiet", action="store_true", help="print errors alone")
         parser.add_argument("-e", dest="env", metavar="NAME", help="the environment, not the clone's own")
@@ -3215,7 +3218,7 @@ def make_parser():
 
     parser = new_parser(Parser, prog="prime", description=__doc__.split("\n")[0])
     parser.add_argument("--version", action="version", version="proto_prime %s" % __version__)
-    commands, parsers = parser.add_subparsers(metavar="COMMAND"), {}
+    commands, parsers = parser.add_subparsers(metavar="COMMAND", prog="prime"), {}
     for name, function in COMMANDS.items():
         about = function.__doc__
         if name == "run":  # what follows it is another program's
