@@ -3200,15 +3200,18 @@ def make_parser():
     """The parser of the command line; an option may stand before the command or behind it."""
     import argparse
 
+    def formatter(prog):  # made for each argument, and one without a width loads shutil
+        return argparse.HelpFormatter(prog, width=100)
+
     class Parser(argparse.ArgumentParser):
+        def __init__(self, **options):
+            super().__init__(argument_default=argparse.SUPPRESS, formatter_class=formatter, **options)
+
         def error(self, message):
             raise PrimeError(message, hint="%s --help" % self.prog, status=2)
 
-    def formatter(prog):  # argparse makes one for each argument, and without a width that loads shutil
-        return argparse.HelpFormatter(prog, width=100)
-
     def new_parser(make, *names, **rest):
-        parser = make(*names, argument_default=argparse.SUPPRESS, formatter_class=formatter, **rest)
+        parser = make(*names, **rest)
         parser.add_argument("-v", dest="verbose", action="count", help="say more; -vv says all")
         parser.add_argument("-q", dest="quiet", action="store_true", help="print errors alone")
         parser.add_argument("-e", dest="env", metavar="NAME", help="the environment, not the clone's own")
