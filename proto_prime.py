@@ -1297,7 +1297,7 @@ def interpreter_at(path):
     if path not in _answers:
         _answers[path] = PrimeError("leads back to itself")  # until it is known to lead elsewhere
         try:
-            _answers[path] = recall(path, lambda kept: Interpreter(**kept)) or _ask(path)
+            _answers[path] = recall(path, read_answer) or _ask(path)
         except PrimeError as problem:
             _answers[path] = problem
     if isinstance(_answers[path], PrimeError):
@@ -1318,42 +1318,50 @@ def _ask(path):
     if begin not in child.stdout or end not in child.stdout:
         raise PrimeError(str(child) if child.has_failed and end not in child.stdout else "printed no answer")
     try:
-        answer = os.fsdecode(child.stdout.split(begin, 1)[1].split(end, 1)[0]).split("\0")
-        _, reported, version, implementation, bits, threads, stdlib, _ = answer
-        if Version(version).release < (2,) or int(bits) < 32:
-            raise ValueError(version)
-    except (ValueError, PrimeError):
+        reported, *answer = os.fsdecode(child.stdout.split(begin, 1)[1].split(end, 1)[0]).split("\0")[1:-1]
+        found = read_answer(path, *answer)
+    except (ValueError, TypeError, PrimeError):
         raise PrimeError("its answer is mangled")
     is_known = bool(reported) and os.path.exists(reported)
     is_wrapped = is_known and os.path.realpath(reported) != os.path.realpath(path)
     if is_wrapped and base_python(reported) != reported:  # C5 around C6
         return interpreter_at(reported)
-    found = Interpreter(os.path.abspath(reported) if is_wrapped else path, version, implementation,
-                        int(bits), bool(threads), stdlib)
-    if is_known and not is_wrapped:  # what a shim answers depends on more than its file
-        remember(path, vars(found))
+    if is_wrapped:
+        found.path = os.path.abspath(reported)
+    elif is_known:  # what a shim answers depends on more than its file
+        remember(path, answer)
     return found
 
 
+def read_answer(path, version, implementation, bits, threads, stdlib):
+    """The `Interpreter` at `path` from what it printed, all str; ValueError or PrimeError if that is no answer."""
+    if Version(version).release < (2,) or int(bits) < 32:
+        raise ValueError(version)
+    return Interpreter(path, version, implementation, int(bits), bool(threads), stdlib)
+
+
+def cached_answer(path):
+    """Where what the program at `path` said is kept, and what its file begins with while it holds."""
+    return cache_dir("answers", hash_bytes(os.fsencode(path))[:16]), [str(SCHEMA), path, signature(path)]
+
+
 def remember(path, answer):
-    """Keep in the user cache what the program at `path` said of itself, a dict."""
+    """Keep in the user cache what the program at `path` said of itself, a list of str."""
+    place, head = cached_answer(path)
     try:
-        kept = {"schema": SCHEMA, "path": path, "signature": signature(path), "answer": answer}
-        write_atomic(cache_dir("answers", digest(path) + ".json"), as_json(kept).encode())
+        write_atomic(place, os.fsencode("\0".join(head + answer + ["."])))
     except OSError:  # a cache that cannot be written is none
         pass
 
 
 def recall(path, make):
-    """`make` of what was kept of the program at `path` while its file was what it is; else None."""
-    import json
-
+    """make(path, *answer) of what was kept of the program at `path`; None if its file changed since."""
+    place, head = cached_answer(path)
     try:
-        with open(cache_dir("answers", digest(path) + ".json"), "rb") as file:
-            kept = json.loads(file.read().decode())
-        is_valid = (kept["schema"], kept["path"], kept["signature"]) == (SCHEMA, path, signature(path))
-        return make(kept["answer"]) if is_valid else None
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, PrimeError):
+        with open(place, "rb") as file:
+            kept = os.fsdecode(file.read()).split("\0")
+        return make(path, *kept[3:-1]) if kept[:3] + kept[-1:] == head + ["."] else None
+    except (OSError, ValueError, TypeError, PrimeError):
         return None
 
 
@@ -2309,7 +2317,7 @@ def find_uv(wanted):
 
 def uv_version(path):
     """The `Version` that a uv reports, or None if it does not run."""
-    known = recall(path, Version)
+    known = recall(path, lambda _, text: Version(text))
     if known:
         return known
     child = run_child([path, "--version"], uv_environ(), timeout=UV_SECONDS)
@@ -2321,7 +2329,7 @@ def uv_version(path):
     except (PrimeError, OSError):
         return None
     if version and not is_shim:
-        remember(path, version.text)
+        remember(path, [version.text])
     return version
 
 
