@@ -2195,18 +2195,37 @@ def bundled_pip(interpreter):
 
 
 def find_pip(python):
-    """The pip wheel for `python`: its own, else that of an older python on this machine (C9).
+    """The pip wheel for `python`: its own, else the newest of this machine that runs under it (C9).
 
-    A wheel of a newer python may not run under an older one. PrimeError if there is none.
+    PrimeError if there is none.
     """
     if bundled_pip(python):
         return bundled_pip(python)
-    for candidate in candidates(Request()):
-        other = judge(candidate, ()).interpreter
-        if other and Version(other.version).key <= Version(python.version).key and bundled_pip(other):
-            return bundled_pip(other)
+    others = [judge(candidate, ()).interpreter for candidate in candidates(Request())]
+    wheels = {bundled_pip(other) for other in others if other} - {""}
+    for wheel in sorted(wheels, key=lambda wheel: Version(pip_version(wheel)).key, reverse=True):
+        if runs_under(wheel, python):
+            return wheel
     raise PrimeError("%s comes without pip" % python, tried=["there is no ensurepip in %s" % python.stdlib],
                      hint='install it (Debian: python3-venv), or set venv_driver = "venv_uv"')
+
+
+def pip_version(wheel):
+    """The version in a wheel's name."""
+    return os.path.basename(wheel).split("-")[1]
+
+
+def runs_under(wheel, python):
+    """Whether the Requires-Python of a wheel's metadata admits an `Interpreter`."""
+    import zipfile
+
+    try:
+        with zipfile.ZipFile(wheel) as archive:
+            metadata = archive.read("pip-%s.dist-info/METADATA" % pip_version(wheel)).decode("utf-8", "replace")
+    except (OSError, KeyError, zipfile.BadZipFile):
+        return False
+    told = [line.split(":", 1)[1] for line in metadata.splitlines() if line.startswith("Requires-Python:")]
+    return all(Request(clauses=parse_clauses(each)).failing(Version(python.version)) is None for each in told)
 
 
 def pip_program(wheel):
@@ -2217,7 +2236,7 @@ def pip_program(wheel):
     """
     import zipfile
 
-    target = cache_dir("pip", os.path.basename(wheel).split("-")[1])
+    target = cache_dir("pip", pip_version(wheel))
     aside = "%s.%d.tmp" % (target, os.getpid())
     try:
         if not os.path.isdir(target):
@@ -2266,7 +2285,7 @@ class PipDriver:
 
     def install(self, requirements, directory, options=(), root=os.sep):
         """Install `requirements` with `options`, both as `pip install` takes them, into `directory`."""
-        version = os.path.basename(self.wheel).split("-")[1]
+        version = pip_version(self.wheel)
         if Version(version).release < OLDEST_PIP:
             newer = "pip>=%d.%d" % OLDEST_PIP
             title = "replacing pip %s by %s" % (version, newer)

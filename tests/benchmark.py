@@ -193,6 +193,18 @@ class Bench:
         ours = self.prime(self.ours(), "venv_uv", file="proto_prime.py")  # what is run itself is never kept
         return [self.runs] + self.medians(self.runs, ours, self.side([self.wild] + PASS))
 
+    def ten_pythons(self):
+        """`python --all` over the interpreters of this machine, linked into one directory, all known."""
+        path = self.ours("venv_uv")
+        place = path / "pythons"
+        if not place.exists():
+            place.mkdir()
+            for version, python in PYTHONS.items():
+                (place / ("python" + version)).symlink_to(python)
+        env = {"PATH": str(place), "PYENV_ROOT": str(path)}
+        ours = self.side([self.wild, str(path / "prime"), "python", "--all"], path, env)
+        return [self.runs] + self.medians(self.runs, ours, self.side([self.wild] + PASS))
+
     def first_boot(self, driver):
         """A side: all that was made for the repo is removed, then a boot is timed."""
         path = self.ours(driver)
@@ -260,6 +272,7 @@ ROWS = [
     ("prime, nothing to do", "protoprimer 0.13, pip driver", 0.005, lambda b: b.boot_against_peer("venv_pip")),
     ("prime, nothing to do", "protoprimer 0.13, uv driver", None, lambda b: b.boot_against_peer("venv_uv")),
     ("python3 proto_prime.py, uncompiled", "python3 -c pass", 3, Bench.uncompiled),
+    ("python --all, answers known", "python3 -c pass", 3, Bench.ten_pythons),
     ("first boot, pip", "python -m venv + pip install -e .", 0.8, Bench.first_boot_pip),
     ("first boot, uv at hand", "uv venv + uv pip install -e .", 1.15, Bench.first_boot_uv),
     ("back to a known branch, pip", "first boot, pip", 0.05, lambda b: b.known_branch("venv_pip")),

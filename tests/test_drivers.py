@@ -440,3 +440,52 @@ def test_uv_driver_under_a_python_too_old_for_uv_takes_another_to_deploy_it(fres
     fresh_cache.prime(python=python("3.6"))
     assert fresh_cache.inside("import sys; print(sys.version_info[:2])") == "(3, 7)"
     assert os.listdir(str(fresh_cache.home / "cache" / "uv"))
+
+
+# -- C9: a python that comes without pip -------------------------------------------------------------
+
+WITHOUT_WHEELS = "/bin/mount -t tmpfs none /usr/share/python-wheels && exec \"$@\""  # those of Debian's packages
+
+
+@pytest.fixture
+def pipless(repo, spare_python):
+    """A repo for the driver venv_pip, whose python 3.12 has no ensurepip, and nothing else on PATH."""
+    shutil.rmtree(str(spare_python.parent.parent / "lib" / "python3.12" / "ensurepip"))
+    repo.link("python3.12", spare_python)
+    repo.env.update(PATH=str(repo.bin), PROTOPRIMER_VENV_DRIVER="venv_pip")
+    repo.config('required_python_version = "3.12"\ndependencies = ["six"]')
+    return repo
+
+
+def boot_without_wheels(repo, wild):
+    """Boot where no pip wheel of Debian's is to be seen; skips where that cannot be arranged."""
+    if os.path.isdir("/usr/share/python-wheels"):
+        hide = [shutil.which("unshare") or "unshare", "-m", "/bin/sh", "-c", WITHOUT_WHEELS, "sh"]
+        if not shutil.which("unshare") or subprocess.run(hide + ["/bin/true"], stderr=subprocess.DEVNULL).returncode:
+            pytest.skip("no mount namespace to be had, to hide the pip wheels of this machine in")
+    else:
+        hide = []
+    return subprocess.run(hide + [str(wild), str(repo.path / "prime")], env=repo.env, stdout=subprocess.PIPE,
+                          stderr=subprocess.PIPE, stdin=subprocess.DEVNULL, universal_newlines=True)
+
+
+@pytest.mark.slow
+def test_C9_python_without_ensurepip_takes_the_pip_of_another_python(pipless):
+    for version in ("3.9", "3.11"):  # the pip of 3.9 does not run under 3.12
+        pipless.link("python" + version, python(version))
+    done = boot_without_wheels(pipless, spare_wild(pipless))
+    assert done.returncode == 0, done.stderr
+    told = pipless.inside("import six, pip, sys; print(sys.version_info[:2], pip.__version__)")
+    assert told == "(3, 12) 23.2.1"
+
+
+def test_C9_no_pip_on_this_machine_is_an_error_that_names_the_package(pipless):
+    done = boot_without_wheels(pipless, spare_wild(pipless))
+    assert done.returncode == 1
+    assert "comes without pip" in done.stderr and "python3-venv" in done.stderr
+    assert pipless.generations == []
+
+
+def spare_wild(repo):
+    """The python without pip itself, so that no other takes part."""
+    return os.path.realpath(str(repo.bin / "python3.12"))
