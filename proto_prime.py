@@ -1988,11 +1988,10 @@ def load_environment(config, name="", requested=""):
     if name not in known:
         at = "default_env" if name == default else ""
         raise config.error(name, 'no environment "%s" is configured' % name, known, at)
-    environment = Environment(config, name, requested)
-    driver = os.environ.get(DRIVER_VAR)
+    environment, driver = Environment(config, name, requested), os.environ.get(DRIVER_VAR)
+    if driver and driver not in DRIVERS:
+        raise PrimeError("%s=%s is not one of %s" % (DRIVER_VAR, driver, ", ".join(DRIVERS)), status=2)
     if driver:
-        if driver not in DRIVERS:
-            raise PrimeError("%s=%s is not one of %s" % (DRIVER_VAR, driver, ", ".join(DRIVERS)), status=2)
         environment.set("venv_driver", driver, DRIVER_VAR)
     has, is_project = environment.has, "project" in config.pyproject
     has_dev = "dev" in table_in(config.pyproject, PYPROJECT, "dependency-groups")
@@ -2003,12 +2002,7 @@ def load_environment(config, name="", requested=""):
             ("lock_file", (locks + [""])[0])):
         if environment[field] is None:
             environment.fields[field] = found
-    link = environment.path(environment["venv_dir_rel_path"])
-    if link in ancestors(environment.root) or state_dir(environment.root) in ancestors(link):
-        raise config.error("venv_dir_rel_path", "venv_dir_rel_path: no link can be made at %s" % link)
-    is_venv = os.path.basename(link) == ".venv" or os.path.exists(os.path.join(link, "pyvenv.cfg"))
-    if not is_venv and os.path.isdir(link) and not os.path.islink(link) and os.listdir(link):
-        raise config.error("venv_dir_rel_path", "%s is a directory of something else" % link)
+    check_link(environment, environment.path(environment["venv_dir_rel_path"]))
     if not environment["uv_version"]:
         told = table_in(config.pyproject, PYPROJECT, "tool", "uv").get("required-version", "")
         environment.set("uv_version", told, PYPROJECT + ": tool.uv.required-version" if told else "default")
@@ -2021,6 +2015,16 @@ def load_environment(config, name="", requested=""):
     find_required(environment)
     environment.inputs = inputs_of(environment)
     return environment
+
+
+def check_link(environment, link):
+    """PrimeError if `link` is where no link can be made without taking something else away."""
+    config = environment.config
+    if link in ancestors(environment.root) or state_dir(environment.root) in ancestors(link):
+        raise config.error("venv_dir_rel_path", "venv_dir_rel_path: no link can be made at %s" % link)
+    is_venv = os.path.basename(link) == ".venv" or os.path.exists(os.path.join(link, "pyvenv.cfg"))
+    if not is_venv and os.path.isdir(link) and not os.path.islink(link) and os.listdir(link):
+        raise config.error("venv_dir_rel_path", "%s is a directory of something else" % link)
 
 
 def complete_project(environment, item):
