@@ -28,12 +28,17 @@ requires = ["flit_core"]
 build-backend = "flit_core.buildapi"
 
 [project]
-name = "client"
+name = "{name}"
 version = "1"
 description = "A client repo"
 dependencies = {dependencies}
 {more}
 """
+
+
+def project_text(name, dependencies, more):
+    """The pyproject.toml of a project that can be installed."""
+    return PROJECT.format(name=name, dependencies=json.dumps(list(dependencies)), more=more)
 
 
 def installed_pythons():
@@ -178,7 +183,7 @@ class Repo:
     def project(self, dependencies=("six",), more="", module="client"):
         """Make it a project that can be installed, with these dependencies."""
         self.write(module + ".py", '"""A client."""\n')
-        return self.write("pyproject.toml", PROJECT.format(dependencies=json.dumps(list(dependencies)), more=more))
+        return self.write("pyproject.toml", project_text("client", dependencies, more))
 
     def program(self, name, text):
         """Put a program on the repo's PATH, before everything else. Returns its path."""

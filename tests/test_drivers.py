@@ -7,29 +7,16 @@ import subprocess
 import sys
 
 import pytest
-from conftest import python, snapshot, some_python, uv_program
+from conftest import project_text, python, snapshot, some_python, uv_program
 
 import proto_prime
-
-SUB = """\
-[build-system]
-requires = ["flit_core"]
-build-backend = "flit_core.buildapi"
-[project]
-name = "{name}"
-version = "1"
-description = "A part"
-dependencies = {dependencies}
-{more}
-"""
 
 
 def sub_project(repo, directory, name, dependencies=(), more=""):
     """Write a project that can be installed into a directory of the repo."""
     module = '"""A part."""\nfrom pathlib import Path\nwhere = Path(__file__)\n'
     repo.write("%s/%s.py" % (directory, name), module)
-    text = SUB.format(name=name, dependencies=json.dumps(list(dependencies)), more=more)
-    return repo.write(directory + "/pyproject.toml", text)
+    return repo.write(directory + "/pyproject.toml", project_text(name, dependencies, more))
 
 
 def importable(repo, *names):
