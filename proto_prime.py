@@ -42,6 +42,7 @@ OLDEST_PYTHON = (3, 6)  # that this file runs on, and that an environment may ha
 OLDEST_UV_PYTHON = (3, 8)  # that may deploy uv: its wheel says Requires-Python >= 3.8
 
 PY_EXEC = "PROTOPRIMER_PY_EXEC"  # "<stage>:<ref root>", internal
+SAID_VAR = "PROTOPRIMER_SAID"  # what the stage before has to say to the log, internal
 ENV_VAR = "PROTOPRIMER_ENV"
 ROOT_VAR = "PROTOPRIMER_ROOT"
 PYTHON_VAR = "PROTOPRIMER_PYTHON"
@@ -149,8 +150,8 @@ class Reporter:
             os.makedirs(directory, exist_ok=True)
             for old in sorted(each for each in os.listdir(directory) if each.endswith(".log"))[:-4]:
                 os.remove(os.path.join(directory, old))
-            self.log = open(os.path.join(directory, name), "a", encoding="utf-8", errors="backslashreplace")
-            self.log.write("".join(self.unlogged))
+            self.log = open(os.path.join(directory, name), "ab", buffering=0)  # else full disks are told at the end
+            self.log.write("".join(self.unlogged).encode("utf-8", "backslashreplace"))
         except OSError as problem:  # a log is a courtesy: work goes on without
             self.detail("no log: %s" % problem)
 
@@ -162,8 +163,7 @@ class Reporter:
     def _write(self, text, level):
         try:
             if self.log:
-                self.log.write(text)
-                self.log.flush()
+                self.log.write(text.encode("utf-8", "backslashreplace"))
             else:
                 self.unlogged.append(text)  # what led to a build is part of its log
         except OSError:
@@ -176,7 +176,9 @@ class Reporter:
             if sys.stderr is not None:  # E7: it may be closed
                 sys.stderr.write(text)
                 sys.stderr.flush()
-        except (OSError, ValueError):
+        except OSError:  # closed or full: what is left would fail once more at the end, and change the status
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+        except ValueError:
             pass
 
     def _is_terminal(self):
@@ -240,8 +242,10 @@ def write_atomic(path, data):
         with open(aside, "wb") as file:
             file.write(data)
         os.replace(aside, path)
-    except BaseException:
+    except BaseException as problem:
         remove(aside)
+        if isinstance(problem, OSError) and not problem.filename:  # no space, and for what?
+            problem.filename = path
         raise
 
 
@@ -303,37 +307,59 @@ def signature(path):
 class locked:
     """Hold the lock file at `path` inside `with`; the system drops it when its holder dies.
 
-    Waits without limit, and says once for whom; `purpose` is what others are told of us.
+    Waits without limit, and says once for whom; `purpose` is what others are told of us, `reason` what the
+    error says if it cannot be had. Where the file system has no locks, a file in the user cache stands for
+    it (B4).
     """
 
-    def __init__(self, path, purpose):
-        self.path, self.purpose = path, purpose
+    def __init__(self, path, purpose, reason=""):
+        self.path, self.purpose, self.reason = path, purpose, reason
 
     def __enter__(self):
-        import time
+        import errno
 
-        try:
-            os.makedirs(os.path.dirname(self.path), exist_ok=True)
-            self.file = open(self.path, "a+b", buffering=0)
-            has_told = False
-            while not self._try():
-                if not has_told:
-                    self.file.seek(0)
-                    report.note("waiting for %s" % (self.file.read(200).decode("utf-8", "replace") or "another prime"))
-                has_told = True
-                time.sleep(0.05)
-        except OSError as problem:  # B4
-            raise PrimeError("cannot lock %s: %s" % (self.path, problem.strerror),
-                             hint="%s names another place for what this repo keeps" % STATE_VAR)
-        self.file.truncate(0)
-        self.file.write(("process %d: %s" % (os.getpid(), self.purpose)).encode())
-        return self
+        lockless, problem = (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS, errno.EINVAL), OSError()
+        for path in (self.path, cache_dir("locks", hash_bytes(os.fsencode(self.path))[:16])):
+            try:
+                return self._take(path)
+            except OSError as error:
+                problem = problem if problem.errno else error
+                report.detail("cannot lock %s: %s" % (path, error.strerror))
+                if error.errno not in lockless:
+                    break
+        raise PrimeError("cannot lock %s: %s" % (self.path, problem.strerror),
+                         tried=["%s: %s" % (self.purpose, self.reason)] if self.reason else [],
+                         hint="%s names another place" % (
+                             CACHE_VAR if self.path.startswith(cache_dir() + os.sep) else STATE_VAR))
 
     def __exit__(self, *_):
-        self.file.truncate(0)
+        try:
+            self.file.truncate(0)
+        except OSError:  # a courtesy
+            pass
         self.file.close()
 
+    def _take(self, path):
+        import time
+
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        self.file, has_told = open(path, "a+b", buffering=0), False
+        while not self._try():
+            if not has_told:
+                self.file.seek(0)
+                report.note("waiting for %s" % (self.file.read(200).decode("utf-8", "replace") or "another prime"))
+            has_told = True
+            time.sleep(0.05)
+        host = os.environ.get("COMPUTERNAME", "") if WINDOWS else os.uname().nodename
+        try:
+            self.file.truncate(0)
+            self.file.write(("process %d on %s: %s" % (os.getpid(), host, self.purpose)).encode())
+        except OSError:  # B5: no space to say so
+            pass
+        return self
+
     def _try(self):
+        held = PermissionError if WINDOWS else BlockingIOError  # what else comes is no lock at all
         try:
             if WINDOWS:
                 import msvcrt
@@ -343,14 +369,15 @@ class locked:
             else:
                 import fcntl
 
+                # Across machines too: NFS turns it into a lock of its server's.
                 fcntl.flock(self.file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             return True
-        except (BlockingIOError, PermissionError):
+        except held:
             return False
 
 
 # What binds an interpreter to another one's environment or files (bpo-35811; facts, trap 2).
-FOREIGN_VARS = (PY_EXEC, "PYTHONEXECUTABLE", "__PYVENV_LAUNCHER__", "PYTHONHOME", "VIRTUAL_ENV",
+FOREIGN_VARS = (PY_EXEC, SAID_VAR, "PYTHONEXECUTABLE", "__PYVENV_LAUNCHER__", "PYTHONHOME", "VIRTUAL_ENV",
                 "VIRTUAL_ENV_PROMPT")
 # A pyenv shim sets these for what it starts, and every other shim fails of them (facts, trap 4).
 SHIM_VARS = ("PYENV_DIR", "PYENV_VERSION", "PYENV_HOOK_PATH")
@@ -405,16 +432,58 @@ class Child:
     def __str__(self):
         if self.problem:
             return self.problem
-        how = "signal %d" % -self.status if self.status < 0 else "exit status %d" % self.status
+        how = signal_name(-self.status) if self.status < 0 else "exit status %d" % self.status
         said = self.tail()  # a traceback says it last, a shell that finds nothing says it first
         return ": ".join(["failed", how] + (said[:1] if self.status in (126, 127) else said[-1:]))
 
 
+def signal_name(number):
+    """What a signal is called: "signal 15 (SIGTERM)"."""
+    import signal
+
+    known = {int(each): " (%s)" % each.name for each in signal.Signals}
+    return "signal %d%s" % (number, known.get(number, ""))
+
+
+def end_signals():
+    """The numbers of the signals that end a program which does not expect them."""
+    import _signal  # type: ignore[import-not-found]  # built in, while `signal` imports enum
+
+    return [getattr(_signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(_signal, name)]
+
+
+class unbroken:
+    """Put off SIGINT, SIGTERM and SIGHUP in `with`, where half a step would leave a child or a file behind (B2)."""
+
+    depth, is_due = 0, False
+
+    def __enter__(self):
+        self.is_main = is_main_thread()  # the only one that signals reach
+        if self.is_main:
+            unbroken.depth += 1
+
+    def __exit__(self, *_):
+        if self.is_main:
+            unbroken.depth -= 1
+        if self.is_main and unbroken.is_due and not unbroken.depth:
+            unbroken.is_due = False
+            raise Interrupted(_stops[0])
+
+
+def is_main_thread():
+    """Whether this runs in the thread that python handles signals in."""
+    import threading
+
+    return threading.current_thread() is threading.main_thread()
+
+
 OUTPUT_CAP = 1 << 16  # bytes kept of each stream; the log has the rest
 _live = set()  # type: set  # the children that run now
+# The signals that came: after the first no child is started, after the second none is waited for.
+_stops = []  # type: list
 
 
-def run_child(argv, environ=None, cwd=os.sep, timeout=None, until=b"", is_logged=False):
+def run_child(argv, environ=None, cwd=os.sep, timeout=None, until=b"", is_logged=False, cap=OUTPUT_CAP):
     """Run a program to its end, stdin closed, in a process group of its own. Returns a `Child`.
 
     environ    dict; default: a clean one for tools
@@ -422,34 +491,46 @@ def run_child(argv, environ=None, cwd=os.sep, timeout=None, until=b"", is_logged
     until      bytes on stdout that end the answer: the group is killed then, for what a shim leaves
                behind would keep the pipe open
     is_logged  its output goes to the log as it comes
+    cap        bytes that are kept of each stream, from its end
     What cannot be started has status 126 or 127 and a `problem`.
     """
     import queue
-    import subprocess
     import threading
     import time
 
     report.detail("run: " + shown(argv))
     try:
-        process = subprocess.Popen(
-            argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=cwd,
-            env=clean_environ(for_tool=True) if environ is None else environ, start_new_session=True)
+        process = start_child(argv, clean_environ(for_tool=True) if environ is None else environ, cwd)
     except (OSError, ValueError) as error:
         status = 127 if isinstance(error, FileNotFoundError) else 126
         return Child(status, problem="cannot be started: %s" % (getattr(error, "strerror", "") or error))
-    _live.add(process)
     chunks, kept = queue.Queue(), {process.stdout: b"", process.stderr: b""}  # type: queue.Queue, dict
     for pipe in kept:
         threading.Thread(target=_drain, args=(pipe, chunks), daemon=True).start()
     deadline, has_finished = time.monotonic() + (timeout or float("inf")), False
     try:
-        has_finished = _follow(process, chunks, kept, deadline, until, is_logged)
+        has_finished = _follow(process, chunks, kept, deadline, until, is_logged, cap)
     finally:
         if not has_finished or until:
             end_group(process, grace=0 if until or timeout else 5)
         _live.discard(process)
     problem = "" if has_finished else "gave no answer within %d s" % timeout
     return Child(process.wait(), kept[process.stdout], kept[process.stderr], problem)
+
+
+def start_child(argv, environ, cwd):
+    """Start a program in a session of its own; returns its Popen. It is not left behind when a signal comes now."""
+    import subprocess
+
+    with unbroken():
+        process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                                   cwd=cwd, env=environ, start_new_session=True)
+        _live.add(process)
+    if _stops:  # which came while it was about to start, in another thread for one
+        end_group(process, grace=0)
+        if is_main_thread():
+            raise Interrupted(_stops[0])
+    return process
 
 
 def _drain(pipe, chunks):
@@ -460,7 +541,7 @@ def _drain(pipe, chunks):
         chunks.put((pipe, chunk))
 
 
-def _follow(process, chunks, kept, deadline, until, is_logged):
+def _follow(process, chunks, kept, deadline, until, is_logged, cap):
     """Keep what a child prints. True when it has ended or has answered, False when its time is over."""
     import queue
     import time
@@ -480,16 +561,16 @@ def _follow(process, chunks, kept, deadline, until, is_logged):
         if is_logged:
             report.output(chunk)
         open_pipes -= not chunk
-        kept[pipe] = (kept[pipe] + chunk)[-OUTPUT_CAP:]
+        kept[pipe] = (kept[pipe] + chunk)[-cap:]
         if until and until in kept[process.stdout]:
             break
     return True
 
 
 def end_group(process, grace):
-    """End a child with all its children: SIGTERM, `grace` seconds, SIGKILL."""
+    """End a child with all its children: SIGTERM, `grace` seconds or until we are interrupted once more, SIGKILL."""
     import signal
-    import subprocess
+    import time
 
     if WINDOWS:
         process.kill()
@@ -497,18 +578,25 @@ def end_group(process, grace):
     for signum in ([signal.SIGTERM] if grace else []) + [signal.SIGKILL]:
         try:
             os.killpg(process.pid, signum)
-            process.wait(grace)
-        except (ProcessLookupError, PermissionError, subprocess.TimeoutExpired):
+        except (ProcessLookupError, PermissionError):
             pass
+        deadline = time.monotonic() + grace
+        while process.poll() is None and (signum == signal.SIGKILL or time.monotonic() < deadline and len(_stops) < 2):
+            time.sleep(0.01)
 
 
 def shown(argv):
     """A command as a POSIX shell would need it, on one line and without passwords."""
-    import re
     import shlex
 
-    words = (shlex.quote(word) if "\n" not in word else "'...'" for word in argv)
-    return re.sub(r"://[^/@\s]+@", "://***@", " ".join(words))
+    return masked(" ".join(shlex.quote(word) if "\n" not in word else "'...'" for word in argv))
+
+
+def masked(text):
+    """A text without the user names and passwords of the URLs in it."""
+    import re
+
+    return re.sub(r"://[^/@\s]+@", "://***@", text)
 
 
 def replace_process(argv, environ):
@@ -577,6 +665,9 @@ def cache_dir(*names):
     return os.path.join(os.path.abspath(base), *names)
 
 
+CACHE_HINT = "%s names another cache directory" % CACHE_VAR
+
+
 def is_on(variable):
     """Whether an environment variable is set to what means yes."""
     return os.environ.get(variable, "").lower() not in ("", "0", "false", "no")
@@ -608,22 +699,10 @@ class TomlError(ValueError):
 
 
 def parse_toml(text):
-    """Return what the TOML document `text` holds, read by `tomllib` where Python has it (3.11 and later).
+    """Return what the TOML document `text` holds: parse_toml("a = 1") is {"a": 1}.
 
-    Argument, result, error and source are those of `read_toml`: parse_toml("a = 1") is {"a": 1}.
-    """
-    try:
-        import tomllib
-    except ImportError:
-        return read_toml(text)
-    try:
-        return tomllib.loads(text)
-    except (ValueError, RecursionError):
-        return read_toml(text)  # which says what is wrong and where, in the same words on every python
-
-
-def read_toml(text):
-    """Return what the TOML document `text` holds, without the help of `tomllib`.
+    Not by `tomllib`, which Python has from 3.11 on: to load it takes about as long as to start Python, and
+    one reader gives one result, and one set of errors, on every Python.
 
     text: str, decoded and without a byte order mark.
     Result: dict of str to str, int, float, bool, list, dict, and date, time, datetime of module `datetime`;
@@ -1058,12 +1137,14 @@ class Request:
     implementation    "cpython", "pypy", ... or "" for any
     is_free_threaded  whether a free-threaded build is asked for
     path              an interpreter, an environment directory or a program's name, instead of all that
+    places            directories in which pythons are looked for as well
     """
 
     def __init__(self, text="", origin="", clauses=(), implementation="", is_free_threaded=False, path=""):
         self.text, self.origin, self.clauses = text, origin, list(clauses)
         self.implementation, self.is_free_threaded, self.path = implementation, is_free_threaded, path
         self.names_prerelease = bool(path) or any(clause.names_prerelease for clause in self.clauses)
+        self.places = []  # type: list  # directories of the repo's own with pythons
 
     def __str__(self):
         return self.text or "any python"
@@ -1294,15 +1375,24 @@ def interpreter_at(path):
     Returns an `Interpreter`; PrimeError, whose message is the reason, if it is broken.
     """
     path = base_python(resolve_python(path))
-    if path not in _answers:
+    if not _is_known(path):
         _answers[path] = PrimeError("leads back to itself")  # until it is known to lead elsewhere
         try:
-            _answers[path] = recall(path, read_answer) or _ask(path)
+            _answers[path] = _ask(path)
         except PrimeError as problem:
             _answers[path] = problem
     if isinstance(_answers[path], PrimeError):
         raise _answers[path]
     return _answers[path]
+
+
+def _is_known(path):
+    """Whether the python at `path` need not be asked: this process did, or the user cache has its answer."""
+    if path not in _answers:
+        found = recall(path, read_answer)
+        if found:
+            _answers[path] = found
+    return path in _answers
 
 
 def _ask(path):
@@ -1472,6 +1562,11 @@ def uv_candidates(request):
     return map(environment_python, newest_first([directory], r"[a-z]+-\d"))
 
 
+def vendored_candidates(request):
+    """Pythons that `prime vendor` put into the repo, newest first."""
+    return map(environment_python, newest_first(request.places, r"[a-z]+-\d"))
+
+
 def pyenv_candidates(request):
     """pyenv's own versions, newest first; its shims answer for the active ones alone (C1)."""
     root = os.environ.get("PYENV_ROOT") or os.path.join(home_dir(), ".pyenv")
@@ -1580,6 +1675,7 @@ def store_candidates(request):
 SOURCES = (
     ("wild", wild_candidates),
     ("PATH", path_candidates),
+    ("vendor", vendored_candidates),
     ("uv", uv_candidates),
     ("pyenv", pyenv_candidates),
     ("conda", conda_candidates),
@@ -1621,15 +1717,20 @@ def judge(candidate, requests):
 
 
 def judge_all(found, requests):
-    """`judge` many candidates, side by side. Returns them as a list."""
-    import threading
-
+    """`judge` many candidates, those that must be asked side by side. Returns them as a list."""
     found = list(found)
-    threads = [threading.Thread(target=judge, args=(candidate, requests)) for candidate in found]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    unknown = [candidate for candidate in found if not _is_known(base_python(candidate.path))]
+    if unknown:
+        import threading
+
+        threads = [threading.Thread(target=judge, args=(candidate, requests)) for candidate in unknown]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    for candidate in found:
+        if candidate.verdict == "not-tried":
+            judge(candidate, requests)
     return found
 
 
@@ -1736,6 +1837,19 @@ def probe_python(required="", selector="", root="", name="default", tried=None, 
 
 PYPROJECT, OWN_CONFIG = "pyproject.toml", "proto_prime.toml"
 DRIVERS = ("auto", "venv_uv", "venv_pip")
+# Each platform: the marker that tells it (PEP 508), the platform tag of its wheels, its name in uv's pythons.
+PLATFORMS = {
+    system + "-" + machine: (
+        "sys_platform == '%s' and platform_machine == '%s'" % (name, machine if name != "win32" else windows.upper()),
+        "(%s)$" % tag.replace("MACHINE", windows if name == "win32" else machine),
+        uv % {"arm64": "aarch64"}.get(machine, machine))
+    for system, name, tag, uv, machines in (
+        ("linux", "linux", r"(many)?linux.*_MACHINE", "linux-%s-gnu", ("x86_64", "aarch64")),
+        ("musl", "linux", r"musllinux.*_MACHINE", "linux-%s-musl", ("x86_64", "aarch64")),
+        ("macos", "darwin", r"macosx.*_(MACHINE|universal2)", "macos-%s-none", ("x86_64", "arm64")),
+        ("windows", "win32", r"win_MACHINE", "windows-%s-none", ("x86_64", "arm64")))
+    for machine in machines for windows in ["amd64" if machine == "x86_64" else machine]
+}
 
 # Every field: kind, default, help. Reading, errors, `info` and the README's table come from here.
 # A default of None is filled in by what stands in the repo.
@@ -1749,7 +1863,9 @@ FIELDS = {
     "requirements_files": ("texts", None, "files in pip's format"),
     "constraints_file": ("text", "", "a file in pip's format"),
     "lock_file": ("text", None, 'uv.lock or pylock.toml; "" for none'),
+    "platforms": ("platforms", [], "that a lock and a vendored directory are for; default: any, and this one"),
     "uv_version": ("text", "", "the uv to use: a version, or specifiers"),
+    "uv_sha256": ("texts", [], "of the wheels that a pinned uv may come from, one for each platform"),
     "index_url": ("text", "", "the package index, instead of the user's own"),
     "extra_index_urls": ("texts", [], "further indexes"),
     "find_links": ("texts", [], "directories or pages with wheels"),
@@ -1758,8 +1874,13 @@ FIELDS = {
     "post_boot": ("commands", [], "commands run in each new generation before it is published"),
     "default_env": ("text", "default", "the environment that is meant when none is named"),
 }  # type: dict
-RUNTIME_FIELDS = ("env_vars", "venv_dir_rel_path", "default_env")  # they change nothing that is installed
+RUNTIME_FIELDS = ("env_vars", "venv_dir_rel_path", "default_env", "platforms")  # they change nothing that is installed
 PROJECT_KEYS = {"path": "text", "extras": "texts", "groups": "texts", "editable": "flag"}
+
+
+def vendor_dir(root, *names):
+    """A path in the directory that a boot without network looks into by itself."""
+    return os.path.join(root, "vendor", *names)
 
 
 def is_texts(value):
@@ -1780,6 +1901,7 @@ KINDS = {
     "text": ("a string", lambda value: isinstance(value, str)),
     "texts": ("a list of strings", is_texts),
     "flag": ("true or false", lambda value: isinstance(value, bool)),
+    "platforms": ("a list of " + ", ".join(PLATFORMS), lambda value: is_texts(value) and set(value) <= set(PLATFORMS)),
     "driver": ("one of " + ", ".join(DRIVERS), lambda value: value in DRIVERS),
     "table": ("a table of variables, without = in a name or NUL", lambda value: isinstance(value, dict) and all(
         isinstance(text, str) and name and not set("=\0") & set(name) and "\0" not in text
@@ -1832,7 +1954,7 @@ def find_root(option=""):
 
 def state_dir(root, *names):
     """A path in the directory where everything that this file makes for a repo is kept."""
-    base = os.environ.get(STATE_VAR)
+    base = "" if os.path.dirname(root) == cache_dir("scripts") else os.environ.get(STATE_VAR)
     return os.path.join(os.path.abspath(base) if base else os.path.join(root, ".prime"), *names)
 
 
@@ -1995,7 +2117,9 @@ def load_environment(config, name="", requested=""):
         environment.set("venv_driver", driver, DRIVER_VAR)
     has, is_project = environment.has, "project" in config.pyproject
     has_dev = "dev" in table_in(config.pyproject, PYPROJECT, "dependency-groups")
-    locks = [lock for lock in ("uv.lock", "pylock.toml") if has(lock)]
+    locks = [lock for lock in ("pylock.%s.toml" % environment.name, "uv.lock", "pylock.toml") if has(lock)]
+    if environment["venv_driver"] == "venv_pip":  # which has no use for the other
+        locks = [lock for lock in locks if lock != "uv.lock"] or locks
     for field, found in (
             ("projects", ["."] if has("setup.py") or is_project or has_dev else []),
             ("requirements_files", ["requirements.txt"] if has("requirements.txt") and not is_project else []),
@@ -2013,6 +2137,7 @@ def load_environment(config, name="", requested=""):
                 raise config.error(field, '%s: there is no file "%s"' % (field, path))
     environment.fields["projects"] = [complete_project(environment, item) for item in environment["projects"]]
     find_required(environment)
+    environment.required.places = [vendor_dir(environment.root, "python")]
     environment.inputs = inputs_of(environment)
     return environment
 
@@ -2155,10 +2280,195 @@ def add_with_includes(path, paths, config):
 
 
 # --------------------------------------------------------------------------------------------------
+# Downloads
+# --------------------------------------------------------------------------------------------------
+# For what no tool can fetch: pip and uv bring all that they install by themselves.
+
+RETRIES = "2"  # of pip's and uv's downloads, unless the user's settings say otherwise: some seconds (B8, B9)
+NET_SECONDS = 30
+DEFAULT_INDEX = "https://pypi.org/simple"  # pip's and uv's own
+SIMPLE_JSON = "application/vnd.pypi.simple.v1+json"  # PEP 691
+
+
+def open_url(url, accept="*/*"):
+    """Open a URL as pip and uv would: proxies, credentials in the URL, certificates of the user's choice.
+
+    Returns (response of urllib, str: the URL less its credentials, after redirects). PrimeError if it cannot be
+    had; a redirect from https to something else is refused (I4).
+    """
+    import base64
+    import urllib.parse
+    import urllib.request
+
+    if is_offline() and not url.startswith("file:"):
+        raise PrimeError("offline: %s is not fetched" % shown([url]))
+
+    class Redirect(urllib.request.HTTPRedirectHandler):
+        def redirect_request(self, req, fp, code, msg, headers, newurl):
+            if req.type == "https" and not newurl.startswith("https:"):
+                raise PrimeError("%s leads to %s, which is not https" % (shown([req.full_url]), shown([newurl])))
+            made = super().redirect_request(req, fp, code, msg, headers, newurl)
+            if made and urllib.parse.urlsplit(newurl).netloc != urllib.parse.urlsplit(req.full_url).netloc:
+                made.headers.pop("Authorization", None)  # which is not for others
+            return made
+
+    place, headers = urllib.parse.urlsplit(url), {"User-Agent": "proto_prime/" + __version__, "Accept": accept}
+    user, _, host = place.netloc.rpartition("@")
+    if user:
+        words = urllib.parse.unquote(user).encode()
+        headers["Authorization"] = "Basic " + base64.b64encode(words).decode()
+    url = urllib.parse.urlunsplit(place._replace(netloc=host))
+    try:
+        request = urllib.request.Request(url, headers=headers)
+        opener = urllib.request.build_opener(Redirect(), *net_handlers(place.scheme))
+        response = opener.open(request, timeout=NET_SECONDS)
+    except (OSError, ValueError, http_error()) as problem:
+        raise PrimeError("cannot fetch %s: %s" % (url, getattr(problem, "reason", "") or problem))
+    return response, response.geturl()
+
+
+def net_handlers(scheme):
+    """The handlers of urllib for the user's certificates, as pip and uv take them, and for pip's proxy."""
+    import urllib.request
+
+    handlers = []  # type: list
+    if scheme == "https":
+        told = [os.environ.get(name) for name in ("SSL_CERT_FILE", "PIP_CERT", "REQUESTS_CA_BUNDLE")]
+        file = next(filter(None, told), None)
+        try:
+            import ssl
+
+            trusted = ssl.create_default_context(cafile=file)
+        except ImportError as problem:
+            raise PrimeError("%s has no ssl, which https takes: %s" % (running_python(), problem))
+        except OSError as problem:
+            raise PrimeError("cannot read the certificates %s: %s" % (file, problem.strerror or problem))
+        handlers.append(urllib.request.HTTPSHandler(context=trusted))
+    if os.environ.get("PIP_PROXY"):
+        handlers.append(urllib.request.ProxyHandler(dict.fromkeys(("http", "https"), os.environ["PIP_PROXY"])))
+    return handlers
+
+
+def http_error():
+    """The exceptions of a server that does not speak HTTP."""
+    import http.client
+
+    return http.client.HTTPException
+
+
+def fetch(url, accept="*/*"):
+    """The bytes behind a URL, and the URL after redirects; tried again when the network fails (B9)."""
+    import time
+
+    for left in range(int(RETRIES), -1, -1):
+        try:
+            response, place = open_url(url, accept)
+            with response:
+                data, length = response.read(), response.headers.get("Content-Length")
+            if length and len(data) != int(length):
+                raise PrimeError("%s: %d bytes came instead of %s" % (place, len(data), length))
+            return data, place
+        except (PrimeError, OSError, http_error()) as problem:
+            if not left or is_offline():
+                raise problem if isinstance(problem, PrimeError) else PrimeError(
+                    "cannot fetch %s: %s" % (shown([url]), problem))
+            report.detail("once more: %s" % problem)
+            time.sleep(0.5)
+    raise AssertionError("unreachable")
+
+
+def download(url, target, sha256="", size=0):
+    """Fetch a file, verify it, and put it to `target` by one rename. PrimeError if anything is wrong with it.
+
+    sha256  str in hex, or ""; size  int, bytes, or 0: what it must be
+    """
+    data, place = fetch(url)
+    if size and len(data) != size:
+        raise PrimeError("%s is %d bytes long instead of %d" % (place, len(data), size))
+    if sha256 and hash_bytes(data) != sha256.lower():
+        raise PrimeError("%s is not what it should be" % place, tried=[
+            "expected sha256 " + sha256, "found    sha256 " + hash_bytes(data)])
+    write_atomic(target, data)
+
+
+def index_links(index, name):
+    """The files of a project in a package index: a list of (file name, URL, sha256 or "") (PEP 503, 691)."""
+    import html.parser
+    import json
+    import urllib.parse
+
+    found = []
+
+    class Page(html.parser.HTMLParser):
+        def handle_starttag(self, tag, attrs):
+            if tag == "a" and dict(attrs).get("href"):
+                url, _, fragment = dict(attrs)["href"].partition("#")
+                found.append((url, fragment[7:] if fragment.startswith("sha256=") else ""))
+
+    data, place = fetch("%s/%s/" % (index.rstrip("/"), name), SIMPLE_JSON + ", text/html;q=0.1")
+    try:
+        files = json.loads(data.decode())["files"]
+        found += [(each["url"], each["hashes"].get("sha256", "")) for each in files if not each.get("yanked")]
+    except (ValueError, KeyError, TypeError):
+        Page().feed(data.decode("utf-8", "replace"))
+    urls = [(urllib.parse.urljoin(place, relative), sha256) for relative, sha256 in found]
+    return [(unquoted(url), with_user(url, [index]), sha256) for url, sha256 in urls]
+
+
+def with_user(url, indexes):
+    """A URL with the credentials of the first of `indexes` that is on the same server, for it asks again."""
+    import urllib.parse
+
+    place = urllib.parse.urlsplit(url)
+    for index in indexes:
+        user, _, host = urllib.parse.urlsplit(index).netloc.rpartition("@")
+        if user and host == place.netloc:
+            return urllib.parse.urlunsplit(place._replace(netloc=user + "@" + host))
+    return url
+
+
+def unquoted(url):
+    """The file name at the end of a URL."""
+    import urllib.parse
+
+    return urllib.parse.unquote(urllib.parse.urlsplit(url).path.rsplit("/", 1)[-1])
+
+
+def this_platform():
+    """The key in `PLATFORMS` of this machine; "" if there is none."""
+    import platform
+
+    machine = {"AMD64": "x86_64", "ARM64": "arm64"}.get(platform.machine(), platform.machine())
+    system = {"darwin": "macos", "win32": "windows"}.get(sys.platform, "linux")
+    if system == "linux" and not platform.libc_ver()[0]:
+        system = "musl"
+    return system + "-" + machine if system + "-" + machine in PLATFORMS else ""
+
+
+def fits(name, platforms, version=""):
+    """Whether a wheel of this file name may be installed on one of `platforms` by a CPython of `version`.
+
+    Lenient where only the installer knows: the versions of the system's libraries.
+    """
+    import re
+
+    if not name.endswith(".whl"):
+        return False
+    pythons, abis, tags = [part.split(".") for part in name[:-4].split("-")[-3:]]
+    numbers = version.split(".")[:2]
+    own = "cp" + "".join(numbers)
+    runs = not version or "py3" in pythons or own in pythons or "py" + "".join(numbers) in pythons
+    runs = runs or "abi3" in abis and any(int(tag[3:] or 0) <= int(numbers[1]) for tag in pythons if tag[:3] == "cp3")
+    return runs and any(tag == "any" or re.match(PLATFORMS[each][1], tag) for each in platforms for tag in tags)
+
+
+# --------------------------------------------------------------------------------------------------
 # Drivers
 # --------------------------------------------------------------------------------------------------
 
+MANIFEST = "proto-prime-vendor.json"  # in a vendored directory: what `prime vendor` put there
 OLDEST_PIP = (21, 3)  # the first to install an editable project without setup.py (PEP 660)
+NEWER_PIP = "pip>=21.3,<22"  # what takes the place of an older one; the last that runs under python 3.6
 UV_SECONDS = 10
 
 
@@ -2172,6 +2482,8 @@ def run_tool(argv, title, environ=None, cwd=os.sep):
         if b"flat-layout" in child.stderr and b"proto_prime" in child.stderr:
             hint = "put proto_prime.py and prime into a directory such as tools/, or name your own modules: " \
                    "[tool.setuptools] py-modules = [...]"
+        if b"No space left on device" in child.stderr + child.stdout and cache_dir() in " ".join(argv):
+            hint = CACHE_HINT
         how = child.problem or str(child).split(": ")[1]
         raise PrimeError("%s failed: %s" % (title, how), tried=child.tail(), hint=hint)
 
@@ -2250,7 +2562,7 @@ def pip_program(wheel):
     except (OSError, EOFError, zipfile.BadZipFile, zipfile.zlib.error) as problem:  # type: ignore[attr-defined]
         if not os.path.isdir(target):  # else another process was faster
             raise PrimeError("cannot unpack %s into %s: %s" % (wheel, target, problem),
-                             hint="%s names another cache directory" % CACHE_VAR)
+                             hint=CACHE_HINT)
     finally:
         remove(aside)
     return os.path.join(target, "pip")
@@ -2260,7 +2572,59 @@ def pip_environ():
     """The environment for a pip that installs into an environment, and into nothing else (E3)."""
     environ = dict(clean_environ(for_tool=True), PIP_REQUIRE_VIRTUALENV="1", PIP_USER="0", PIP_DRY_RUN="0",
                    PIP_NO_INPUT="1", PIP_DISABLE_PIP_VERSION_CHECK="1")
-    return dict(environ, PIP_NO_INDEX="1") if is_offline() else environ
+    environ.setdefault("PIP_RETRIES", RETRIES)
+    if "SSL_CERT_FILE" in environ and "REQUESTS_CA_BUNDLE" not in environ:  # as uv does
+        environ.setdefault("PIP_CERT", environ["SSL_CERT_FILE"])
+    if is_offline():
+        links = [link for link in environ.pop("PIP_FIND_LINKS", "").split() if is_local(link)]
+        environ.update(PIP_NO_INDEX="1", PIP_CONFIG_FILE=os.devnull, PIP_FIND_LINKS=" ".join(links))
+    return environ
+
+
+# Runs pip where no socket may be opened: a requirements file or a URL may name a place nevertheless.
+OFFLINE = """
+import socket
+def refuse(*_, **__): raise socket.gaierror(-3, "offline")
+socket.getaddrinfo = socket.create_connection = refuse
+"""
+OFFLINE_PIP = OFFLINE + """
+import runpy, sys
+del sys.argv[0]
+sys.path.insert(0, sys.argv[0])
+runpy.run_module("pip", run_name="__main__", alter_sys=True)
+"""
+
+
+def run_pip(python, program, words, title, environ, root, log):
+    """Run pip, a directory, as a step; PrimeError if it fails, with what stands in its own log alone."""
+    start, aside = [program], os.path.join(os.path.dirname(log), "offline")
+    if is_offline():
+        start = ["-c", OFFLINE_PIP, os.path.dirname(program)]
+        environ = dict(environ, PIP_RETRIES="0", GIT_ALLOW_PROTOCOL="file", PYTHONPATH=aside)
+        write_atomic(os.path.join(aside, "sitecustomize.py"), OFFLINE.encode())  # for the pip that pip starts
+    try:
+        run_tool([python, "-I"] + start + words + ["--log", log], title, environ, root)
+    except PrimeError as problem:  # such as what an index answered, or what a build lacks
+        told = load_text(log).splitlines() if os.path.isfile(log) else []
+        told = [line.split(" ", 1)[-1].strip() for line in told]  # less the time
+        lines = [line for line in told if "Could not fetch URL" in line or line.startswith("ERROR: ")]
+        begin = max([count for count, line in enumerate(told) if line.startswith("Running command")] or [len(told)])
+        ends = [count for count, line in enumerate(told)
+                if "finished with status" in line or line.startswith("ERROR: ")]
+        for end in [count for count in ends if count > begin][:1]:
+            lines[:0] = filter(None, told[max(begin, end - 12): end])  # what a build said
+        missed = [line for line in dict.fromkeys(lines) if line not in map(str.strip, problem.tried)]
+        report.output("\n".join(missed).encode())
+        problem.tried[:0] = missed
+        raise
+    finally:
+        remove(log)
+        remove(aside)
+
+
+def is_local(place):
+    """Whether a place of wheels is a directory, by path or by file URL, and takes no socket."""
+    return "://" not in place or place.startswith("file:")
 
 
 class PipDriver:
@@ -2289,24 +2653,61 @@ class PipDriver:
 
     def install(self, requirements, directory, options=(), root=os.sep):
         """Install `requirements` with `options`, both as `pip install` takes them, into `directory`."""
-        version = pip_version(self.wheel)
-        if Version(version).release < OLDEST_PIP:
-            newer = "pip>=%d.%d" % OLDEST_PIP
-            title = "replacing pip %s by %s" % (version, newer)
-            self._pip(directory, ["--upgrade", newer] + list(options), title, root)
-            self.program = os.path.join(site_packages(directory), "pip")
+        self._renew(directory, options, root)
         self._pip(directory, list(options) + list(requirements), "installing with pip", root)
+        if set(directory) & set('"$`\\\n'):
+            mend_launchers(directory)
 
-    def _pip(self, directory, arguments, title, root=os.sep):
+    def _renew(self, directory, options, root):
+        """Replace a pip that is too old for editable projects."""
+        version = pip_version(self.wheel)
+        if Version(version).release < OLDEST_PIP and os.path.dirname(self.program) != site_packages(directory):
+            title = "replacing pip %s by %s" % (version, NEWER_PIP)
+            self._pip(directory, ["--upgrade", NEWER_PIP] + list(options), title, root)
+            self.program = os.path.join(site_packages(directory), "pip")
+
+    def _pip(self, directory, arguments, title, root=os.sep, command=("install", "--no-compile")):
         guard(directory)
         # Not compiled now, as by uv: each module is when it is first imported.
-        argv = [environment_python(directory), "-I", self.program, "install", "--no-compile"]
-        run_tool(argv + arguments, title, pip_environ(), root)
+        words, log = list(command) + arguments, os.path.join(directory, "pip.log")
+        run_pip(environment_python(directory), self.program, words, title, pip_environ(), root, log)
 
-    def install_lock(self, environment, directory):
-        """Not to be had with pip: PrimeError."""
-        raise PrimeError("the driver venv_pip does not install from %s" % environment["lock_file"],
-                         hint='set venv_driver = "venv_uv", or lock_file = "" to leave the lock aside')
+    def install_lock(self, environment, directory, lock):
+        """Install what a pylock.toml says: fetched by their hashes first, for pip knows no sizes."""
+        options, root = index_options(environment), environment.root
+        self._renew(directory, options, root)
+        contents = read_lock(environment, lock)
+        aside = os.path.join(directory, "lock")
+        pins, links = contents.write(aside, is_closed(environment))
+        title = "fetching what %s names with pip" % os.path.basename(lock)
+        files = os.path.join(aside, "files")
+        os.makedirs(files)
+        if contents.pins:
+            self._pip(directory, pins + ["--dest", files] + options + links, title, root, ("download", "--no-deps"))
+        contents.check_sizes(files)
+        fetched = [os.path.join(files, name) for name in sorted(os.listdir(files))] + contents.unpinned
+        if fetched:
+            self._pip(directory, ["--no-deps"] + options + fetched, "installing with pip", root)
+        remove(aside)
+
+
+def mend_launchers(directory):
+    """Let the programs in an environment's bin/ find its python beside them.
+
+    pip does not quote its path for the shell, nor for python, which reads the same lines (E8).
+    """
+    import re
+
+    place = os.path.join(directory, BIN)
+    pattern = b"#!(?:/bin/sh\n'''exec' )?\"?" + re.escape(os.fsencode(place)) + b"/(python[\\d.]*)\"?(?: .*\n' ''')?\n"
+    launcher = b"""#!/bin/sh\n'''exec' "$(dirname -- "$(realpath -- "$0")")"/%s "$0" "$@"\n' '''\n"""
+    for path in filter(os.path.isfile, [os.path.join(place, name) for name in os.listdir(place)]):
+        with open(path, "rb") as file:
+            text = file.read()
+        match = re.match(pattern, text)
+        if match:
+            with open(path, "wb") as file:
+                file.write(launcher % match.group(1) + text[match.end():])
 
 
 def uv_environ():
@@ -2314,21 +2715,25 @@ def uv_environ():
     environ = clean_environ(for_tool=True)
     if "SSL_CERT_FILE" not in environ and "PIP_CERT" in environ:
         environ["SSL_CERT_FILE"] = environ["PIP_CERT"]
-    for name, value in (("UV_SYSTEM_CERTS", "1"), ("UV_NATIVE_TLS", "1"), ("UV_PYTHON_INSTALL_BIN", "0")):
+    for name, value in (("UV_SYSTEM_CERTS", "1"), ("UV_NATIVE_TLS", "1"), ("UV_PYTHON_INSTALL_BIN", "0"),
+                        ("UV_HTTP_RETRIES", RETRIES)):
         environ.setdefault(name, value)
     if is_offline():
         environ["UV_OFFLINE"] = "1"
     return environ
 
 
-def find_uv(wanted):
+def find_uv(wanted, hashes=()):
     """The path of a uv that fulfils `wanted`, a `Request`: on PATH, where its installers put it, or in
-    the user cache. "" if there is none.
+    the user cache; if its wheel must have one of `hashes`, only one that was fetched so. "" if there is none.
     """
     places = [place for place in os.environ.get("PATH", os.defpath).split(os.pathsep) if place]
     places += [os.path.join(home_dir(), name, "bin") for name in (".local", ".cargo")]
     paths = [os.path.join(place, "uv" + EXE) for place in places]
-    for path in paths + newest_first([cache_dir("uv")], r"uv-\d[^-]*$"):
+    endings = "|".join(each[:16].lower() for each in hashes)
+    paths = [] if hashes else paths
+    pattern = r"uv-\d[^-]*%s%s$" % ("-(%s)" % endings if endings else "", EXE)
+    for path in paths + newest_first([cache_dir("uv")], pattern):
         if os.path.isfile(path) and os.access(path, os.X_OK):
             version = uv_version(path)
             if version and wanted.failing(version) is None:
@@ -2356,40 +2761,111 @@ def uv_version(path):
     return version
 
 
-def fetch_uv(wanted, options):
-    """Install uv from the package index into the user cache, once per machine. Returns its path.
+def fetch_uv(wanted, options, hashes=()):
+    """Have a uv from the package index in the user cache, once per machine. Returns its path.
 
     options  list of str, the index settings
-    Takes any python from 3.8 on with any pip; the program itself needs no python (facts, uv).
+    hashes   list of str, what SHA-256 its wheel must have, one of these; any if empty
+    By the pip of any python from 3.8 on, else, or if that fails to be found, from the index itself.
     """
-    tried = []  # type: list
-    oldest = ">=%d.%d" % OLDEST_UV_PYTHON
-    python = search_python(oldest, tried)
-    if python is None:
-        raise PrimeError("no python to deploy uv with", tried=map(str, tried),
-                         hint="it takes a python %s, or a uv on PATH" % oldest)
-    if is_offline():
+    if is_offline() and "--find-links" not in options:
         raise PrimeError("there is no uv on this machine, and none can be fetched offline")
-    pip = pip_program(find_pip(python))
-    argv = [python.path, "-I", pip, "install", "--no-deps", "--only-binary=:all:"]
     requirement, aside = "uv" + ",".join(clause.text for clause in wanted.clauses), cache_dir("uv", "aside")
     with locked(cache_dir("uv", "lock"), "fetching uv"):
-        found = find_uv(wanted)  # another process may have been faster
+        found = find_uv(wanted, hashes)  # another process may have been faster
         if found:
             return found
         remove(aside)
-        environ = dict(pip_environ(), PIP_REQUIRE_VIRTUALENV="0")
         try:
-            run_tool(argv + options + ["--target", aside, requirement], "fetching %s" % requirement, environ)
-            program = os.path.join(aside, "bin", "uv" + EXE)
+            program, path = fetch_uv_by_pip(requirement, aside, options, hashes)
+            if not program:
+                program, path = fetch_uv_itself(wanted, aside, options, hashes)
             version = uv_version(program)
             if version is None:
                 raise PrimeError("the uv that was fetched does not run here")
-            path = cache_dir("uv", "uv-%s%s" % (version, EXE))
+            path = uv_place(version, path)
             os.replace(program, path)
+        except OSError as problem:
+            raise PrimeError("cannot keep uv in %s: %s" % (cache_dir("uv"), problem.strerror), hint=CACHE_HINT)
         finally:
             remove(aside)
     return path
+
+
+def uv_place(version, sha256=""):
+    """Where a uv is kept in the user cache, apart from others if the hash of its wheel was enforced."""
+    return cache_dir("uv", "uv-%s%s%s" % (version, sha256 and "-" + sha256[:16], EXE))
+
+
+def fetch_uv_by_pip(requirement, directory, options, hashes):
+    """Install uv into a directory with the pip of this machine. Returns (its path, the hash that was enforced).
+
+    ("", "") if there is no python that may deploy it, or no pip.
+    """
+    python = search_python(">=%d.%d" % OLDEST_UV_PYTHON)
+    try:
+        wheel = find_pip(python) if python else ""
+    except PrimeError as problem:
+        report.detail("no pip to fetch uv with: %s" % problem)
+        wheel = ""
+    if not python or not wheel:
+        return "", ""
+    pip = pip_program(wheel)
+    files, environ = os.path.join(directory, "files"), dict(pip_environ(), PIP_REQUIRE_VIRTUALENV="0")
+    index = environ.get("UV_DEFAULT_INDEX") or environ.get("UV_INDEX_URL")
+    if index:  # pip's own setting goes before it
+        environ.setdefault("PIP_INDEX_URL", index)
+    words = ["download", "--no-deps", "--only-binary=:all:", "--dest", files] + options + [requirement]
+    os.makedirs(directory, exist_ok=True)
+    run_pip(python.path, pip, words, "fetching %s" % requirement, environ, os.sep, os.path.join(directory, "pip.log"))
+    wheel = os.path.join(files, os.listdir(files)[0])
+    return unpack_uv(wheel, directory, hashes)
+
+
+def fetch_uv_itself(wanted, directory, options, hashes):
+    """`fetch_uv_by_pip` without pip: by a file at hand, else straight from the index."""
+    import urllib.request
+
+    report.step("fetching uv from the index")
+    own = [os.environ.get("PIP_FIND_LINKS", ""), os.environ.get("UV_FIND_LINKS", "").replace(",", " ")]
+    places = places_of(options) + " ".join(own).split()
+    places = [urllib.request.url2pathname(place[5:]) if place.startswith("file:") else place for place in places]
+    paths = [os.path.join(place, name) for place in places if os.path.isdir(place) for name in os.listdir(place)]
+    links = [(os.path.basename(path), file_url(path), "") for path in paths]
+    if "--no-index" not in options and not is_on("PIP_NO_INDEX") and not is_on("UV_NO_INDEX"):
+        index = options[options.index("--index-url") + 1] if "--index-url" in options else ""
+        told = [index] + [os.environ.get(name, "") for name in ("PIP_INDEX_URL", "UV_INDEX_URL", "UV_DEFAULT_INDEX")]
+        links += index_links(next(filter(None, told), DEFAULT_INDEX), "uv")
+    fitting = [(Version(name.split("-")[1]), name, url, sha256) for name, url, sha256 in links
+               if name.startswith("uv-") and fits(name, [this_platform()])]
+    fitting = [each for each in fitting if wanted.failing(each[0]) is None and not each[0].is_prerelease]
+    report.done()
+    if not fitting:
+        raise PrimeError("there is no uv for %s" % (this_platform() or sys.platform),
+                         tried=["none of %d files fits" % len(links)], hint="put a uv on PATH")
+    _, name, url, sha256 = max(fitting, key=lambda each: each[0].key)
+    wheel = os.path.join(directory, name)
+    download(url, wheel, sha256)
+    return unpack_uv(wheel, directory, hashes)
+
+
+def unpack_uv(wheel, directory, hashes):
+    """Take uv out of its wheel. Returns (its path, the hash that was enforced)."""
+    import zipfile
+
+    sha256 = hash_file(wheel)
+    if hashes and sha256 not in map(str.lower, hashes):
+        raise PrimeError("%s is not what uv_sha256 says" % os.path.basename(wheel), tried=["sha256 is " + sha256])
+    program = os.path.join(directory, "uv" + EXE)
+    try:
+        with zipfile.ZipFile(wheel) as archive:
+            name = next(name for name in archive.namelist() if name.endswith(".data/scripts/uv" + EXE))
+            with open(program, "wb") as file:
+                file.write(archive.read(name))
+    except (StopIteration, zipfile.BadZipFile, zipfile.zlib.error) as problem:  # type: ignore[attr-defined]
+        raise PrimeError("%s is no wheel of uv: %s" % (os.path.basename(wheel), problem))
+    os.chmod(program, 0o755)
+    return program, sha256 if hashes else ""
 
 
 class UvDriver:
@@ -2397,12 +2873,13 @@ class UvDriver:
 
     name = "venv_uv"
 
-    def __init__(self, version="", options=()):
+    def __init__(self, version="", options=(), hashes=()):
         self.wanted, self.options, self.uv = parse_uv_version(version), list(options), ""
+        self.hashes = list(hashes)
 
     def deploy(self, python=None):
         """Have a uv: one on this machine that will do, else fetch it. PrimeError if neither works."""
-        self.uv = self.uv or find_uv(self.wanted) or fetch_uv(self.wanted, self.options)
+        self.uv = self.uv or find_uv(self.wanted, self.hashes) or fetch_uv(self.wanted, self.options, self.hashes)
 
     def provide(self, text):
         """Let uv download the python of a request; the search finds it then."""
@@ -2419,43 +2896,95 @@ class UvDriver:
         argv = [self.uv, "pip", "install", "--python", environment_python(directory)]
         run_tool(argv + list(options) + list(requirements), "installing with uv", uv_environ(), root)
 
-    def install_lock(self, environment, directory):
-        """Install what uv.lock or pylock.toml says."""
+    def install_lock(self, environment, directory, lock):
+        """Install what uv.lock or pylock.toml says; from the files at hand what both name by its hashes."""
         guard(directory)
-        lock, python = environment.path(environment["lock_file"]), environment_python(directory)
-        environ = dict(uv_environ(), UV_PROJECT_ENVIRONMENT=directory)
-        argv = [self.uv, "pip", "sync", "--python", python, lock]
+        python, aside = environment_python(directory), os.path.join(directory, "lock")
+        title = "installing from %s with uv" % os.path.basename(lock)
+        extras, groups = chosen_parts(environment)
+        if lock.endswith("uv.lock") and is_closed(environment):
+            self.export(environment, os.path.join(aside, "pylock.toml"))
+            lock = os.path.join(aside, "pylock.toml")
+        argv = [self.uv, "pip", "sync", "--allow-empty-requirements", "--python", python] + index_options(environment)
         if lock.endswith("uv.lock"):
             argv = [self.uv, "sync", "--locked", "--no-default-groups", "--python", python]
             argv += ["--project", os.path.dirname(lock)]
-            for project in environment["projects"]:
-                if project["path"] == environment.root:
-                    argv += [] if project["editable"] else ["--no-editable"]
-                    argv += ["--extra=" + extra for extra in project["extras"]]
-                    argv += ["--group=" + group for group in project["groups"]]
-        run_tool(argv, "installing from %s with uv" % environment["lock_file"], environ, environment.root)
+            is_copy = any(each["path"] == environment.root and not each["editable"] for each in environment["projects"])
+            argv += ["--no-editable"] if is_copy else []
+        else:
+            contents = read_lock(environment, lock)
+            contents.check_sizes(*places_of(index_options(environment)))  # uv checks those of downloads alone
+            extras, groups, argv = contents.extras, contents.groups, argv + [lock]
+        argv += ["--extra=" + extra for extra in extras] + ["--group=" + group for group in groups]
+        if is_closed(environment):
+            pins, _ = contents.write(aside, is_closed=True)
+            argv = [self.uv, "pip", "install", "--no-deps", "--python", python] + index_options(environment)
+            argv += pins + contents.unpinned
+        run_tool(argv, title, dict(uv_environ(), UV_PROJECT_ENVIRONMENT=directory), environment.root)
+        remove(aside)
+
+    def export(self, environment, target):
+        """Write what uv.lock holds for an environment as a pylock.toml, less the projects of the repo."""
+        extras, groups = chosen_parts(environment)
+        argv = [self.uv, "export", "--locked", "--format", "pylock.toml", "--no-header", "--no-emit-local", "--quiet"]
+        argv += ["--no-default-groups", "--output-file", target]
+        argv += ["--project", os.path.dirname(environment.path(environment["lock_file"]))]
+        argv += ["--extra=" + extra for extra in extras] + ["--group=" + group for group in groups]
+        os.makedirs(os.path.dirname(target), exist_ok=True)
+        run_tool(argv, "reading uv.lock with uv", uv_environ(), environment.root)
+
+    def resolve(self, requirements, target, python, options, root, oldest=""):
+        """Resolve `requirements`, lines of a requirements file, into a pylock.toml for every platform.
+
+        What `target` pins already stays as it is, if it can. oldest  str, the least version of python, or ""
+        """
+        aside = target + ".in"
+        argv = [self.uv, "pip", "compile", "--universal", "--generate-hashes", "--format", "pylock.toml", "--quiet"]
+        argv += ["--no-header", "--python", python.path, "--output-file", target]
+        argv += ["--python-version", oldest] if oldest else []
+        try:
+            write_atomic(aside, "".join(line + "\n" for line in requirements).encode())
+            run_tool(argv + list(options) + [aside], "resolving with uv", uv_environ(), root)
+        finally:
+            remove(aside)
+
+
+def is_closed(environment):
+    """Whether an environment is made of the files at hand alone."""
+    return is_offline() or environment["no_index"]
 
 
 def index_options(environment):
     """The index settings of an environment, as pip and uv both take them."""
+    if is_closed(environment):
+        places = [environment.path(place) if is_local(place) and "://" not in place else place
+                  for place in environment["find_links"] if is_local(place) or not is_offline()]
+        if os.path.isfile(vendor_dir(environment.root, MANIFEST)):
+            places.append(vendor_dir(environment.root))
+        return ["--no-index"] + [word for place in dict.fromkeys(places) for word in ("--find-links", place)]
     options = ["--index-url", environment["index_url"]] if environment["index_url"] else []
     for url in environment["extra_index_urls"]:
         options += ["--extra-index-url", url]
     for place in environment["find_links"]:
         local = environment.path(place)
         options += ["--find-links", local if os.path.isdir(local) else place]
-    return options + (["--no-index"] if environment["no_index"] else [])
+    return options
 
 
-def install_requirements(environment):
-    """What an environment installs, as pip and uv both take it, less what its lock file covers."""
-    requirements = list(environment["dependencies"])
-    for path in environment["requirements_files"]:
+def places_of(options):
+    """The places of wheels that index options name."""
+    return [options[count + 1] for count, word in enumerate(options) if word == "--find-links"]
+
+
+def install_requirements(environment, lock=""):
+    """What an environment installs, as pip and uv both take it, less what its lock file, or `lock`, covers."""
+    requirements = [] if lock else list(environment["dependencies"])
+    for path in environment["requirements_files"] if not lock else ():
         requirements += ["-r", environment.path(path)]
     for project in environment["projects"]:
-        if environment["lock_file"].endswith("uv.lock") and project["path"] == environment.root:
+        if lock.endswith("uv.lock") and project["path"] == environment.root and not is_closed(environment):
             continue
-        requirements += [] if environment["lock_file"] else project["group_requirements"]
+        requirements += [] if lock else project["group_requirements"]
         if project["installable"]:
             # Relative, so that no "#" or "[" in the path of the repo is taken for more than that (E8).
             path = project["path"]
@@ -2466,16 +2995,161 @@ def install_requirements(environment):
     return requirements
 
 
-def choose_driver(wanted="auto", version="", options=()):
+def chosen_parts(environment):
+    """The extras and the dependency groups of the root project that an environment installs: two lists."""
+    own = [each for each in environment["projects"] if each["path"] == environment.root]
+    return [extra for each in own for extra in each["extras"]], [group for each in own for group in each["groups"]]
+
+
+def lock_inputs(environment):
+    """A hash of all that a lock of an environment is resolved from."""
+    projects = []
+    for project in environment["projects"]:
+        told = environment.config.read(os.path.join(project["path"], PYPROJECT))[1].get("project", {})
+        projects.append([told.get("dependencies"), told.get("optional-dependencies"), project["extras"],
+                         project["group_requirements"], "dynamic" in told and environment.inputs.get(
+                             "file " + os.path.join(project["path"], "setup.py"))])
+    files = []  # type: list
+    for name in environment["requirements_files"] + [environment["constraints_file"]]:
+        add_with_includes(environment.path(name) if name else "", files, environment.config)
+    return digest([environment["dependencies"], list(map(hash_file, files)), projects])
+
+
+def check_lock(environment, driver, python):
+    """PrimeError if the lock file of an environment is not for this driver, for this python, or out of date."""
+    if environment["lock_file"].endswith("uv.lock") and driver.name == "venv_pip":
+        raise PrimeError("the driver venv_pip cannot install from %s" % environment["lock_file"],
+                         hint="prime lock writes pylock.toml, which both drivers read")
+    if environment["lock_file"].endswith(".toml"):
+        lock = read_lock(environment, environment.path(environment["lock_file"]))
+        demand(python, [Request(lock.requires, environment["lock_file"], parse_clauses(lock.requires))], "the lock")
+        if lock.inputs and lock.inputs != lock_inputs(environment):
+            hint = "" if environment.name == "default" else " -e " + environment.name
+            raise PrimeError("%s was made for other requirements than there are now" % environment["lock_file"],
+                             hint="prime%s lock" % hint)
+
+
+class Lock:
+    """A pylock.toml (PEP 751), as much of it as an environment asks for.
+
+    packages        list of dict, all of them; `requires` is its requires-python, or ""
+    inputs          str, what `lock_inputs` said when it was made here, or ""
+    extras, groups  lists of str: what the file knows of what the environment chose
+    pins            list of str, lines of a requirements file, each with its hashes
+    unpinned        list of str, arguments of an install: directories and checkouts, which have no hash
+    files           dict, file name to (URL, sha256 or "", size or 0)
+    """
+
+    def __init__(self, path, document, extras, groups):
+        self.path, self.packages = path, document.get("packages", [])
+        self.requires = document.get("requires-python", "")
+        self.inputs = table_in(document, path, "tool", "proto-prime").get("inputs", "")
+        self.extras = [each for each in document.get("extras", []) if normalized(each) in map(normalized, extras)]
+        self.groups = [each for each in document.get("dependency-groups", [])
+                       if normalized(each) in map(normalized, list(groups) + document.get("default-groups", []))]
+        self.limits = " or ".join("(%s)" % each for each in document.get("environments", []))
+        self.pins, self.unpinned, self.files = [], [], {}  # type: list, list, dict
+        for package in self.packages:
+            self._add(package)
+
+    def _add(self, package):
+        name, marker = package["name"], self._marker(package)
+        archive, vcs, tree = (package.get(key) for key in ("archive", "vcs", "directory"))
+        artifacts = package.get("wheels", []) + [package[key] for key in ("sdist", "archive") if key in package]
+        hashes = []
+        for each in artifacts:
+            url = self.url(each)
+            hashes += ["--hash=%s:%s" % pair for pair in sorted(each["hashes"].items())
+                       if pair[0] in ("sha256", "sha384", "sha512")]
+            self.files[each.get("name") or unquoted(url)] = url, each["hashes"].get("sha256", ""), each.get("size", 0)
+        if tree:
+            place = os.path.join(os.path.dirname(self.path), tree["path"], tree.get("subdirectory", ""))
+            place = os.path.normpath(place)
+            self.unpinned += ["-e", place] if tree.get("editable") else ["%s @ %s%s" % (name, file_url(place), marker)]
+        elif vcs:
+            place = vcs.get("url") or "file://" + os.path.join(os.path.dirname(self.path), vcs["path"])
+            within = "#subdirectory=" + vcs["subdirectory"] if "subdirectory" in vcs else ""
+            self.unpinned.append("%s @ %s+%s@%s%s%s" % (name, vcs["type"], place, vcs["commit-id"], within, marker))
+        elif not hashes:
+            raise PrimeError("%s: %s has no hash that pip knows" % (self.path, name), status=2)
+        else:
+            within = "#subdirectory=" + archive["subdirectory"] if archive and "subdirectory" in archive else ""
+            what = "%s==%s" % (name, package["version"]) if not archive else \
+                "%s @ %s%s" % (name, self.url(archive), within)
+            self.pins.append(" ".join([what + marker] + hashes))
+
+    def url(self, artifact):
+        beside = os.path.join(os.path.dirname(self.path), artifact.get("path", ""))
+        return artifact.get("url") or file_url(os.path.normpath(beside))
+
+    def _marker(self, package):
+        """What stands behind a requirement: the marker, with extras and groups told, for no pip knows these."""
+        import re
+
+        def tell(match):
+            parts = self.extras if match.group(3) == "extras" else self.groups
+            is_in = normalized(match.group(1)) in map(normalized, parts)
+            return "os_name %s ''" % ("!=" if is_in != bool(match.group(2)) else "==")
+
+        pattern = r"""['"]([^'"]*)['"]\s+(not\s+)?in\s+(extras|dependency_groups)"""
+        told = [each for each in (re.sub(pattern, tell, package.get("marker", "")), self.limits) if each]
+        return " ; " + " and ".join("(%s)" % each for each in told) + " " if told else ""
+
+    def write(self, directory, is_closed):
+        """Write the pins for an installer. Returns its options: those that name the pins, those that name files."""
+        pins, page = os.path.join(directory, "requirements.txt"), os.path.join(directory, "links.html")
+        write_atomic(pins, "".join(line + "\n" for line in self.pins).encode())
+        links = ['<a href="%s%s">%s</a>\n' % (url, "#sha256=" + sha256 if sha256 else "", name)
+                 for name, (url, sha256, _) in self.files.items() if is_local(url) or not is_closed]
+        write_atomic(page, "".join(links).encode())
+        return ["--require-hashes", "-r", pins], ["--find-links", file_url(page)]
+
+    def check_sizes(self, *directories):
+        """PrimeError if a file of this machine, or in one of `directories`, is not as long as it should be."""
+        import urllib.parse
+        import urllib.request
+
+        for name, (url, _, size) in self.files.items():
+            paths = [os.path.join(directory, name) for directory in directories]
+            if url.startswith("file:"):
+                paths.append(urllib.request.url2pathname(urllib.parse.urlsplit(url).path))
+            for path in filter(os.path.isfile, paths):
+                if size and size != os.path.getsize(path):
+                    raise PrimeError("%s: %s is %d bytes long instead of %d" % (
+                        self.path, path, os.path.getsize(path), size))
+
+
+def file_url(path):
+    """The file URL of an absolute path."""
+    import urllib.request
+
+    return "file:" + urllib.request.pathname2url(path) if WINDOWS else "file://" + urllib.request.pathname2url(path)
+
+
+def read_lock(environment, path):
+    """The `Lock` in a pylock.toml for an environment; PrimeError if it is none, or for other pythons."""
+    try:
+        document = parse_toml(load_text(path))
+        if str(document["lock-version"]).split(".")[0] != "1":
+            raise PrimeError("%s: lock-version %s is not known" % (path, document["lock-version"]), status=2)
+        return Lock(path, document, *chosen_parts(environment))
+    except TomlError as error:
+        raise PrimeError("%s: %s" % (path, error), status=2)
+    except (KeyError, TypeError, AttributeError, ValueError) as problem:
+        raise PrimeError("%s is not as PEP 751 says: %r" % (path, problem), status=2)
+
+
+def choose_driver(wanted="auto", version="", options=(), hashes=()):
     """The driver that a config names; for "auto" uv if it can be had, else pip with a notice.
 
     wanted   str, one of `DRIVERS`
     version  str, what uv is asked for
     options  list of str, the index settings, where a uv may have to come from
+    hashes   list of str, the SHA-256 that the wheel of uv must have, one of these; any if empty
     """
     if wanted == "venv_pip":
         return PipDriver()
-    driver = UvDriver(version, options)
+    driver = UvDriver(version, options, hashes)
     try:
         driver.deploy()
     except PrimeError as problem:
@@ -2484,6 +3158,11 @@ def choose_driver(wanted="auto", version="", options=()):
         report.note("going on with pip, for uv cannot be had: %s" % problem)
         return PipDriver()
     return driver
+
+
+def driver_of(environment, wanted):
+    """`choose_driver` with all that an environment says of uv."""
+    return choose_driver(wanted, environment["uv_version"], index_options(environment), environment["uv_sha256"])
 
 
 def create_venv_by_uv(python, directory, prompt=""):
@@ -2516,6 +3195,8 @@ def create_venv(python, directory, driver="auto", prompt=""):
 # Generations
 # --------------------------------------------------------------------------------------------------
 
+CACHES = ("answers", "pip", "uv", "locks", "shell")  # in the user's cache directory
+KEPT = 3  # generations of each environment, at least
 MARKER = "proto-prime.json"  # written last into a generation: with it, it is complete
 STAMP_MAGIC = "proto_prime stamp %d" % SCHEMA
 
@@ -2524,21 +3205,22 @@ class Generation:
     """One complete build of an environment.
 
     path      str, its directory, the prefix of its python; `program` is that python
+    place     str, where that directory was when it was built
     driver    str, the name of the driver that made it
     python    `Interpreter`, its base; `identity` is that one's at the time
     inputs    dict, those of its environment
     listing   list of str, what stood in its site-packages
     created   float, seconds since the epoch
-    is_new    bool, whether this process built it
+    is_new    bool, whether this process built it; `is_held`, whether a rollback chose it
     """
 
-    is_new = False
+    is_new = is_held = False
 
     def __init__(self, path, meta):
         self.path, self.program, self.driver = path, environment_python(path), meta["driver"]
         self.python, self.identity = Interpreter(**meta["python"]), dict(meta["identity"])
         self.inputs, self.listing = dict(meta["inputs"]), list(meta["listing"])
-        self.created = float(meta["created"])
+        self.created, self.place = float(meta["created"]), meta.get("place", path)
 
 
 def generations(environment):
@@ -2563,12 +3245,36 @@ def listing_of(directory):
     return sorted(set(os.listdir(place)) - {"__pycache__"}) if place else []
 
 
+def is_same_python(generation):
+    """Whether the base python of a generation is what it was (T2).
+
+    One with the old size and mtime is asked: in a layer of a container image it is a copy of what it was,
+    and a registry of images keeps whole seconds.
+    """
+    before, now = generation.identity, generation.python.identity()
+    if before == now or before["path"] != now["path"]:
+        return before == now
+    try:
+        sizes, times = zip(*(map(int, each["signature"].split(".")[:2]) for each in (before, now)))
+        is_copy = sizes[0] == sizes[1] and times[0] // 10 ** 9 == times[1] // 10 ** 9
+        return is_copy and vars(interpreter_at(generation.python.path)) == vars(generation.python)
+    except (PrimeError, ValueError):
+        return False
+
+
+def has_moved(generation):
+    """Whether a generation is elsewhere than it was built: its programs name that place (T1)."""
+    return os.path.realpath(generation.path) != os.path.realpath(generation.place)
+
+
 def damage_of(generation):
-    """What is wrong with a generation that was complete once (T2, T3); "" if nothing is."""
+    """What is wrong with a generation that was complete once (T1, T2, T3); "" if nothing is."""
     base = generation.python
+    if has_moved(generation):
+        return "it was moved or copied from %s" % generation.place
     if not os.path.exists(base.path):
         return "its base python %s is gone" % base.path
-    if base.identity() != generation.identity:
+    if not is_same_python(generation):
         return "its base python %s was replaced" % base.path
     for path in (generation.program, os.path.join(generation.path, "pyvenv.cfg")):
         if not os.path.exists(path):
@@ -2580,11 +3286,14 @@ def damage_of(generation):
 def find_generation(environment):
     """The generation that is current, and otherwise the reasons why none is.
 
-    Returns (Generation, []) or (None, list of str).
+    Returns (Generation, []) or (None, list of str). One that `prime rollback` chose comes first, until an
+    input changes.
     """
-    known = generations(environment)
+    known, held = generations(environment), read_held(environment)
     same = [each for each in known if each.inputs == environment.inputs]
-    for generation in same:
+    for generation in known:
+        generation.is_held = [digest(environment.inputs), os.path.basename(generation.path)] == held
+    for generation in [each for each in known if each.is_held] + same:
         if not damage_of(generation):
             return generation, []
     if same:
@@ -2600,6 +3309,30 @@ def differences(before, now):
     return ["%s changed" % label.replace("file " + now["ref root"] + os.sep, "") for label in labels]
 
 
+def held_path(environment):
+    """Where it is kept what `prime rollback` chose for an environment."""
+    return state_dir(environment.root, "held", environment.name)
+
+
+def read_held(environment):
+    """What `prime rollback` chose: for which inputs, and the name of the generation; [] if nothing."""
+    try:
+        return load_text(environment.config.look(held_path(environment))).splitlines()
+    except PrimeError:
+        return []
+
+
+def write_held(environment, generation=None):
+    """Hold an environment at a generation until its inputs change; None takes that back."""
+    path = held_path(environment)
+    if generation:
+        lines = digest(environment.inputs), os.path.basename(generation.path)
+        write_atomic(path, os.fsencode("\n".join(lines) + "\n"))
+    else:
+        remove(path)
+    environment.config.seen[path] = signature(path)
+
+
 def kept_python(environment):
     """The `Interpreter` of the newest generation while it is what it was and satisfies the request.
 
@@ -2612,21 +3345,37 @@ def kept_python(environment):
         is_same = all(before.get(each) == environment.inputs.get(each) for each in choices)
         is_wanted = not any(why_not(each, python) for each in environment.wanted())
         is_free = not environment.required.path  # else the request names an executable
-        if is_free and is_same and is_wanted and python.identity() == generation.identity:
+        if is_free and is_same and is_wanted and is_same_python(generation):
             report.detail("python kept from the newest generation: %s" % python)
             return python
     return None
 
 
 def prepare_state(root):
-    """Make the state directory, which git ignores through a file of its own."""
+    """Make the state directory, which git ignores through a file of its own.
+
+    What stands in it where it cannot be used is renamed, never removed (T5).
+    """
     ignore = state_dir(root, ".gitignore")
     try:
+        for name, is_right in (("", os.path.isdir), ("envs", os.path.isdir), ("stamp", os.path.isdir),
+                               ("log", os.path.isdir), ("held", os.path.isdir), ("use", os.path.isfile),
+                               ("lock", os.path.isfile)):
+            place = os.path.join(state_dir(root), name).rstrip(os.sep)
+            if os.path.lexists(place) and not is_right(place):
+                rename_aside(place)
         if not os.path.exists(ignore):
             write_atomic(ignore, b"*\n")
     except OSError as problem:
         raise PrimeError("cannot write to %s: %s" % (os.path.dirname(ignore), problem.strerror),
                          hint="%s names another place" % STATE_VAR)
+
+
+def rename_aside(path):
+    """Rename what stands where something of ours must be, and say so."""
+    aside = unused(path + ".before-prime")
+    os.rename(path, aside)
+    report.note("%s was not made by prime: renamed to %s" % (path, os.path.basename(aside)))
 
 
 def build(environment, python, driver):
@@ -2644,13 +3393,12 @@ def build(environment, python, driver):
     prompt += "" if environment.name == "default" else "-" + environment.name
     try:
         os.makedirs(os.path.dirname(directory), exist_ok=True)
+        check_lock(environment, driver, python)
         create_venv(python, directory, driver, prompt)
-        if environment["lock_file"]:
-            driver.install_lock(environment, directory)
         install(environment, driver, directory)
         for command in environment["post_boot"]:
             run_post_boot(command, directory, environment)
-        meta = {"schema": SCHEMA, "name": environment.name, "key": key, "driver": driver.name,
+        meta = {"schema": SCHEMA, "name": environment.name, "key": key, "place": directory, "driver": driver.name,
                 "python": vars(python), "identity": identity, "inputs": environment.inputs,
                 "listing": listing_of(directory),
                 # The newest even if the clock was set back (T7).
@@ -2664,25 +3412,34 @@ def build(environment, python, driver):
             raise PrimeError("while the environment was built, %s" % changed[0], hint="do it again")
         write_atomic(os.path.join(directory, MARKER), as_json(meta).encode())
     except BaseException:
-        remove(directory)
+        with unbroken():
+            remove(directory)
         raise
     return generation
 
 
 def install(environment, driver, directory):
     """Install what an environment requires; PrimeError if a tool fails, or if nothing arrives."""
-    requirements = install_requirements(environment)
-    options, before = index_options(environment), listing_of(directory)
-    if environment["constraints_file"]:
+    lock = environment["lock_file"] and environment.path(environment["lock_file"])
+    requirements, before = install_requirements(environment, lock), listing_of(directory)
+    options = index_options(environment)
+    if lock:
+        driver.install_lock(environment, directory, lock)
+        is_limited = lock.endswith(".toml") and read_lock(environment, lock).limits
+        if is_limited and listing_of(directory) == before:
+            raise PrimeError("%s is not for this machine: %s" % (lock, is_limited))
+    if lock.endswith(".toml"):
+        options += ["--no-deps"]
+    elif environment["constraints_file"]:
         options += ["--constraint", environment.path(environment["constraints_file"])]
     if requirements:
         driver.install(requirements, directory, options, environment.root)
-    elif not environment["lock_file"]:
+    elif not lock:
         report.note("nothing to install: no [project], requirements.txt, or dependencies in the config")
     # A requirement with a marker may mean nothing, and so may a file.
     is_sure = any(";" not in each for each in environment["dependencies"])
     is_sure = is_sure or any(each["installable"] for each in environment["projects"])
-    if is_sure and not environment["lock_file"] and listing_of(directory) == before:
+    if is_sure and not lock and listing_of(directory) == before:
         raise PrimeError("nothing was installed into %s" % directory,
                          hint="look for target or prefix in the config of the tool")
 
@@ -2709,10 +3466,11 @@ def unfinished_prefix(root):
 def command_argv(command, prefix, search):
     """The argument list, its first a path, that runs a user's command in an environment.
 
-    command  list of str: a program of the environment or of the search path, -m MODULE, or a .py file
+    command  list of str: a program of the environment or of the search path, -m MODULE, a .py file, or - for
+             the script on stdin
     PrimeError with status 127 if there is no such program.
     """
-    if command[0] == "-m" or (command[0].endswith(".py") and os.path.isfile(command[0])):
+    if command[0] in ("-m", "-") or (command[0].endswith(".py") and os.path.isfile(command[0])):
         return [environment_python(prefix)] + list(command)
     program = find_program(command[0], search)
     if command[0] in ("pip", "pip3") and not program.startswith(prefix + os.sep):  # would be another python's
@@ -2728,14 +3486,81 @@ def free_directory(environment, key):
 
     Never where there is something: children of a build that was killed may still write to it (B1).
     """
+    directory = unused(state_dir(environment.root, "envs", "%s-%s" % (environment.name, key)))
+    discard(path for path in builds(environment.root) if not os.path.exists(os.path.join(path, MARKER)))
+    return directory
+
+
+def builds(root):
+    """The directories of all builds of a repo, complete or not, of any environment: a list of paths."""
+    place = state_dir(root, "envs")
+    return [os.path.join(place, name) for name in sorted(os.listdir(place))] if os.path.isdir(place) else []
+
+
+def discard(paths):
+    """Remove builds that no running process uses. Returns the paths of those that are removed.
+
+    What makes one complete goes first, so that none is ever found half-removed.
+    """
     import shutil
 
-    base = state_dir(environment.root, "envs", "%s-%s" % (environment.name, key))
-    directory = unused(base)
-    for left in [base] + ["%s.%d" % (base, count) for count in range(2, 100)]:
-        if os.path.isdir(left) and not os.path.exists(os.path.join(left, MARKER)):
-            shutil.rmtree(left, ignore_errors=True)
-    return directory
+    paths = list(paths)
+    gone = sorted(set(paths) - used_by_processes(paths)) if paths else []
+    for path in gone:
+        report.detail("removing %s" % path)
+        remove(os.path.join(path, MARKER))
+        shutil.rmtree(path, ignore_errors=True)
+    return gone
+
+
+def used_by_processes(paths):
+    """Those of `paths`, directories, that another process names in its command or environment, or has
+    mapped a file of: a set.
+    """
+    ends = (b"/", b"\0", b"\n", b" ", b":")
+    names = {path: [os.fsencode(name) + end for name in {path, os.path.realpath(path)} for end in ends]
+             for path in paths}
+    found = set()  # type: set
+    for text in process_texts():
+        found.update(path for path in names if any(name in text for name in names[path]))
+    return found
+
+
+def process_texts():
+    """What each other process of this machine shows of itself, as bytes.
+
+    Not on Windows, where a program that runs cannot be removed.
+    """
+    for pid in os.listdir("/proc") if os.path.isdir("/proc/self") else ():
+        text = b""
+        for name in ("cmdline", "environ", "maps") if pid.isdigit() and int(pid) != os.getpid() else ():
+            try:
+                with open("/proc/%s/%s" % (pid, name), "rb") as file:
+                    text += file.read() + b"\0"
+            except OSError:  # it ended, or is another user's
+                pass
+        yield text
+    if not WINDOWS and not os.path.isdir("/proc/self"):
+        yield run_child(["ps", "axeww", "-o", "command="], cap=1 << 24).stdout
+
+
+def links_of(environment):
+    """Where the links of a repo's environments are: a list of paths."""
+    table = environment.config.table
+    tables = [table] + list(table.get("env", {}).values())
+    default = table.get("venv_dir_rel_path", FIELDS["venv_dir_rel_path"][1])
+    return sorted({environment.path(each.get("venv_dir_rel_path", default)) for each in tables})
+
+
+def collect(environment):
+    """Remove the generations of an environment beyond the newest `KEPT`, and moved ones, that nothing uses."""
+    known = generations(environment)
+    spare = [each.path for each in known if each in known[KEPT:] or has_moved(each)]
+    if not spare:
+        return
+    linked = set(map(os.path.realpath, links_of(environment)))
+    with locked(state_dir(environment.root, "lock"), "removing old generations"):
+        discard(path for path in spare if os.path.realpath(path) not in linked)
 
 
 def unused(path):
@@ -2761,6 +3586,9 @@ def publish(environment, generation):
     What stands there and is not ours is renamed to .venv.before-prime, never removed (T4).
     """
     link, target = link_to(environment, generation)
+    if not is_linkable(link):
+        report.detail("no link is made, for %s cannot be written" % os.path.dirname(link))
+        return link, ""
     if not leads_to(link, target):
         with locked(state_dir(environment.root, "lock"), "publishing environment %s" % environment.name):
             set_aside(environment, link)
@@ -2769,8 +3597,18 @@ def publish(environment, generation):
     return link, target
 
 
+def is_linkable(link):
+    """Whether a link can be made; it need not be where the state of a read-only checkout is kept elsewhere."""
+    if not os.environ.get(STATE_VAR):
+        return True
+    place = next(each for each in ancestors(os.path.dirname(link)) if os.path.exists(each))
+    return os.access(place, os.W_OK)
+
+
 def leads_to(link, target):
-    """Whether `link` is a link with this target."""
+    """Whether `link` is a link with this target; "" as one that could not be made."""
+    if not target:
+        return bool(link)
     try:
         return os.path.samefile(link, target) if WINDOWS else os.readlink(link) == target
     except OSError:
@@ -2788,9 +3626,7 @@ def set_aside(environment, link):
     ours = state_dir(environment.root, "envs"), os.path.join(".prime", "envs")
     if os.path.dirname(target).endswith(ours) or os.path.exists(os.path.join(target, MARKER)):
         return
-    aside = unused(link + ".before-prime")
-    os.rename(link, aside)
-    report.note("%s was not made by prime: renamed to %s" % (link, os.path.basename(aside)))
+    rename_aside(link)
 
 
 def replace_link(target, link):
@@ -2850,7 +3686,10 @@ def write_stamp(environment, generation, published):
     """
     seen, path = environment.config.seen, stamp_path(environment.root, environment.requested)
     if any(is_fresh(each) for each in seen):
-        remove(path)
+        try:
+            remove(path)
+        except OSError as problem:
+            report.detail("no stamp is removed: %s" % problem)
         return
     ours = [generation.program, site_packages(generation.path), os.path.dirname(generation.path)]
     ours += [os.path.join(generation.path, name) for name in ("pyvenv.cfg", MARKER)]
@@ -2882,7 +3721,8 @@ def is_fresh(path):
 def current_line(environment, generation):
     """What is said when there is nothing to do."""
     place, version = environment["venv_dir_rel_path"], generation.python.version
-    return "%s is current (environment %s, python %s)" % (place, environment.name, version)
+    how = ", rolled back to %s" % os.path.basename(generation.path) if generation.is_held else ""
+    return "%s is current (environment %s, python %s%s)" % (place, environment.name, version, how)
 
 
 # --------------------------------------------------------------------------------------------------
@@ -2903,6 +3743,8 @@ def fast_path(argv):
         command = argv[2:] if argv[1:2] == ["--"] else argv[1:]
         if not command or command[0][:1] == "-" and command[0] != "-m":
             return None
+        if command[0] == "-" or command[0].endswith(".py") and has_metadata(command[0]):
+            return None
     elif argv not in ([], ["boot"]):
         return None
     if PY_EXEC in os.environ or LOG_VAR in os.environ:
@@ -2920,6 +3762,15 @@ def fast_path(argv):
         return None
 
 
+def has_metadata(path):
+    """Whether a script may say what it needs (PEP 723)."""
+    try:
+        with open(path, "rb") as file:
+            return b"# /// script" in file.read()
+    except OSError:
+        return False
+
+
 def hand_over(command, prefix, env_vars):
     """Become the user's command inside the environment directory `prefix`."""
     environ = activated(prefix, env_vars)
@@ -2928,14 +3779,23 @@ def hand_over(command, prefix, env_vars):
 
 def take_stage(root):
     """The stage this process is in; the variable is taken away, so that no child sees it (E5)."""
+    said = os.environ.pop(SAID_VAR, "")
     stage, _, place = os.environ.pop(PY_EXEC, "").partition(":")
-    return stage if stage in STAGES and place == root else "wild"
+    if stage not in STAGES or place != root:
+        return "wild"
+    report.unlogged.insert(0, said)  # so that the log of a build is whole
+    return stage
 
 
 def hop(python, root):
     """Start over in the stage `required`, under the interpreter at the path `python`; does not return."""
     report.detail("stage required: going on under %s" % python)
-    environ = dict(clean_environ(), **{PY_EXEC: "required:%s" % root})
+    said = "".join(report.unlogged)[-20000:].replace("\0", "?")
+    environ = dict(clean_environ(), **{PY_EXEC: "required:%s" % root, SAID_VAR: said})
+    if not WINDOWS:  # until the new process can say that it was interrupted
+        import _signal
+
+        _signal.pthread_sigmask(_signal.SIG_BLOCK, end_signals())
     replace_process([python, os.path.abspath(script_path())] + sys.argv[1:], environ)
 
 
@@ -2955,7 +3815,7 @@ def select_interpreter(environment, stage, is_anew=False):
         try:
             if is_offline():
                 raise PrimeError("offline, so that uv may not download it")
-            driver = choose_driver("venv_uv", environment["uv_version"], index_options(environment))
+            driver = driver_of(environment, "venv_uv")
             driver.provide(text)
         except PrimeError as problem:
             raise no_python(environment, ["uv: %s" % problem] + problem.tried)
@@ -3004,14 +3864,14 @@ def have_generation(environment, stage, is_anew=False):
     prepare_state(environment.root)
     if unfinished_prefix(environment.root):
         raise PrimeError("environment %s is being built by what started this" % environment.name)
-    with locked(state_dir(environment.root, "lock"), "building environment %s" % environment.name):
+    reason = "a new one is asked for" if is_anew else "; ".join(reasons)
+    with locked(state_dir(environment.root, "lock"), "building environment %s" % environment.name, reason):
         generation, _ = find_generation(environment)
         if generation and not is_anew:  # built by the process that we waited for
             return generation
         report.open_log(state_dir(environment.root, "log"))
-        reason = "a new one is asked for" if is_anew else "; ".join(reasons)
         report.note("building environment %s: %s" % (environment.name, reason))
-        driver = choose_driver(environment["venv_driver"], environment["uv_version"], index_options(environment))
+        driver = driver_of(environment, environment["venv_driver"])
         return build(environment, python, driver)
 
 
@@ -3019,7 +3879,11 @@ def boot_environment(environment, stage, is_anew=False, moves_link=True):
     """`have_generation`, published and stamped. Returns the `Generation`."""
     generation = have_generation(environment, stage, is_anew)
     prepare_state(environment.root)
+    if is_anew:
+        write_held(environment)
     write_stamp(environment, generation, publish(environment, generation) if moves_link else ("", ""))
+    if generation.is_new:
+        collect(environment)
     report.detail("stage venv: %s (%s)" % (generation.program, generation.python.version))
     return generation
 
@@ -3065,20 +3929,18 @@ def command_run(options):
         words, boots = words[1:], False
     if words[:1] == ["--"]:
         words = words[1:]
-    elif words and words[0][:1] == "-" and words[0] != "-m":
+    elif words and words[0][:1] == "-" and words[0] not in ("-m", "-"):
         raise PrimeError("run: unknown option %s" % words[0], status=2,
                          hint="%s; other options stand before run" % RUN_USAGE)
     if not words:
         raise PrimeError("run: no command is given", hint=RUN_USAGE, status=2)
-    environment = open_environment(options)
-    prefix = unfinished_prefix(environment.root)
-    if boots and not prefix:
-        prefix = boot_environment(environment, options.stage, moves_link=not environment.requested).path
-    elif not prefix:
-        known = generations(environment)
-        if not known:
-            raise PrimeError("environment %s was not built yet" % environment.name, hint="prime boot")
-        prefix = (find_generation(environment)[0] or known[0]).path
+    if words[0] == "-":
+        environment = script_environment(options, read_stdin())
+    else:
+        is_script = words[0].endswith(".py") and has_metadata(words[0])
+        environment = script_environment(options, load_text(words[0])) if is_script else None
+    environment = environment or open_environment(options)
+    prefix = prefix_of(environment, options, boots)
     try:
         hand_over(words, prefix, environment["env_vars"])
     except OSError as problem:
@@ -3086,12 +3948,126 @@ def command_run(options):
         raise PrimeError("cannot run %s: %s" % (words[0], problem.strerror), status=status)
 
 
+def prefix_of(environment, options, boots):
+    """The directory of the environment that a command runs in, booted if `boots`."""
+    prefix = unfinished_prefix(environment.root)
+    if prefix:
+        return prefix
+    if boots:
+        is_script = environment.root != options.root  # which no stage knows of
+        stage = "" if is_script else options.stage
+        return boot_environment(environment, stage, moves_link=not environment.requested).path
+    known = generations(environment)
+    if not known:
+        raise PrimeError("environment %s was not built yet" % environment.name, hint="prime boot")
+    return (find_generation(environment)[0] or known[0]).path
+
+
+def read_stdin():
+    """The text of the script on stdin, which is put back for the python that will run it."""
+    import tempfile
+
+    if sys.stdin is None:  # E7
+        raise PrimeError("stdin is closed, and - means the script on it")
+    file = tempfile.TemporaryFile()
+    data = sys.stdin.buffer.read()
+    file.write(data)
+    file.flush()
+    os.dup2(file.fileno(), 0)
+    os.lseek(0, 0, os.SEEK_SET)
+    return data.decode("utf-8", "replace")
+
+
+SCRIPT_FIELDS = ("venv_driver", "uv_version", "uv_sha256", "index_url", "extra_index_urls", "find_links", "no_index")
+SCRIPT_DAYS = 30  # after which `clean` removes the environment of a script that was not run
+
+
+def script_environment(options, text):
+    """The `Environment` of a script that says what it needs (PEP 723), in the user cache; None if it does not.
+
+    It is one of a repo of its own, whose config is written from the script's and from where wheels come from here.
+    """
+    import re
+
+    pattern = r"^# /// script[ \t]*\r?$\n((?:^#(?:| .*)\r?$\n)+?)^# ///[ \t]*\r?$"
+    blocks = re.findall(pattern, text if text.endswith("\n") else text + "\n", re.MULTILINE)
+    if len(blocks) > 1:
+        raise PrimeError("the script has more than one block of metadata (PEP 723)", status=2)
+    if not blocks:
+        return None
+    try:
+        told = parse_toml("".join(line[2:] + "\n" for line in blocks[0].splitlines()))
+    except TomlError as error:
+        raise PrimeError("the script's metadata (PEP 723): %s" % error, status=2)
+    here = open_environment(options)
+    fields = {name: here[name] for name in SCRIPT_FIELDS if here.origins[name] != "default"}
+    fields["find_links"] = [each if "://" in each else here.path(each) for each in here["find_links"]]
+    fields.update(required_python_version=told.get("requires-python", ""), dependencies=told.get("dependencies", []))
+    config = "".join("%s = %s\n" % (name, as_json(value).strip()) for name, value in sorted(fields.items()))
+    root = cache_dir("scripts", digest(config))
+    if not os.path.isfile(os.path.join(root, OWN_CONFIG)):
+        write_atomic(os.path.join(root, OWN_CONFIG), config.encode())
+    os.utime(root)
+    return load_environment(load_config(root))
+
+
+def command_shell(options):
+    """become your shell, with the environment active"""
+    environment = open_environment(options)
+    prefix = prefix_of(environment, options, boots=True)
+    shell = os.environ.get("COMSPEC", "cmd.exe") if WINDOWS else os.environ.get("SHELL") or "/bin/sh"
+    name = os.path.basename(environment.root) + ("" if environment.name == "default" else "-" + environment.name)
+    environ = dict(activated(prefix, environment["env_vars"]), VIRTUAL_ENV_PROMPT=name)
+    program = find_program(shell, environ["PATH"])
+    if not program:
+        raise PrimeError("there is no shell %s" % shell, hint="set SHELL", status=127)
+    words, more = shell_start(os.path.basename(program), prefix, name, environ)
+    report.note("%s, in environment %s; exit leaves it" % (program, environment.name))
+    replace_process([program] + words, dict(environ, **more))
+
+
+def shell_start(kind, prefix, name, environ):
+    """How a shell of this kind starts with the environment's programs first and its name in the prompt.
+
+    Returns (list of str: its arguments, dict: more variables). The user's own files are read first, for they
+    may set PATH and prompt; what cannot be told to a shell is left as it is.
+    """
+    import shlex
+
+    place, label = cache_dir("shell", digest([prefix, name])), "(%s) " % "".join(
+        char for char in name if char.isalnum() or char in " ._-")
+    path = "PATH=%s:$PATH\n" % shlex.quote(os.path.join(prefix, BIN))
+    prompt = "PS1=%s\"$PS1\"\n" % shlex.quote(label)
+    home, zdotdir = environ.get("HOME", ""), environ.get("ZDOTDIR") or environ.get("HOME", "")
+    if kind == "bash":
+        own = '[ -f ~/.bashrc ] && . ~/.bashrc\n'
+        write_atomic(os.path.join(place, "bashrc"), (own + path + prompt).encode("utf-8", "surrogateescape"))
+        return ["--rcfile", os.path.join(place, "bashrc")], {}
+    if kind == "zsh":
+        for file in (".zshenv", ".zshrc"):
+            own = shlex.quote(os.path.join(zdotdir, file))
+            text = "[ -f %s ] && . %s\n" % (own, own) + (path + prompt if file == ".zshrc" else "")
+            write_atomic(os.path.join(place, file), text.encode("utf-8", "surrogateescape"))
+        return [], {"ZDOTDIR": place}
+    if kind == "fish":
+        start = "set -gx PATH %s $PATH; functions -c fish_prompt _prime_prompt; function fish_prompt; printf %%s %s; " \
+                "_prime_prompt; end" % (shlex.quote(os.path.join(prefix, BIN)), shlex.quote(label))
+        return ["--init-command", start], {}
+    if kind in ("sh", "dash", "ash", "ksh", "busybox"):
+        own = environ.get("ENV", "")
+        text = ("[ -f %s ] && . %s\n" % (shlex.quote(own), shlex.quote(own)) if own and home else "") + path + prompt
+        write_atomic(os.path.join(place, "rc"), text.encode("utf-8", "surrogateescape"))
+        return [], {"ENV": os.path.join(place, "rc")}
+    return [], {}
+
+
 def command_info(options):
     """what is configured, from where, and whether the environment is current"""
     environment = open_environment(options)
     generation, reasons = find_generation(environment)
     selected = None  # type: Candidate | None
-    if generation and not environment.requested and not leads_to(*link_to(environment, generation)):
+    link, target = link_to(environment, generation) if generation else ("", "")
+    if link and not environment.requested and is_linkable(link) and not leads_to(link, target):
         reasons = ["%s is missing, or leads elsewhere" % environment["venv_dir_rel_path"]]
     if generation:
         selected = Candidate(generation.python.path, "generation", generation.python, "selected")
@@ -3119,7 +4095,7 @@ def command_info(options):
         "current": not reasons,
         "reasons": reasons,
     }
-    emit(as_json(told) if options.json else info_text(told))
+    emit(masked(as_json(told) if options.json else info_text(told)))
     return 1 if reasons else 0
 
 
@@ -3169,6 +4145,7 @@ def command_use(options):
     if not options.name:
         raise PrimeError("use: no environment is named", status=2)
     environment = load_environment(load_config(options.root), options.name)
+    write_held(environment)
     generation = boot_environment(environment, options.stage, moves_link=False)
     write_atomic(state_dir(options.root, "use"), (options.name + "\n").encode())
     publish(environment, generation)
@@ -3182,6 +4159,241 @@ def command_reset(options):
     return command_boot(options, is_anew=True)
 
 
+def command_rollback(options):
+    """back to the generation before, until an input changes"""
+    environment = open_environment(options)
+    current, _ = find_generation(environment)
+    sound = [each for each in generations(environment) if not damage_of(each)]
+    before = [each for each in sound if current is None or each.created < current.created]
+    if not before:
+        raise PrimeError("environment %s has no generation before %s" % (
+            environment.name, os.path.basename(current.path) if current else "the one that is not built yet"))
+    prepare_state(environment.root)
+    write_held(environment, before[0])
+    generation = boot_environment(environment, "", moves_link=not environment.requested)
+    report.note(current_line(environment, generation))
+    report.note("prime use %s takes that back; so does any change of what is installed" % environment.name)
+    return 0
+
+
+def command_clean(options):
+    """remove generations that nothing refers to"""
+    config, kept = load_config(options.root), set()
+    names = sorted(set(config.table.get("env", {})) | {"default"})
+    environments = [load_environment(config, name) for name in names]
+    if not options.all:
+        kept = {os.path.realpath(link) for link in links_of(environments[0])}
+        kept |= {found.path for found, _ in map(find_generation, environments) if found}
+    with locked(state_dir(options.root, "lock"), "removing generations"):
+        gone = discard(path for path in builds(options.root) if not {path, os.path.realpath(path)} & kept)
+        for link in links_of(environments[0]) if options.all else ():
+            if os.path.islink(link) and os.path.realpath(link) in map(os.path.realpath, gone):
+                remove(link)
+    for path in gone:
+        report.note("removed %s" % tilde(path))
+    stays = [path for path in builds(options.root) if path not in kept] if options.all else []
+    for path in stays:
+        report.note("%s stays, for a running process uses it" % tilde(path))
+    for place in [state_dir(options.root, "stamp"), *map(cache_dir, CACHES)] if options.all else ():
+        remove(place)
+        report.detail("removed %s" % place)
+    gone += discard_scripts(0 if options.all else SCRIPT_DAYS)
+    if not gone and not options.all:
+        report.note("there is nothing to remove")
+    return 0
+
+
+def tools_of(environment):
+    """A uv, which resolves for either driver, and the `Interpreter` of an environment."""
+    python = kept_python(environment) or probe_for(environment)
+    if python is None:
+        raise no_python(environment)
+    return driver_of(environment, "venv_uv"), python
+
+
+def resolve(environment, driver, python, target):
+    """Resolve what an environment requires into the file `target`, for each python that it may have."""
+    options = index_options(environment)
+    clauses = [clause for request in environment.wanted() for clause in request.clauses]
+    floor = [clause for clause in clauses if clause.operator in ("~=", ">=", "==")]
+    if environment["constraints_file"]:
+        options += ["--constraint", environment.path(environment["constraints_file"])]
+    words, lines = install_requirements(environment), []
+    while words:  # an option and its value are a line
+        lines.append(" ".join([words.pop(0), words.pop(0)] if words[0][:1] == "-" else [words.pop(0)]))
+    numbers = max(floor, key=lambda clause: clause.version.key).version.release[:3] if floor else ()
+    driver.resolve(lines, target, python, options, environment.root, ".".join(map(str, numbers)))
+
+
+def discard_scripts(days):
+    """Remove the environments of scripts that were not run for some days, and that no process uses."""
+    import time
+
+    place = cache_dir("scripts")
+    roots = [os.path.join(place, name) for name in os.listdir(place)] if os.path.isdir(place) else []
+    old = [root for root in roots if os.stat(root).st_mtime <= time.time() - days * 24 * 3600]
+    gone = discard(old)
+    for root in gone:
+        report.note("removed %s" % tilde(root))
+    return gone
+
+
+def command_lock(options):
+    """write pylock.toml (PEP 751): what is required, resolved for every platform, with hashes"""
+    environment = open_environment(options)
+    driver, python = tools_of(environment)
+    is_main = environment.name == environment.config.table.get("default_env", "default")
+    name = "pylock.toml" if is_main else "pylock.%s.toml" % environment.name
+    if environment.origins["lock_file"] != "default" and environment["lock_file"].endswith(".toml"):
+        name = environment["lock_file"]
+    target = environment.path(name)
+    aside = os.path.join(os.path.dirname(target), "pylock.aside-%d.toml" % os.getpid())
+    try:
+        if environment["lock_file"].endswith("uv.lock"):
+            if options.upgrade:
+                argv = [driver.uv, "lock", "--upgrade", "--python", python.path]
+                run_tool(argv, "renewing uv.lock with uv", uv_environ(), environment.root)
+            driver.export(environment, aside)
+        else:
+            if os.path.exists(target) and not options.upgrade:
+                write_atomic(aside, load_text(target).encode())
+            resolve(environment, driver, python, aside)
+        text, count = lock_text(environment, load_text(aside))
+    finally:
+        remove(aside)
+    write_atomic(target, text.encode())
+    report.note("%s names %d packages; commit it" % (name, count))
+    return 0
+
+
+def lock_text(environment, text):
+    """The text of a pylock.toml less the projects of the repo, with what it was made for; and its packages' number."""
+    head, *blocks = text.split("[[packages]]\n")
+    paths = [project["path"] for project in environment["projects"]]
+    kept = []
+    for block in blocks:
+        tree = parse_toml("[[packages]]\n" + block)["packages"][0].get("directory", {})
+        if environment.path(tree.get("path", os.sep)) not in paths:
+            kept.append("[[packages]]\n" + block)
+    if environment["platforms"] and "\nenvironments" not in head:
+        markers = ["    %s,\n" % as_json(PLATFORMS[each][0]).strip() for each in environment["platforms"]]
+        head = head.rstrip("\n") + "\nenvironments = [\n%s]\n\n" % "".join(markers)
+    told = '[tool.proto-prime]\ninputs = "%s"\n' % lock_inputs(environment)
+    return "# Made by `prime lock`.\n%s\n\n%s" % ((head + "".join(kept)).rstrip("\n"), told), len(kept)
+
+
+def command_vendor(options):
+    """all that a boot without network needs, put into a directory"""
+    environment = open_environment(options)
+    root, target = environment.root, os.path.abspath(options.directory or vendor_dir(environment.root))
+    platforms = environment["platforms"] or [this_platform()]
+    driver, python = tools_of(environment)
+    aside, lock = state_dir(root, "vendor"), environment["lock_file"]
+    prepare_state(root)
+    remove(aside)
+    try:
+        locks = [environment.path(lock) if lock.endswith(".toml") else os.path.join(aside, "pylock.toml")]
+        if lock.endswith("uv.lock"):
+            driver.export(environment, locks[0])
+        elif not lock:
+            os.makedirs(aside)
+            resolve(environment, driver, python, locks[0])
+        os.makedirs(aside, exist_ok=True)
+        for name, lines, oldest in (("uv", ["uv==%s" % uv_version(driver.uv)], "%d.%d" % OLDEST_UV_PYTHON),
+                                    ("tools", build_requirements(environment, python), python.version)):
+            locks.append(os.path.join(aside, "pylock.%s.toml" % name))
+            driver.resolve(lines, locks[-1], python, index_options(environment), root, oldest)
+        files = {}  # type: dict
+        for path in locks:
+            files.update(files_for(read_lock(environment, path), platforms, python.version))
+    finally:
+        remove(aside)
+    told = [os.environ.get(name, "") for name in ("PIP_INDEX_URL", "UV_INDEX_URL", "UV_DEFAULT_INDEX")]
+    indexes = [environment["index_url"], *environment["extra_index_urls"], *told]
+    vendor_files({name: (with_user(entry[0], indexes),) + entry[1:] for name, entry in files.items()}, target)
+    for each in platforms if options.python else ():
+        wanted = "cpython-%s-%s" % (python.version, PLATFORMS[each][2])
+        environ = dict(uv_environ(), UV_PYTHON_INSTALL_DIR=os.path.join(target, "python"))
+        run_tool([driver.uv, "python", "install", wanted], "fetching python %s" % wanted, environ)
+    hint = "prime --offline uses it" if target == vendor_dir(root) else \
+        'find_links = ["%s"] with no_index = true uses it' % os.path.relpath(target, root)
+    report.note("%s holds %d files for %s; %s" % (tilde(target), len(files), ", ".join(platforms), hint))
+    return 0
+
+
+def build_requirements(environment, python):
+    """What a boot needs besides uv and what it installs: build backends, and a pip for the oldest pythons."""
+    lines = []  # type: list
+    for project in environment["projects"]:
+        document = environment.config.read(os.path.join(project["path"], PYPROJECT))[1]
+        lines += document.get("build-system", {}).get("requires", ["setuptools", "wheel"])
+    wheel = bundled_pip(python)
+    is_old = wheel and Version(pip_version(wheel)).release < OLDEST_PIP
+    return lines + ([NEWER_PIP] if is_old else [])
+
+
+def files_for(lock, platforms, version):
+    """The files of a `Lock` for some platforms: its wheels, and where none fits, its sources. As `Lock.files`."""
+    chosen = {}  # type: dict
+    for package in lock.packages:
+        names = [each.get("name") or unquoted(lock.url(each)) for each in package.get("wheels", [])]
+        names = [name for name in names if fits(name, platforms, version)]
+        names = names or [each.get("name") or unquoted(lock.url(each))
+                          for each in (package.get("sdist"), package.get("archive")) if each]
+        chosen.update((name, lock.files[name]) for name in names)
+    return chosen
+
+
+def vendor_files(files, target):
+    """Download files into a directory, each verified, and remove those of an earlier time that are not needed."""
+    import json
+
+    manifest = os.path.join(target, MANIFEST)
+    try:
+        before = set(json.loads(load_text(manifest))["files"])
+    except (PrimeError, ValueError, KeyError, TypeError):
+        before = set()
+    for name, (url, sha256, size) in sorted(files.items()):
+        path = os.path.join(target, name)
+        if not sha256 or hash_file(path) != sha256:
+            report.step("fetching %s" % name)
+            download(url, path, sha256, size)
+            report.done()
+    write_atomic(manifest, as_json({"schema": SCHEMA, "files": sorted(files)}).encode())
+    for name in before - set(files):
+        remove(os.path.join(target, os.path.basename(name)))
+
+
+def command_update(options):
+    """replace this file by another version, verified, or leave it untouched"""
+    import stat
+
+    path, source = os.path.realpath(globals().get("__file__") or ""), options.source
+    if not source:
+        raise PrimeError("update: --from names no URL or file", hint="prime update --from URL-OR-FILE", status=2)
+    if not os.path.isfile(path):
+        raise PrimeError("update: there is no file to replace, for this came through a pipe")
+    if "://" in source and not source.lower().startswith(("https:", "file:")) and not options.sha256:
+        raise PrimeError("%s could be anybody's" % shown([source]), hint="give https, or --sha256", status=2)
+    aside = "%s.%d.tmp" % (path, os.getpid())
+    try:
+        download(source if "://" in source else file_url(os.path.abspath(source)), aside, options.sha256)
+        child = run_child([running_python(), "-I", "-B", aside, "--version"], timeout=UV_SECONDS)
+        words = child.stdout.decode("utf-8", "replace").split()
+        if child.has_failed or words[:1] != ["proto_prime"] or "def command_update" not in load_text(aside):
+            raise PrimeError("%s is no proto_prime.py" % shown([source]), tried=child.tail(3),
+                             hint="%s is left as it is" % path)
+        if hash_file(aside) == hash_file(path):
+            report.note("%s is that version already (%s)" % (path, __version__))
+            return 0
+        os.chmod(aside, stat.S_IMODE(os.stat(path).st_mode))
+        os.replace(aside, path)
+    finally:
+        remove(aside)
+    report.note("%s: %s -> %s" % (path, __version__, words[1]))
+    return 0
+
+
 # --------------------------------------------------------------------------------------------------
 # Command line
 # --------------------------------------------------------------------------------------------------
@@ -3189,35 +4401,66 @@ def command_reset(options):
 COMMANDS = {
     "boot": command_boot,
     "run": command_run,
+    "shell": command_shell,
     "info": command_info,
     "python": command_python,
     "use": command_use,
     "reset": command_reset,
+    "rollback": command_rollback,
+    "clean": command_clean,
+    "lock": command_lock,
+    "vendor": command_vendor,
+    "update": command_update,
 }
+
+JSON_OPTION = ("--json",), {"action": "store_true", "help": "as JSON"}
+ARGUMENTS = {
+    "info": [JSON_OPTION],
+    "python": [
+        JSON_OPTION,
+        (("--all",), {"action": "store_true", "help": "every candidate, and the verdict on it"}),
+        (("request",), {"nargs": "?", "metavar": "REQUEST", "help": "default: the repo's own"}),
+    ],
+    "use": [(("name",), {"metavar": "NAME"})],
+    "lock": [(("--upgrade",), {"action": "store_true", "help": "leave what was pinned before"})],
+    "vendor": [
+        (("directory",), {"nargs": "?", "metavar": "DIR", "help": "default: vendor"}),
+        (("--python",), {"action": "store_true", "help": "a python for each of the platforms, too"}),
+    ],
+    "update": [
+        (("--from",), {"dest": "source", "metavar": "URL-OR-FILE", "help": "where the other version is"}),
+        (("--sha256",), {"metavar": "HEX", "help": "what it must be"}),
+    ],
+    "clean": [(("--all",), {"action": "store_true", "help": "every generation, and the user's caches"})],
+}  # type: dict
 
 
 class Options:
     """What a command line asks for; the defaults."""
 
-    command, env, root, name = "boot", "", "", ""
-    verbose, quiet, offline, json, all = 0, False, False, False, False
-    request, words = None, ()
+    command, env, root, name, directory, source, sha256 = "boot", "", "", "", "", "", ""
+    verbose, quiet, offline, json, all, upgrade, python = 0, False, False, False, False, False, False
+    request, words = None, []  # type: str | None, list
 
 
 def parse_command_line(argv):
     """The `Options` of a command line. PrimeError with status 2 for what it does not understand.
 
-    The words behind `run` are taken out first, for they are another program's.
+    The command is taken out first; the words behind `run` are another program's.
     """
     options, place = Options(), 0
-    while place < len(argv) and argv[place][:1] == "-":
+    while argv[place: place + 1] and argv[place][:1] == "-":
         word = argv[place]
-        place += 2 if word == "--root" or word[:2] != "--" and word.endswith("e") else 1
-    if argv[place: place + 1] == ["run"] and argv[place + 1: place + 2] not in (["-h"], ["--help"]):
-        argv, options.words = argv[: place + 1], argv[place + 1:]
-        options.command = "run"
-    if argv not in ([], ["boot"], ["run"]):  # argparse takes as long as all the rest of a quick boot
-        make_parser().parse_args(argv, namespace=options)
+        takes_next = word[:3] == "--r" and "=" not in word or word[1:2] != "-" and word.find("e") == len(word) - 1
+        place += 2 if takes_next else 1
+    named, rest = argv[place: place + 1], argv[place + 1:]
+    if named and named[0] not in COMMANDS:
+        raise PrimeError("unknown command %s" % named[0], hint="prime --help", status=2)
+    options.command = named[0] if named else "boot"
+    if options.command == "run" and rest[:1] not in (["-h"], ["--help"]):
+        rest, options.words = [], rest
+    if argv[:place] + rest or options.command in ARGUMENTS:  # argparse takes as long as all the rest of a quick boot
+        make_parser(*named).parse_args(argv[:place] + rest, namespace=options)
     levels = {"error": -1, "info": 1, "debug": 2}
     report.verbosity = options.verbose or levels.get(os.environ.get(LOG_VAR, "").lower(), 0)
     if options.quiet:
@@ -3227,44 +4470,31 @@ def parse_command_line(argv):
     return options
 
 
-def make_parser():
-    """The parser of the command line; an option may stand before the command or behind it."""
+def make_parser(command=""):
+    """The parser of a command's options and arguments, or of a command line without a command."""
     import argparse
 
     def formatter(prog):  # made for each argument, and one without a width loads shutil
-        return argparse.HelpFormatter(prog, width=100)
+        return argparse.RawDescriptionHelpFormatter(prog, width=100)
 
     class Parser(argparse.ArgumentParser):
-        def __init__(self, **options):
-            super().__init__(argument_default=argparse.SUPPRESS, formatter_class=formatter, **options)
-
         def error(self, message):
             raise PrimeError(message, hint="%s --help" % self.prog, status=2)
 
-    def new_parser(make, *names, **rest):
-        parser = make(*names, **rest)
-        parser.add_argument("-v", dest="verbose", action="count", help="say more; -vv says all")
-        parser.add_argument("-q", dest="quiet", action="store_true", help="print errors alone")
-        parser.add_argument("-e", dest="env", metavar="NAME", help="the environment, not the clone's own")
-        parser.add_argument("--root", metavar="DIR", help="the ref root, not the one that is found")
-        parser.add_argument("--offline", action="store_true", help="open no socket")
-        return parser
-
-    parser = new_parser(Parser, prog="prime", description=__doc__.split("\n")[0])
+    rows = ["  %-8s  %s" % (name, function.__doc__) for name, function in COMMANDS.items()]
+    parser = Parser(
+        prog=("prime %s" % command).strip(), argument_default=argparse.SUPPRESS, formatter_class=formatter,
+        usage={"": "prime [options] [COMMAND ...]", "run": RUN_USAGE}.get(command),
+        description=COMMANDS[command].__doc__ if command else __doc__.split("\n")[0],
+        epilog=None if command else "\n".join(["commands, boot if none is given:"] + rows))
+    parser.add_argument("-v", dest="verbose", action="count", help="say more; -vv says all")
+    parser.add_argument("-q", dest="quiet", action="store_true", help="print errors alone")
+    parser.add_argument("-e", dest="env", metavar="NAME", help="the environment, not the clone's own")
+    parser.add_argument("--root", metavar="DIR", help="the ref root, not the one that is found")
+    parser.add_argument("--offline", action="store_true", help="open no socket")
     parser.add_argument("--version", action="version", version="proto_prime %s" % __version__)
-    commands, parsers = parser.add_subparsers(metavar="COMMAND", prog="prime"), {}
-    for name, function in COMMANDS.items():
-        about = function.__doc__
-        if name == "run":  # what follows it is another program's
-            commands.add_parser(name, help=about, description=about, usage=RUN_USAGE)
-            continue
-        parsers[name] = new_parser(commands.add_parser, name, help=about, description=about)
-        parsers[name].set_defaults(command=name)
-    for name in ("info", "python"):
-        parsers[name].add_argument("--json", action="store_true", help="as JSON")
-    parsers["python"].add_argument("--all", action="store_true", help="every candidate, and the verdict on it")
-    parsers["python"].add_argument("request", nargs="?", metavar="REQUEST", help="default: the repo's own")
-    parsers["use"].add_argument("name", metavar="NAME")
+    for names, settings in ARGUMENTS.get(command, ()):
+        parser.add_argument(*names, **settings)
     return parser
 
 
@@ -3288,17 +4518,25 @@ def isolate():
         warnings.simplefilter("ignore")
 
 
-def catch_signals():
-    """Turn SIGINT, SIGTERM and SIGHUP into an exception, unless they are ignored, as by nohup."""
+def catch_signals(is_over=False):
+    """Turn SIGINT, SIGTERM and SIGHUP into an exception, unless they are ignored, as by nohup.
+
+    is_over  ignore them all, for one came already, and what is left to do is to end
+    """
     import _signal
 
     def interrupt(signum, frame):
-        raise Interrupted(signum)
+        _stops.append(signum)
+        if len(_stops) == 1:  # the others would break what follows of the first
+            unbroken.is_due = bool(unbroken.depth)
+            if not unbroken.is_due:
+                raise Interrupted(signum)
 
-    for name in ("SIGINT", "SIGTERM", "SIGHUP"):
-        number = getattr(_signal, name, None)
-        if number and _signal.getsignal(number) != _signal.SIG_IGN:
-            _signal.signal(number, interrupt)
+    for number in end_signals():
+        if _signal.getsignal(number) != _signal.SIG_IGN:
+            _signal.signal(number, _signal.SIG_IGN if is_over else interrupt)
+    if PY_EXEC in os.environ and not WINDOWS:  # `hop` held them back
+        _signal.pthread_sigmask(_signal.SIG_UNBLOCK, end_signals())
 
 
 def main(argv=None):
@@ -3310,21 +4548,34 @@ def main(argv=None):
     """
     is_ours = argv is None
     argv = sys.argv[1:] if argv is None else list(argv)
-    if is_ours:
-        isolate()
-    status = fast_path(argv)
-    if status is not None:
-        return status
-    try:
+
+    def work():
         if is_ours:
+            isolate()
             catch_signals()
-        options = parse_command_line(argv)
-        options.root = find_root(options.root)
-        options.stage = take_stage(options.root)
-        report.detail("stage %s: %s (%s)" % (options.stage, running_python(), sys.version.split()[0]))
-        report.detail("ref root: %s" % options.root)
+        status = fast_path(argv)
+        if status is not None:
+            return status
+        options = open_options(parse_command_line(argv))
         options.stage = options.stage if is_ours else ""
         return COMMANDS[options.command](options)
+
+    return status_of(work)
+
+
+def open_options(options):
+    """Complete the `Options` of a command line with the ref root and the stage of this process."""
+    options.root = find_root(options.root)
+    options.stage = take_stage(options.root)
+    report.detail("stage %s: %s (%s)" % (options.stage, running_python(), sys.version.split()[0]))
+    report.detail("ref root: %s" % options.root)
+    return options
+
+
+def status_of(work):
+    """What work() returns, an exit status; that of the error which it raises, once that is reported."""
+    try:
+        return work()
     except PrimeError as error:
         return fail(error)
     except BrokenPipeError:  # `| head -1`
@@ -3334,9 +4585,10 @@ def main(argv=None):
     except UnicodeError as problem:  # E10: 3.6 in the C locale
         return fail(PrimeError("a path has characters that this locale cannot say: %s" % problem))
     except Interrupted as stop:
+        catch_signals(is_over=True)
         for process in list(_live):  # those that other threads wait for
             end_group(process, grace=0)
-        return fail(PrimeError("interrupted by signal %d" % stop.signum, status=128 + stop.signum))
+        return fail(PrimeError("interrupted by %s" % signal_name(stop.signum), status=128 + stop.signum))
 
 
 def fail(error):
@@ -3347,6 +4599,73 @@ def fail(error):
 
         report.output(traceback.format_exc().encode("utf-8", "backslashreplace"))
     return error.status
+
+
+# --------------------------------------------------------------------------------------------------
+# Entry scripts
+# --------------------------------------------------------------------------------------------------
+
+
+def boot(target):
+    """Make the environment current, then call a function in it: what an entry script of a repo does.
+
+        #!/usr/bin/env python3
+        import proto_prime
+        proto_prime.boot("tools.app:main")
+
+    target  str, "module:function", imported from the ref root or the script's directory
+    Does not return: sys.argv is as the user typed it, and what the function returns is the exit status, as
+    sys.exit takes it. An error is printed, and ends the process with its status.
+    """
+    sys.exit(enter(target, boots=True))
+
+
+def start(target):
+    """`boot` for an environment that exists: switch and call, as fast as can be. Whether it is current is not
+    asked; it is an error if it was never built.
+    """
+    sys.exit(enter(target, boots=False))
+
+
+def enter(target, boots):
+    """Call a function in the environment, in this process if that is its python; returns what it returns."""
+    stage, _, root = os.environ.get(PY_EXEC, "").partition(":")
+    if stage != "venv":
+        kept = list(sys.path)
+        status = status_of(lambda: switch(boots))
+        if status is not None:
+            return status
+        sys.path[:], root = kept, find_root()
+    os.environ.pop(PY_EXEC, None)
+    import importlib
+
+    module, _, function = target.partition(":")
+    sys.path.insert(1, root)
+    return getattr(importlib.import_module(module), function)()
+
+
+def switch(boots):
+    """Start this script over under the environment's python; None if it runs under that one already."""
+    script = sys.argv[0] if sys.argv else ""
+    if not os.path.isfile(script):
+        raise PrimeError("an entry script is a file: this came through a pipe, or from -c")
+    isolate()
+    catch_signals()
+    root, requested = find_root(), os.environ.get(ENV_VAR, "")
+    known = read_stamp(root, requested, moves_link=boots and not requested) if PY_EXEC not in os.environ else None
+    if known:
+        prefix, env_vars, _ = known
+    else:
+        options = open_options(Options())
+        environment = open_environment(options)
+        prefix, env_vars = prefix_of(environment, options, boots), environment["env_vars"]
+    environ = activated(prefix, env_vars)
+    if os.path.realpath(sys.prefix) == os.path.realpath(prefix):
+        os.environ.clear()
+        os.environ.update(environ)
+        return None
+    environ[PY_EXEC] = "venv:%s" % root
+    return replace_process([environment_python(prefix), os.path.abspath(script)] + sys.argv[1:], environ)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 import json
 import os
+import platform
 import subprocess
 import sys
 import time
@@ -115,7 +116,7 @@ def test_run_child_of_what_cannot_be_started():
 
 
 def test_run_child_names_the_signal():
-    assert str(proto_prime.run_child(["sh", "-c", "kill -9 $$"])) == "failed: signal 9"
+    assert str(proto_prime.run_child(["sh", "-c", "kill -9 $$"])) == "failed: signal 9 (SIGKILL)"
 
 
 @pytest.mark.slow
@@ -195,5 +196,6 @@ def test_lock_is_dropped_when_its_holder_is_killed(tmp_path):
 def test_lock_says_for_whom_it_waits(tmp_path, capsys):
     holder = hold(tmp_path / "lock", 1)
     with proto_prime.locked(str(tmp_path / "lock"), "waiting"):
-        assert capsys.readouterr().err == "prime: waiting for process %d: testing\n" % holder.pid
+        assert capsys.readouterr().err == "prime: waiting for process %d on %s: testing\n" % (
+            holder.pid, platform.node())
     holder.wait()

@@ -241,8 +241,9 @@ def test_defaults(repo):
     assert values == {
         "required_python_version": "", "python_selector_file_rel_path": "", "venv_driver": "auto",
         "venv_dir_rel_path": ".venv", "projects": [], "dependencies": [], "requirements_files": [],
-        "constraints_file": "", "lock_file": "", "uv_version": "", "index_url": "", "extra_index_urls": [],
-        "find_links": [], "no_index": False, "env_vars": {}, "post_boot": [], "default_env": "default",
+        "constraints_file": "", "lock_file": "", "platforms": [], "uv_version": "", "uv_sha256": [], "index_url": "",
+        "extra_index_urls": [], "find_links": [], "no_index": False, "env_vars": {}, "post_boot": [],
+        "default_env": "default",
     }
 
 

@@ -113,6 +113,11 @@ def test_monorepo_is_editable(example):
     assert repo.prime("run", "web", "example.org").stdout == "good day example.org\n"
 
 
+def test_container_example_without_a_container(example):
+    printed = follow_readme(example("container"))
+    assert printed["./prime run greet"].startswith("hello you, from python ")
+
+
 def test_not_python(example):
     for tool in ("make", "cc"):
         if not shutil.which(tool, path="/usr/bin:/bin"):

@@ -392,12 +392,30 @@ def test_T5_damaged_marker_means_another_build(plain, way):
     assert plain.inside("print(1)") == "1"
 
 
-def test_T5_prime_directory_that_is_a_file_is_an_error_that_says_so(plain):
+def test_T5_what_stands_in_the_place_of_the_prime_directory_is_renamed(plain):
     plain.write(".prime", "mine")
-    result = plain.prime(status=1)
-    assert "Traceback" not in result.stderr
-    assert str(plain.path / ".prime") in result.stderr
-    assert (plain.path / ".prime").read_text() == "mine"
+    result = plain.prime()
+    assert "%s was not made by prime: renamed to .prime.before-prime\n" % (plain.path / ".prime") in result.stderr
+    assert (plain.path / ".prime.before-prime").read_text() == "mine"
+    assert plain.inside("print(1)") == "1"
+
+
+@pytest.mark.parametrize("name", ["envs", "stamp", "log", "held", "lock", "use"])
+def test_T5_what_stands_in_the_place_of_a_part_of_it_is_renamed(plain, name):
+    plain.prime()
+    place = plain.path / ".prime" / name
+    shutil.rmtree(str(place), ignore_errors=True)
+    if name in ("lock", "use"):
+        if place.exists():
+            place.unlink()
+        (place / "mine").mkdir(parents=True)
+    else:
+        place.write_text("mine")
+    plain.config('env_vars = {NEW = "1"}')
+    plain.prime()
+    assert plain.inside("import os; print(os.environ['NEW'])") == "1"
+    aside = plain.path / ".prime" / (name + ".before-prime")
+    assert (aside / "mine").exists() if aside.is_dir() else aside.read_text() == "mine"
 
 
 # -- things that break half-way --------------------------------------------------------------------
@@ -414,7 +432,7 @@ def test_B3_eight_boots_at_once_build_one_generation(plain):
     assert len(plain.generations) == 1
     logs = [log.read_text(encoding="utf-8") for log in plain.logs]
     assert sum("prime: building environment" in log for log in logs) == 1
-    assert any("waiting for process %d: building environment default" % builders[0] in text for text in said)
+    assert any("waiting for process %d on " % builders[0] in text for text in said)
     assert all("is ready" in text or "is current" in text for text in said)
 
 

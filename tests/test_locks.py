@@ -1,0 +1,295 @@
+"""A lock file says what is installed: the same with either driver, its hashes and sizes enforced."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+
+import pytest
+from conftest import PYTHONS, python, some_python, uv_program
+
+DRIVERS = ("venv_uv", "venv_pip")
+INSTALLED = "import json, sys; from importlib import metadata as m; print(json.dumps(sorted(" \
+    "(d.metadata['Name'], d.version) for d in m.distributions() if d.metadata['Name'] != 'pip')))"
+
+
+def installed(repo, driver, **options):
+    """What is installed by a driver: a list of [name, version], less pip, which uv does not bring."""
+    env = {"PROTOPRIMER_VENV_DRIVER": driver}
+    repo.prime(env=env, **options)
+    return json.loads(repo.inside(INSTALLED, env=env))
+
+
+@pytest.fixture
+def project(repo):
+    """A project with an extra, a group, and a dependency for one platform alone; uv is on PATH."""
+    repo.link("uv", uv_program())
+    repo.project(["six", 'setuptools; sys_platform == "win32"'], "\n".join([
+        "[project.optional-dependencies]", 'more = ["idna"]', "[dependency-groups]", 'lint = ["packaging"]',
+        "[tool.proto-prime.env.all]", 'projects = [{path = ".", extras = ["more"], groups = ["lint"]}]']))
+    return repo
+
+
+def lock(repo, *argv):
+    """`prime lock`; returns the file's text."""
+    repo.prime(*(argv + ("lock",)))
+    return (repo.path / ("pylock.%s.toml" % argv[1] if argv else "pylock.toml")).read_text()
+
+
+def wheel(wheelhouse, name):
+    return next(wheelhouse.glob(name + "-*.whl"))
+
+
+def pylock(packages, head=""):
+    """The text of a pylock.toml with these packages, each lines of TOML."""
+    return 'lock-version = "1.0"\ncreated-by = "test"\n%s\n' % head + "".join(
+        "[[packages]]\n" + package + "\n" for package in packages)
+
+
+def six_package(wheelhouse, more="", **changes):
+    """The entry of six, from the wheel at hand."""
+    import hashlib
+    path = wheel(wheelhouse, "six")
+    told = dict({"url": path.as_uri(), "size": path.stat().st_size,
+                 "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}, **changes)
+    version = path.name.split("-")[1]
+    return 'name = "six"\nversion = "%s"\n%s\nwheels = [{ url = "%s", size = %d, hashes = { sha256 = "%s" } }]' % (
+        version, more, told["url"], told["size"], told["sha256"])
+
+
+# -- prime lock -------------------------------------------------------------------------------------
+
+
+def test_lock_of_a_project_gives_the_same_environment_with_either_driver(project):
+    text = lock(project)
+    assert 'name = "client"' not in text
+    assert re.search(r'hashes = \{ sha256 = "[0-9a-f]{64}"', text)
+    both = [installed(project, driver) for driver in DRIVERS]
+    assert both[0] == both[1]
+    assert [name for name, _ in both[0]] == ["client", "six"]
+    assert project.inside("import client; print(client.__file__)") == str(project.path / "client.py")
+
+
+def test_lock_of_a_named_environment_is_a_file_of_its_own(project):
+    text = lock(project, "-e", "all")
+    assert all('name = "%s"' % name in text for name in ("six", "idna", "packaging"))
+    project.env["PROTOPRIMER_ENV"] = "all"
+    both = [installed(project, driver) for driver in DRIVERS]
+    assert both[0] == both[1]
+    assert [name for name, _ in both[0]] == ["client", "idna", "packaging", "six"]
+
+
+def test_lock_keeps_what_was_pinned_until_it_is_upgraded(repo, wheelhouse, tmp_path):
+    repo.link("uv", uv_program())
+    repo.config('dependencies = ["pip"]')  # of which the wheelhouse may hold several
+    versions = sorted({path.name.split("-")[1] for path in wheelhouse.glob("pip-*.whl")})
+    old = tmp_path / "old wheels"
+    old.mkdir()
+    shutil.copy(str(next(wheelhouse.glob("pip-%s-*.whl" % versions[0]))), str(old))
+    (repo.home / "uv.toml").write_text('no-index = true\nfind-links = [%s]\n' % json.dumps(old.as_uri()))
+    assert '"%s"' % versions[0] in lock(repo)
+    newer = old / "pip-99.0-py3-none-any.whl"
+    make_wheel(newer, "pip", "99.0")
+    assert '"%s"' % versions[0] in lock(repo)
+    repo.prime("lock", "--upgrade")
+    assert '"99.0"' in (repo.path / "pylock.toml").read_text()
+
+
+def make_wheel(path, name, version):
+    """Write a wheel with nothing in it."""
+    import zipfile
+    place = "%s-%s.dist-info/" % (name, version)
+    with zipfile.ZipFile(str(path), "w") as archive:
+        archive.writestr(place + "METADATA", "Metadata-Version: 2.1\nName: %s\nVersion: %s\n" % (name, version))
+        archive.writestr(place + "WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        archive.writestr(place + "RECORD", "")
+
+
+def test_lock_of_requirements_files_with_constraints_and_spaces(repo, wheelhouse):
+    repo.link("uv", uv_program())
+    version = wheel(wheelhouse, "six").name.split("-")[1]
+    repo.write("req files/some more.txt", "idna\n")
+    repo.write("req files/main.txt", "six\n-r some%20more.txt\n".replace("%20", "_"))
+    repo.write("req files/some_more.txt", "idna\n")
+    repo.write("constraints.txt", "six==%s\n" % version)
+    repo.config('requirements_files = ["req files/main.txt"]\nconstraints_file = "constraints.txt"\n')
+    lock(repo)
+    assert [name for name, _ in installed(repo, "venv_pip")] == ["idna", "six"]
+
+
+def test_lock_of_projects_that_need_each_other_names_neither(repo):
+    repo.link("uv", uv_program())
+    for name, needs in (("one", '["six", "two"]'), ("two", '["idna"]')):
+        repo.write("my pkgs/%s/%s.py" % (name, name), '"""A project."""\n')
+        repo.write("my pkgs/%s/pyproject.toml" % name,
+                   '[build-system]\nrequires = ["flit_core"]\nbuild-backend = "flit_core.buildapi"\n[project]\n'
+                   'name = "%s"\nversion = "1"\ndescription = "x"\ndependencies = %s\n' % (name, needs))
+    repo.config('projects = ["my pkgs/one", {path = "my pkgs/two", editable = false}]')
+    text = lock(repo)
+    assert re.findall('^name = "(.*)"', text, re.MULTILINE) == ["idna", "six"]
+    both = [installed(repo, driver) for driver in DRIVERS]
+    assert both[0] == both[1]
+    assert [name for name, _ in both[0]] == ["idna", "one", "six", "two"]
+
+
+def test_lock_names_the_platforms_that_the_config_names(repo):
+    repo.link("uv", uv_program())
+    repo.config('dependencies = ["six"]\nplatforms = ["windows-x86_64", "macos-arm64"]')
+    text = lock(repo)
+    assert '"sys_platform == \'win32\' and platform_machine == \'AMD64\'"' in text
+    assert '"sys_platform == \'darwin\' and platform_machine == \'arm64\'"' in text
+    for driver in DRIVERS:
+        result = repo.prime(status=1, env={"PROTOPRIMER_VENV_DRIVER": driver})
+        assert "Traceback" not in result.stderr
+        assert re.search("not for this machine|not supported by the lockfile", result.stderr), result.stderr
+
+
+def test_lock_of_an_unknown_platform_is_refused(repo):
+    repo.config('platforms = ["amiga"]')
+    assert "platforms must be a list of linux-x86_64, " in repo.prime("lock", status=2).stderr
+
+
+def test_lock_that_fails_leaves_the_old_one(project):
+    before = lock(project)
+    pyproject = project.path / "pyproject.toml"
+    project.write("pyproject.toml", pyproject.read_text().replace('"six"', '"no-such-package"'))
+    result = project.prime("lock", status=1)
+    assert "no-such-package" in result.stderr
+    assert (project.path / "pylock.toml").read_text() == before
+    assert sorted(path.name for path in project.path.glob("pylock*")) == ["pylock.toml"]
+
+
+@pytest.mark.parametrize("driver", DRIVERS)
+def test_lock_that_was_made_for_other_requirements_is_refused(project, driver):
+    lock(project)
+    installed(project, driver)
+    old = project.current
+    pyproject = project.path / "pyproject.toml"
+    project.write("pyproject.toml", pyproject.read_text().replace('"six"', '"six", "idna"'))
+    env = {"PROTOPRIMER_VENV_DRIVER": driver}
+    result = project.prime(status=1, env=env)
+    assert "pylock.toml was made for other requirements than there are now" in result.stderr
+    assert "hint: prime lock" in result.stderr
+    assert project.current == old
+    lock(project)
+    assert [name for name, _ in installed(project, driver)] == ["client", "idna", "six"]
+
+
+@pytest.mark.parametrize("driver", DRIVERS)
+def test_comment_in_the_project_does_not_make_its_lock_out_of_date(project, driver):
+    lock(project)
+    pyproject = project.path / "pyproject.toml"
+    project.write("pyproject.toml", pyproject.read_text() + "# more\n")
+    assert [name for name, _ in installed(project, driver)] == ["client", "six"]
+
+
+def test_lock_of_a_uv_lock_holds_the_same(project):
+    subprocess.run([uv_program(), "lock", "--offline", "--python", str(some_python())], cwd=str(project.path),
+                   env=project.env, check=True, stderr=subprocess.DEVNULL)
+    by_uv = installed(project, "venv_uv")
+    lock(project)
+    assert installed(project, "venv_pip") == by_uv
+    assert [name for name, _ in by_uv] == ["client", "six"]
+
+
+# -- a pylock.toml that others made -----------------------------------------------------------------
+
+
+@pytest.mark.parametrize("driver", DRIVERS)
+@pytest.mark.parametrize("what", ["hash", "size"])
+def test_wrong_hash_or_size_is_refused_and_the_old_environment_stays(repo, wheelhouse, driver, what):
+    repo.link("uv", uv_program())
+    repo.config()
+    repo.prime(env={"PROTOPRIMER_VENV_DRIVER": driver})
+    old = repo.current
+    wrong = {"hash": {"sha256": "0" * 64}, "size": {"size": 12}}[what]
+    repo.write("pylock.toml", pylock([six_package(wheelhouse, **wrong)]))
+    result = repo.prime(status=1, env={"PROTOPRIMER_VENV_DRIVER": driver, "UV_CACHE_DIR": str(repo.home / "uv")})
+    assert "six" in result.stderr
+    assert "Traceback" not in result.stderr
+    assert repo.current == old
+    assert list((repo.path / ".prime" / "envs").iterdir()) == [old]
+
+
+@pytest.mark.parametrize("driver", DRIVERS)
+def test_marker_extras_and_groups_decide_what_is_installed(project, wheelhouse, driver):
+    head = 'extras = ["more"]\ndependency-groups = ["lint"]\n'
+    for marker, is_wanted in (("'more' in extras", False), ("'more' not in extras", True),
+                              ("'lint' in dependency_groups", False), ("python_version < '3'", False),
+                              ("'lint' not in dependency_groups and python_version > '3'", True)):
+        project.write("pylock.toml", pylock([six_package(wheelhouse, 'marker = "%s"' % marker)], head))
+        names = [name for name, _ in installed(project, driver)]
+        assert ("six" in names) == is_wanted, marker
+    project.write("pylock.toml", pylock([six_package(wheelhouse, "marker = \"'more' in extras\"")], head))
+    project.env["PROTOPRIMER_ENV"] = "all"
+    assert "six" in [name for name, _ in installed(project, driver)]
+
+
+@pytest.mark.parametrize("driver", DRIVERS)
+def test_lock_for_other_pythons_is_refused(repo, wheelhouse, driver):
+    repo.link("uv", uv_program())
+    repo.config()
+    repo.write("pylock.toml", pylock([six_package(wheelhouse)], 'requires-python = ">=3.99"'))
+    result = repo.prime(status=1, env={"PROTOPRIMER_VENV_DRIVER": driver})
+    assert '">=3.99" (pylock.toml): too old' in result.stderr
+
+
+@pytest.mark.parametrize("driver", DRIVERS)
+def test_directory_and_path_entries_are_installed(repo, wheelhouse, driver):
+    repo.link("uv", uv_program())
+    repo.config()
+    shutil.copy(str(wheel(wheelhouse, "six")), str(repo.path))
+    name = wheel(wheelhouse, "six").name
+    repo.write("some lib/lib.py", '"""A library."""\n')
+    repo.write("some lib/pyproject.toml", '[build-system]\nrequires = ["flit_core"]\nbuild-backend = '
+               '"flit_core.buildapi"\n[project]\nname = "lib"\nversion = "3"\ndescription = "x"\n')
+    package = six_package(wheelhouse).replace(wheel(wheelhouse, "six").as_uri(), name).replace("url =", "path =")
+    repo.write("pylock.toml", pylock([package, 'name = "lib"\ndirectory = { path = "some lib" }']))
+    assert [name for name, _ in installed(repo, driver)] == ["lib", "six"]
+
+
+@pytest.mark.parametrize("text, word", [
+    ("no toml", "pylock.toml"),
+    ('lock-version = "2.0"', "2.0"),
+    ('created-by = "x"', "PEP 751"),
+    ('lock-version = "1.0"\n[[packages]]\nversion = "1"', "PEP 751"),
+    ('lock-version = "1.0"\n[[packages]]\nname = "six"\nversion = "1"', "six has no hash"),
+    ('lock-version = "1.0"\npackages = 3', "PEP 751"),
+])
+def test_broken_lock_is_an_error_that_names_it(repo, text, word):
+    repo.config()
+    repo.write("pylock.toml", text)
+    result = repo.prime(status=2)
+    assert word in result.stderr and "pylock.toml" in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("version", [version for version in PYTHONS if version != "3.6"])
+def test_pip_of_every_python_installs_a_lock(repo, wheelhouse, version):
+    repo.env["PROTOPRIMER_PYTHON"] = str(python(version))
+    repo.config()
+    repo.write("pylock.toml", pylock([six_package(wheelhouse)]))
+    repo.prime(env={"PROTOPRIMER_VENV_DRIVER": "venv_pip"})
+    assert repo.inside("import six; print(1)", env={"PROTOPRIMER_VENV_DRIVER": "venv_pip"}) == "1"
+
+
+@pytest.mark.slow
+def test_pip_of_the_oldest_python_installs_a_lock(repo, wheelhouse):
+    repo.env.update(PROTOPRIMER_PYTHON=str(python("3.6")), PROTOPRIMER_VENV_DRIVER="venv_pip")
+    repo.config()
+    repo.write("pylock.toml", pylock([six_package(wheelhouse)]))
+    assert "replacing pip 18.1" in repo.prime().stderr
+    assert repo.inside("import six; print(1)") == "1"
+
+
+def test_nothing_of_the_lock_s_making_stays_in_the_environment(repo, wheelhouse):
+    repo.config()
+    repo.write("pylock.toml", pylock([six_package(wheelhouse)]))
+    for driver in DRIVERS:
+        installed(repo, driver)
+        assert not (repo.current / "lock").exists()
+        assert set(os.listdir(str(repo.current))) <= {
+            "bin", "include", "lib", "lib64", "pyvenv.cfg", "share", ".gitignore", ".lock", "CACHEDIR.TAG",
+            "proto-prime.json"}

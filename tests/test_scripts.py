@@ -1,0 +1,215 @@
+"""Scripts that say what they need (PEP 723), shells, and entry scripts of a repo's own."""
+
+import os
+import shutil
+import subprocess
+
+import pytest
+from conftest import PYTHONS, some_python, uv_program
+
+SCRIPT = """\
+# /// script
+# requires-python = ">=3.6"
+# dependencies = ["%s"]
+# ///
+import sys
+import %s
+print(sys.prefix, sys.argv[1:], %s.__name__)
+"""
+
+
+@pytest.fixture
+def own_cache(plain):
+    """A repo with a user cache of its own, where environments of scripts go; uv is on PATH."""
+    plain.env["PROTOPRIMER_CACHE_DIR"] = str(plain.home / "own cache")
+    plain.link("uv", uv_program())
+    return plain
+
+
+def script(repo, module, name="a script.py"):
+    return str(repo.write(name, SCRIPT % (module, module, module)))
+
+
+# -- PEP 723 -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("driver_name", ["venv_uv", "venv_pip"])
+def test_script_runs_in_an_environment_of_its_own_that_is_kept(own_cache, driver_name):
+    own_cache.env["PROTOPRIMER_VENV_DRIVER"] = driver_name
+    path = script(own_cache, "six")
+    first = own_cache.prime("run", path, "a b", "--x")
+    assert "building environment" in first.stderr
+    assert first.stdout.startswith(str(own_cache.home / "own cache" / "scripts"))
+    assert first.stdout.endswith("['a b', '--x'] six\n")
+    assert not (own_cache.path / ".venv").exists()
+    second = own_cache.prime("run", path, "a b", "--x")
+    assert (second.stdout, second.stderr) == (first.stdout, "")
+
+
+def test_scripts_of_equal_needs_share_an_environment_and_others_do_not(own_cache):
+    told = [own_cache.prime("run", script(own_cache, module, name)).stdout.split(" [")[0]
+            for module, name in (("six", "one.py"), ("six", "two.py"), ("idna", "three.py"))]
+    assert told[0] == told[1] != told[2]
+
+
+def test_script_on_stdin(own_cache):
+    path = script(own_cache, "six")
+    with open(path) as stdin:
+        result = own_cache.prime("run", "-", "x", stdin=stdin)
+    assert result.stdout.endswith("['x'] six\n")
+    own_cache.write("plain.py", "import sys; print(sys.prefix, sys.argv)")
+    with open(str(own_cache.path / "plain.py")) as stdin:
+        result = own_cache.prime("run", "-", "y", stdin=stdin)
+    assert result.stdout.startswith(str(own_cache.path / ".prime")) and "['-', 'y']" in result.stdout
+
+
+def test_script_without_metadata_runs_in_the_repo_s_environment(own_cache):
+    path = str(own_cache.write("plain.py", "import sys; print(sys.prefix)"))
+    assert own_cache.prime("run", path).stdout.startswith(str(own_cache.path / ".prime"))
+
+
+def test_script_chooses_its_python(own_cache):
+    other = next(version for version in PYTHONS if PYTHONS[version] != some_python())
+    own_cache.link("python" + other, PYTHONS[other])
+    own_cache.env["PROTOPRIMER_VENV_DRIVER"] = "venv_pip"
+    text = '# /// script\n# requires-python = "==%s.*"\n# ///\nimport sys; print("%%d.%%d" %% sys.version_info[:2])\n'
+    path = str(own_cache.write("old.py", text % other))
+    assert own_cache.prime("run", path).stdout == other + "\n"
+
+
+@pytest.mark.parametrize("text, word", [
+    ("# /// script\n# dependencies = [\n# ///\n", "PEP 723"),
+    ("# /// script\n# dependencies = 3\n# ///\n", "dependencies must be a list of strings"),
+    ('# /// script\n# requires-python = "banana"\n# ///\n', "banana"),
+    ("# /// script\n# ///\n" + "# /// script\n# dependencies = []\n# ///\n" * 2, "more than one block"),
+])
+def test_broken_metadata_is_an_error(own_cache, text, word):
+    result = own_cache.prime("run", str(own_cache.write("broken.py", text)), status=2)
+    assert word in result.stderr and "Traceback" not in result.stderr
+
+
+def test_clean_removes_environments_of_scripts_that_were_not_run_for_long(own_cache):
+    path = script(own_cache, "six")
+    own_cache.prime("run", path)
+    root = next((own_cache.home / "own cache" / "scripts").iterdir())
+    own_cache.prime("clean")
+    assert root.exists()
+    os.utime(str(root), (1, 1))
+    assert "removed" in own_cache.prime("clean").stderr
+    assert not root.exists()
+    own_cache.prime("run", path)
+    own_cache.prime("clean", "--all")
+    assert not root.exists()
+
+
+# -- shells ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("shell", ["sh", "bash", "dash", "zsh", "fish"])
+def test_shell_has_the_environment_active_and_its_status_is_returned(plain, shell):
+    path = shutil.which(shell)
+    if not path:
+        pytest.skip("no %s on this machine" % shell)
+    plain.config('env_vars = {WHO = "me"}')
+    plain.write("commands", "python -c 'import os, sys; print(sys.prefix, os.environ[\"WHO\"])'\nexit 3\n")
+    with open(str(plain.path / "commands")) as stdin:
+        result = plain.prime("shell", stdin=stdin, status=3, env={"SHELL": path})
+    assert result.stdout == "%s me\n" % plain.current
+
+
+@pytest.mark.parametrize("shell", ["bash", "dash", "zsh", "fish"])
+def test_shell_on_a_terminal_names_the_environment_in_its_prompt(plain, shell):
+    pty, fcntl, termios = map(pytest.importorskip, ("pty", "fcntl", "termios"))
+    path = shutil.which(shell)
+    if not path:
+        pytest.skip("no %s on this machine" % shell)
+    plain.prime()
+    (plain.home / ".zshrc").write_text("PROMPT='mine> '\n")
+    (plain.home / ".bashrc").write_text("PS1='mine> '; PATH=/usr/bin:/bin\n")
+    ours, theirs = pty.openpty()
+    process = plain.popen("shell", stdin=theirs, stdout=theirs, stderr=theirs, env={"SHELL": path, "TERM": "xterm"},
+                          start_new_session=True, preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0))
+    os.close(theirs)
+    os.write(ours, b"command -v python; exit\n")
+    said = b""
+    try:
+        while True:
+            said += os.read(ours, 4096)
+    except OSError:  # it ended
+        pass
+    os.close(ours)
+    process.wait()
+    assert b"(a repo) " in said, said
+    assert str(plain.current / "bin" / "python").encode() in said.replace(b"\r\n", b""), said
+
+
+def test_shell_that_is_not_there_is_an_error(plain):
+    assert "there is no shell no-such-shell" in plain.prime("shell", status=127, env={"SHELL": "no-such-shell"}).stderr
+
+
+# -- entry scripts -----------------------------------------------------------------------------------
+
+APP = """\
+import os
+import sys
+import six
+def main():
+    print(sys.argv[1:], sys.prefix, os.environ["WHO"], os.environ.get("PROTOPRIMER_PY_EXEC"))
+    return %r
+"""
+
+
+@pytest.fixture
+def app(repo):
+    """A repo with two entry scripts of its own, `app` and `quick`."""
+    repo.config('dependencies = ["six"]\nenv_vars = {WHO = "me"}')
+    repo.write("my_tools/app.py", APP % 7)
+    for name, function in (("app", "boot"), ("quick", "start")):
+        repo.write(name, "import proto_prime\nproto_prime.%s('my_tools.app:main')\n" % function)
+    return repo
+
+
+def test_boot_makes_the_environment_and_calls_the_function_in_it(app, driver):
+    first = app.prime("a b", "--", "-v", entry="app", status=7)
+    assert first.stdout == "['a b', '--', '-v'] %s me None\n" % app.current
+    assert "building environment" in first.stderr
+    app.settle()
+    for _ in range(2):
+        assert app.prime(entry="app", status=7).stderr == ""
+
+
+def test_boot_goes_on_under_the_required_python(app):
+    other = next(version for version in PYTHONS if PYTHONS[version] != some_python())
+    app.link("python" + other, PYTHONS[other])
+    app.env["PROTOPRIMER_VENV_DRIVER"] = "venv_pip"
+    app.config('required_python_version = "%s"\ndependencies = ["six"]\nenv_vars = {WHO = "me"}' % other)
+    assert app.prime("x", entry="app", status=7).stdout.startswith("['x'] %s" % app.path)
+
+
+def test_boot_under_the_environment_s_own_python_calls_at_once(app):
+    app.prime()
+    result = app.prime("x", entry="app", status=7, python=app.path / ".venv" / "bin" / "python")
+    assert result.stdout.startswith("['x'] ") and " me None" in result.stdout
+
+
+def test_start_switches_to_what_is_there_and_builds_nothing(app):
+    assert "was not built yet" in app.prime(entry="quick", status=1).stderr
+    app.prime()
+    app.config('dependencies = ["six", "no-such-package"]\nenv_vars = {WHO = "me"}')
+    result = app.prime("y", entry="quick", status=7)
+    assert result.stdout == "['y'] %s me None\n" % app.current
+    assert "building" not in result.stderr
+
+
+@pytest.mark.parametrize("value, status", [(None, 0), (0, 0), (255, 255), ("said", 1)])
+def test_what_the_function_returns_is_the_exit_status(app, value, status):
+    app.write("my_tools/app.py", APP % value)
+    result = app.prime(entry="app", status=status)
+    assert ("said" in result.stderr) == (value == "said")
+
+
+def test_entry_script_that_came_through_a_pipe_is_an_error(app):
+    code = "import proto_prime; proto_prime.boot('my_tools.app:main')"
+    done = subprocess.run([str(some_python()), "-c", code], cwd=str(app.path), env=app.env, stderr=subprocess.PIPE)
+    assert done.returncode == 1
+    assert b"this came through a pipe, or from -c" in done.stderr
