@@ -2479,13 +2479,14 @@ def run_tool(argv, title, environ=None, cwd=os.sep):
     report.done()
     if child.has_failed:
         hint = "the whole log: %s" % report.log.name if report.log else ""
+        full = [line for line in child.tail(sys.maxsize) if "No space left on device" in line][:1]
         if b"flat-layout" in child.stderr and b"proto_prime" in child.stderr:
             hint = "put proto_prime.py and prime into a directory such as tools/, or name your own modules: " \
                    "[tool.setuptools] py-modules = [...]"
-        if b"No space left on device" in child.stderr + child.stdout and cache_dir() in " ".join(argv):
+        if full and cache_dir() in " ".join(argv):
             hint = CACHE_HINT
         how = child.problem or str(child).split(": ")[1]
-        raise PrimeError("%s failed: %s" % (title, how), tried=child.tail(), hint=hint)
+        raise PrimeError("%s failed: %s" % (title, how), tried=list(dict.fromkeys(full + child.tail())), hint=hint)
 
 
 def guard(directory):

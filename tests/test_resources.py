@@ -110,7 +110,8 @@ class Mounts:
 
     def has(self, module):
         """`has`, in here."""
-        return self.sh('"$1/.venv/bin/python" -c "import $2" 2>&1 || echo missing', self.repo.path, module) == ""
+        # -B: python leaves a cut-off .pyc on a full disk, and stumbles over it then (gh-126606)
+        return self.sh('"$1/.venv/bin/python" -B -c "import $2" 2>&1 || echo missing', self.repo.path, module) == ""
 
     def close(self):
         self.holder.communicate(b"")
