@@ -483,7 +483,8 @@ _live = set()  # type: set  # the children that run now
 _stops = []  # type: list
 
 
-def run_child(argv, environ=None, cwd=os.sep, timeout=None, until=b"", is_logged=False, cap=OUTPUT_CAP):
+def run_child(argv, environ=None, cwd=os.sep, timeout=None, until=b"", is_logged=False, cap=OUTPUT_CAP,
+              is_guarded=False):
     """Run a program to its end, stdin closed, in a process group of its own. Returns a `Child`.
 
     environ    dict; default: a clean one for tools
@@ -492,6 +493,7 @@ def run_child(argv, environ=None, cwd=os.sep, timeout=None, until=b"", is_logged
                behind would keep the pipe open
     is_logged  its output goes to the log as it comes
     cap        bytes that are kept of each stream, from its end
+    is_guarded neither it nor what it starts outlives this process, whatever ends that (`GUARD`)
     What cannot be started has status 126 or 127 and a `problem`.
     """
     import queue
@@ -500,11 +502,11 @@ def run_child(argv, environ=None, cwd=os.sep, timeout=None, until=b"", is_logged
 
     report.detail("run: " + shown(argv))
     try:
-        process = start_child(argv, clean_environ(for_tool=True) if environ is None else environ, cwd)
+        process = start_child(argv, clean_environ(for_tool=True) if environ is None else environ, cwd, is_guarded)
     except (OSError, ValueError) as error:
         status = 127 if isinstance(error, FileNotFoundError) else 126
         return Child(status, problem="cannot be started: %s" % (getattr(error, "strerror", "") or error))
-    chunks, kept = queue.Queue(), {process.stdout: b"", process.stderr: b""}  # type: queue.Queue, dict
+    chunks, kept = queue.Queue(), {process.stdout: bytearray(), process.stderr: bytearray()}  # type: queue.Queue, dict
     for pipe in kept:
         threading.Thread(target=_drain, args=(pipe, chunks), daemon=True).start()
     deadline, has_finished = time.monotonic() + (timeout or float("inf")), False
@@ -515,17 +517,22 @@ def run_child(argv, environ=None, cwd=os.sep, timeout=None, until=b"", is_logged
             end_group(process, grace=0 if until or timeout else 5)
         _live.discard(process)
     problem = "" if has_finished else "gave no answer within %d s" % timeout
-    return Child(process.wait(), kept[process.stdout], kept[process.stderr], problem)
+    return Child(process.wait(), bytes(kept[process.stdout]), bytes(kept[process.stderr]), problem)
 
 
-def start_child(argv, environ, cwd):
+def start_child(argv, environ, cwd, is_guarded=False):
     """Start a program in a session of its own; returns its Popen. It is not left behind when a signal comes now."""
     import subprocess
 
+    if is_guarded and not WINDOWS:
+        argv = [running_python(), "-I", "-S", "-B", "-c", GUARD] + argv
     with unbroken():
-        process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        stdin = subprocess.PIPE if is_guarded and not WINDOWS else subprocess.DEVNULL
+        process = subprocess.Popen(argv, stdin=stdin, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
                                    cwd=cwd, env=environ, start_new_session=True)
         _live.add(process)
+        if is_guarded and WINDOWS:
+            end_with_us(process)
     if _stops:  # which came while it was about to start, in another thread for one
         end_group(process, grace=0)
         if is_main_thread():
@@ -561,7 +568,8 @@ def _follow(process, chunks, kept, deadline, until, is_logged, cap):
         if is_logged:
             report.output(chunk)
         open_pipes -= not chunk
-        kept[pipe] = (kept[pipe] + chunk)[-cap:]
+        kept[pipe] += chunk
+        del kept[pipe][:-cap]
         if until and until in kept[process.stdout]:
             break
     return True
@@ -575,6 +583,10 @@ def end_group(process, grace):
     if WINDOWS:
         process.kill()
         return
+    if process.stdin:  # a guard, which does that
+        process.stdin.close()
+        process.wait()
+        return
     for signum in ([signal.SIGTERM] if grace else []) + [signal.SIGKILL]:
         try:
             os.killpg(process.pid, signum)
@@ -583,6 +595,85 @@ def end_group(process, grace):
         deadline = time.monotonic() + grace
         while process.poll() is None and (signum == signal.SIGKILL or time.monotonic() < deadline and len(_stops) < 2):
             time.sleep(0.01)
+
+
+# Runs a program, and when that ends, or when the process that holds the other end of stdin does, ends all that
+# the program started: SIGTERM, 5 s, SIGKILL. On Linux orphans become its children (PR_SET_CHILD_SUBREAPER).
+GUARD = """
+import _signal, os, select, sys, time
+try:
+    import ctypes
+    ctypes.CDLL(None).prctl(36, 1, 0, 0, 0)
+except (ImportError, OSError, AttributeError):
+    pass
+wake, poke = os.pipe()
+os.set_blocking(poke, False)
+group = os.fork()
+if not group:
+    os.setpgid(0, 0)
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    for number in _signal.SIGPIPE, _signal.SIGXFSZ:
+        _signal.signal(number, _signal.SIG_DFL)
+    try:
+        os.execv(sys.argv[1], sys.argv[1:])
+    except OSError as problem:
+        os.write(2, ("cannot run %s: %s" % (sys.argv[1], problem.strerror)).encode())
+    os._exit(126)
+_signal.signal(_signal.SIGCHLD, lambda *_: None)
+_signal.set_wakeup_fd(poke)
+
+def stop(number):
+    for pid in os.listdir("/proc") if os.path.isdir("/proc/self") else ():
+        try:
+            with open("/proc/%s/stat" % pid) as file:
+                if int(file.read().rpartition(")")[2].split()[1]) == os.getpid():
+                    os.kill(int(pid), number)
+        except (OSError, ValueError):
+            pass
+    try:
+        os.killpg(group, number)
+        return True
+    except OSError:
+        return False
+
+code, deadline = None, None
+while True:
+    try:
+        pid, status = os.waitpid(-1, os.WNOHANG)
+    except ChildProcessError:
+        if not stop(0):
+            break
+        pid = 0
+    if pid:
+        if pid == group:
+            code = 128 + os.WTERMSIG(status) if os.WIFSIGNALED(status) else os.WEXITSTATUS(status)
+        continue
+    if code is not None and not deadline:
+        deadline = time.monotonic() + 5
+        stop(_signal.SIGTERM)
+    if deadline and time.monotonic() > deadline:
+        stop(_signal.SIGKILL)
+    ready = select.select([wake] + [0] * (not deadline), [], [], 0.05 if deadline else None)[0]
+    if wake in ready:
+        os.read(wake, 99)
+    if 0 in ready and not os.read(0, 99):
+        deadline = time.monotonic() + 5
+        stop(_signal.SIGTERM)
+os._exit(code or 0)
+"""
+
+
+def end_with_us(process):
+    """Let Windows end a child and all that it starts when this process ends, by a job object that closes then."""
+    import ctypes
+
+    kernel = ctypes.windll.kernel32  # type: ignore[attr-defined]
+    kernel.CreateJobObjectW.restype = ctypes.c_void_p
+    job = ctypes.c_void_p(kernel.CreateJobObjectW(None, None))
+    limits = ctypes.create_string_buffer(144 if sys.maxsize > 2 ** 32 else 112)  # JOBOBJECT_EXTENDED_LIMIT_INFORMATION
+    limits[17] = b"\x20"  # LimitFlags: JOB_OBJECT_LIMIT_KILL_ON_JOB_CLOSE, 0x2000
+    kernel.SetInformationJobObject(job, 9, limits, len(limits))
+    kernel.AssignProcessToJobObject(job, ctypes.c_void_p(int(process._handle)))  # the handle stays open on purpose
 
 
 def shown(argv):
@@ -618,6 +709,8 @@ def replace_process(argv, environ):
     import subprocess
 
     process = subprocess.Popen(argv, env=environ)
+    if WINDOWS:
+        end_with_us(process)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the terminal sends it to the child as well
     for name in ("SIGTERM", "SIGHUP"):
         if hasattr(signal, name):
@@ -1954,8 +2047,10 @@ def find_root(option=""):
 
 def state_dir(root, *names):
     """A path in the directory where everything that this file makes for a repo is kept."""
-    base = "" if os.path.dirname(root) == cache_dir("scripts") else os.environ.get(STATE_VAR)
-    return os.path.join(os.path.abspath(base) if base else os.path.join(root, ".prime"), *names)
+    base = os.path.abspath(os.environ[STATE_VAR]) if os.environ.get(STATE_VAR) else ""
+    if base and os.path.dirname(root) in (cache_dir("scripts"), os.path.join(base, "made")):  # repos of our making
+        base = ""
+    return os.path.join(base or os.path.join(root, ".prime"), *names)
 
 
 class Config:
@@ -3979,7 +4074,7 @@ def read_stdin():
     return data.decode("utf-8", "replace")
 
 
-SCRIPT_FIELDS = ("venv_driver", "uv_version", "uv_sha256", "index_url", "extra_index_urls", "find_links", "no_index")
+SOURCE_FIELDS = ("venv_driver", "uv_version", "uv_sha256", "index_url", "extra_index_urls", "find_links", "no_index")
 SCRIPT_DAYS = 30  # after which `clean` removes the environment of a script that was not run
 
 
@@ -4000,16 +4095,20 @@ def script_environment(options, text):
         told = parse_toml("".join(line[2:] + "\n" for line in blocks[0].splitlines()))
     except TomlError as error:
         raise PrimeError("the script's metadata (PEP 723): %s" % error, status=2)
-    here = open_environment(options)
-    fields = {name: here[name] for name in SCRIPT_FIELDS if here.origins[name] != "default"}
-    fields["find_links"] = [each if "://" in each else here.path(each) for each in here["find_links"]]
-    fields.update(required_python_version=told.get("requires-python", ""), dependencies=told.get("dependencies", []))
-    config = "".join("%s = %s\n" % (name, as_json(value).strip()) for name, value in sorted(fields.items()))
+    config = derived_config(open_environment(options), told.get("requires-python", ""), told.get("dependencies", []))
     root = cache_dir("scripts", digest(config))
     if not os.path.isfile(os.path.join(root, OWN_CONFIG)):
         write_atomic(os.path.join(root, OWN_CONFIG), config.encode())
     os.utime(root)
     return load_environment(load_config(root))
+
+
+def derived_config(environment, required, dependencies=()):
+    """The text of a config for a repo of our making, whose packages come from where those of `environment` do."""
+    fields = {name: environment[name] for name in SOURCE_FIELDS if environment.origins[name] != "default"}
+    fields["find_links"] = [each if "://" in each else environment.path(each) for each in environment["find_links"]]
+    fields.update(required_python_version=required, dependencies=dependencies)
+    return "".join("%s = %s\n" % (name, as_json(value).strip()) for name, value in sorted(fields.items()))
 
 
 def command_shell(options):
@@ -4396,6 +4495,471 @@ def command_update(options):
 
 
 # --------------------------------------------------------------------------------------------------
+# Workflow server
+# --------------------------------------------------------------------------------------------------
+
+# JSON-RPC 2.0 on stdin and stdout, framed as in LSP: the Workflow Server Protocol. Whatever takes time runs in a
+# thread for each request, and what builds or belongs to the client in a guarded child.
+
+PROTOCOL = "0.1.0"
+MESSAGE_CAP = 1 << 28  # bytes of one message that are taken for a message
+HEAD_CAP = 1 << 14  # bytes in which a header must have ended
+PATIENCE = 5  # seconds for what is at work when stdin ends
+PARSE_ERROR, INVALID_REQUEST, UNKNOWN_METHOD, INVALID_PARAMS, INTERNAL_ERROR = -32700, -32600, -32601, -32602, -32603
+NOT_INITIALIZED, NO_ENVIRONMENT, NAME_TAKEN, NO_PYTHON, WORK_FAILED = -32002, -31001, -31002, -31003, -31004
+
+
+class RpcError(Exception):
+    """What a request is answered with: an error's code, its message, and data, a JSON value or None."""
+
+    def __init__(self, code, message, data=None):
+        super().__init__(message)
+        self.code, self.data = code, data
+
+    def as_dict(self):
+        told = {"code": self.code, "message": str(self)[:500]}
+        return told if self.data is None else dict(told, data=self.data)
+
+
+def read_messages(chunks):
+    """The bodies of the frames in an iterable of bytes, however those are cut.
+
+    What is no frame is told on stderr and skipped up to the next header.
+    """
+    import re
+
+    buffer, blank = bytearray(), re.compile(b"\r?\n\r?\n")
+    for chunk in chunks:
+        buffer += chunk
+        while True:
+            end = blank.search(buffer, 0, HEAD_CAP)
+            length = content_length(bytes(buffer[: end.start()])) if end else None
+            if end and length is not None:
+                if len(buffer) < end.end() + length:
+                    break
+                body = bytes(buffer[end.end(): end.end() + length])
+                del buffer[: end.end() + length]
+                yield body
+            elif end or len(buffer) >= HEAD_CAP:
+                report.note("a broken frame is skipped: %.60r" % bytes(buffer[:60]))
+                skipped = bytes(buffer[: end.end() if end else HEAD_CAP - 20]).lower()
+                place = skipped.find(b"content-length", 1)
+                del buffer[: place if place > 0 else len(skipped)]
+            else:
+                break
+
+
+def content_length(head):
+    """The length that a frame's header names; None if it is no header."""
+    import re
+
+    field = re.compile(br"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*(.*?)[ \t]*$")
+    lines = [field.match(line) for line in head.replace(b"\r\n", b"\n").split(b"\n")]
+    told = [line.group(2) for line in lines if line and line.group(1).lower() == b"content-length"]
+    is_sound = all(lines) and len(told) == 1 and told[0].isdigit() and len(told[0]) < 12
+    return int(told[0]) if is_sound and int(told[0]) <= MESSAGE_CAP else None
+
+
+def parse_message(body):
+    """The JSON value of a message's bytes; RpcError if it is none."""
+    import json
+
+    def refuse(name):
+        raise ValueError("%s is not JSON" % name)
+
+    try:
+        return json.loads(body.decode("utf-8"), parse_constant=refuse)
+    except (ValueError, RecursionError) as problem:
+        raise RpcError(PARSE_ERROR, "no JSON: %s" % problem)
+
+
+def is_clean(text):
+    """Whether a string can be given to a program."""
+    try:
+        return isinstance(text, str) and b"\0" not in os.fsencode(text)
+    except UnicodeError:
+        return False
+
+
+def is_short(most):
+    return lambda value: isinstance(value, str) and 1 <= len(value) <= most
+
+
+def is_dotted(value):
+    """Whether it is X.Y or X.Y.Z."""
+    import re
+
+    return isinstance(value, str) and bool(re.match(r"[0-9]{1,3}(\.[0-9]{1,3}){1,2}\Z", value))
+
+
+ID = "a string of 1 to 128 characters", is_short(128)
+# Each method's parameters: what each must be, and whether it is; those of `OPTIONAL` may be absent.
+METHODS = {
+    "initialize": {
+        "client_name": ("a string of 1 to 255 characters", is_short(255)),
+        "client_protocol_version": ("a string of 1 to 64 characters", is_short(64))},
+    "shutdown": {},
+    "exit": {},
+    "environment/list": {},
+    "environment/get": {"id": ID},
+    "environment/create": {
+        "name": ("a string of 1 to 64 characters", is_short(64)),
+        "python_version": ("X.Y or X.Y.Z", is_dotted)},
+    "environment/delete": {"id": ID},
+    "environment/execute": {
+        "id": ID,
+        "argv": ("a list of non-empty strings", lambda value: isinstance(value, list) and bool(value)
+                 and all(each and is_clean(each) for each in value)),
+        "cwd": ("an absolute path, or null", lambda value: value is None or is_clean(value) and os.path.isabs(value)),
+        "env": ("an object of strings, or null", lambda value: value is None or isinstance(value, dict) and all(
+            name and "=" not in name and is_clean(name) and is_clean(text) for name, text in value.items()))},
+}  # type: dict
+OPTIONAL = ("cwd", "env")
+
+
+def check_params(method, params):
+    """`params` as a dict; RpcError unless they are what the method takes."""
+    wanted = METHODS[method]
+    if not isinstance(params, dict) and (params or wanted):
+        raise RpcError(INVALID_PARAMS, "%s takes an object" % method, [{"field": "params", "message": "is no object"}])
+    given = params if isinstance(params, dict) else {}
+    wrong = [{"field": name, "message": "is missing"} for name in wanted if name not in given and name not in OPTIONAL]
+    wrong += [{"field": name, "message": "is not " + words}
+              for name, (words, is_right) in wanted.items() if name in given and not is_right(given[name])]
+    wrong += [{"field": name, "message": "is not known"} for name in given if not wanted]
+    if wrong:
+        told = "; ".join("%(field)s %(message)s" % each for each in wrong)
+        raise RpcError(INVALID_PARAMS, "%s: %s" % (method, told), wrong)
+    return {name: given[name] for name in wanted if name in given}
+
+
+class Answers:
+    """Gathers the answers to one message, one for each request in it, and sends them when all are there."""
+
+    def __init__(self, count, is_batch, send):
+        import threading
+
+        self.found, self.left, self.is_batch, self.send = [None] * count, count, is_batch, send
+        self.lock = threading.Lock()
+
+    def put(self, place, answer):
+        """Take the answer to the request at a place, a dict; None for a notification."""
+        with self.lock:
+            self.found[place] = answer
+            self.left -= 1
+            if self.left:
+                return
+        found = [each for each in self.found if each is not None]
+        if found:
+            self.send(found if self.is_batch else found[0])
+
+
+class Server:
+    """Answers the messages of one client. `state` is new, ready or over."""
+
+    def __init__(self, root):
+        import threading
+
+        self.root, self.state, self.status, self.is_ended = root, "new", 0, False
+        self.workers, self.creating = set(), set()  # type: set, set
+        self.writing, self.naming = threading.Lock(), threading.Lock()
+        self.stdout = os.dup(1)  # frames alone; whatever else prints goes to stderr
+        os.dup2(2 if sys.stderr is not None else os.open(os.devnull, os.O_WRONLY), 1)
+
+    def serve(self):
+        """Answer until the client ends it. Returns the exit status."""
+        import signal
+
+        stop = None
+        try:
+            for body in read_messages(iter(lambda: os.read(0, 1 << 16), b"")):
+                self.take(body)
+                if self.is_ended:
+                    break
+        except Interrupted as problem:
+            stop = problem
+        self.finish(0 if self.is_ended else PATIENCE)
+        if stop and stop.signum != signal.SIGTERM:
+            raise stop
+        return self.status
+
+    def finish(self, patience):
+        """Wait some seconds for what is at work, then end its children."""
+        import time
+
+        deadline = time.monotonic() + patience
+        for worker in list(self.workers):
+            worker.join(max(0.0, deadline - time.monotonic()))
+        live = list(_live)
+        for process in live:
+            if process.stdin:  # all guards at once
+                process.stdin.close()
+        for process in live:
+            end_group(process, grace=0)
+        for worker in list(self.workers):
+            worker.join(1)
+
+    def send(self, answer):
+        """Write a frame. A client that is gone is no matter: the end of stdin says so."""
+        import json
+
+        body = json.dumps(answer).encode()
+        data = b"Content-Length: %d\r\n\r\n%s" % (len(body), body)
+        with self.writing:
+            try:
+                while data:
+                    data = data[os.write(self.stdout, data):]
+            except OSError as problem:
+                report.detail("the client is gone: %s" % problem)
+
+    def take(self, body):
+        """Answer one message, or see to it that a thread does."""
+        try:
+            message = parse_message(body)
+            if message == []:
+                raise RpcError(INVALID_REQUEST, "an empty batch")
+        except RpcError as error:
+            return self.send({"jsonrpc": "2.0", "id": None, "error": error.as_dict()})
+        is_batch = isinstance(message, list)
+        requests = message if is_batch else [message]
+        answers = Answers(len(requests), is_batch, self.send)
+        for place, request in enumerate(requests):
+            self.start(request, lambda answer, place=place: answers.put(place, answer))
+
+    def start(self, request, reply):
+        """Answer one request by calling reply(dict), or reply(None) if it is a notification."""
+        import threading
+
+        is_object = isinstance(request, dict)
+        is_silent = is_object and "id" not in request and isinstance(request.get("method"), str)
+        ident = request.get("id") if is_object else None
+        if isinstance(ident, bool) or not isinstance(ident, (str, int, type(None))):
+            ident, is_object = None, False
+
+        def work(function):
+            answer = dict({"jsonrpc": "2.0", "id": ident}, **outcome(function))
+            reply(None if is_silent else answer)
+            self.workers.discard(threading.current_thread())
+
+        try:
+            function = self.find(request if is_object else {})
+        except RpcError as error:
+            return reply(None if is_silent else {"jsonrpc": "2.0", "id": ident, "error": error.as_dict()})
+        if request["method"] in ("initialize", "shutdown", "exit"):
+            return work(function)
+        worker = threading.Thread(target=work, args=(function,), daemon=True)
+        self.workers.add(worker)
+        worker.start()
+
+    def find(self, request):
+        """What answers a request: a function. RpcError if there is none, in the order of the codes."""
+        method, params = request.get("method"), request.get("params", {})
+        if request.get("jsonrpc") != "2.0" or not isinstance(method, str) or \
+                not isinstance(params, (dict, list, type(None))):
+            raise RpcError(INVALID_REQUEST, "not a request of JSON-RPC 2.0")
+        if self.state == "new" and method not in ("initialize", "exit"):
+            raise RpcError(NOT_INITIALIZED, "initialize comes first")
+        if self.state == "over" and method != "exit":
+            raise RpcError(INVALID_REQUEST, "%.100s after shutdown" % method)
+        if self.state == "ready" and method == "initialize":
+            raise RpcError(INVALID_REQUEST, "initialize for a second time")
+        if method not in METHODS:
+            raise RpcError(UNKNOWN_METHOD, "there is no method %.100s" % method)
+        given, function = check_params(method, params), getattr(self, method.replace("environment/", "") + "_")
+        return lambda: function(**given)
+
+    # The methods, each with an underscore behind its name.
+
+    def initialize_(self, client_name, client_protocol_version):
+        report.detail("client %r, protocol %r" % (client_name, client_protocol_version))
+        self.state = "ready"
+        return {"methods": sorted(METHODS), "protocol_version": PROTOCOL}
+
+    def shutdown_(self):
+        self.state = "over"
+
+    def exit_(self):
+        self.status, self.is_ended = 0 if self.state == "over" else 1, True
+
+    def list_(self):
+        return [self.row(name, environment) for name, environment in sorted(self.environments().items())]
+
+    def get_(self, id):
+        environment = self.named(id)
+        generation = self.make_current(id, environment)
+        return dict(self.row(id, environment), python_version=generation.python.version,
+                    interpreter_path=generation.program, installed_packages=packages_in(generation.path),
+                    extra={"root": self.root, "driver": generation.driver, "generation": generation.path,
+                           "current": True})
+
+    def create_(self, name, python_version):
+        with self.naming:
+            found = self.environments().get(name)
+            if name in self.creating or found and generations(found):
+                raise RpcError(NAME_TAKEN, "environment %s is there already" % name)
+            self.creating.add(name)
+        try:
+            if found:
+                self.check_python(found, python_version)
+            else:
+                config = derived_config(load_environment(load_config(self.root)), python_version)
+                place = self.made(name)
+                write_atomic(os.path.join(place, "name"), name.encode("utf-8", "surrogatepass"))
+                write_atomic(os.path.join(place, OWN_CONFIG), config.encode())
+            return self.get_(name)
+        except BaseException:
+            if not found:
+                with unbroken():
+                    remove(self.made(name))
+            raise
+        finally:
+            self.creating.discard(name)
+
+    def delete_(self, id):
+        environment = self.named(id)
+        paths = [each.path for each in generations(environment)]
+        if used_by_processes(paths):
+            raise RpcError(WORK_FAILED, "environment %s is in use by a running process" % id, {"log": None})
+        with locked(state_dir(environment.root, "lock"), "deleting environment %s" % id):
+            link = environment.path(environment["venv_dir_rel_path"])
+            if os.path.islink(link) and os.path.realpath(link) in map(os.path.realpath, paths):
+                remove(link)
+            discard(paths)
+        if environment.root != self.root:
+            remove(environment.root)
+        return {"id": id}
+
+    def execute_(self, id, argv, cwd=None, env=None):
+        environment = self.named(id)
+        generation = self.make_current(id, environment)
+        environ = dict(activated(generation.path, environment["env_vars"]), **(env or {}))
+        program = find_program(argv[0], environ.get("PATH"))
+        place = cwd or self.root
+        if program and not os.path.isabs(program):
+            program = os.path.normpath(os.path.join(place, program))
+        if not os.path.isfile(program) or not os.access(program, os.X_OK):
+            raise RpcError(WORK_FAILED, "cannot run %s: there is no such program" % argv[0], {"log": None})
+        child = run_child([program] + argv[1:], environ, place, cap=sys.maxsize, is_guarded=True)
+        if child.problem:
+            raise RpcError(WORK_FAILED, "%s: %s" % (argv[0], child.problem), {"log": None})
+        return {"exit_code": child.status, "stdout": child.stdout.decode("utf-8", "replace"),
+                "stderr": child.stderr.decode("utf-8", "replace")}
+
+    # What they have in common.
+
+    def made(self, name=None):
+        """Where the environments that clients make are kept, or one of them."""
+        place = state_dir(self.root, "made")
+        return place if name is None else os.path.join(place, digest(name))
+
+    def environments(self):
+        """{id: `Environment`}: those of the config, and those that clients made."""
+        config, found = load_config(self.root), {}
+        for entry in sorted(os.listdir(self.made())) if os.path.isdir(self.made()) else ():
+            place = os.path.join(self.made(), entry)
+            try:
+                with open(os.path.join(place, "name"), "rb") as file:
+                    name = file.read().decode("utf-8", "surrogatepass")
+                environment = load_environment(load_config(place))
+            except (OSError, PrimeError, UnicodeError) as problem:
+                report.note("%s is no environment: %s" % (place, problem))
+                continue
+            if name in self.creating or generations(environment):  # else a server that was killed began it
+                found[name] = environment
+        for name in set(config.table.get("env", {})) | {"default"}:
+            found[name] = load_environment(config, name, name)
+        return found
+
+    def named(self, id):
+        """The `Environment` of an id; RpcError if there is none."""
+        found = self.environments().get(id)
+        if not found:
+            raise RpcError(NO_ENVIRONMENT, "there is no environment %s" % id, {"id": id})
+        return found
+
+    def row(self, id, environment):
+        """What the list says of an environment; before it is built, the version that it requires."""
+        known = generations(environment)[:1]
+        version = known[0].python.version if known else environment.required.text
+        return {"id": id, "name": id, "python_version": version}
+
+    def check_python(self, environment, version):
+        """RpcError if the python that an environment would have is not of the version X.Y or X.Y.Z."""
+        request = parse_request(version)
+        python = kept_python(environment) or probe_for(environment)
+        if python and why_not(request, python):
+            raise RpcError(NO_PYTHON, "environment %s requires python %s" % (environment.name, environment.required))
+
+    def make_current(self, id, environment):
+        """The current `Generation` of an environment, which a child builds if need be."""
+        generation, reasons = find_generation(environment)
+        if generation:
+            return generation
+        report.detail("building environment %s: %s" % (id, "; ".join(reasons)))
+        before = set(self.logs(environment))
+        options = ["--root", environment.root] + (["-e", id] if environment.root == self.root else [])
+        argv = [running_python(), os.path.abspath(script_path())] + options + ["run", "--", "python", "-c", ""]
+        drop = (LOG_VAR, ROOT_VAR, ENV_VAR, "FORCE_COLOR")
+        environ = {name: value for name, value in clean_environ().items() if name not in drop}
+        child = run_child(argv, dict(environ, NO_COLOR="1"), is_logged=True, is_guarded=True)
+        generation = None if child.has_failed else find_generation(self.named(id))[0]
+        if generation:
+            return generation
+        said = child.stderr.decode("utf-8", "replace").rpartition("prime: error: ")[2].strip()
+        code = NO_PYTHON if said.startswith("no python satisfies") else WORK_FAILED
+        for log in sorted(set(self.logs(environment)) - before)[-1:]:
+            kept = state_dir(self.root, "log", os.path.basename(log))
+            os.makedirs(os.path.dirname(kept), exist_ok=True)
+            os.replace(log, kept)  # an environment that cannot be made is removed, with its logs
+            raise RpcError(code, said or str(child), {"log": kept})
+        raise RpcError(code, said or str(child), {"log": None})
+
+    def logs(self, environment):
+        """The paths of the logs of an environment's builds."""
+        place = state_dir(environment.root, "log")
+        return [os.path.join(place, name) for name in os.listdir(place)] if os.path.isdir(place) else []
+
+
+def outcome(function):
+    """{"result": what function() returns}, or {"error": …} if that raises."""
+    try:
+        return {"result": function()}
+    except RpcError as error:
+        return {"error": error.as_dict()}
+    except (PrimeError, OSError) as problem:
+        return {"error": RpcError(WORK_FAILED, str(problem), {"log": None}).as_dict()}
+    except Interrupted:
+        raise
+    except Exception as problem:  # a fault of ours ends one request, and not the session
+        import traceback
+
+        report.output(traceback.format_exc().encode("utf-8", "backslashreplace"))
+        return {"error": RpcError(INTERNAL_ERROR, "%s: %s" % (type(problem).__name__, problem)).as_dict()}
+
+
+def packages_in(prefix):
+    """What is installed in an environment: a list of {"name", "version"}, by name."""
+    found, place = [], site_packages(prefix)
+    for name in os.listdir(place) if place else ():
+        files = [os.path.join(place, name, file) for file in ("METADATA", "PKG-INFO")] + [os.path.join(place, name)]
+        file = next(filter(os.path.isfile, files), "") if name.endswith((".dist-info", ".egg-info")) else ""
+        head = load_text(file).split("\n\n")[0].splitlines() if file else []
+        told = dict(line.split(": ", 1) for line in head if ": " in line and line[0] != " ")
+        if "Name" in told and "Version" in told:
+            found.append({"name": told["Name"], "version": told["Version"]})
+    return sorted(found, key=lambda each: normalized(each["name"]))
+
+
+def command_serve(options):
+    """answer a workflow client: JSON-RPC on stdin and stdout"""
+    if sys.stdin is None or sys.stdout is None:  # E7
+        raise PrimeError("serve: stdin and stdout must be open")
+    if not script_path():
+        raise PrimeError("serve: this came through a pipe, and stdin is the client's")
+    return Server(options.root).serve()
+
+
+# --------------------------------------------------------------------------------------------------
 # Command line
 # --------------------------------------------------------------------------------------------------
 
@@ -4412,6 +4976,7 @@ COMMANDS = {
     "lock": command_lock,
     "vendor": command_vendor,
     "update": command_update,
+    "serve": command_serve,
 }
 
 JSON_OPTION = ("--json",), {"action": "store_true", "help": "as JSON"}
