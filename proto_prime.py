@@ -3753,9 +3753,10 @@ def stamp_head(root, requested):
     return [STAMP_MAGIC, sys.platform, root, requested] + told
 
 
-def read_stamp(root, requested, moves_link):
+def read_stamp(root, requested, moves_link, is_checked=True):
     """The fast answer, if all is as the stamp of an environment says, the link too if that matters.
 
+    is_checked  else the environment need only be there
     Returns (prefix of its python, list of (name, value) of its variables, what there is to say), or None:
     something changed, or the stamp is absent, garbage or another's (T5).
     """
@@ -3768,7 +3769,8 @@ def read_stamp(root, requested, moves_link):
         prefix, link, target, said, count = parts[len(head): len(head) + 5]
         pairs = list(zip(parts[len(head) + 5: -1: 2], parts[len(head) + 6: -1: 2]))
         holds = not moves_link or leads_to(link, target)
-        holds = holds and all(signature(path) == known for path, known in pairs[int(count):])
+        watched = pairs[int(count):] if is_checked else [(os.path.join(prefix, MARKER), "")]
+        holds = holds and all(signature(path) == known if known else os.path.exists(path) for path, known in watched)
         return (prefix, pairs[: int(count)], said) if holds else None
     except (OSError, ValueError):
         return None
@@ -5177,7 +5179,9 @@ def boot(target):
 
         #!/usr/bin/env python3
         import proto_prime
-        proto_prime.boot("tools.app:main")
+
+        if __name__ == "__main__":
+            proto_prime.boot("tools.app:main")
 
     target  str, "module:function", imported from the ref root or the script's directory
     Does not return: sys.argv is as the user typed it, and what the function returns is the exit status, as
@@ -5195,30 +5199,43 @@ def start(target):
 
 def enter(target, boots):
     """Call a function in the environment, in this process if that is its python; returns what it returns."""
-    stage, _, root = os.environ.get(PY_EXEC, "").partition(":")
-    if stage != "venv":
-        kept = list(sys.path)
-        status = status_of(lambda: switch(boots))
-        if status is not None:
-            return status
-        sys.path[:], root = kept, find_root()
-    os.environ.pop(PY_EXEC, None)
+    import _signal
+
+    path, handlers = list(sys.path), {number: _signal.getsignal(number) for number in end_signals()}
+    filters = list(sys.modules["warnings"].filters) if "warnings" in sys.modules else []
+    status = status_of(lambda: switch(target, boots))
+    if status is not None:
+        return status
+    sys.path[:] = path
+    for number, handler in handlers.items():  # from here on all is the function's
+        _signal.signal(number, handler)
+    if filters:
+        sys.modules["warnings"].filters[:] = filters
     import importlib
 
     module, _, function = target.partition(":")
-    sys.path.insert(1, root)
+    sys.path.insert(1, find_root())
     return getattr(importlib.import_module(module), function)()
 
 
-def switch(boots):
+def switch(target, boots):
     """Start this script over under the environment's python; None if it runs under that one already."""
     script = sys.argv[0] if sys.argv else ""
     if not os.path.isfile(script):
         raise PrimeError("an entry script is a file: this came through a pipe, or from -c")
+    if not all(target.partition(":")):
+        raise PrimeError('"%s" names no function: it takes "module:function"' % target, status=2)
+    root, requested = find_root(), os.environ.get(ENV_VAR, "")
+    stage, _, place = os.environ.get(PY_EXEC, "").partition(":")
+    if stage == "venv" and place == root:
+        if os.path.dirname(os.path.realpath(sys.prefix)) != os.path.realpath(state_dir(root, "envs")):
+            raise PrimeError("stage venv: %s is not in the environment" % sys.executable,
+                             hint="unset %s, if that is stale" % PY_EXEC)
+        del os.environ[PY_EXEC]
+        return None
     isolate()
     catch_signals()
-    root, requested = find_root(), os.environ.get(ENV_VAR, "")
-    known = read_stamp(root, requested, moves_link=boots and not requested) if PY_EXEC not in os.environ else None
+    known = None if stage else read_stamp(root, requested, boots and not requested, is_checked=boots)
     if known:
         prefix, env_vars, _ = known
     else:
