@@ -5170,6 +5170,226 @@ def fail(error):
 
 
 # --------------------------------------------------------------------------------------------------
+# Switching
+# --------------------------------------------------------------------------------------------------
+
+# What an environment's python says of itself: what must not differ, its prefixes, where it has packages.
+SELF_PORTRAIT = """
+import sys
+flags = "t" if "t" in getattr(sys, "abiflags", "") else ""
+told = ["%s %d.%d%s" % ((sys.implementation.name,) + sys.version_info[:2] + (flags,)), sys.prefix, sys.exec_prefix]
+told += [path for path in sys.path if path.endswith(("site-packages", "dist-packages"))]
+"""
+
+_switches = []  # type: list  # those in force, the innermost last
+
+
+def switch_env(path, keep=()):
+    """Let this process use another environment from now on, without a restart.
+
+        with proto_prime.switch_env("envs/new"):
+            import package  # as it is there
+
+    path  str, an interpreter or an environment directory: of venv, virtualenv or conda
+    keep  names of packages whose modules stay loaded although they are of the environment that is left, such as
+          those of a notebook's kernel; what they import later comes from the new one
+    Returns a `Switch`. PrimeError, before anything changes, if the environment is broken or its python another
+    implementation or another major.minor than the running one.
+
+    Changed are sys.path with what .pth files add, sys.prefix, sys.exec_prefix, sys.executable, what `site` and
+    `sysconfig` make of them, VIRTUAL_ENV, CONDA_PREFIX and PATH; modules of the environment that is left are taken
+    out of sys.modules. On any failure all is as before. Modules that a running function holds go on working.
+    Not changed: the standard library, and extension modules that keep their state for each process.
+
+    Threads: all of this belongs to the process. Switch while no other thread imports, starts a process or switches;
+    threads that only run what they imported before are safe.
+    """
+    import importlib
+    import site
+    import sysconfig
+
+    python = resolve_python(path)
+    prefix, exec_prefix, *sites = self_portrait(python)
+    importlib.invalidate_caches()  # loads what it needs, which is to stay
+    changed = Switch(python, prefix, exec_prefix, sites, set(keep) | {"__main__", __name__.partition(".")[0]})
+    state = ProcessState(site, sysconfig)
+    try:
+        for step in Switch.STEPS:
+            step(changed, state)
+    except BaseException:
+        state.restore()
+        sys.modules.update(state.modules)
+        for name in set(sys.modules) - set(state.modules):
+            del sys.modules[name]
+        raise
+    changed.state, state.modules = state, {}
+    _switches.append(changed)
+    return changed
+
+
+def self_portrait(python):
+    """The prefix, the exec_prefix and the places of packages that an environment's python tells, as a list of str.
+
+    PrimeError if it does not run, or is another implementation or version than the running one.
+    """
+    here = {}  # type: dict
+    exec(SELF_PORTRAIT, here)
+    code = SELF_PORTRAIT + "sys.stdout.write(chr(0).join([''] + told + ['']))"
+    child = run_child([python, "-I", "-B", "-c", code], timeout=PROBE_SECONDS)
+    told = os.fsdecode(child.stdout).split("\0")[1:-1]  # C3: noise around it
+    if child.has_failed or len(told) < 4:
+        raise PrimeError("%s is no usable python" % python, tried=child.tail())
+    if told[0] != here["told"][0]:
+        raise PrimeError("%s is %s, and this process runs %s" % (python, told[0], here["told"][0]),
+                         hint="switch to an environment of the same version, or start another process")
+    return told[1:]
+
+
+class ProcessState:
+    """What a switch changes in this process, as it was before."""
+
+    def __init__(self, site, sysconfig):
+        self.config = sysconfig.get_config_vars()
+        self.lists = [(each, list(each)) for each in (sys.path, sys.meta_path, sys.path_hooks, site.PREFIXES)]
+        self.dicts = [(each, dict(each)) for each in (os.environ, self.config)]  # type: list
+        self.names = {name: getattr(sys, name) for name in ("prefix", "exec_prefix", "executable")}
+        self.modules, self.prefixes = dict(sys.modules), site.PREFIXES
+
+    def restore(self):
+        """Put all back but the modules."""
+        import importlib
+
+        for each, before in self.lists:
+            each[:] = before
+        for each, before in self.dicts:
+            for name in set(each) - set(before):
+                del each[name]
+            each.update({name: value for name, value in before.items() if each.get(name) != value})
+        for name, value in self.names.items():
+            setattr(sys, name, value)
+        sys.path_importer_cache.clear()
+        importlib.invalidate_caches()
+
+
+class Switch:
+    """A switch to another environment: a context manager, whose exit does what `rollback` does.
+
+    python  str, the environment's interpreter; `prefix` and `exec_prefix` are its own
+    """
+
+    def __init__(self, python, prefix, exec_prefix, sites, keep):
+        self.python, self.prefix, self.exec_prefix, self.sites, self.keep = python, prefix, exec_prefix, sites, keep
+        self.places, self.dropped, self.state = [], {}, None  # type: list, dict, ProcessState | None
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.rollback()
+
+    def rollback(self):
+        """Restore what was before; what was switched to since then is rolled back first. Once is enough."""
+        while self in _switches:
+            last = _switches.pop()
+            for name in modules_of(last.places, last.keep):
+                del sys.modules[name]
+            last.state.restore()
+            sys.modules.update(last.dropped)
+
+    def leave_modules(self, state):
+        """Take the modules of the environment that is left out of sys.modules, and its finders out of the import."""
+        self.left = _switches[-1].places if _switches else site_places()
+        names = modules_of(self.left, self.keep)
+        self.dropped = {name: sys.modules.pop(name) for name in names}
+        for finders, _ in state.lists[1:3]:
+            finders[:] = [each for each in finders if getattr(each, "__module__", "") not in names]
+
+    def enter_path(self, state):
+        """Put the new environment's packages where those of the other stood, with what its .pth files add."""
+        import site
+
+        stays = [entry for entry in sys.path if entry not in self.left]
+        sys.path[:] = stays
+        for place in self.sites:
+            site.addsitedir(place)
+        self.places = [entry for entry in sys.path if entry not in stays]
+        before = [entry for _, path in state.lists[:1] for entry in path]
+        first = next((place for place, entry in enumerate(before) if entry in self.left), len(before))
+        sys.path[:] = before[:first] + self.places + [entry for entry in before[first:] if entry not in self.left]
+
+    def enter_prefix(self, state):
+        """Let python say that it runs in the new environment."""
+        sys.prefix, sys.exec_prefix, sys.executable = self.prefix, self.exec_prefix, self.python
+        state.prefixes[:] = [self.prefix, self.exec_prefix]
+        for name, value in (("prefix", self.prefix), ("base", self.prefix), ("exec_prefix", self.exec_prefix),
+                            ("platbase", self.exec_prefix)):
+            state.config[name] = value
+
+    def enter_environ(self, state):
+        """Let children find the new environment."""
+        left = [os.path.join(os.environ[name], BIN) for name in ("VIRTUAL_ENV", "CONDA_PREFIX") if name in os.environ]
+        rest = [each for each in os.environ.get("PATH", os.defpath).split(os.pathsep) if each not in left]
+        for name in ("VIRTUAL_ENV", "VIRTUAL_ENV_PROMPT", "CONDA_PREFIX", "PYTHONHOME"):
+            os.environ.pop(name, None)
+        is_conda = os.path.isdir(os.path.join(self.prefix, "conda-meta"))
+        os.environ["CONDA_PREFIX" if is_conda else "VIRTUAL_ENV"] = self.prefix
+        os.environ["PATH"] = os.pathsep.join([os.path.dirname(self.python)] + rest)
+
+    def forget(self, state):
+        """Let no importer answer from what it knew."""
+        import importlib
+
+        sys.path_importer_cache.clear()
+        importlib.invalidate_caches()
+
+    STEPS = [leave_modules, enter_path, enter_prefix, enter_environ, forget]
+
+
+def site_places():
+    """The entries of sys.path that are the running environment's: where it has packages, and what .pth files add."""
+    found = [entry for entry in sys.path if entry.endswith(("site-packages", "dist-packages"))]
+    for place in list(found):
+        files = [os.path.join(place, name) for name in os.listdir(place)] if os.path.isdir(place) else []
+        lines = [line for file in files if file.endswith(".pth") for line in read_lines(file)]
+        behind = sys.path[sys.path.index(place):]
+        found += [entry for entry in (os.path.join(place, line) for line in lines) if entry in behind]
+    return found
+
+
+def read_lines(path):
+    """The lines of a text file, whatever its encoding; none if it cannot be read."""
+    try:
+        with open(path, encoding="utf-8", errors="surrogateescape") as file:
+            return file.read().splitlines()
+    except OSError:
+        return []
+
+
+def modules_of(places, keep):
+    """The names of the loaded modules that come from entries of sys.path, or from what these let into the import."""
+    def owner(path):
+        entries = [entry for entry in set(sys.path).union(places) if entry and path.startswith(entry + os.sep)]
+        return max(entries, key=len, default="")
+
+    found = set()
+    for name, module in list(sys.modules.items()):
+        told = getattr(module, "__dict__", {})
+        files = [told["__file__"]] if told.get("__file__") else list(told.get("__path__") or ())
+        if any(isinstance(file, str) and owner(file) in places for file in files):
+            found.add(name)
+    finders = [each for each in sys.meta_path if getattr(each, "__module__", "") in found]
+    finders = [each for each in finders if hasattr(each, "find_spec")]
+    for name in {each for each in sys.modules if "." not in each} - found:  # editable: a finder maps it to its sources
+        file = getattr(sys.modules[name], "__file__", None)
+        if file and any(getattr(each.find_spec(name, None), "origin", "") == file for each in finders):
+            found.add(name)
+    for name in sorted(sys.modules):  # such as six.moves, which is from no file
+        if name.rpartition(".")[0] in found:
+            found.add(name)
+    return {name for name in found if name.partition(".")[0] not in keep}
+
+
+# --------------------------------------------------------------------------------------------------
 # Entry scripts
 # --------------------------------------------------------------------------------------------------
 
