@@ -17,7 +17,94 @@
 # NONINFRINGEMENT. IN NO EVENT SHALL THE AUTHORS OR COPYRIGHT HOLDERS BE LIABLE FOR ANY CLAIM,
 # DAMAGES OR OTHER LIABILITY, WHETHER IN AN ACTION OF CONTRACT, TORT OR OTHERWISE, ARISING FROM, OUT
 # OF OR IN CONNECTION WITH THE SOFTWARE OR THE USE OR OTHER DEALINGS IN THE SOFTWARE.
-"""Take a repo from any python to the python and the dependencies that it requires.
+''':'
+# For sh, from here to exec: `sh proto_prime.py`, where maybe no python is. Python takes it for a string.
+[ -z "${ZSH_VERSION-}" ] || emulate sh
+
+fail() {
+    echo "prime: error: $1" >&2
+    echo "  hint: $2" >&2
+    rm -rf "${aside:-/nowhere/at/all}"
+    exit 1
+}
+
+runs() { # whether it is a python that can run this file
+    "$1" -c 'import sys; sys.exit(sys.version_info < (3, 6))' </dev/null >/dev/null 2>&1
+}
+
+fetch() { # a URL, to a file
+    if command -v curl >/dev/null 2>&1; then
+        curl -LsSf -o "$2" "$1"
+    elif command -v wget >/dev/null 2>&1; then
+        wget -qO "$2" "$1"
+    else
+        fail "there is no python here, and neither curl nor wget to fetch one" "install one of the three"
+    fi
+}
+
+sha256() {
+    { sha256sum "$1" || shasum -a 256 "$1" || openssl dgst -r -sha256 "$1"; } 2>/dev/null | cut -d" " -f1
+}
+
+agree() { # to a download: asked where a terminal is, said where none is
+    case " ${PROTOPRIMER_OFFLINE:+--offline} $* " in
+    *" --offline "*) fail "there is no python of at least 3.6 here, and none is fetched offline" "install one" ;;
+    esac
+    echo "prime: there is no python of at least 3.6 here: $1" >&2
+    [ -t 0 ] && [ -t 2 ] || return 0
+    printf "Go on? [y/N] " >&2
+    read -r answer
+    case $answer in
+    [yY]*) ;;
+    *) fail "nothing was downloaded" "install a python" ;;
+    esac
+}
+
+fetch_uv() { # into the user cache, by its stand-alone installer
+    url=${PROTOPRIMER_UV_INSTALLER_URL:-https://astral.sh/uv/install.sh} aside=$cache/aside.$$
+    agree "uv will be fetched with $url into $cache, and fetch one" "$@"
+    mkdir -p "$aside" || fail "cannot write to $cache" "PROTOPRIMER_CACHE_DIR names another directory"
+    fetch "$url" "$aside/install.sh" || fail "cannot fetch $url" "PROTOPRIMER_UV_INSTALLER_URL names another place"
+    sum=$(sha256 "$aside/install.sh")
+    [ "${PROTOPRIMER_UV_INSTALLER_SHA256:-$sum}" = "$sum" ] ||
+        fail "$url is not what PROTOPRIMER_UV_INSTALLER_SHA256 says: its SHA-256 is $sum" "look at it before you run it"
+    UV_UNMANAGED_INSTALL=$aside UV_NO_MODIFY_PATH=1 sh "$aside/install.sh" </dev/null >&2 ||
+        fail "the installer of uv failed" "install uv or a python"
+    version=$("$aside/uv" --version) || fail "the uv that was fetched does not run" "install a python"
+    version=${version#uv }
+    uv=$cache/uv-${version%% *}
+    mv -f "$aside/uv" "$uv" && rm -rf "$aside"
+}
+
+provide() { # a python by uv
+    cache=${XDG_CACHE_HOME:-${HOME-}/.cache}/proto_prime
+    [ "$(uname)" != Darwin ] || cache=${HOME-}/Library/Caches/proto_prime
+    cache=${PROTOPRIMER_CACHE_DIR:-$cache}/uv
+    for uv in uv "${HOME-}/.local/bin/uv" "${HOME-}/.cargo/bin/uv" "$cache"/uv-[0-9]*; do
+        "$uv" --version </dev/null >/dev/null 2>&1 && break
+        uv=
+    done
+    if [ -z "$uv" ]; then
+        fetch_uv "$@"
+    elif ! python=$("$uv" python find --no-project ">=3.6" 2>/dev/null); then
+        agree "uv will fetch one" "$@"
+    fi
+    python=$("$uv" python find --no-project ">=3.6" 2>/dev/null) || {
+        UV_PYTHON_INSTALL_BIN=0 "$uv" python install 3 </dev/null >&2 &&
+            python=$("$uv" python find --no-project ">=3.6")
+    } || fail "uv provides no python" "install one"
+}
+
+[ -f "$0" ] || fail "sh needs this as a file" "save it first, then: sh proto_prime.py"
+for python in python3 python python3.15 python3.14 python3.13 python3.12 python3.11 python3.10 python3.9 python3.8 \
+    python3.7 python3.6 pypy3 "${HOME-}"/.pyenv/versions/*/bin/python3 "${HOME-}"/*conda3/bin/python3 \
+    /usr/local/bin/python3 /opt/homebrew/bin/python3 /opt/*/bin/python3; do
+    runs "$python" && exec "$python" "$0" "$@"
+done
+provide "$@"
+exec "$python" "$0" "$@"
+'''
+__doc__ = """Take a repo from any python to the python and the dependencies that it requires.
 
 Usage: ./prime -v, or python3 proto_prime.py -v. What it does, stage by stage:
 
@@ -2006,8 +2093,15 @@ KINDS = {
 }
 
 
+def is_installed():
+    """Whether this file was installed as a package, and stands in no repo."""
+    return os.path.basename(os.path.dirname(globals().get("__file__") or "")) in ("site-packages", "dist-packages")
+
+
 def script_path():
     """The file that was started, or else this one; "" if the source came through a pipe."""
+    if is_installed():  # then a launcher was, which is of one python alone
+        return __file__
     for path in (sys.argv[0] if sys.argv else "", globals().get("__file__") or ""):
         if path and os.path.isfile(path):
             return path
@@ -2026,7 +2120,7 @@ def find_root(option=""):
     """The ref root: `option`, else PROTOPRIMER_ROOT, else the nearest directory with a config.
 
     Goes up from the started file as it was written, then from where its symlinks lead, else takes its
-    directory; when the source came through a pipe, the same from the current directory.
+    directory; when the source came through a pipe or is a package, the same from the current directory.
     """
     told, script = option or os.environ.get(ROOT_VAR), script_path()
     if told and not os.path.isdir(told):
@@ -2034,7 +2128,7 @@ def find_root(option=""):
     try:
         if told:
             return os.path.abspath(told)
-        starts = [os.path.dirname(written(script)) if script else os.getcwd()
+        starts = [os.path.dirname(written(script)) if script and not is_installed() else os.getcwd()
                   for written in (os.path.abspath, os.path.realpath)]
     except FileNotFoundError:  # E7
         raise PrimeError("the current directory does not exist", hint="cd to one that does")
@@ -4466,34 +4560,239 @@ def vendor_files(files, target):
         remove(os.path.join(target, os.path.basename(name)))
 
 
+ENTRY_SCRIPT = '''\
+#!/usr/bin/env python3
+"""Prime this repo: `./prime --help` tells more. Starts under any python from 2.7 on."""
+import os
+import sys
+
+if sys.version_info < (3, 6):
+    import subprocess
+
+    check = "import sys; sys.exit(sys.version_info < (3, 6))"
+    with open(os.devnull, "w") as null:
+        for name in ["python3"] + ["python3.%d" % minor for minor in range(15, 5, -1)]:
+            try:
+                if subprocess.call([name, "-c", check], stdout=null, stderr=null) == 0:
+                    os.execvp(name, [name] + sys.argv)
+            except OSError:
+                pass
+    sys.exit("prime: error: this is python %d.%d, and no python3 of at least 3.6 is on PATH" % sys.version_info[:2])
+
+sys.path.insert(0, os.path.dirname(os.path.realpath(__file__)))
+import proto_prime  # noqa: E402
+
+if __name__ == "__main__":
+    sys.exit(proto_prime.main())
+'''
+ENTRY_CMD = '''\
+@echo off
+rem Prime this repo: `prime --help` tells more.
+where py >nul 2>nul
+if errorlevel 1 goto python
+py -3 "%~dp0prime" %*
+exit /b %errorlevel%
+:python
+python "%~dp0prime" %*
+exit /b %errorlevel%
+'''
+IGNORED = (".prime/", ".venv", "__pycache__/")  # a link is no directory to git: no slash behind .venv
+
+
+def command_init(options):
+    """put this file, an entry script and what they need into a repo"""
+    root = os.path.abspath(options.directory or os.curdir)
+    os.makedirs(root, exist_ok=True)
+    place, reason = home_of(root)
+    files = [(os.path.join(place, "prime"), ENTRY_SCRIPT),
+             (os.path.join(place, "prime.cmd"), ENTRY_CMD.replace("\n", "\r\n"))]
+    if not os.path.exists(os.path.join(root, PYPROJECT)):  # which says by itself what is needed
+        files.append((os.path.join(root, OWN_CONFIG), starter_config(root)))
+    made = [copy_of_this(options, os.path.join(place, "proto_prime.py"))]
+    for path, text in files:
+        if os.path.lexists(path):
+            report.detail("left as it is: %s" % path)
+            continue
+        write_atomic(path, text.encode())
+        os.chmod(path, 0o755 if text is ENTRY_SCRIPT else 0o644)
+        made.append(path)
+    made = [os.path.relpath(path, root) for path in made + [add_ignored(root)] if path]
+    if not made:
+        report.note("all is there already")
+        return 0
+    if reason:
+        report.note("the entry script stands in tools/: %s" % reason)
+    report.note("commit %s" % shown(made))
+    report.note("then run %s" % shown([os.path.join(".", os.path.relpath(os.path.join(place, "prime"), root))]))
+    return 0
+
+
+def copy_of_this(options, path):
+    """Put this file, or what --from names, to `path`. Returns `path`; "" if there is one already."""
+    if os.path.lexists(path):
+        report.detail("left as it is: %s" % path)
+        return ""
+    if options.source:
+        fetch_other(options, path)
+        os.replace(path + ".aside", path)
+    elif own_file():
+        with open(own_file(), "rb") as file:
+            write_atomic(path, file.read())
+    else:
+        raise PrimeError("init: this came through a pipe, so that there is no file to copy",
+                         hint="add --from URL, or save it as a file first")
+    os.chmod(path, 0o755)
+    return path
+
+
+def starter_config(root):
+    """The text of a first proto_prime.toml for a repo without pyproject.toml."""
+    def has(name):
+        return os.path.isfile(os.path.join(root, name))
+
+    lines = ["# What ./prime makes for this repo. The README of proto_prime tells every field."]
+    lines += ["# The python that is required stands in .python-version."] if has(".python-version") else \
+        ['# required_python_version = ">=3.9"']
+    lines += ['requirements_files = ["requirements.txt"]'] if has("requirements.txt") else ["dependencies = []"]
+    return "".join(line + "\n" for line in lines)
+
+
+def add_ignored(root):
+    """Let git ignore what is made here. Returns the path of .gitignore; "" if it knows already."""
+    path = os.path.join(root, ".gitignore")
+    text = load_text(path) if os.path.isfile(path) else ""
+    known = {line.strip().lstrip("/") for line in text.splitlines()}
+    missing = [each for each in IGNORED if each not in known]
+    if not missing:
+        return ""
+    gap = "" if text[-1:] in ("", "\n") else "\n"
+    write_atomic(path, (text + gap + "".join(each + "\n" for each in missing)).encode())
+    return path
+
+
+def home_of(root):
+    """Where in a repo the file and the entry script go: its top, or tools/ with the reason why."""
+    tools, prime = os.path.join(root, "tools"), os.path.join(root, "prime")
+    if os.path.lexists(prime) and not is_entry_script(prime):
+        if os.path.lexists(os.path.join(tools, "prime")) and not is_entry_script(os.path.join(tools, "prime")):
+            raise PrimeError("init: %s is there already, and not this file's" % prime, hint="rename it")
+        return tools, "%s is something else" % prime
+    if os.path.isfile(os.path.join(tools, "proto_prime.py")):
+        return tools, ""
+    return (tools, "setuptools would take proto_prime.py for a module of the project") if is_flat(root) else (root, "")
+
+
+def is_entry_script(path):
+    """Whether a file starts ours, edited or not."""
+    try:
+        with open(path, "rb") as file:
+            return b"proto_prime" in file.read(1 << 16)
+    except OSError:
+        return False
+
+
+def is_flat(root):
+    """Whether setuptools looks for the modules of a project by itself, at its top (its "flat layout")."""
+    path = os.path.join(root, PYPROJECT)
+    document = load_config(root).pyproject if os.path.isfile(path) else {}
+    told = table_in(document, PYPROJECT, "tool", "setuptools")
+    backend = table_in(document, PYPROJECT, "build-system").get("build-backend", "setuptools")
+    packages = [name for name in os.listdir(root) if os.path.isfile(os.path.join(root, name, "__init__.py"))]
+    is_set = "py-modules" in told or "packages" in told or packages or os.path.isdir(os.path.join(root, "src"))
+    return "project" in document and str(backend).startswith("setuptools") and not is_set
+
+
+def own_file():
+    """The path of this file, no link; "" if it came through a pipe."""
+    path = os.path.realpath(globals().get("__file__") or "")
+    return path if globals().get("__file__") and os.path.isfile(path) else ""
+
+
 def command_update(options):
     """replace this file by another version, verified, or leave it untouched"""
+    import difflib
     import stat
 
-    path, source = os.path.realpath(globals().get("__file__") or ""), options.source
-    if not source:
-        raise PrimeError("update: --from names no URL or file", hint="prime update --from URL-OR-FILE", status=2)
-    if not os.path.isfile(path):
+    path = own_file()
+    if not path:
         raise PrimeError("update: there is no file to replace, for this came through a pipe")
-    if "://" in source and not source.lower().startswith(("https:", "file:")) and not options.sha256:
-        raise PrimeError("%s could be anybody's" % shown([source]), hint="give https, or --sha256", status=2)
-    aside = "%s.%d.tmp" % (path, os.getpid())
+    if is_installed():
+        raise PrimeError("update: %s was installed as a package" % path, hint="let its installer update it")
+    aside = path + ".aside"
     try:
-        download(source if "://" in source else file_url(os.path.abspath(source)), aside, options.sha256)
-        child = run_child([running_python(), "-I", "-B", aside, "--version"], timeout=UV_SECONDS)
-        words = child.stdout.decode("utf-8", "replace").split()
-        if child.has_failed or words[:1] != ["proto_prime"] or "def command_update" not in load_text(aside):
-            raise PrimeError("%s is no proto_prime.py" % shown([source]), tried=child.tail(3),
-                             hint="%s is left as it is" % path)
-        if hash_file(aside) == hash_file(path):
+        version = fetch_other(options, path)
+        if not version or hash_file(aside) == hash_file(path):
             report.note("%s is that version already (%s)" % (path, __version__))
             return 0
+        before, now = (load_text(each).splitlines() for each in (path, aside))
+        lines = [line[:1] for line in difflib.unified_diff(before, now, n=0)][2:]
         os.chmod(aside, stat.S_IMODE(os.stat(path).st_mode))
         os.replace(aside, path)
     finally:
         remove(aside)
-    report.note("%s: %s -> %s" % (path, __version__, words[1]))
+    report.note("%s: %s -> %s (lines: +%d -%d)" % (path, __version__, version, lines.count("+"), lines.count("-")))
     return 0
+
+
+def fetch_other(options, path):
+    """Fetch another version of this file, from --from or from the index, beside `path`: to `path`.aside.
+
+    Returns what version it says it is, once it proved to be one; "" if there is none newer in the index.
+    """
+    source, aside = options.source, path + ".aside"
+    if source and "://" in source and not source.lower().startswith(("https:", "file:")) and not options.sha256:
+        raise PrimeError("%s could be anybody's" % shown([source]), hint="give https, or --sha256", status=2)
+    if source:
+        download(source if "://" in source else file_url(os.path.abspath(source)), aside, options.sha256)
+    else:
+        source = fetch_release(options, aside)
+        if not source:
+            return ""
+    child = run_child([running_python(), "-I", "-B", aside, "--version"], timeout=UV_SECONDS)
+    words = child.stdout.decode("utf-8", "replace").split()
+    if child.has_failed or words[:1] != ["proto_prime"] or "def command_update" not in load_text(aside):
+        remove(aside)
+        raise PrimeError("%s is no proto_prime.py" % shown([source]), tried=child.tail(3),
+                         hint="%s is left as it is" % path)
+    return words[1]
+
+
+def fetch_release(options, target):
+    """Fetch this file as the index has it: `options.release`, or the newest unless it is older than this one.
+
+    Returns the URL of the wheel that it was taken from; "" if there is nothing newer.
+    """
+    import io
+    import zipfile
+
+    environment = open_environment(options)
+    told = [environment["index_url"]] + [os.environ.get(each, "") for each in ("PIP_INDEX_URL", "UV_INDEX_URL",
+                                                                               "UV_DEFAULT_INDEX")]
+    if is_offline():
+        raise PrimeError("offline, so that no index is asked", hint="prime update --from FILE")
+    index = next(filter(None, told), DEFAULT_INDEX)
+    links = [(Version(name.split("-")[1]), url, sha256) for name, url, sha256 in index_links(index, "proto-prime")
+             if name.startswith("proto_prime-") and name.endswith("-py3-none-any.whl")]
+    wanted = Version(options.release) if options.release else None
+    links = [each for each in links if each[0].key == wanted.key] if wanted else \
+        [each for each in links if not each[0].is_prerelease and each[0].key >= Version(__version__).key]
+    if not links and wanted:
+        raise PrimeError("there is no version %s of proto-prime in %s" % (options.release, masked(index)))
+    if not links:
+        return ""
+    _, url, sha256 = max(links, key=lambda each: each[0].key)
+    wheel, place = fetch(url)
+    if sha256 and hash_bytes(wheel) != sha256:
+        raise PrimeError("%s is not what the index says" % place, tried=["found sha256 " + hash_bytes(wheel)])
+    try:
+        with zipfile.ZipFile(io.BytesIO(wheel)) as archive:
+            data = archive.read("proto_prime.py")
+    except (KeyError, zipfile.BadZipFile) as problem:
+        raise PrimeError("%s is no wheel of proto-prime: %s" % (place, problem))
+    if options.sha256 and hash_bytes(data) != options.sha256.lower():
+        raise PrimeError("%s is not what it should be" % place, tried=["found sha256 " + hash_bytes(data)])
+    write_atomic(target, data)
+    return place
 
 
 # --------------------------------------------------------------------------------------------------
@@ -4977,6 +5276,7 @@ COMMANDS = {
     "clean": command_clean,
     "lock": command_lock,
     "vendor": command_vendor,
+    "init": command_init,
     "update": command_update,
     "serve": command_serve,
 }
@@ -4995,7 +5295,13 @@ ARGUMENTS = {
         (("directory",), {"nargs": "?", "metavar": "DIR", "help": "default: vendor"}),
         (("--python",), {"action": "store_true", "help": "a python for each of the platforms, too"}),
     ],
+    "init": [
+        (("directory",), {"nargs": "?", "metavar": "DIR", "help": "default: the current directory"}),
+        (("--from",), {"dest": "source", "metavar": "URL-OR-FILE", "help": "where the file is; default: this one"}),
+        (("--sha256",), {"metavar": "HEX", "help": "what it must be"}),
+    ],
     "update": [
+        (("release",), {"nargs": "?", "metavar": "VERSION", "help": "default: the newest of the index"}),
         (("--from",), {"dest": "source", "metavar": "URL-OR-FILE", "help": "where the other version is"}),
         (("--sha256",), {"metavar": "HEX", "help": "what it must be"}),
     ],
@@ -5006,7 +5312,7 @@ ARGUMENTS = {
 class Options:
     """What a command line asks for; the defaults."""
 
-    command, env, root, name, directory, source, sha256 = "boot", "", "", "", "", "", ""
+    command, env, root, name, directory, source, sha256, release = "boot", "", "", "", "", "", "", ""
     verbose, quiet, offline, json, all, upgrade, python = 0, False, False, False, False, False, False
     request, words = None, []  # type: str | None, list
 
@@ -5198,9 +5504,7 @@ def switch_env(path, keep=()):
 
     Changed are sys.path with what .pth files add, sys.prefix, sys.exec_prefix, sys.executable, what `site` and
     `sysconfig` make of them, VIRTUAL_ENV, CONDA_PREFIX and PATH; modules of the environment that is left are taken
-    out of sys.modules. On any failure all is as before. Modules that a running function holds go on working.
-    Not changed: the standard library, and extension modules that keep their state for each process.
-
+    out of sys.modules. On any failure all is as before. The standard library stays.
     Threads: all of this belongs to the process. Switch while no other thread imports, starts a process or switches;
     threads that only run what they imported before are safe.
     """
