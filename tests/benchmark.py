@@ -1,8 +1,12 @@
-"""How fast this is against its peers: python tests/benchmark.py [--json] [--runs N] [--only TEXT]
+"""How fast this is against its peers: python tests/benchmark.py [--json | --markdown] [--quick] [--only TEXT]
 
 Each row compares medians of interleaved runs, so that what else the machine does hits both sides: a
 round runs one side, then the other. Rows whose runs take seconds (first boots) take fewer rounds;
 the table says how many. Exits 1 where a limit is missed. A row that cannot be measured says why.
+
+The rows of many input files tell how much each file beyond the first adds, as the median over the
+rounds of what one round saw, with its standard error: where few files vanish in what the machine
+does besides, so that less than two errors lie above the limit, the verdict is "unclear", and no miss.
 
 Everything happens in a temporary directory, with its own HOME and caches. The wheels are fetched
 first, once, with the ordinary client and the caller's settings; from then on pip and uv both use
@@ -11,8 +15,10 @@ timed. One interpreter, named by its absolute path, is the wild one, the require
 """
 
 import argparse
+import functools
 import json
 import os
+import platform
 import re
 import shutil
 import statistics
@@ -25,9 +31,11 @@ from pathlib import Path
 
 from conftest import PYTHONS, TOP, fetch_wheels, uv_program
 
-RUNS, SLOW_RUNS = 31, 5
-PEER = "protoprimer==0.13.0"
+RUNS, SLOW_RUNS, QUICK_RUNS = 31, 15, 5
+COUNTS = (10, 100, 1000)  # of input files, or of projects with three of them each
+PROTOPRIMER, PYPROJECTX = "protoprimer==0.13.0", "pyprojectx==4.0.0"
 PASS = ["-c", "pass"]
+RUN = ["run", "--", "python"] + PASS
 HELLO = TOP / "examples" / "hello"
 
 
@@ -47,7 +55,8 @@ class Bench:
         self.base, self.runs, self.slow_runs = base, runs, min(runs, SLOW_RUNS)
         self.wild, self.uv = wild_python(), uv_program()
         self.wheels, self.log = base / "wheels", base / "log"
-        self.fetch()
+        fetch_wheels(self.wheels)
+        self.fetch("--no-deps", "pip")
         config = base / "uv.toml"
         config.write_text("no-index = true\nfind-links = [%s]\n" % json.dumps(str(self.wheels)))
         (base / "bin").mkdir()
@@ -66,39 +75,79 @@ class Bench:
             "UV_PYTHON_DOWNLOADS": "never",
             "PROTOPRIMER_CACHE_DIR": str(base / "cache"),
         })
-        self.ready = {}
+        self.known = {}
 
-    def fetch(self):
-        """What both sides install, from the index that the caller's settings name."""
-        fetch_wheels(self.wheels)
-        command = [self.uv, "tool", "run", "--quiet", "pip", "wheel", "-q", "--no-deps"]
-        command += ["--wheel-dir", str(self.wheels), "pip", PEER]
-        fetched = subprocess.run(command, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE)
-        self.peer_problem = fetched.stderr.decode().strip() if fetched.returncode else ""
+    def fetch(self, *words):
+        """Put wheels where both sides find them, from the index that the caller's settings name."""
+        command = [self.uv, "tool", "run", "--quiet", "pip", "wheel", "-q", "--wheel-dir", str(self.wheels)]
+        fetched = subprocess.run(command + list(words), stdin=subprocess.DEVNULL, stderr=subprocess.PIPE)
+        if fetched.returncode:
+            raise NotMeasured("cannot fetch %s: %s" % (words[-1], fetched.stderr.decode().strip()[-200:]))
+
+    def unpack(self, name, member):
+        """A file of a wheel that was fetched, as bytes."""
+        with zipfile.ZipFile(str(next(self.wheels.glob(name + "-*.whl")))) as archive:
+            return archive.read(member)
+
+    def once(self, key, make):
+        """What `make` returns, made where it is asked for first."""
+        if key not in self.known:
+            self.known[key] = make()
+        return self.known[key]
 
     # Clients: each is made once, and is current when it is first returned.
 
     def client(self, kind, make):
-        if kind not in self.ready:
+        """The directory of a client that `make` completes; it begins as a copy of the example hello."""
+
+        def fill():
             path = self.base / kind
             path.mkdir()
             for name in ("hello.py", "pyproject.toml"):
                 shutil.copy(str(HELLO / name), str(path))
             make(path)
-            self.ready[kind] = path
-        return self.ready[kind]
+            return path
 
-    def ours(self, driver="venv_uv"):
-        """A client of ours, with a real copy of the file."""
+        return self.once(kind, fill)
+
+    def ours(self, driver="venv_uv", kind="", change=lambda path: None):
+        """A client of ours, with a real copy of the file, whose inputs `change` may write."""
 
         def make(path):
+            change(path)
             shutil.copy(str(TOP / "proto_prime.py"), str(path))
             shutil.copy(str(HELLO / "prime"), str(path))
             time.sleep(0.1)  # files as fresh as that get no stamp
             for _ in range(3):
                 self.prime(path, driver)()
 
-        return self.client("ours " + driver, make)
+        return self.client("ours %s %s" % (driver, kind), make)
+
+    def many(self, kind, count):
+        """A client of ours with that many requirements files, which one includes, or projects. These have
+        groups alone, so that nothing is built, and each has three input files, two of which might be."""
+
+        def change(path):
+            (path / "pyproject.toml").unlink()
+            parts = [path / "parts" / str(number) for number in range(count)]
+            for part in parts:
+                part.mkdir(parents=True)
+            if kind == "projects":
+                for part in parts:
+                    (part / "pyproject.toml").write_text('[dependency-groups]\ndev = ["six"]\n')
+                rows = ['{path = "parts/%s", groups = ["dev"]}' % part.name for part in parts]
+                (path / "proto_prime.toml").write_text("projects = [%s]\n" % ", ".join(rows))
+            else:
+                for part in parts[1:]:
+                    (part / "more.txt").write_text("six\n")
+                lines = ["-r parts/%s/more.txt" % part.name for part in parts[1:]]
+                (path / "requirements.txt").write_text("\n".join(["six"] + lines) + "\n")
+                (path / "proto_prime.toml").touch()
+
+        path = self.ours(kind="%d %s" % (count, kind), change=change)
+        if (path / ".prime" / "stamp" / "default").read_bytes().count(b"/parts/") < count - 1:
+            raise NotMeasured("the stamp does not name all files")
+        return path
 
     def prime(self, path, driver, *argv, **options):
         """A timed side: `prime argv…` in a client of ours."""
@@ -114,16 +163,13 @@ class Bench:
 
         return self.client("uv project", make)
 
-    def peer(self, driver):
+    def protoprimer(self, driver):
         """A client of protoprimer as its quick start says: the kernel copied beside pyproject.toml, which
         depends on it (whence it updates itself), and a .python-version, which it insists on."""
 
         def make(path):
-            wheel = next(iter(self.wheels.glob("protoprimer-*.whl")), None)
-            if self.peer_problem or not wheel:
-                raise NotMeasured("no %s: %s" % (PEER, self.peer_problem[-200:]))
-            with zipfile.ZipFile(str(wheel)) as archive:
-                (path / "proto_kernel.py").write_bytes(archive.read("protoprimer/primer_kernel.py"))
+            self.fetch("--no-deps", PROTOPRIMER)
+            (path / "proto_kernel.py").write_bytes(self.unpack("protoprimer", "protoprimer/primer_kernel.py"))
             config = (path / "pyproject.toml").read_text()
             (path / "pyproject.toml").write_text(config.replace('["six"]', '["six", "protoprimer"]'))
             say_version = "import platform; print(platform.python_version())"
@@ -132,12 +178,29 @@ class Bench:
             if driver == "venv_uv":  # left alone it downloads a python, even where one is at hand
                 self.side([self.uv, "venv", "--seed", "--python", self.wild, "venv"], path)()
             for _ in range(2):
-                self.peer_boot(path, driver)()
+                self.protoprimer_boot(path, driver)()
 
-        return self.client("peer " + driver, make)
+        return self.client("protoprimer " + driver, make)
 
-    def peer_boot(self, path, driver):
+    def protoprimer_boot(self, path, driver):
         return self.side([self.wild, "proto_kernel.py"], path, {"PROTOPRIMER_VENV_DRIVER": driver})
+
+    def pyprojectx(self):
+        """A client of pyprojectx with the same project in its main context: the wrapper `pw` from its wheel,
+        which installs the rest into an environment of its own."""
+
+        def make(path):
+            self.fetch(PYPROJECTX)
+            (path / "pw").write_bytes(self.unpack("pyprojectx", "pyprojectx/wrapper/pw.py"))
+            with open(str(path / "pyproject.toml"), "a") as config:
+                config.write('\n[tool.pyprojectx]\nmain = ["-e ."]\n')
+            for _ in range(2):
+                self.pw(path)()
+
+        return self.client("pyprojectx", make)
+
+    def pw(self, path):
+        return self.side([self.wild, "pw", "python"] + PASS, path)
 
     # Timing: a side is a function that does a thing once and returns the seconds it took.
 
@@ -158,12 +221,15 @@ class Bench:
 
         return run
 
-    def medians(self, runs, *sides):
-        """The median of each side, in milliseconds; one unmeasured round first."""
-        rounds = [[side() for side in sides] for _ in range(runs + 1)][1:]
-        return [1000 * statistics.median(each) for each in zip(*rounds)]
+    def rounds(self, runs, *sides):
+        """The seconds of each side in each round; one unmeasured round first."""
+        return [[side() for side in sides] for _ in range(runs + 1)][1:]
 
-    # The rows: each returns (rounds, ours in ms, theirs in ms).
+    def medians(self, runs, *sides):
+        """The median of each side, in milliseconds."""
+        return in_ms(self.rounds(runs, *sides))
+
+    # The rows: each returns rounds, ours in ms, theirs in ms; those of many files their growth as well.
 
     def run_against_pythons(self):
         path = self.ours()
@@ -174,20 +240,22 @@ class Bench:
         return self.runs, ours, wild + inner
 
     def run_side(self):
-        return self.prime(self.ours(), "venv_uv", "run", "--", "python", *PASS)
+        return self.prime(self.ours(), "venv_uv", *RUN)
 
     def run_against_uv(self):
         theirs = self.side([self.uv, "run", "python"] + PASS, self.uv_project())
         return [self.runs] + self.medians(self.runs, self.run_side(), theirs)
 
+    def run_against_pyprojectx(self):
+        return [self.runs] + self.medians(self.runs, self.run_side(), self.pw(self.pyprojectx()))
+
     def boot_against_uv(self):
         theirs = self.side([self.uv, "sync"], self.uv_project())
         return [self.runs] + self.medians(self.runs, self.prime(self.ours(), "venv_uv"), theirs)
 
-    def boot_against_peer(self, driver):
-        runs = min(self.runs, 15)
-        ours, theirs = self.prime(self.ours(driver), driver), self.peer_boot(self.peer(driver), driver)
-        return [runs] + self.medians(runs, ours, theirs)
+    def boot_against_protoprimer(self, driver):
+        ours, theirs = self.prime(self.ours(driver), driver), self.protoprimer_boot(self.protoprimer(driver), driver)
+        return [self.slow_runs] + self.medians(self.slow_runs, ours, theirs)
 
     def uncompiled(self):
         ours = self.prime(self.ours(), "venv_uv", file="proto_prime.py")  # what is run itself is never kept
@@ -195,7 +263,7 @@ class Bench:
 
     def ten_pythons(self):
         """`python --all` over the interpreters of this machine, linked into one directory, all known."""
-        path = self.ours("venv_uv")
+        path = self.ours()
         place = path / "pythons"
         if not place.exists():
             place.mkdir()
@@ -205,9 +273,24 @@ class Bench:
         ours = self.side([self.wild, str(path / "prime"), "python", "--all"], path, env)
         return [self.runs] + self.medians(self.runs, ours, self.side([self.wild] + PASS))
 
+    def growth(self, kind, count):
+        """`prime run` with one input file, or project, against more; one series of rounds for all counts."""
+        counts = (1,) + COUNTS
+
+        def measured():
+            return self.rounds(2 * self.runs, *[self.prime(self.many(kind, each), "venv_uv", *RUN) for each in counts])
+
+        rounds, place = self.once("rounds of " + kind, measured), counts.index(count)
+        more = (count - 1) * (3 if kind == "projects" else 1)
+        added = [1e6 * (each[place] - each[0]) / more for each in rounds]
+        growth = statistics.median(added)
+        deviation = 1.48 * statistics.median(abs(each - growth) for each in added)
+        medians = in_ms(rounds)
+        return len(rounds), medians[place], medians[0], growth, 1.25 * deviation / len(rounds) ** 0.5
+
     def first_boot(self, driver):
         """A side: all that was made for the repo is removed, then a boot is timed."""
-        path = self.ours(driver)
+        path = self.ours(driver, "again")
         boot = self.prime(path, driver)
 
         def run():
@@ -217,9 +300,14 @@ class Bench:
 
         return run
 
-    def by_hand(self, name, *commands):
+    def by_hand(self, driver):
         """A side: the commands that make an environment `env` and install the project into it."""
-        path = self.client(name, lambda path: (path / "env").mkdir())
+        if driver == "venv_pip":
+            commands = [self.wild, "-m", "venv", "env"], ["env/bin/pip", "install", "-e", "."]
+        else:
+            fill = [self.uv, "pip", "install", "--python", "env/bin/python", "-e", "."]
+            commands = [self.uv, "venv", "--python", self.wild, "env"], fill
+        path = self.client("hand " + driver, lambda path: (path / "env").mkdir())
         sides = [self.side(command, path) for command in commands]
 
         def run():
@@ -228,30 +316,29 @@ class Bench:
 
         return run
 
-    def first_boot_pip(self):
-        make, fill = [self.wild, "-m", "venv", "env"], ["env/bin/pip", "install", "-e", "."]
-        theirs = self.by_hand("hand pip", make, fill)
-        return [self.slow_runs] + self.medians(self.slow_runs, self.first_boot("venv_pip"), theirs)
+    def back(self, driver):
+        """A side: a boot is timed on a branch that was left and whose generation is still there."""
+        path = self.ours(driver, "branches")
+        config, boot = path / "pyproject.toml", self.prime(path, driver)
+        here = config.read_text()
 
-    def first_boot_uv(self):
-        make = [self.uv, "venv", "--python", self.wild, "env"]
-        fill = [self.uv, "pip", "install", "--python", "env/bin/python", "-e", "."]
-        theirs = self.by_hand("hand uv", make, fill)
-        return [self.slow_runs] + self.medians(self.slow_runs, self.first_boot("venv_uv"), theirs)
-
-    def known_branch(self, driver):
-        path = self.ours(driver)
-        first, config = self.first_boot(driver), path / "pyproject.toml"
-        here, boot = config.read_text(), self.prime(path, driver)
-        there = here.replace('["six"]', '["six", "idna"]')
-
-        def back():
-            config.write_text(there)
-            boot()  # after a first boot builds it, untimed
+        def run():
+            config.write_text(here.replace('["six"]', '["six", "idna"]'))
+            boot()
             config.write_text(here)
             return boot()
 
-        return [self.slow_runs] + self.medians(self.slow_runs, back, first)
+        return run
+
+    def boots(self, driver, ours, theirs):
+        """Two of: a first boot, the same by hand, back to a known branch; from the same rounds."""
+        sides = {"first": self.first_boot, "by hand": self.by_hand, "back": self.back}
+
+        def measured():
+            return self.medians(self.slow_runs, *[side(driver) for side in sides.values()])
+
+        medians = dict(zip(sides, self.once("boots " + driver, measured)))
+        return self.slow_runs, medians[ours], medians[theirs]
 
     def imported(self):
         """The modules that importing the file adds; no times."""
@@ -264,68 +351,128 @@ class Bench:
         return 1, len(names), 0
 
 
+def in_ms(rounds):
+    """The median of each side, in milliseconds."""
+    return [1000 * statistics.median(each) for each in zip(*rounds)]
+
+
 # case, against, limit (None: told for comparison, the contract names none), how it is measured
 ROWS = [
     ("prime run -- python -c pass", "python -c pass, wild + environment's", 1.12, Bench.run_against_pythons),
     ("prime run -- python -c pass", "uv run python -c pass", 0.9, Bench.run_against_uv),
+    ("prime run -- python -c pass", "pw python -c pass (pyprojectx 4.0)", None, Bench.run_against_pyprojectx),
     ("prime, nothing to do", "uv sync", 0.9, Bench.boot_against_uv),
-    ("prime, nothing to do", "protoprimer 0.13, pip driver", 0.005, lambda b: b.boot_against_peer("venv_pip")),
-    ("prime, nothing to do", "protoprimer 0.13, uv driver", None, lambda b: b.boot_against_peer("venv_uv")),
+    ("prime, nothing to do", "protoprimer 0.13, pip driver", 0.005, lambda b: b.boot_against_protoprimer("venv_pip")),
+    ("prime, nothing to do", "protoprimer 0.13, uv driver", None, lambda b: b.boot_against_protoprimer("venv_uv")),
     ("python3 proto_prime.py, uncompiled", "python3 -c pass", 3, Bench.uncompiled),
     ("python --all, answers known", "python3 -c pass", 3, Bench.ten_pythons),
-    ("first boot, pip", "python -m venv + pip install -e .", 0.8, Bench.first_boot_pip),
-    ("first boot, uv at hand", "uv venv + uv pip install -e .", 1.15, Bench.first_boot_uv),
-    ("back to a known branch, pip", "first boot, pip", 0.05, lambda b: b.known_branch("venv_pip")),
-    ("back to a known branch, uv", "first boot, uv at hand", 0.05, lambda b: b.known_branch("venv_uv")),
+    ("first boot, pip", "python -m venv + pip install -e .", 0.8, lambda b: b.boots("venv_pip", "first", "by hand")),
+    ("first boot, uv at hand", "uv venv + uv pip install -e .", 1.15, lambda b: b.boots("venv_uv", "first", "by hand")),
+    ("back to a known branch, pip", "first boot, pip", 0.05, lambda b: b.boots("venv_pip", "back", "first")),
+    ("back to a known branch, uv", "first boot, uv at hand", 0.05, lambda b: b.boots("venv_uv", "back", "first")),
     ("import proto_prime: modules", "python -c pass", 0, Bench.imported),
 ]
+for kind, one in (("requirements files", "one requirements file"), ("projects", "one project, three files each")):
+    for count in COUNTS:  # the limit of these: microseconds for each file
+        how = functools.partial(Bench.growth, kind=kind, count=count)
+        ROWS.append(("prime run, {:,} {}".format(count, kind), one, 5, how))
 
 
 def measure(bench, row):
-    """One row as data."""
+    """One row as data: times in ms, `growth` and its `error` in µs for each file more."""
     case, against, limit, how = row
-    told = {"case": case, "against": against, "limit": limit, "runs": None, "ours": None, "theirs": None}
+    told = {"case": case, "against": against, "limit": limit}
+    told.update(dict.fromkeys(["runs", "ours", "theirs", "ratio", "growth", "error"]))
     try:
-        told["runs"], told["ours"], told["theirs"] = how(bench)
+        told.update(zip(["runs", "ours", "theirs", "growth", "error"], how(bench)))
     except NotMeasured as problem:
-        return dict(told, ratio=None, verdict="not measured", problem=str(problem))
-    ratio = told["ours"] / told["theirs"] if told["theirs"] else told["ours"]
-    verdict = "-" if limit is None else "ok" if ratio <= limit else "MISSED"
-    return dict(told, ratio=ratio, verdict=verdict)
+        return dict(told, verdict="not measured", problem=str(problem))
+    told["ratio"] = told["ours"] / told["theirs"] if told["theirs"] else told["ours"]
+    return dict(told, verdict=judge(limit, told))
+
+
+def judge(limit, told):
+    """The verdict on a row."""
+    if limit is None:
+        return "-"
+    if told["growth"] is None:
+        return "ok" if told["ratio"] <= limit else "MISSED"
+    if told["growth"] <= limit:
+        return "ok"
+    return "MISSED" if told["growth"] > limit + 2 * told["error"] else "unclear"
+
+
+def figures(told):
+    """Ours, theirs, how they compare, and the limit, for people."""
+    unit = " µs" if told["case"].startswith("prime run, ") else ""
+    limit = "-" if told["limit"] is None else "%g%s" % (told["limit"], unit)
+    if "problem" in told:
+        return "-", "-", "not measured", limit
+    compared = "%.2f ± %.2f µs" % (told["growth"], told["error"]) if unit else "%.3g" % told["ratio"]
+    return "%.1f" % told["ours"], "%.1f" % told["theirs"], compared, limit
+
+
+HEAD = "%-36s %-37s%5s %9s %9s %17s %7s  %s"
 
 
 def line(told):
-    """One row for people."""
-    start = "%-36s %-37s" % (told["case"], told["against"])
-    if "problem" in told:
-        return "%s not measured: %s" % (start, told["problem"])
-    limit = "-" if told["limit"] is None else "%g" % told["limit"]
-    numbers = (told["runs"], told["ours"], told["theirs"], told["ratio"], limit, told["verdict"])
-    return start + "%5d %9.1f %9.1f %8.4f %7s  %s" % numbers
+    """One row for a terminal."""
+    text = HEAD % (told["case"], told["against"], told["runs"] or "-", *figures(told), told["verdict"])
+    return text + "\n    %s" % told["problem"].replace("\n", "\n    ") if "problem" in told else text
+
+
+def markdown(machine, rows):
+    """The table for a README."""
+    runs = [each["runs"] for each in rows if each["runs"] and each["theirs"]]
+    lines = ["%s. Medians of %d to %d interleaved runs, in ms." % (machine, min(runs), max(runs)), ""]
+    lines += ["| case | against | ours | theirs | ratio, or growth for each file | at most |"]
+    lines += ["| --- | --- | ---: | ---: | ---: | ---: |"]
+    lines += ["| %s | %s | %s | %s | %s | %s |" % (each["case"], each["against"], *figures(each)) for each in rows]
+    return "\n".join(lines)
+
+
+def machine_of(bench):
+    """What was measured on, in a line: processor, cores, system, python, uv."""
+    cpuinfo = Path("/proc/cpuinfo")
+    named = re.search(r"model name\s*: (.*)", cpuinfo.read_text()) if cpuinfo.exists() else None
+    processor = named.group(1) if named else platform.processor() or platform.machine()
+    release = Path("/etc/os-release")
+    named = re.search(r'PRETTY_NAME="(.*)"', release.read_text()) if release.exists() else None
+    system = named.group(1) if named else "%s %s" % (platform.system(), platform.release())
+    code = "import platform; print(platform.python_implementation(), platform.python_version())"
+    python = subprocess.check_output([bench.wild, "-c", code]).decode().strip()
+    uv = " ".join(subprocess.check_output([bench.uv, "--version"]).decode().split()[:2])
+    return "%s, %d cores, %s, %s, %s" % (processor, os.cpu_count(), system, python, uv)
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--json", action="store_true", help="print data")
+    form = parser.add_mutually_exclusive_group()
+    form.add_argument("--json", action="store_true", help="print data")
+    form.add_argument("--markdown", action="store_true", help="print the table for a README")
     parser.add_argument("--runs", type=int, default=RUNS, help="rounds of a quick row (%d)" % RUNS)
+    parser.add_argument("--quick", action="store_true", help="%d rounds of each row" % QUICK_RUNS)
     parser.add_argument("--only", default="", metavar="TEXT", help="rows whose case or peer contains it")
     options = parser.parse_args()
     rows = [row for row in ROWS if options.only in row[0] or options.only in row[1]]
+    is_table = not options.json and not options.markdown
     base = Path(tempfile.mkdtemp(prefix="prime benchmark "))
     try:
-        bench, told = Bench(base, options.runs), []
-        if not options.json:
-            print("python: %s, medians of `runs` interleaved rounds\n" % bench.wild)
-            head = ("case", "against", "runs", "ours ms", "theirs ms", "ratio", "limit")
-            print("%-36s %-37s%5s %9s %9s %8s %7s" % head)
+        bench, told = Bench(base, QUICK_RUNS if options.quick else options.runs), []
+        machine = machine_of(bench)
+        if is_table:
+            print("%s; medians of `runs` interleaved rounds\n" % machine)
+            print(HEAD % ("case", "against", "runs", "ours ms", "theirs ms", "ratio or growth", "limit", ""))
         for row in rows:
             told.append(measure(bench, row))
-            if not options.json:
+            if is_table:
                 print(line(told[-1]), flush=True)
     finally:
         shutil.rmtree(str(base), ignore_errors=True)
     if options.json:
-        print(json.dumps({"schema": 1, "python": bench.wild, "rows": told}, indent=2))
+        print(json.dumps({"schema": 1, "machine": machine, "rows": told}, indent=2))
+    elif options.markdown:
+        print(markdown(machine, told))
     return any(each["verdict"] == "MISSED" for each in told)
 
 
