@@ -183,7 +183,7 @@ class Reporter:
     def __init__(self):
         self.verbosity = 0  # -1 errors alone, 0 notices, 1 decisions and commands, 2 the children's output
         self.log, self.unlogged = None, []  # type: ignore[var-annotated]
-        self.step_title, self.step_start, self.is_live = "", 0.0, False
+        self.step_title, self.step_start, self.is_live, self.live_line = "", 0.0, False, ""
 
     def note(self, text):
         """A line for everybody who did not ask for quiet."""
@@ -195,10 +195,8 @@ class Reporter:
 
     def error(self, error):
         """A PrimeError, with what was tried and a hint."""
-        lines = ["prime: %s %s" % (self._paint("error:", "31"), error)]
-        lines += ["  " + line for line in error.tried]
-        lines += ["  %s %s" % (self._paint("hint:", "36"), error.hint)] if error.hint else []
-        self._say("\n".join(lines), -1)
+        lines = ["prime: error: %s" % error] + ["  " + line for line in error.tried]
+        self._say("\n".join(lines + (["  hint: " + error.hint] if error.hint else [])), -1)
 
     def output(self, data):
         """Bytes that a child printed: to the log always, to stderr with -vv."""
@@ -208,25 +206,30 @@ class Reporter:
         """Announce long work: with a plain line, on a terminal with a live one until `done`."""
         import time
 
-        self.step_title, self.step_start = title, time.time()
-        self.is_live = self.verbosity == 0 and self._is_terminal()
-        if not self.is_live:
+        self.step_title, self.step_start = "prime: " + visible(title), time.monotonic()
+        self.is_live = self.verbosity == 0 and self._is_terminal() and is_foreground()
+        if self.is_live:
+            self.tick()
+        else:
             self.note(title)
 
     def tick(self):
-        """Renew the live line; called some ten times a second while a child works."""
-        if self.is_live:
-            import shutil
+        """Renew the live line, if it has changed; called some ten times a second while a child works."""
+        if self.is_live and is_foreground():
             import time
 
-            line = "prime: %s %.0f s" % (self.step_title, time.time() - self.step_start)
-            self._show("\r\x1b[K" + line[: shutil.get_terminal_size().columns - 1])
+            room = columns() - 3  # an echoed ^C takes two, and the last one is left alone: some would wrap after it
+            spent = " %d s" % (time.monotonic() - self.step_start)
+            line = clipped(clipped(self.step_title, room - len(spent)) + spent, room)
+            if line != self.live_line:
+                self.live_line = line  # first, for an interrupt may come while it is shown
+                self._show("\r\x1b[K" + line)
 
     def done(self):
         """End the live line, if there is one."""
-        if self.is_live:
+        if self.live_line and is_foreground():
             self._show("\r\x1b[K")
-            self.is_live = False
+        self.is_live, self.live_line = False, ""
 
     def open_log(self, directory):
         """Send all that follows to a new file in `directory` too, and keep the newest five."""
@@ -245,9 +248,10 @@ class Reporter:
     def _say(self, text, level):
         if self.verbosity >= level:
             self.done()
-        self._write(text + "\n", level)
+        text = visible(text) + "\n"
+        self._write(text, level, self._painted(text))
 
-    def _write(self, text, level):
+    def _write(self, text, level, painted=""):
         try:
             if self.log:
                 self.log.write(text.encode("utf-8", "backslashreplace"))
@@ -256,7 +260,7 @@ class Reporter:
         except OSError:
             self.log = None
         if self.verbosity >= level:
-            self._show(text)
+            self._show(painted or text)
 
     def _show(self, text):
         try:
@@ -271,9 +275,45 @@ class Reporter:
     def _is_terminal(self):
         return sys.stderr is not None and sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
 
-    def _paint(self, text, colour):
-        is_wanted = not os.environ.get("NO_COLOR") and self._is_terminal()
-        return "\x1b[%sm%s\x1b[0m" % (colour, text) if os.environ.get("FORCE_COLOR") or is_wanted else text
+    def _painted(self, text):
+        """An error's text with colours, if they are wanted: NO_COLOR goes before FORCE_COLOR, "" is unset."""
+        is_wanted = os.environ.get("FORCE_COLOR") or self._is_terminal()
+        if os.environ.get("NO_COLOR") or not is_wanted or not text.startswith("prime: error:"):
+            return text
+        return text.replace("error:", "\x1b[31merror:\x1b[0m", 1).replace("\n  hint:", "\n  \x1b[36mhint:\x1b[0m")
+
+
+def visible(text):
+    """`text` with escapes for what a terminal would obey instead of showing it, line ends excepted."""
+    if text.isprintable():
+        return text
+    return "".join(char if char.isprintable() or char == "\n" else char.encode("unicode_escape").decode()
+                   for char in text)
+
+
+def clipped(text, room):
+    """The start of `text` that takes at most so many columns of a terminal."""
+    for place, char in enumerate(text):
+        room -= 2 if char >= "\u1100" else 1  # no character before that one is wide
+        if room < 0:
+            return text[:place]
+    return text
+
+
+def columns():
+    """How wide the terminal at stderr is."""
+    try:
+        return os.get_terminal_size(2).columns or 80  # 0: nobody told it
+    except OSError:  # it was closed
+        return 80
+
+
+def is_foreground():
+    """Whether the terminal at stderr is ours: one that runs us in the background has another line there."""
+    try:
+        return os.tcgetpgrp(2) == os.getpgrp()
+    except (AttributeError, OSError):  # Windows, or no terminal that we belong to
+        return True
 
 
 report = Reporter()
@@ -512,9 +552,12 @@ class Child:
 
     def tail(self, lines=12):
         """The last non-blank lines that it printed, on stderr rather than on stdout."""
+        import re
+
         text = (self.stderr.strip() or self.stdout.strip()).decode("utf-8", "backslashreplace")
-        text = "".join(char if char.isprintable() or char == "\n" else " " for char in text)
-        return [line.rstrip() for line in text.splitlines() if line.strip()][-lines:]
+        text = re.sub(r"\x1b\[[0-?]*[ -/]*[@-~]", "", text)  # colours, which FORCE_COLOR brings
+        said = [line.rstrip().rpartition("\r")[2].expandtabs() for line in text.split("\n")]  # what came to stand there
+        return [visible(line) for line in said if line.strip()][-lines:]
 
     def __str__(self):
         if self.problem:
