@@ -5530,6 +5530,15 @@ told = ["%s %d.%d%s" % ((sys.implementation.name,) + sys.version_info[:2] + (fla
 told += [path for path in sys.path if path.endswith(("site-packages", "dist-packages"))]
 """
 
+_added = {}  # type: dict  # a prefix to what `site` added to sys.path there, by lines of code as well
+SITE_ADDS = """
+import sys
+bare = list(sys.path)
+import site
+site.main()
+sys.stdout.write(chr(0).join([""] + [path for path in sys.path if path not in bare] + [""]))
+"""
+
 _switches = []  # type: list  # those in force, the innermost last
 
 
@@ -5563,15 +5572,16 @@ def switch_env(path, keep=()):
     try:
         for step in Switch.STEPS:
             step(changed, state)
+        changed.state = state
+        _switches.append(changed)
+        return changed
     except BaseException:
+        _switches[:] = [each for each in _switches if each is not changed]
         state.restore()
         sys.modules.update(state.modules)
         for name in set(sys.modules) - set(state.modules):
             del sys.modules[name]
         raise
-    changed.state, state.modules = state, {}
-    _switches.append(changed)
-    return changed
 
 
 def self_portrait(python):
@@ -5592,6 +5602,12 @@ def self_portrait(python):
     return told[1:]
 
 
+def start_children_with(python):
+    """Let `multiprocessing` start this interpreter, if it is loaded: it knows the one that there was then."""
+    if "multiprocessing.spawn" in sys.modules:
+        sys.modules["multiprocessing.spawn"].set_executable(python)
+
+
 class ProcessState:
     """What a switch changes in this process, as it was before."""
 
@@ -5601,6 +5617,8 @@ class ProcessState:
         self.dicts = [(each, dict(each)) for each in (os.environ, self.config)]  # type: list
         self.names = {name: getattr(sys, name) for name in ("prefix", "exec_prefix", "executable")}
         self.modules, self.prefixes = dict(sys.modules), site.PREFIXES
+        spawn = sys.modules.get("multiprocessing.spawn")
+        self.starter = spawn.get_executable() if spawn else None
 
     def restore(self):
         """Put all back but the modules."""
@@ -5614,6 +5632,7 @@ class ProcessState:
             each.update({name: value for name, value in before.items() if each.get(name) != value})
         for name, value in self.names.items():
             setattr(sys, name, value)
+        start_children_with(self.starter or sys.executable)
         sys.path_importer_cache.clear()
         importlib.invalidate_caches()
 
@@ -5627,6 +5646,7 @@ class Switch:
     def __init__(self, python, prefix, exec_prefix, sites, keep):
         self.python, self.prefix, self.exec_prefix, self.sites, self.keep = python, prefix, exec_prefix, sites, keep
         self.places, self.dropped, self.state = [], {}, None  # type: list, dict, ProcessState | None
+        self.stale = set()  # type: set
 
     def __enter__(self):
         return self
@@ -5637,15 +5657,18 @@ class Switch:
     def rollback(self):
         """Restore what was before; what was switched to since then is rolled back first. Once is enough."""
         while self in _switches:
-            last = _switches.pop()
-            for name in modules_of(last.places, last.keep):
-                del sys.modules[name]
-            last.state.restore()
+            last = _switches[-1]
+            last.stale = last.stale or modules_of(last.places, last.keep)
+            for name in last.stale:
+                sys.modules.pop(name, None)
             sys.modules.update(last.dropped)
+            last.state.restore()
+            _switches.remove(last)  # at the end: what is interrupted can be done again
 
     def leave_modules(self, state):
         """Take the modules of the environment that is left out of sys.modules, and its finders out of the import."""
         self.left = _switches[-1].places if _switches else site_places()
+        self.keep = {name for name in self.keep if name in sys.modules}  # what comes later is the environment's
         names = modules_of(self.left, self.keep)
         self.dropped = {name: sys.modules.pop(name) for name in names}
         for finders, _ in state.lists[1:3]:
@@ -5667,6 +5690,7 @@ class Switch:
     def enter_prefix(self, state):
         """Let python say that it runs in the new environment."""
         sys.prefix, sys.exec_prefix, sys.executable = self.prefix, self.exec_prefix, self.python
+        start_children_with(self.python)
         state.prefixes[:] = [self.prefix, self.exec_prefix]
         for name, value in (("prefix", self.prefix), ("base", self.prefix), ("exec_prefix", self.exec_prefix),
                             ("platbase", self.exec_prefix)):
@@ -5675,11 +5699,13 @@ class Switch:
     def enter_environ(self, state):
         """Let children find the new environment."""
         left = [os.path.join(os.environ[name], BIN) for name in ("VIRTUAL_ENV", "CONDA_PREFIX") if name in os.environ]
-        rest = [each for each in os.environ.get("PATH", os.defpath).split(os.pathsep) if each not in left]
+        search = os.environ.get("PATH", os.defpath)
+        rest = [each for each in search.split(os.pathsep) if each not in left] if search else []
         for name in ("VIRTUAL_ENV", "VIRTUAL_ENV_PROMPT", "CONDA_PREFIX", "PYTHONHOME"):
             os.environ.pop(name, None)
         is_conda = os.path.isdir(os.path.join(self.prefix, "conda-meta"))
-        os.environ["CONDA_PREFIX" if is_conda else "VIRTUAL_ENV"] = self.prefix
+        if is_conda or os.path.isfile(os.path.join(self.prefix, "pyvenv.cfg")):  # a base python is in none
+            os.environ["CONDA_PREFIX" if is_conda else "VIRTUAL_ENV"] = self.prefix
         os.environ["PATH"] = os.pathsep.join([os.path.dirname(self.python)] + rest)
 
     def forget(self, state):
@@ -5694,29 +5720,30 @@ class Switch:
 
 def site_places():
     """The entries of sys.path that are the running environment's: where it has packages, and what .pth files add."""
-    found = [entry for entry in sys.path if entry.endswith(("site-packages", "dist-packages"))]
-    for place in list(found):
-        files = [os.path.join(place, name) for name in os.listdir(place)] if os.path.isdir(place) else []
-        lines = [line for file in files if file.endswith(".pth") for line in read_lines(file)]
-        behind = sys.path[sys.path.index(place):]
-        found += [entry for entry in (os.path.join(place, line) for line in lines) if entry in behind]
-    return found
+    if sys.prefix not in _added:
+        flags = ["-E", "-S", "-B"] + (["-s"] if sys.flags.no_user_site else [])
+        child = run_child([sys.executable or "", *flags, "-c", SITE_ADDS], timeout=PROBE_SECONDS)
+        _added[sys.prefix] = os.fsdecode(child.stdout).split("\0")[1:-1]
+    users = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+    users += [] if sys.flags.isolated else sys.path[:1]  # the script's directory
+    added = _added[sys.prefix]
+    found = [each for each in sys.path if each in added or each.endswith(("site-packages", "dist-packages"))]
+    return [each for each in found if each not in users]
 
 
-def read_lines(path):
-    """The lines of a text file, whatever its encoding; none if it cannot be read."""
+def origin(finder, name):
+    """The file that a finder has for a module; "" if it has none, or fails."""
     try:
-        with open(path, encoding="utf-8", errors="surrogateescape") as file:
-            return file.read().splitlines()
-    except OSError:
-        return []
+        return getattr(finder.find_spec(name, None), "origin", None) or ""
+    except Exception:  # it is a package's own
+        return ""
 
 
 def modules_of(places, keep):
     """The names of the loaded modules that come from entries of sys.path, or from what these let into the import."""
     def owner(path):
-        entries = [entry for entry in set(sys.path).union(places) if entry and path.startswith(entry + os.sep)]
-        return max(entries, key=len, default="")
+        entries = (entry for entry in set(sys.path).union(places) if entry)
+        return max((each for each in entries if (path + os.sep).startswith(each + os.sep)), key=len, default="")
 
     found = set()
     for name, module in list(sys.modules.items()):
@@ -5726,9 +5753,9 @@ def modules_of(places, keep):
             found.add(name)
     finders = [each for each in sys.meta_path if getattr(each, "__module__", "") in found]
     finders = [each for each in finders if hasattr(each, "find_spec")]
-    for name in {each for each in sys.modules if "." not in each} - found:  # editable: a finder maps it to its sources
+    for name in set(sys.modules) - found:  # editable: a finder maps it to its sources
         file = getattr(sys.modules[name], "__file__", None)
-        if file and any(getattr(each.find_spec(name, None), "origin", "") == file for each in finders):
+        if file and any(origin(each, name) == file for each in finders):
             found.add(name)
     for name in sorted(sys.modules):  # such as six.moves, which is from no file
         if name.rpartition(".")[0] in found:
