@@ -5574,7 +5574,6 @@ def switch_env(path, keep=()):
             step(changed, state)
         changed.state = state
         _switches.append(changed)
-        return changed
     except BaseException:
         _switches[:] = [each for each in _switches if each is not changed]
         state.restore()
@@ -5582,6 +5581,7 @@ def switch_env(path, keep=()):
         for name in set(sys.modules) - set(state.modules):
             del sys.modules[name]
         raise
+    return changed
 
 
 def self_portrait(python):

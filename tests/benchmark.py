@@ -4,9 +4,9 @@ Each row compares medians of interleaved runs, so that what else the machine doe
 round runs one side, then the other. Rows whose runs take seconds (first boots) take fewer rounds;
 the table says how many. Exits 1 where a limit is missed. A row that cannot be measured says why.
 
-The rows of many input files tell how much each file beyond the first adds, as the median over the
-rounds of what one round saw, with its standard error: where few files vanish in what the machine
-does besides, so that less than two errors lie above the limit, the verdict is "unclear", and no miss.
+The rows of many input files tell how much each file beyond the first adds: the median of what each
+round saw, with its standard error. The limit is missed if it is exceeded by more than two errors; by
+less, as with few files on a busy machine, is "unclear".
 
 Everything happens in a temporary directory, with its own HOME and caches. The wheels are fetched
 first, once, with the ordinary client and the caller's settings; from then on pip and uv both use
@@ -423,7 +423,7 @@ def line(told):
 
 def markdown(machine, rows):
     """The table for a README."""
-    runs = [each["runs"] for each in rows if each["runs"] and each["theirs"]]
+    runs = [each["runs"] for each in rows if each["runs"] and each["theirs"]] or [1]
     lines = ["%s. Medians of %d to %d interleaved runs, in ms." % (machine, min(runs), max(runs)), ""]
     lines += ["| case | against | ours | theirs | ratio, or growth for each file | at most |"]
     lines += ["| --- | --- | ---: | ---: | ---: | ---: |"]

@@ -1,0 +1,366 @@
+"""`sh proto_prime.py` on a machine without a python, or with none that will do.
+
+The machine is a chroot in a mount namespace of its own: the libraries of this one, and a /bin with what the test puts
+there. An installer of uv, uv itself and a python to download are served on 127.0.0.1.
+"""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+from conftest import TOP, ancient_python, python, uv_program
+from test_index import Handler, Server
+from test_terminal import Terminal
+
+import proto_prime
+
+TOOLS = "chmod cut id mkdir mv rm sha256sum sleep uname".split()
+LIBRARIES = [place for place in ("/lib", "/lib64", "/usr/lib", "/usr/lib64") if os.path.isdir(place)]
+HOME = "home/some body"  # as /etc/passwd has it, too
+CACHE = "%s/.cache/proto_prime/uv" % HOME
+UNSHARE = ["unshare", "-m"] if os.name == "posix" and os.geteuid() == 0 else ["unshare", "-Urm"]
+ENTER = """set -e
+root=$1 path=$PATH PATH=/usr/sbin:/usr/bin:/sbin:/bin; shift
+while [ "$1" != -- ]; do mkdir -p "$root$1"; mount --rbind "$1" "$root$1"; shift; done; shift
+chroot=$(command -v chroot)
+PATH=$path exec "$chroot" "$root" "$@"
+"""
+INSTALLER = """set -e
+echo "uv goes to $UV_UNMANAGED_INSTALL"
+target=$UV_UNMANAGED_INSTALL/uv
+if command -v curl >&2; then curl -sSf -o "$target" {url}; else wget -qO "$target" {url}; fi
+chmod 755 "$target"
+"""
+STOPS = "echo 'the installer stops here'; exit 3\n"  # as far as most tests have to go
+TOLD = "prime: there is no python of at least 3.6 here: "
+
+
+class Files(Server):
+    """A server of `files`, {name: a path, or bytes}; `asked` is the names that it was asked for."""
+
+    def __init__(self, files):
+        self.files, self.asked = dict(files), []
+        super().__init__(Handler)
+
+    def url(self, name):
+        return "http://%s/%s" % (self.place, name)
+
+    def answer(self, request):
+        name = request.path.lstrip("/")
+        self.asked.append(name)
+        body = self.files.get(name, b"")
+        body = body.read_bytes() if isinstance(body, Path) else body
+        lost = 100 if name.startswith("truncated") else 0
+        request.give(200 if body else 404, body, Content_Length=str(len(body) + lost))
+
+
+class Machine:
+    """A directory, and what it takes to run programs in it as in the root of a machine."""
+
+    def __init__(self, root, server, shell):
+        self.root, self.path, self.server = root, root, server
+        self.mounts = [place for place in LIBRARIES if not os.path.islink(place)] + ["/dev", "/proc"]
+        for name in ("bin", "etc", "tmp", "repo", HOME):
+            (root / name).mkdir(parents=True)
+        for place in filter(os.path.islink, LIBRARIES):
+            (root / place[1:]).symlink_to(os.readlink(place))
+        (root / "etc/passwd").write_text("root:x:0:0::/%s:/bin/sh\n" % HOME)
+        self.env = {"HOME": "/" + HOME, "PATH": "/bin", "LANG": "C.UTF-8", "UV_HTTP_RETRIES": "0",
+                    "UV_PYTHON_DOWNLOADS_JSON_URL": server.url("downloads.json"),
+                    "PROTOPRIMER_UV_INSTALLER_URL": server.url("install.sh")}
+        self.put("repo/proto_prime.py", (TOP / "proto_prime.py").read_bytes())
+        self.install(shell, *([] if shell == "busybox" else TOOLS))
+        applets = subprocess.check_output(["busybox", "--list"]).decode().split() if shell == "busybox" else ["sh"]
+        for name in set(applets) - {shell}:
+            (root / "bin" / name).symlink_to(shell)
+
+    def put(self, name, data, mode=0o644):
+        """Write a file, with the directories above it."""
+        path = self.root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.is_symlink():
+            path.unlink()  # not what it leads to: a python of this machine
+        path.write_bytes(data if isinstance(data, bytes) else data.encode())
+        path.chmod(mode)
+
+    def program(self, name, text):
+        self.put("bin/" + name, text, mode=0o755)
+
+    def install(self, *names):
+        """Give it programs of this machine."""
+        for name in names:
+            if not shutil.which(name):
+                pytest.skip("no %s" % name)
+            shutil.copy(shutil.which(name), str(self.root / "bin" / name))
+
+    def python(self, path, *names):
+        """Give it a python of this machine, as /bin/NAME for each of the names."""
+        self.mounts.append(str(path.parent.parent))
+        for name in names:
+            (self.root / "bin" / name).symlink_to(path)
+
+    def command(self, *argv):
+        """What runs `sh ARGV...` in /repo."""
+        inside = ["sh", "-c", 'cd /repo && exec sh "$@"', "sh"] + list(argv)
+        return UNSHARE + ["sh", "-c", ENTER, "sh", str(self.root)] + self.mounts + ["--"] + inside
+
+    def environ(self, more):
+        return {name: value for name, value in dict(self.env, **more).items() if value is not None}
+
+    def prime(self, *argv, status=0, env=(), **options):
+        """Run `sh proto_prime.py ARGV...` to its end, which must have this status. Returns (stdout, stderr)."""
+        options.setdefault("stdin", subprocess.DEVNULL)
+        done = subprocess.run(self.command("proto_prime.py", *argv), env=self.environ(dict(env)), timeout=120,
+                              stdout=subprocess.PIPE, stderr=subprocess.PIPE, universal_newlines=True, **options)
+        assert done.returncode == status, "status %s\n%s\n%s" % (done.returncode, done.stdout, done.stderr)
+        assert "Traceback" not in done.stderr
+        return done.stdout, done.stderr
+
+    def refused(self, *argv, env=()):
+        """`prime` must fail, and leave nothing half-made. Returns its error."""
+        stdout, stderr = self.prime(*argv, status=1, env=env)
+        assert stdout == ""
+        self.check_clean()
+        return stderr[stderr.index("prime: error: "):]
+
+    def check_clean(self):
+        """Nothing is left of a uv that was not fetched."""
+        assert [str(path) for path in self.root.rglob("aside*")] == []
+        assert self.uvs == []
+
+    @property
+    def uvs(self):
+        """What the cache keeps of uv."""
+        return sorted(path.name for path in (self.root / CACHE).glob("*"))
+
+    def asked(self):
+        """What was asked of the server since the last time."""
+        asked, self.server.asked = self.server.asked, []
+        return asked
+
+
+@pytest.fixture
+def server(mirror):
+    server = Files({"uv": Path(uv_program()), "stops.sh": STOPS.encode()})
+    entries = json.loads(mirror.read_text())
+    for entry in entries.values():
+        name = os.path.basename(entry["url"])
+        server.files[name], entry["url"] = mirror.parent / name, server.url(name)
+    server.files["downloads.json"] = json.dumps(entries).encode()
+    server.files["install.sh"] = INSTALLER.format(url=server.url("uv")).encode()
+    yield server
+    server.close()
+
+
+@pytest.fixture
+def make_machine(tmp_path, server):
+    """A function that makes a `Machine` with a shell; skips the test where that cannot be had."""
+    if not shutil.which("unshare") or subprocess.run(UNSHARE + ["true"], stderr=subprocess.DEVNULL).returncode:
+        pytest.skip("no mount namespace to be had")
+    return lambda shell="dash": Machine(tmp_path / "root", server, shell)
+
+
+@pytest.fixture
+def bare(make_machine):
+    """A machine with dash and curl, where the installer stops."""
+    machine = make_machine()
+    machine.install("curl")
+    machine.env["PROTOPRIMER_UV_INSTALLER_URL"] = machine.server.url("stops.sh")
+    return machine
+
+
+@pytest.fixture
+def manned(make_machine):
+    """A machine with a python 3.12, called just that."""
+    machine = make_machine()
+    machine.python(python("3.12"), "python3.12")
+    return machine
+
+
+def moved_python(machine):
+    """What the python to download needs, since it was moved: its libpython, at the old place."""
+    machine.mounts.append(str(python("3.12").parent.parent / "lib"))
+
+
+# --- From nothing ---
+
+
+@pytest.mark.slow  # it downloads uv and a python, and installs a project
+@pytest.mark.parametrize("shell, fetcher", [("dash", "curl"), ("busybox", "busybox")])
+def test_from_nothing_to_a_running_example_with_one_command(make_machine, wheelhouse, shell, fetcher):
+    machine = make_machine(shell)
+    machine.install(fetcher)
+    moved_python(machine)
+    machine.mounts.append(str(wheelhouse))
+    machine.put("etc/uv.toml", "no-index = true\nfind-links = [%s]\n" % json.dumps(wheelhouse.as_uri()))
+    machine.env["UV_CONFIG_FILE"] = "/etc/uv.toml"
+    for name in ("hello.py", "pyproject.toml"):
+        machine.put("repo/" + name, (TOP / "examples" / "hello" / name).read_bytes())
+
+    stdout, stderr = machine.prime("run", "hello")
+    assert re.match(r"hello from python 3\.12, with six [\d.]+\n$", stdout)
+    assert stderr.startswith(TOLD + "uv will be fetched with %s into /%s, and fetch one\nuv goes to /%s/aside." % (
+        machine.server.url("install.sh"), CACHE, CACHE))
+    assert machine.asked()[:3] == ["install.sh", "uv", "downloads.json"]
+    assert re.match(r"\['uv-\d+\.\d+\.\d+'\]$", str(machine.uvs))
+
+    assert machine.prime("run", "hello") == (stdout, "")
+    assert machine.asked() == []
+
+
+@pytest.mark.parametrize("shell, fetcher", [("dash", "curl"), ("dash", "wget"), ("busybox", "busybox")])
+def test_installer_is_fetched_with_curl_or_wget(make_machine, shell, fetcher):
+    machine = make_machine(shell)
+    machine.install(fetcher)
+    error = machine.refused(env={"PROTOPRIMER_UV_INSTALLER_URL": machine.server.url("stops.sh")})
+    assert error == "prime: error: the installer of uv failed\n  hint: install uv or a python\n"
+    machine.server.files["truncated.sh"] = STOPS.encode()
+    for name in ("truncated.sh", "none.sh"):
+        error = machine.refused(env={"PROTOPRIMER_UV_INSTALLER_URL": machine.server.url(name)})
+        assert "error: cannot fetch %s\n  hint: PROTOPRIMER_UV_INSTALLER_URL" % machine.server.url(name) in error
+    assert machine.asked()[:2] == ["stops.sh", "truncated.sh"]
+
+
+def test_neither_curl_nor_wget(make_machine):
+    error = make_machine().refused()
+    assert "error: there is no python here, and neither curl nor wget to fetch one\n  hint: install one" in error
+
+
+def test_offline_nothing_is_fetched(bare):
+    words = "error: there is no python of at least 3.6 here, and none is fetched offline\n  hint: install one\n"
+    for argv, value in (["--offline"], None), (["-v", "boot", "--offline"], None), ([], "1"), ([], "true"):
+        assert words in bare.refused(*argv, env={"PROTOPRIMER_OFFLINE": value})
+    assert bare.asked() == []
+    for value in ("", "0", "no", "false"):
+        assert "the installer of uv failed" in bare.refused(env={"PROTOPRIMER_OFFLINE": value})
+
+
+def test_I4_installer_is_what_its_hash_says_or_does_not_run(bare):
+    right = proto_prime.hash_bytes(STOPS.encode())
+    assert "the installer of uv failed" in bare.refused(env={"PROTOPRIMER_UV_INSTALLER_SHA256": right})
+    _, stderr = bare.prime(status=1, env={"PROTOPRIMER_UV_INSTALLER_SHA256": "0" * 64})
+    assert "the installer stops here" not in stderr
+    assert "stops.sh is not what PROTOPRIMER_UV_INSTALLER_SHA256 says: its SHA-256 is " + right in stderr
+    bare.check_clean()
+
+
+INSTALLERS = {
+    "an HTML page": ("<!DOCTYPE html><html><body>Please accept our terms</body></html>", "the installer of uv failed"),
+    "one that fails half-way": (': > "$UV_UNMANAGED_INSTALL/uv"; exit 1', "the installer of uv failed"),
+    "one that installs nothing": ("exit 0", "the uv that was fetched does not run"),
+    "one for another system": ('echo text > "$UV_UNMANAGED_INSTALL/uv"', "the uv that was fetched does not run"),
+}
+
+
+@pytest.mark.parametrize("what", sorted(INSTALLERS))
+def test_I4_installer_that_is_none(bare, what):
+    text, words = INSTALLERS[what]
+    bare.server.files["stops.sh"] = text.encode()
+    assert "prime: error: %s\n  hint: " % words in bare.refused()
+
+
+@pytest.mark.parametrize("answer, goes_on", [("y\n", True), ("n\n", False), ("\n", False), ("\x04", False)])
+def test_on_a_terminal_it_asks_first(bare, answer, goes_on):
+    terminal = Terminal(bare, columns=200).run(*bare.command("proto_prime.py"), env={"TERM": "xterm"})
+    terminal.until(r"Go on\? \[y/N\]").type(answer)
+    terminal.finish(status=1)
+    assert terminal.shows("the installer stops here") == goes_on
+    assert terminal.shows("error: nothing was downloaded") != goes_on
+    assert bool(bare.asked()) == goes_on
+    bare.check_clean()
+
+
+def test_B2_interrupted_installer_leaves_nothing_behind(bare):
+    bare.server.files["stops.sh"] = b'echo "half a file" > "$UV_UNMANAGED_INSTALL/uv"; echo begun; sleep 60'
+    terminal = Terminal(bare, columns=200).run(*bare.command("proto_prime.py"), stdin=subprocess.DEVNULL)
+    terminal.until("^begun").type("\x03")
+    terminal.finish(status=130)
+    bare.check_clean()
+
+
+CACHES = [
+    ({"HOME": None}, CACHE),
+    ({"XDG_CACHE_HOME": "/tmp/x y"}, "tmp/x y/proto_prime/uv"),
+    ({"PROTOPRIMER_CACHE_DIR": "/tmp/it's a cache"}, "tmp/it's a cache/uv"),
+    ({"PROTOPRIMER_CACHE_DIR": "a cache"}, "repo/a cache/uv"),
+]
+
+
+@pytest.mark.parametrize("env, place", CACHES, ids=["no HOME", "XDG", "own", "relative"])
+def test_uv_goes_where_the_file_itself_will_look_for_it(bare, env, place):
+    _, stderr = bare.prime(status=1, env=env)
+    assert " into /%s, and fetch one\n" % place in stderr
+    assert list((bare.root / place).iterdir()) == []
+    with_python = "import os, sys; sys.path.insert(0, '.'); import proto_prime; print(proto_prime.cache_dir('uv'))"
+    bare.python(python("3.12"), "python3.12")
+    command = bare.command("-c", 'python3.12 -B -c "$1"', "sh", with_python)
+    assert subprocess.check_output(command, env=bare.environ(env)).decode() == "/%s\n" % place
+
+
+def test_E7_cache_that_cannot_be_written(bare):
+    bare.put(HOME + "/.cache", "a file")
+    error = bare.refused()
+    assert "error: cannot write to /%s\n  hint: PROTOPRIMER_CACHE_DIR names another directory" % CACHE in error
+    assert bare.asked() == []
+
+
+# --- Something is there ---
+
+
+def test_python_of_any_name_will_do(manned):
+    assert manned.prime("python", "-v")[0] == "/bin/python3.12\n"
+    assert manned.asked() == []
+
+
+@pytest.mark.parametrize("text", [
+    "", "#!/bin/sh\nexit 0\n", "#!/bin/sh\nexit 127\n", '#!/bin/sh\necho "$@"\n', "#!/no/such/program\n", "\x7fELF"])
+def test_C4_broken_python_is_passed_over(manned, text):
+    manned.program("python3", text)
+    (manned.root / "bin/python").mkdir()
+    (manned.root / "bin/python3.13").symlink_to("nowhere")
+    assert manned.prime("--version") == ("proto_prime %s\n" % proto_prime.__version__, "")
+
+
+def test_C3_python_that_prints_a_banner_will_do(manned):
+    manned.program("python3", "#!/bin/sh\necho Welcome\nexec python3.12 \"$@\"\n")
+    assert manned.prime("--version")[0] == "Welcome\nproto_prime %s\n" % proto_prime.__version__
+
+
+def test_E2_PYTHONHOME_of_another_python_does_no_harm(manned):
+    assert manned.prime("--version", env={"PYTHONHOME": "/nowhere"})[0].startswith("proto_prime ")
+
+
+@pytest.mark.slow  # it downloads a python
+def test_uv_alone_fetches_a_python_once(make_machine):
+    machine = make_machine()
+    moved_python(machine)
+    machine.python(ancient_python(), "python", "python2.7", "python3")
+    machine.program("uv", Path(uv_program()).read_bytes())
+    stdout, stderr = machine.prime("python")
+    assert re.match(r"/%s/\.local/share/uv/python/cpython-3\.12.*/bin/python3\.12\n$" % HOME, stdout)
+    assert stderr.startswith(TOLD + "uv will fetch one\n")
+    assert [name[:9] for name in machine.asked()] == ["downloads", "cpython-3"]
+
+    machine.program("python3", "")  # uv stops at a python that is none, and at what a project requires of it
+    machine.put("repo/.venv/pyvenv.cfg", "home = /nowhere")
+    machine.put("repo/.venv/bin/python", "", mode=0o755)
+    machine.put("repo/pyproject.toml", '[tool.uv]\nrequired-version = "==0.1"\n')
+    places = ["bin/uv", HOME + "/.local/bin/uv", HOME + "/.cargo/bin/uv", CACHE + "/uv-1.2.3"]
+    for before, place in zip(places, places[1:] + ["tmp/uv"]):
+        assert machine.prime("python", ">=3.6") == (stdout, ""), before
+        (machine.root / place).parent.mkdir(parents=True, exist_ok=True)
+        (machine.root / before).rename(machine.root / place)
+    assert machine.asked() == []
+
+
+def test_uv_that_may_not_fetch_a_python(make_machine):
+    machine = make_machine()
+    machine.program("uv", Path(uv_program()).read_bytes())
+    machine.server.files["downloads.json"] = b"<html>"
+    _, stderr = machine.prime(status=1)
+    assert "downloads.json" in stderr and stderr.endswith("prime: error: uv provides no python\n  hint: install one\n")
+    assert "none is fetched offline" in machine.refused("--offline")
