@@ -155,6 +155,14 @@ def test_I1_missing_file(repo, field, value):
     refused(repo, field, "no/such.t", "proto_prime.toml, line 1")
 
 
+def test_I2_chain_of_includes_longer_than_calls_may_be_deep(repo):
+    repo.config('requirements_files = ["0.txt"]')
+    for number in range(1500):
+        repo.write("%d.txt" % number, "-r %d.txt\n" % (number + 1))
+    repo.write("1500.txt", "")
+    assert repo.info()["reasons"] == ["it was not built yet"]
+
+
 def test_I1_missing_file_that_a_requirements_file_includes(repo):
     repo.config('requirements_files = ["reqs.txt"]')
     repo.write("reqs.txt", "-r no/such.txt")

@@ -132,6 +132,51 @@ def test_T6_changed_and_changed_back_is_one_swap(plain):
     assert len(plain.logs) == 2
 
 
+@pytest.mark.parametrize("wild", ["3.6", "3.13"])
+def test_T6_away_and_back_is_answered_from_what_is_remembered(plain, wild):
+    def change(text):
+        plain.config(text)
+        plain.settle()
+
+    def imports_of(*argv, env=None):
+        return imported(plain.prime(*argv, python=python(wild), env=dict(env or {}, PYTHONVERBOSE="1")).stderr)
+
+    texts = ["", 'extra_index_urls = ["http://127.0.0.1:1/"]\n']
+    built = []
+    for text in texts:
+        change(text)
+        plain.prime(python=python(wild))
+        plain.settle()
+        built.append((plain.prime(python=python(wild)) and plain.current))
+    for text, generation in zip(texts * 2, built * 2):
+        change(text)
+        assert not {"re", "json", "argparse"} & imports_of()
+        assert plain.current == generation
+        assert imports_of("run", "true") <= imports_of()  # and noted: no more than when nothing changed
+    logs = len(plain.logs)
+    plain.prime("reset")
+    newest = plain.current
+    assert newest not in built and len(plain.logs) == logs + 1
+    for text, generation in ((texts[0], built[0]), (texts[1], newest)):  # never the one that was replaced
+        change(text)
+        plain.prime()
+        assert plain.current == generation
+
+
+def test_T6_back_to_a_generation_that_was_damaged_heals_it(plain):
+    plain.project(["six"])
+    boot_and_settle(plain)
+    first = plain.current
+    plain.project(["idna"])
+    boot_and_settle(plain)
+    shutil.rmtree(str(next(first.glob("lib/python*/site-packages/six*-info"))))
+    plain.project(["six"])
+    plain.settle()
+    assert "six" in plain.prime().stderr
+    assert plain.current != first
+    assert plain.inside("import six") == ""
+
+
 def test_T6_touched_but_not_changed_is_no_rebuild(plain):
     boot_and_settle(plain)
     before = plain.current

@@ -26,20 +26,6 @@ termios = pytest.importorskip("termios")
 
 needs_proc = pytest.mark.skipif(not os.path.exists("/proc/self/status"), reason="no /proc to see it in")
 
-# What is not so yet: tests by their names, and why. A row goes when it is.
-NOT_YET = [
-    (r"descriptors.*spawn", "a child gets the first three alone"),
-    (r"environment.(exec|spawn)-(LANG C|none)\]", "python sets LC_CTYPE in the C locale (PEP 538), which is passed on"),
-    (r"name_that_it_is_called_by.(exec|spawn)", "it is called by its path"),
-    (r"moment_it_becomes_the_command|any_moment.*spawn", "the signal is taken by who is about to be replaced"),
-    (r"caller_that_ignores_its_children.spawn", "the status of a child is lost then"),
-    (r"reaches_the_command_once.spawn", "SIGTERM and SIGHUP alone are passed on, and not at once"),
-    (r"signal_ends.*spawn|signal_that.*spawn-(QUIT|USR1)", "SIGTERM and SIGHUP alone are passed on, and not at once"),
-    (r"key_(reaches|that).*spawn-QUIT", "it ends the parent alone"),
-    (r"stop_and_continue.spawn|(stops|suspends)_itself.spawn", "parent and child do not stop together"),
-    (r"two_pythons_ends.*spawn", "the parent of the second python holds the signals back"),
-]
-
 # Commands of the user's, written by name below. Each says when it is ready.
 PROGRAMS = {
     # Waits for the signals of these names, says which came within 0.1 s, ends with status 7.
@@ -196,16 +182,9 @@ class Way:
 @pytest.fixture(params=["bare", "exec", "spawn"])
 def way(request, warm):
     """Each `Way` in turn."""
-    mark_not_yet(request.node)
     way = Way(request.param, warm)
     yield way
     way.kill_all()
-
-
-def mark_not_yet(test):
-    for pattern, why in NOT_YET:
-        if re.search(pattern, test.name):
-            test.add_marker(pytest.mark.xfail(reason=why, run=False))
 
 
 def bash():
@@ -747,7 +726,6 @@ def test_interrupt_does_not_end_a_shell_s_loop_of_commands_that_handle_it(way, t
 @pytest.fixture(params=["exec", "spawn"])
 def cold(request, plain):
     """Each `Way` in turn, where the environment is still to be made."""
-    mark_not_yet(request.node)
     add_programs(plain)
     cold = Way(request.param, plain, patience=120)
     yield cold
