@@ -2708,6 +2708,14 @@ def download(url, target, sha256="", size=0):
     write_atomic(target, data)
 
 
+def chosen_index(index=""):
+    """The URL of the index that pip and uv would ask, `index` from the config first; "" if they may ask none."""
+    if is_on("PIP_NO_INDEX") or is_on("UV_NO_INDEX"):
+        return ""
+    told = [index] + [os.environ.get(name, "") for name in ("PIP_INDEX_URL", "UV_INDEX_URL", "UV_DEFAULT_INDEX")]
+    return next(filter(None, told), DEFAULT_INDEX)
+
+
 def index_links(index, name):
     """The files of a project in a package index: a list of (file name, URL, sha256 or "") (PEP 503, 691)."""
     import html.parser
@@ -3157,10 +3165,9 @@ def fetch_uv_itself(wanted, directory, options, hashes):
     places = [urllib.request.url2pathname(place[5:]) if place.startswith("file:") else place for place in places]
     paths = [os.path.join(place, name) for place in places if os.path.isdir(place) for name in os.listdir(place)]
     links = [(os.path.basename(path), file_url(path), "") for path in paths]
-    if "--no-index" not in options and not is_on("PIP_NO_INDEX") and not is_on("UV_NO_INDEX"):
-        index = options[options.index("--index-url") + 1] if "--index-url" in options else ""
-        told = [index] + [os.environ.get(name, "") for name in ("PIP_INDEX_URL", "UV_INDEX_URL", "UV_DEFAULT_INDEX")]
-        links += index_links(next(filter(None, told), DEFAULT_INDEX), "uv")
+    index = chosen_index(options[options.index("--index-url") + 1] if "--index-url" in options else "")
+    if index and "--no-index" not in options:
+        links += index_links(index, "uv")
     fitting = [(Version(name.split("-")[1]), name, url, sha256) for name, url, sha256 in links
                if name.startswith("uv-") and fits(name, [this_platform()])]
     fitting = [each for each in fitting if wanted.failing(each[0]) is None and not each[0].is_prerelease]
@@ -4969,11 +4976,9 @@ def fetch_release(options, target):
     import zipfile
 
     environment = open_environment(options)
-    told = [environment["index_url"]] + [os.environ.get(each, "") for each in ("PIP_INDEX_URL", "UV_INDEX_URL",
-                                                                               "UV_DEFAULT_INDEX")]
-    if is_offline():
-        raise PrimeError("offline, so that no index is asked", hint="prime update --from FILE")
-    index = next(filter(None, told), DEFAULT_INDEX)
+    index = "" if is_closed(environment) else chosen_index(environment["index_url"])
+    if not index:
+        raise PrimeError("no index may be asked for another version", hint="prime update --from FILE")
     links = [(Version(name.split("-")[1]), url, sha256) for name, url, sha256 in index_links(index, "proto-prime")
              if name.startswith("proto_prime-") and name.endswith("-py3-none-any.whl")]
     wanted = Version(options.release) if options.release else None

@@ -192,7 +192,7 @@ def test_update_from_a_file_replaces_it_and_says_what_changed(vendored):
     target.chmod(0o750)
     source = newer(vendored)
     result = vendored.prime("update", "--from", str(source))
-    assert re.search(r"proto_prime\.py: \d+\.\d+\.\d+ -> 99\.0$", result.stderr, re.MULTILINE)
+    assert re.search(r"proto_prime\.py: \d+\.\d+\.\d+ -> 99\.0 \(lines: \+1 -1\)$", result.stderr, re.MULTILINE)
     assert target.read_bytes() == source.read_bytes()
     assert target.stat().st_mode & 0o777 == 0o750
     assert "is that version already (99.0)" in vendored.prime("update", "--from", str(source)).stderr
@@ -217,8 +217,15 @@ def test_I4_update_with_a_wrong_hash_is_refused(vendored):
     assert (vendored.path / "proto_prime.py").read_bytes() == before
 
 
-def test_update_from_nowhere_is_wrong_usage(vendored):
-    assert "--from names no URL or file" in vendored.prime("update", status=2).stderr
+def test_update_without_a_source(vendored):
+    told = "prime: error: no index may be asked for another version\n  hint: prime update --from FILE\n"
+    for env in ({}, {"PROTOPRIMER_OFFLINE": "1"}, {"PIP_NO_INDEX": None, "UV_NO_INDEX": "1"}):
+        assert vendored.prime("update", status=1, env=env).stderr == told
+    vendored.config("no_index = true")
+    assert vendored.prime("update", status=1, env={"PIP_NO_INDEX": None}).stderr == told
+
+
+def test_update_from_nowhere(vendored):
     result = vendored.prime("update", "--from", "http://127.0.0.1:1/x.py", status=2)
     assert "hint: give https, or --sha256" in result.stderr
     result = vendored.prime("update", "--from", "no such file.py", status=1)
