@@ -493,12 +493,12 @@ class locked:
         import time
 
         os.makedirs(os.path.dirname(path), exist_ok=True)
-        self.file, has_told = open(path, "a+b", buffering=0), False
+        self.file, count = open(path, "a+b", buffering=0), 0
         while not self._try():
-            if not has_told:
+            count += 1
+            if count == 4:  # not for one who is done in a moment
                 self.file.seek(0)
                 report.note("waiting for %s" % (self.file.read(200).decode("utf-8", "replace") or "another prime"))
-            has_told = True
             time.sleep(0.05)
         host = os.environ.get("COMPUTERNAME", "") if WINDOWS else os.uname().nodename
         try:
@@ -2033,7 +2033,8 @@ def judge_all(found, requests):
         for thread in threads:
             thread.start()
         for thread in threads:
-            thread.join()
+            while thread.is_alive():  # a signal in the moment before a wait would be noticed after it
+                thread.join(0.1)
     for candidate in found:
         if candidate.verdict == "not-tried":
             judge(candidate, requests)
@@ -4872,7 +4873,7 @@ def add_ignored(root):
     path = os.path.join(root, ".gitignore")
     text = load_text(path) if os.path.isfile(path) else ""
     known = {line.strip().lstrip("/") for line in text.splitlines()}
-    missing = [each for each in IGNORED if each not in known]
+    missing = [each for each in IGNORED if not {each, each.rstrip("/")} & known]
     if not missing:
         return ""
     gap = "" if text[-1:] in ("", "\n") else "\n"
