@@ -21,6 +21,7 @@
 # For sh, from here to exec: `sh proto_prime.py`, where maybe no python is. Python takes it for a string.
 [ -z "${ZSH_VERSION-}" ] || emulate sh
 unset PYTHONHOME __PYVENV_LAUNCHER__
+aside=
 
 fail() {
     echo "prime: error: $1" >&2
@@ -548,20 +549,22 @@ def clean_environ(for_tool=False):
     dropped = list(FOREIGN_VARS) + list(SHIM_VARS if "PYENV_DIR" in environ else ())
     if for_tool:
         dropped += TOOL_VARS + [name for name in environ if name.startswith("PYTHON")]
-    if environ.get("LC_CTYPE") in ("C.UTF-8", "C.utf8", "UTF-8") and not was_started_with("LC_CTYPE"):
-        dropped.append("LC_CTYPE")  # python sets it itself in the C locale (PEP 538)
+    if environ.get("LC_CTYPE") in ("C.UTF-8", "C.utf8", "UTF-8"):  # python sets it in the C locale (PEP 538)
+        environ["LC_CTYPE"] = started_with("LC_CTYPE")
+        dropped += [] if environ["LC_CTYPE"] else ["LC_CTYPE"]
     for name in dropped:
         environ.pop(name, None)
     return environ
 
 
-def was_started_with(name):
-    """Whether a variable came from the caller; True where that cannot be told."""
+def started_with(name):
+    """The value of a variable as the caller gave it; as it is now where that cannot be told."""
     try:
         with open("/proc/self/environ", "rb") as file:
-            return b"\0%s=" % os.fsencode(name) in b"\0" + file.read()
+            told = dict(entry.partition(b"=")[::2] for entry in file.read().split(b"\0"))
+        return os.fsdecode(told.get(os.fsencode(name), b""))
     except OSError:
-        return True
+        return os.environ.get(name, "")
 
 
 def activated(prefix, env_vars=()):
@@ -873,10 +876,10 @@ def replace_process(argv, environ, program="", may_spawn=True):
         end_with_us(process)
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # the console sends it to the child as well
         sys.exit(process.wait())
-    if may_spawn and is_on(SPAWN_VAR):
-        run_beside_us(program, argv, environ)
     import _signal  # type: ignore[import-not-found]  # built in, while `signal` imports enum
 
+    if may_spawn and is_on(SPAWN_VAR) and hasattr(_signal, "sigwaitinfo"):  # not on macOS
+        run_beside_us(program, argv, environ)
     # Python ignores these two, and what is ignored stays so across execve (bpo-1652). A signal that came to
     # a handler of ours in this moment would be lost with it.
     ours = [number for number in end_signals() if _signal.getsignal(number) != _signal.SIG_IGN]
@@ -917,6 +920,8 @@ def run_beside_us(program, argv, environ):
                 os._exit(os.WEXITSTATUS(status))
             if pid:
                 suffer(os.WSTOPSIG(status) if os.WIFSTOPPED(status) else os.WTERMSIG(status))
+                if not os.WIFSTOPPED(status):  # the first process of a container does not die of it
+                    os._exit(128 + os.WTERMSIG(status))
                 signal.pthread_sigmask(signal.SIG_BLOCK, ours)
         elif told.si_code <= 0 or told.si_signo not in keys:  # from a process, or not from the terminal's keys
             os.kill(process.pid, told.si_signo)
@@ -2713,8 +2718,14 @@ def chosen_index(index=""):
     """The URL of the index that pip and uv would ask, `index` from the config first; "" if they may ask none."""
     if is_on("PIP_NO_INDEX") or is_on("UV_NO_INDEX"):
         return ""
-    told = [index] + [os.environ.get(name, "") for name in ("PIP_INDEX_URL", "UV_INDEX_URL", "UV_DEFAULT_INDEX")]
-    return next(filter(None, told), DEFAULT_INDEX)
+    told = [index] + [os.environ.get(name, "") for name in ("PIP_INDEX_URL", "UV_DEFAULT_INDEX", "UV_INDEX_URL")]
+    return unnamed(next(filter(None, told), DEFAULT_INDEX))
+
+
+def unnamed(index):
+    """The URL of an index as uv takes it: NAME=URL, or URL."""
+    name, _, url = index.partition("=")
+    return url if "://" in url and "/" not in name and ":" not in name else index
 
 
 def index_links(index, name):
@@ -3048,7 +3059,8 @@ def uv_environ():
     if "SSL_CERT_FILE" not in environ and "PIP_CERT" in environ:
         environ["SSL_CERT_FILE"] = environ["PIP_CERT"]
     settings = [("UV_PYTHON_INSTALL_BIN", "0"), ("UV_HTTP_RETRIES", RETRIES)]
-    if any(map(os.path.exists, CERTIFICATES)) or not sys.platform.startswith("linux"):  # else uv goes by its own
+    found = [each for each in CERTIFICATES if os.path.isfile(each) or os.path.isdir(each) and os.listdir(each)]
+    if found or not sys.platform.startswith("linux"):  # else uv goes by its own
         settings += [("UV_SYSTEM_CERTS", "1"), ("UV_NATIVE_TLS", "1")]
     for name, value in settings:
         environ.setdefault(name, value)
@@ -3148,7 +3160,7 @@ def fetch_uv_by_pip(requirement, directory, options, hashes):
     files, environ = os.path.join(directory, "files"), dict(pip_environ(), PIP_REQUIRE_VIRTUALENV="0")
     index = environ.get("UV_DEFAULT_INDEX") or environ.get("UV_INDEX_URL")
     if index:  # pip's own setting goes before it
-        environ.setdefault("PIP_INDEX_URL", index)
+        environ.setdefault("PIP_INDEX_URL", unnamed(index))
     words = ["download", "--no-deps", "--only-binary=:all:", "--dest", files] + options + [requirement]
     os.makedirs(directory, exist_ok=True)
     run_pip(python.path, pip, words, "fetching %s" % requirement, environ, os.sep, os.path.join(directory, "pip.log"))
@@ -3744,6 +3756,7 @@ def build(environment, python, driver):
         if changed:  # what was installed is neither the old nor the new
             raise PrimeError("while the environment was built, %s" % changed[0], hint="do it again")
         write_atomic(os.path.join(directory, MARKER), as_json(meta).encode())
+        os.utime(os.path.dirname(directory))  # for the stamps that were written while it was built
     except BaseException:
         with unbroken():
             remove(directory)
@@ -3927,9 +3940,11 @@ def publish(environment, generation):
     return link, target
 
 
-def lead_to(root, link, target):
-    """Let a link lead to a generation, under the lock."""
+def lead_to(root, link, target, envs=""):
+    """Let a link lead to a generation, under the lock; PrimeError unless that of `envs` is still its signature."""
     with locked(state_dir(root, "lock"), "publishing %s" % target):
+        if envs and signature(state_dir(root, "envs")) != envs:
+            raise PrimeError("the generations changed meanwhile")
         set_aside(root, link)
         replace_link(target, link)
     report.detail("published: %s -> %s" % (link, target))
@@ -4038,6 +4053,8 @@ def read_stamp(root, requested, moves_link, is_checked=True):
 def return_to(root, requested, moves_link):
     """The answer of `read_stamp` for inputs that are back, word for word: their generation is published again."""
     directory, head = state_dir(root, "stamp"), stamp_head(root, requested)
+    envs = state_dir(root, "envs")  # a newer generation, as `reset` builds, is to be noticed
+    before = signature(envs)
     for name in os.listdir(directory):
         path = os.path.join(directory, name)
         stamp = load_stamp(path, head) if name.endswith("." + (requested or "default")) else None
@@ -4048,9 +4065,10 @@ def return_to(root, requested, moves_link):
         now = [(each, signature(each), known) for each, _, known in files]  # from before they are read
         if all(new == old or new[2] and hash_file(new[0]) == new[2] for new, old in zip(now, files)):
             if moves_link and target and not leads_to(link, target):
-                lead_to(root, link, target)
-            envs = os.path.dirname(prefix)  # a newer generation, as `reset` builds, is to be noticed
-            keep_stamp(stamp_path(root, requested), head, stamp[:5] + (now + [(envs, signature(envs), "")],))
+                if os.path.lexists(link) and not (os.path.islink(link) or WINDOWS):
+                    return None  # whose it is `check_link` says
+                lead_to(root, link, target, before)
+            keep_stamp(stamp_path(root, requested), head, stamp[:5] + (now + [(envs, before, "")],))
             return prefix, variables, said
     return None
 
@@ -4082,7 +4100,10 @@ def forget_stamps(root, key):
     for name in os.listdir(directory) if os.path.isdir(directory) else ():
         prefix = (load_stamp(os.path.join(directory, name)) or [""])[0]
         if "." in name and (name.startswith(key) or not os.path.isdir(prefix)):
-            remove(os.path.join(directory, name))
+            try:
+                remove(os.path.join(directory, name))
+            except OSError as problem:  # another prime was faster
+                report.detail("no stamp is removed: %s" % problem)
 
 
 def keep_stamp(path, head, stamp):
@@ -4151,6 +4172,8 @@ def fast_path(argv):
         return None
     try:
         root, moves_link = find_root(), command is None or not requested
+        if unfinished_prefix(root):  # a post_boot command means what is being built, whose lock is held
+            return None
         known = read_stamp(root, requested, moves_link) or return_to(root, requested, moves_link)
         if known is None:
             return None
@@ -4284,7 +4307,12 @@ def boot_environment(environment, stage, is_anew=False, moves_link=True):
     prepare_state(environment.root)
     if is_anew:
         write_held(environment)
-    write_stamp(environment, generation, publish(environment, generation) if moves_link else ("", ""))
+    published = publish(environment, generation) if moves_link else ("", "")
+    newest = find_generation(environment)[0]
+    if newest and newest.path != generation.path:  # another process built it while we waited to publish
+        generation = newest
+        published = publish(environment, generation) if moves_link else published
+    write_stamp(environment, generation, published)
     if generation.is_new:
         collect(environment)
     report.detail("stage venv: %s (%s)" % (generation.program, generation.python.version))
@@ -4716,7 +4744,7 @@ def command_vendor(options):
     finally:
         remove(aside)
     told = [os.environ.get(name, "") for name in ("PIP_INDEX_URL", "UV_INDEX_URL", "UV_DEFAULT_INDEX")]
-    indexes = [environment["index_url"], *environment["extra_index_urls"], *told]
+    indexes = [environment["index_url"], *environment["extra_index_urls"], *map(unnamed, told)]
     vendor_files({name: (with_user(entry[0], indexes),) + entry[1:] for name, entry in files.items()}, target)
     for each in platforms if options.python else ():
         wanted = "cpython-%s-%s" % (python.version, PLATFORMS[each][2])
@@ -4877,7 +4905,7 @@ def add_ignored(root):
     if not missing:
         return ""
     gap = "" if text[-1:] in ("", "\n") else "\n"
-    write_atomic(path, (text + gap + "".join(each + "\n" for each in missing)).encode())
+    write_atomic(os.path.realpath(path), (text + gap + "".join(each + "\n" for each in missing)).encode())
     return path
 
 
@@ -4885,12 +4913,19 @@ def home_of(root):
     """Where in a repo the file and the entry script go: its top, or tools/ with the reason why."""
     tools, prime = os.path.join(root, "tools"), os.path.join(root, "prime")
     if os.path.lexists(prime) and not is_entry_script(prime):
-        if os.path.lexists(os.path.join(tools, "prime")) and not is_entry_script(os.path.join(tools, "prime")):
-            raise PrimeError("init: %s is there already, and not this file's" % prime, hint="rename it")
-        return tools, "%s is something else" % prime
-    if os.path.isfile(os.path.join(tools, "proto_prime.py")):
+        reason = "%s is something else" % prime
+    elif os.path.isfile(os.path.join(tools, "proto_prime.py")):
         return tools, ""
-    return (tools, "setuptools would take proto_prime.py for a module of the project") if is_flat(root) else (root, "")
+    elif os.path.lexists(prime) and os.path.isfile(os.path.join(root, "proto_prime.py")):
+        return root, ""
+    elif is_flat(root):
+        reason = "setuptools would take proto_prime.py for a module of the project"
+    else:
+        return root, ""
+    prime = os.path.join(tools, "prime")
+    if os.path.lexists(prime) and not is_entry_script(prime):
+        raise PrimeError("init: %s is there already, and not this file's" % prime, tried=[reason], hint="rename it")
+    return tools, reason
 
 
 def is_entry_script(path):
@@ -4902,13 +4937,20 @@ def is_entry_script(path):
         return False
 
 
+# Directories that setuptools takes for no package in a flat layout.
+NO_PACKAGES = """ci bin doc docs documentation manpages news changelog test tests unit_test
+unit_tests example examples scripts tools util utils python build benchmark benchmarks exercise exercises
+htmlcov dist venv env requirements tasks fabfile site_scons""".split()
+
+
 def is_flat(root):
     """Whether setuptools looks for the modules of a project by itself, at its top (its "flat layout")."""
     path = os.path.join(root, PYPROJECT)
     document = load_config(root).pyproject if os.path.isfile(path) else {}
     told = table_in(document, PYPROJECT, "tool", "setuptools")
     backend = table_in(document, PYPROJECT, "build-system").get("build-backend", "setuptools")
-    packages = [name for name in os.listdir(root) if os.path.isfile(os.path.join(root, name, "__init__.py"))]
+    packages = [name for name in os.listdir(root) if os.path.isfile(os.path.join(root, name, "__init__.py"))
+                and name not in NO_PACKAGES]
     is_set = "py-modules" in told or "packages" in told or packages or os.path.isdir(os.path.join(root, "src"))
     return "project" in document and str(backend).startswith("setuptools") and not is_set
 
@@ -4996,7 +5038,7 @@ def fetch_release(options, target):
     try:
         with zipfile.ZipFile(io.BytesIO(wheel)) as archive:
             data = archive.read("proto_prime.py")
-    except (KeyError, zipfile.BadZipFile) as problem:
+    except (KeyError, zipfile.BadZipFile, zipfile.zlib.error) as problem:  # type: ignore[attr-defined]
         raise PrimeError("%s is no wheel of proto-prime: %s" % (place, problem))
     if options.sha256 and hash_bytes(data) != options.sha256.lower():
         raise PrimeError("%s is not what it should be" % place, tried=["found sha256 " + hash_bytes(data)])
@@ -5188,9 +5230,13 @@ class Server:
         import signal
 
         stop = None
+        if not WINDOWS:
+            self.woken, waker = os.pipe()
+            os.set_blocking(waker, False)
+            signal.set_wakeup_fd(waker)
         self.writer.start()
         try:
-            for body in read_messages(iter(lambda: os.read(0, 1 << 16), b"")):
+            for body in read_messages(iter(self.read, b"")):
                 self.take(body)
                 if self.is_ended:
                     break
@@ -5200,6 +5246,14 @@ class Server:
         if stop and stop.signum != signal.SIGTERM:
             raise stop
         return self.status
+
+    def read(self):
+        """What comes on stdin next; b"" at its end."""
+        import select
+
+        if not WINDOWS:  # a signal in the moment before a read would be noticed after it
+            select.select([0, self.woken], [], [])
+        return os.read(0, 1 << 16)
 
     def finish(self, patience):
         """Wait some seconds for what is at work, then end its children."""
@@ -5747,8 +5801,7 @@ def switch_env(path, keep=()):
             import package  # as it is there
 
     path  str, an interpreter or an environment directory: of venv, virtualenv or conda
-    keep  names of packages whose modules stay loaded although they are of the environment that is left, such as
-          those of a notebook's kernel; what they import later comes from the new one
+    keep  names of packages that stay loaded, such as a notebook's kernel; what they import later is the new one's
     Returns a `Switch`. PrimeError, before anything changes, if the environment is broken or its python another
     implementation or another major.minor than the running one.
 

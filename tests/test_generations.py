@@ -3,10 +3,12 @@
 import json
 import os
 import re
+import shlex
 import shutil
 import signal
 import subprocess
 import sys
+import time
 
 import pytest
 from conftest import PYTHONS, TOP, python, snapshot, some_python, uv_program
@@ -533,6 +535,80 @@ def test_B6_failed_install_tells_the_tools_words_and_leaves_the_old_environment(
     assert subprocess.run([str(repo.path / ".venv" / "bin" / "python"), "-c", "pass"]).returncode == 0
     repo.config()
     assert "is current" in repo.prime().stderr
+
+
+SLOWLY = 'post_boot = [["sh", "-c", "touch going; while [ -e wait ]; do sleep 0.02; done"]]\n'
+
+
+def reset_meanwhile(repo, act):
+    """Reset, and do something in the middle of the build. Returns what `act` returns."""
+    (repo.path / "going").unlink()
+    (repo.path / "wait").touch()
+    reset = repo.popen("reset")
+    while not (repo.path / "going").exists():
+        time.sleep(0.01)
+    done = act()
+    (repo.path / "wait").unlink()
+    assert reset.wait() == 0, reset.communicate()
+    return done
+
+
+@pytest.mark.parametrize("argv", [[], ["-v"]])
+def test_B4_reset_is_not_undone_by_a_boot_that_waits_for_it(plain, argv):
+    plain.config(SLOWLY)
+    boot_and_settle(plain)
+    old = plain.current
+    (plain.path / ".venv").unlink()  # so that each of the two publishes
+
+    def boot():
+        other = plain.popen(*argv)
+        time.sleep(1)  # it waits then, or is done
+        return other
+
+    other = reset_meanwhile(plain, boot)
+    assert other.wait() == 0
+    assert plain.current != old
+    assert plain.info()["current"]
+    plain.settle()
+    plain.prime()
+    assert plain.current != old and len(plain.generations) == 2
+
+
+def test_B4_answer_from_the_middle_of_a_reset_is_not_remembered(plain):
+    plain.config('default_env = "dev"\n' + SLOWLY + "[env.dev]\n")
+    boot_and_settle(plain)
+    tell = ["-e", "dev", "run", "python", "-c", "import sys; print(sys.prefix)"]
+    plain.prime(*tell)
+    old = plain.current
+
+    def ask():
+        return [(plain.settle(), plain.prime(*tell).stdout.strip())[1] for _ in range(2)]
+
+    assert reset_meanwhile(plain, ask) == [str(old)] * 2
+    assert plain.current != old
+    assert plain.prime(*tell).stdout.strip() == str(plain.current)
+
+
+def test_post_boot_command_that_runs_prime_runs_in_what_is_being_built(plain):
+    tell = "%s run python -c 'import sys; print(sys.prefix)' >> told" % shlex.quote(str(plain.path / "prime"))
+    plain.config("post_boot = [%s]" % json.dumps(["sh", "-c", "exec python " + tell]))
+    boot_and_settle(plain)
+    for is_missing in (False, True):
+        if is_missing:
+            (plain.path / ".venv").unlink()
+        plain.prime("reset", timeout=60)
+        boot_and_settle(plain)
+    told = (plain.path / "told").read_text().split("\n")[:-1]
+    assert len(set(told)) == 3 and sorted(told) == sorted(map(str, plain.generations))
+
+
+def test_T4_directory_where_the_link_was_is_not_renamed_on_the_way_back(plain):
+    plain.config('venv_dir_rel_path = "env"')
+    boot_and_settle(plain)
+    (plain.path / "env").unlink()
+    plain.write("env/data", "mine")
+    assert "is a directory of something else" in plain.prime(status=2).stderr
+    assert (plain.path / "env" / "data").read_text() == "mine"
 
 
 def test_B7_failed_post_boot_is_not_published(plain):

@@ -64,6 +64,13 @@ def test_way_to_start_it(plain, way, wild):
         assert run(WAYS[way], *words, env=env, cwd=plain.path, status=status).stdout == ""
 
 
+def test_variable_of_any_name_does_no_harm_to_sh(plain):
+    victim = plain.write("victim/file", "mine").parent
+    env = dict(plain.env, aside=str(victim), uv=str(victim), python=str(victim), cache=str(victim))
+    assert "sh needs this as a file" in run("sh < proto_prime.py", env=env, cwd=plain.path, status=1).stderr
+    assert (victim / "file").read_text() == "mine"
+
+
 # -- init ------------------------------------------------------------------------------------------
 
 FLIT = '[build-system]\nrequires = ["flit_core"]\nbuild-backend = "flit_core.buildapi"\n'
@@ -75,6 +82,8 @@ KINDS = {  # the files of a repo; what init adds; what can be imported then, of 
                        [*FILES, ".gitignore"], ["six", "client"]),
     "flat setuptools": ({"pyproject.toml": PROJECT, "client.py": ""},
                         ["tools/" + name for name in FILES] + [".gitignore"], ["six", "client"]),
+    "flat setuptools with tests": ({"pyproject.toml": PROJECT, "client.py": "", "tests/__init__.py": ""},
+                                   ["tools/" + name for name in FILES] + [".gitignore"], ["six", "client"]),
     "setuptools in src": ({"pyproject.toml": PROJECT, "src/client/__init__.py": "", ".gitignore": ".venv"},
                           [*FILES, ".gitignore"], ["six", "client"]),
     "requirements.txt": ({"requirements.txt": "six\n", ".python-version": "%d.%d\n" % sys.version_info[:2]},
@@ -188,13 +197,39 @@ def test_init_of_another_directory(client):
     assert (client.path / "other" / "prime").exists()
 
 
+def test_init_again_when_the_repo_became_a_project(client):
+    init(client)
+    (client.path / "proto_prime.toml").unlink()
+    client.write("pyproject.toml", PROJECT)
+    client.write("client.py", "")
+    assert init(client).stderr == "prime: all is there already\n"
+    assert not (client.path / "tools").exists()
+
+
+def test_init_follows_a_link_to_gitignore(client):
+    shared = client.write("shared/ignored", "*.o\n")
+    (client.path / ".gitignore").symlink_to(shared)
+    init(client)
+    assert (client.path / ".gitignore").is_symlink()
+    assert shared.read_text().startswith("*.o\n.prime/\n")
+
+
+def test_init_of_a_flat_project_with_somebody_s_tools(client):
+    client.write("pyproject.toml", PROJECT)
+    client.write("tools/prime", "somebody's")
+    before = snapshot(client.path)
+    refused = init(client, status=1).stderr
+    assert "tools/prime is there already" in refused and "setuptools would take" in refused
+    assert snapshot(client.path) == before
+
+
 def test_init_where_it_cannot_be(client):
     client.write("file", "")
     assert "File exists" in init(client, "file", status=1).stderr
     client.write("prime", "somebody's")
     client.write("tools/prime", "somebody else's")
     before = snapshot(client.path)
-    assert "a repo/prime is there already, and not this file's" in init(client, status=1).stderr
+    assert "tools/prime is there already, and not this file's" in init(client, status=1).stderr
     assert snapshot(client.path) == before
 
 
@@ -299,6 +334,13 @@ def test_update_takes_the_newest_of_the_index_or_the_one_that_is_named(client, p
     assert "is that version already" in client.prime("update", entry=entry).stderr  # never back by itself
     assert os.listdir(str(client.path)).count("proto_prime.py") == 1
     assert not [name for name in os.listdir(str(client.path)) if "aside" in name]
+
+
+@pytest.mark.parametrize("name", ["UV_DEFAULT_INDEX", "UV_INDEX_URL"])
+def test_update_from_an_index_as_uv_names_it(client, published, name):
+    client.env.pop("PIP_INDEX_URL")
+    client.prime("update", env={name: ("corp=" if name == "UV_DEFAULT_INDEX" else "") + published.url()})
+    assert version_of(client) == "9.0"
 
 
 def test_update_to_a_version_that_the_index_does_not_have(client, published):

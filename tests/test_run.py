@@ -219,6 +219,17 @@ def test_death_by_a_signal(way, name):
     assert way.run("sh", "-c", "kill -%d $$" % number, status=-number) == (b"", b"")
 
 
+@needs_proc
+def test_death_by_a_signal_in_a_container_of_its_own(warm):
+    alone = ["unshare", "-pf", "--mount-proc"] if os.geteuid() == 0 else ["unshare", "-Urpf", "--mount-proc"]
+    if not shutil.which("unshare") or subprocess.call(alone + ["true"], stderr=subprocess.DEVNULL):
+        pytest.skip("no process namespace is to be had")
+    way = Way("spawn", warm)
+    way.prefix = alone + way.prefix  # the first process does not die of signals
+    for name in ("TERM", "KILL"):
+        way.run("sh", "-c", "kill -%s $$" % name, status=128 + getattr(signal, "SIG" + name))
+
+
 def test_closed_pipe(way):
     process = way.start("yes")
     assert process.stdout.readline() == b"y\n"
@@ -328,6 +339,16 @@ def test_environment(way, locale):
     inside = str(way.repo.current)
     path = os.path.join(inside, "bin") + os.pathsep + way.repo.env["PATH"]
     assert told == dict(env, VIRTUAL_ENV=inside, PATH=path)
+
+
+@pytest.mark.parametrize("name", ["exec", "spawn"])
+def test_locale_as_the_caller_gave_it(warm, name):
+    way = Way(name, warm)
+    for given in ({"LC_CTYPE": "C"}, {"LC_CTYPE": "C.UTF-8"}, {"LANG": "C"}, {"LC_ALL": "C"}):
+        env = {key: value for key, value in way.env.items() if key != "LANG"}
+        told = way.run("env", env=dict(env, **given))[0].decode().splitlines()
+        kept = dict(line.split("=", 1) for line in told if line.startswith(("LC_", "LANG=")))
+        assert kept == given
 
 
 def test_current_directory_umask_limits_and_priority(way, tmp_path):
