@@ -2035,8 +2035,9 @@ def judge_all(found, requests):
         import threading
 
         threads = [threading.Thread(target=judge, args=(candidate, requests)) for candidate in unknown]
-        for thread in threads:
-            thread.start()
+        with unbroken():
+            for thread in threads:
+                thread.start()
         for thread in threads:
             while thread.is_alive():  # a signal in the moment before a wait would be noticed after it
                 thread.join(0.1)
@@ -6097,7 +6098,15 @@ def switch(target, boots):
 
 
 def leave(status):
-    """End this process with an exit status, at once: to take the interpreter apart takes milliseconds."""
+    """End this process with an exit status, at once: to take the interpreter apart takes milliseconds.
+
+    status  int, as `main` returns it
+    Threads that are not daemons are waited for, as ever: they end the children that they start.
+    """
+    threading = sys.modules.get("threading")
+    for thread in threading.enumerate()[1:] if threading else ():  # the first is this one
+        if not thread.daemon:
+            thread.join()
     for stream in (sys.stdout, sys.stderr):
         try:
             if stream is not None:

@@ -75,6 +75,11 @@ def some_python():
     return Path(os.path.realpath(sys.executable))
 
 
+def pytest_xdist_auto_num_workers(config):
+    """Half as many again as there are processors, for many tests wait."""
+    return max(1, (os.cpu_count() or 1) * 3 // 2)
+
+
 @pytest.fixture(scope="session")
 def shared(tmp_path_factory):
     """A directory for what all workers of one run share."""
@@ -165,6 +170,8 @@ class Repo:
         }
         (home / "uv.toml").write_text('no-index = true\nfind-links = [%s]\n' % json.dumps(wheelhouse.as_uri()))
         (path / "proto_prime.py").symlink_to(TOP / "proto_prime.py")
+        (shared / "bytecode").mkdir(exist_ok=True)  # for all: to compile it takes longer than most that it does
+        (path / "__pycache__").symlink_to(shared / "bytecode")
         self.write("prime", ENTRY_SCRIPT, executable=True)
 
     def write(self, name, text, executable=False):

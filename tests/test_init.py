@@ -108,7 +108,7 @@ def init(repo, *argv, **options):
 @pytest.fixture
 def client(repo):
     """A repo without the file."""
-    for name in ("proto_prime.py", "prime"):
+    for name in ("proto_prime.py", "prime", "__pycache__"):
         (repo.path / name).unlink()
     repo.link("uv", uv_program())
     return repo
