@@ -138,7 +138,7 @@ Usage: ./prime -v, or python3 proto_prime.py -v. What it does, stage by stage:
 Each stage replaces the process before it (os.execve), and PROTOPRIMER_PY_EXEC tells this file that it
 runs in a later one. A stage that is not needed is skipped: a repo with nothing to do takes one hop, from
 wild to the command.
-The chapters below stand in the order in which they need each other; the command line comes last.
+The chapters below stand in the order in which they need each other; what is called from outside comes last.
 """
 
 import os
@@ -496,6 +496,7 @@ class locked:
         os.makedirs(os.path.dirname(path), exist_ok=True)
         self.file, count = open(path, "a+b", buffering=0), 0
         while not self._try():
+            check_stops()
             count += 1
             if count == 4:  # not for one who is done in a moment
                 self.file.seek(0)
@@ -702,9 +703,14 @@ def start_child(argv, environ, cwd, is_guarded=False):
             end_with_us(process)
     if _stops:  # which came while it was about to start, in another thread for one
         end_group(process, grace=0)
-        if is_main_thread():
-            raise Interrupted(_stops[0])
+        check_stops()
     return process
+
+
+def check_stops():
+    """Raise Interrupted if a signal came, in the thread that they reach: python may have lost it (`catch_signals`)."""
+    if _stops and is_main_thread():
+        raise Interrupted(_stops[0])
 
 
 def _drain(pipe, chunks):
@@ -723,6 +729,7 @@ def _follow(process, chunks, kept, deadline, until, is_logged, cap):
     open_pipes = len(kept)
     while open_pipes or not until and process.poll() is None:
         report.tick()
+        check_stops()
         if time.monotonic() >= deadline:
             return False
         has_ended = process.poll() is not None
@@ -5702,6 +5709,12 @@ def catch_signals(is_over=False):
             if not unbroken.is_due:
                 raise Interrupted(signum)
 
+    def unraised(told):
+        if not isinstance(told.exc_value, Interrupted):
+            sys.__unraisablehook__(told)
+
+    # Raised in a callback, such as the import system has, it would be printed and lost: `check_stops` raises it anew.
+    sys.unraisablehook = unraised
     for number in end_signals():
         if _signal.getsignal(number) != _signal.SIG_IGN:
             _signal.signal(number, _signal.SIG_IGN if is_over else interrupt)

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from conftest import PYTHONS, some_python, uv_program
+from conftest import PYTHONS, TOP, some_python, uv_program
 
 fcntl = pytest.importorskip("fcntl")  # not on Windows, as is the rest
 pty = pytest.importorskip("pty")
@@ -458,6 +458,38 @@ def test_B2_terminal_that_is_closed(slow):
         assert boot.wait(timeout=30) == 129
     check_nothing_runs(slow)
     assert state_of(slow) == before
+
+
+LOST = """
+import os, signal, sys, weakref
+import proto_prime
+
+class Thing:
+    pass
+
+def callback(_):
+    os.kill(os.getpid(), signal.SIGTERM)
+    for _ in range(1000):
+        pass
+
+proto_prime.catch_signals()
+thing = Thing()
+reference = weakref.ref(thing, callback)
+del thing
+try:
+    proto_prime.run_child(["sleep", "30"])
+except proto_prime.Interrupted as problem:
+    print(problem.signum)
+"""
+
+
+@pytest.mark.parametrize("wild", sorted(PYTHONS, key=lambda version: int(version.split(".")[1])))
+def test_B2_signal_in_a_callback_is_not_lost(wild):
+    done = subprocess.run([str(PYTHONS[wild]), "-c", LOST], cwd=str(TOP), stdout=subprocess.PIPE,
+                          stderr=subprocess.PIPE, timeout=20)
+    assert done.stdout == b"15\n", done.stderr
+    if wild not in ("3.6", "3.7"):  # which have no sys.unraisablehook
+        assert done.stderr == b""
 
 
 # -- children that do not end, people who do not wait -----------------------------------------------
