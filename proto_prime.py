@@ -3856,10 +3856,12 @@ def discard(paths):
 
     What makes one complete goes first, so that none is ever found half-removed.
     """
+    paths = list(paths)
+    if not paths:
+        return []
     import shutil
 
-    paths = list(paths)
-    gone = sorted(set(paths) - used_by_processes(paths)) if paths else []
+    gone = sorted(set(paths) - used_by_processes(paths))
     for path in gone:
         report.detail("removing %s" % path)
         remove(os.path.join(path, MARKER))
