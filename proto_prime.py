@@ -105,7 +105,7 @@ provide() { # a python by uv
     *) cache=$PWD/$cache ;;
     esac
     for uv in uv "$home/.local/bin/uv" "$home/.cargo/bin/uv" "$cache"/uv-[0-9]*; do
-        "$uv" --version </dev/null >/dev/null 2>&1 && break
+        "$uv" python find --help </dev/null >/dev/null 2>&1 && break # old ones cannot
         uv=
     done
     if [ -z "$uv" ]; then
@@ -146,7 +146,7 @@ import sys
 
 __version__ = "0.1.0"
 
-SCHEMA = 1  # of stamps, generations and JSON output; part of every generation's key
+SCHEMA = 1  # of generations and JSON output; part of every generation's key
 STAGES = ("wild", "required", "venv")
 OLDEST_PYTHON = (3, 6)  # that this file runs on, and that an environment may have
 OLDEST_UV_PYTHON = (3, 8)  # that may deploy uv: its wheel says Requires-Python >= 3.8
@@ -886,7 +886,7 @@ def replace_process(argv, environ, program="", may_spawn=True):
     import _signal  # type: ignore[import-not-found]  # built in, while `signal` imports enum
 
     if may_spawn and is_on(SPAWN_VAR) and hasattr(_signal, "sigwaitinfo"):  # not on macOS
-        run_beside_us(program, argv, environ)
+        run_as_child(program, argv, environ)
     # Python ignores these two, and what is ignored stays so across execve (bpo-1652). A signal that came to
     # a handler of ours in this moment would be lost with it.
     ours = [number for number in end_signals() if _signal.getsignal(number) != _signal.SIG_IGN]
@@ -895,7 +895,7 @@ def replace_process(argv, environ, program="", may_spawn=True):
     os.execve(program, argv, environ)
 
 
-def run_beside_us(program, argv, environ):
+def run_as_child(program, argv, environ):
     """Run a program as a child, pass on to it the signals that we get, stop and go on with it, end as it does.
 
     A key of the terminal reaches the child without us; what is sent to this process alone does not.
@@ -926,7 +926,7 @@ def run_beside_us(program, argv, environ):
             if pid and os.WIFEXITED(status):
                 os._exit(os.WEXITSTATUS(status))
             if pid:
-                suffer(os.WSTOPSIG(status) if os.WIFSTOPPED(status) else os.WTERMSIG(status))
+                mirror_signal(os.WSTOPSIG(status) if os.WIFSTOPPED(status) else os.WTERMSIG(status))
                 if not os.WIFSTOPPED(status):  # the first process of a container does not die of it
                     os._exit(128 + os.WTERMSIG(status))
                 signal.pthread_sigmask(signal.SIG_BLOCK, ours)
@@ -934,7 +934,7 @@ def run_beside_us(program, argv, environ):
             os.kill(process.pid, told.si_signo)
 
 
-def suffer(number):
+def mirror_signal(number):
     """Let a signal do to this process what it did to the child: end it, or stop it until it is to go on."""
     import resource
     import signal
@@ -2313,6 +2313,8 @@ class Config:
             raise PrimeError("both %s and [tool.proto-prime] in %s configure %s" % both,
                              hint="keep one of them", status=2)
         self.file, self.table, self.text = OWN_CONFIG, own, own_text
+        if os.path.dirname(root) == cache_dir("scripts"):  # and not written by people
+            self.file, self.text = "the script's metadata, PEP 723", ""
 
     def look(self, path):
         """Remember the state of a file from before it is read. Returns the path."""
@@ -2824,6 +2826,10 @@ def run_tool(argv, title, environ=None, cwd=os.sep):
     report.done()
     if child.has_failed:
         hint = "the whole log: %s" % report.log.name if report.log else ""
+        if b"needs to be updated" in child.stderr and "uv.lock" in title:
+            hint = "prime lock renews it; " + hint
+        if is_offline():
+            hint = "where a network is, prime vendor gets what is missing; " + hint
         full = [line for line in child.tail(sys.maxsize) if "No space left on device" in line][:1]
         if b"flat-layout" in child.stderr and b"proto_prime" in child.stderr:
             hint = "put proto_prime.py and prime into a directory such as tools/, or name your own modules: " \
@@ -2990,7 +2996,7 @@ class PipDriver:
         """An environment of `python` with pip in it: seconds faster so than by ensurepip."""
         # Not by way of a link: venv takes its directory for the base's, which may have no library.
         base = os.path.realpath(python.path)
-        run_tool([base, "-I", "-m", "venv", "--without-pip", "--prompt", prompt, directory],
+        run_tool([base, "-I", "-m", "venv", "--without-pip", "--prompt=" + prompt, directory],
                  "creating the environment with venv (python %s)" % python.version)
         self._pip(directory, ["--no-index", "--no-deps", self.wheel], "adding pip")
         if not os.path.isdir(os.path.join(site_packages(directory), "pip")):
@@ -3240,7 +3246,7 @@ class UvDriver:
 
     def create(self, python, directory, prompt):
         """An empty environment of `python`, named by its absolute path (facts, traps 3 and 5)."""
-        argv = [self.uv, "venv", "--no-project", "--python", python.path, "--prompt", prompt, directory]
+        argv = [self.uv, "venv", "--no-project", "--python", python.path, "--prompt=" + prompt, directory]
         run_tool(argv, "creating the environment with uv (python %s)" % python.version, uv_environ())
 
     def install(self, requirements, directory, options=(), root=os.sep):
@@ -4148,6 +4154,8 @@ def is_fresh(path):
 def current_line(environment, generation):
     """What is said when there is nothing to do."""
     place, version = environment["venv_dir_rel_path"], generation.python.version
+    if not is_linkable(environment.path(place)):
+        place = tilde(generation.path)
     how = ", rolled back to %s" % os.path.basename(generation.path) if generation.is_held else ""
     return "%s is current (environment %s, python %s%s)" % (place, environment.name, version, how)
 
@@ -4553,7 +4561,8 @@ def info_text(told):
         ("driver", told["driver"]),
         ("required", "%s (%s)" % (required["request"] or "any python", required["from"])),
         ("selected", "%s (%s)" % (selected["path"], selected["version"]) if selected else "none"),
-        ("venv", "%s -> %s" % (venv["path"], venv["generation"]) if venv else "none"),
+        ("venv", "none" if not venv else "%s -> %s" % (venv["path"], venv["generation"])
+         if os.path.realpath(venv["path"]) == os.path.realpath(venv["generation"]) else venv["generation"]),
         ("current", "yes" if told["current"] else "no: " + "; ".join(told["reasons"])),
     ]
     rows += [(name, "%s (%s)" % (entry["value"], entry["from"]))
@@ -4695,9 +4704,8 @@ def command_lock(options):
     aside = os.path.join(os.path.dirname(target), "pylock.aside-%d.toml" % os.getpid())
     try:
         if environment["lock_file"].endswith("uv.lock"):
-            if options.upgrade:
-                argv = [driver.uv, "lock", "--upgrade", "--python", python.path]
-                run_tool(argv, "renewing uv.lock with uv", uv_environ(), environment.root)
+            argv = [driver.uv, "lock", "--python", python.path] + (["--upgrade"] if options.upgrade else [])
+            run_tool(argv, "renewing uv.lock with uv", uv_environ(), environment.root)
             driver.export(environment, aside)
         else:
             if os.path.exists(target) and not options.upgrade:
@@ -4707,7 +4715,7 @@ def command_lock(options):
     finally:
         remove(aside)
     write_atomic(target, text.encode())
-    report.note("%s names %d packages; commit it" % (name, count))
+    report.note("%s names %d package%s; commit it" % (name, count, "" if count == 1 else "s"))
     return 0
 
 
@@ -4723,6 +4731,8 @@ def lock_text(environment, text):
     if environment["platforms"] and "\nenvironments" not in head:
         markers = ["    %s,\n" % as_json(PLATFORMS[each][0]).strip() for each in environment["platforms"]]
         head = head.rstrip("\n") + "\nenvironments = [\n%s]\n\n" % "".join(markers)
+    if not kept and "\npackages" not in head:  # PEP 751 requires it
+        head = head.rstrip("\n") + "\npackages = []\n"
     told = '[tool.proto-prime]\ninputs = "%s"\n' % lock_inputs(environment)
     return "# Made by `prime lock`.\n%s\n\n%s" % ((head + "".join(kept)).rstrip("\n"), told), len(kept)
 
@@ -4731,6 +4741,9 @@ def command_vendor(options):
     """all that a boot without network needs, put into a directory"""
     environment = open_environment(options)
     root, target = environment.root, os.path.abspath(options.directory or vendor_dir(environment.root))
+    if target == vendor_dir(root) and is_discovered(root):
+        raise PrimeError("vendor: setuptools would take vendor/ for a package of the project",
+                         hint='prime vendor .vendor, then find_links = [".vendor"] in the config')
     platforms = environment["platforms"] or [this_platform()]
     driver, python = tools_of(environment)
     aside, lock = state_dir(root, "vendor"), environment["lock_file"]
@@ -4756,14 +4769,22 @@ def command_vendor(options):
     told = [os.environ.get(name, "") for name in ("PIP_INDEX_URL", "UV_INDEX_URL", "UV_DEFAULT_INDEX")]
     indexes = [environment["index_url"], *environment["extra_index_urls"], *map(unnamed, told)]
     vendor_files({name: (with_user(entry[0], indexes),) + entry[1:] for name, entry in files.items()}, target)
-    for each in platforms if options.python else ():
-        wanted = "cpython-%s-%s" % (python.version, PLATFORMS[each][2])
-        environ = dict(uv_environ(), UV_PYTHON_INSTALL_DIR=os.path.join(target, "python"))
-        run_tool([driver.uv, "python", "install", wanted], "fetching python %s" % wanted, environ)
+    if options.python:
+        vendor_pythons(environment, driver, python.version, platforms, os.path.join(target, "python"))
     hint = "prime --offline uses it" if target == vendor_dir(root) else \
         'find_links = ["%s"] with no_index = true uses it' % os.path.relpath(target, root)
     report.note("%s holds %d files for %s; %s" % (tilde(target), len(files), ", ".join(platforms), hint))
     return 0
+
+
+def vendor_pythons(environment, driver, version, platforms, target):
+    """Let uv put a python of this version, or the newest of its minor if that will do, into a directory."""
+    minor, required = ".".join(version.split(".")[:2]), environment.required
+    will_do = not required.path and required.failing(Version(minor + ".99")) is None
+    for platform in platforms:
+        wanted = "cpython-%s-%s" % (minor if will_do else version, PLATFORMS[platform][2])
+        environ = dict(uv_environ(), UV_PYTHON_INSTALL_DIR=target)
+        run_tool([driver.uv, "python", "install", wanted], "fetching python %s" % wanted, environ)
 
 
 def build_requirements(environment, python):
@@ -4811,7 +4832,10 @@ def vendor_files(files, target):
 
 ENTRY_SCRIPT = '''\
 #!/usr/bin/env python3
-"""Prime this repo: `./prime --help` tells more. Starts under any python from 2.7 on."""
+""":"
+exec sh "$(dirname "$0")/proto_prime.py" "$@" # sh prime: where maybe no python is
+
+Prime this repo: ./prime --help tells more. Starts under any python from 2.7 on."""
 import os
 import sys
 
@@ -4829,7 +4853,10 @@ if sys.version_info < (3, 6):
     sys.exit("prime: error: this is python %d.%d, and no python3 of at least 3.6 is on PATH" % sys.version_info[:2])
 
 sys.path.insert(0, os.path.dirname(os.path.realpath(__file__)))
-import proto_prime  # noqa: E402
+try:
+    import proto_prime  # noqa: E402
+except ImportError as problem:
+    sys.exit("prime: error: proto_prime.py should stand beside %s: %s" % (os.path.realpath(__file__), problem))
 
 if __name__ == "__main__":
     proto_prime.leave(proto_prime.main())
@@ -4953,16 +4980,21 @@ unit_tests example examples scripts tools util utils python build benchmark benc
 htmlcov dist venv env requirements tasks fabfile site_scons""".split()
 
 
-def is_flat(root):
-    """Whether setuptools looks for the modules of a project by itself, at its top (its "flat layout")."""
+def is_discovered(root):
+    """Whether setuptools looks for the packages and modules of a project by itself, at its top ("flat layout")."""
     path = os.path.join(root, PYPROJECT)
     document = load_config(root).pyproject if os.path.isfile(path) else {}
     told = table_in(document, PYPROJECT, "tool", "setuptools")
     backend = table_in(document, PYPROJECT, "build-system").get("build-backend", "setuptools")
+    is_set = "py-modules" in told or "packages" in told or os.path.isdir(os.path.join(root, "src"))
+    return "project" in document and str(backend).startswith("setuptools") and not is_set
+
+
+def is_flat(root):
+    """Whether setuptools would find proto_prime.py at the top of a project: where it finds no package."""
     packages = [name for name in os.listdir(root) if os.path.isfile(os.path.join(root, name, "__init__.py"))
                 and name not in NO_PACKAGES]
-    is_set = "py-modules" in told or "packages" in told or packages or os.path.isdir(os.path.join(root, "src"))
-    return "project" in document and str(backend).startswith("setuptools") and not is_set
+    return is_discovered(root) and not packages
 
 
 def own_file():
@@ -5011,12 +5043,15 @@ def fetch_other(options, path):
         source = fetch_release(options, aside)
         if not source:
             return ""
-    child = run_child([running_python(), "-I", "-B", aside, "--version"], timeout=UV_SECONDS)
+    with open(aside, "rb") as file:
+        is_like_us = b"\ndef command_update(" in file.read()  # else it is not even run
+    argv = [running_python(), "-I", "-B", aside, "--version"]
+    child = run_child(argv, timeout=UV_SECONDS) if is_like_us else Child(1)
     words = child.stdout.decode("utf-8", "replace").split()
-    if child.has_failed or words[:1] != ["proto_prime"] or "def command_update" not in load_text(aside):
+    if child.has_failed or words[:1] != ["proto_prime"]:
         remove(aside)
         raise PrimeError("%s is no proto_prime.py" % shown([source]), tried=child.tail(3),
-                         hint="%s is left as it is" % path)
+                         hint="%s is left as it is" % path if os.path.exists(path) else "")
     return words[1]
 
 

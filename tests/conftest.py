@@ -170,7 +170,7 @@ class Repo:
         }
         (home / "uv.toml").write_text('no-index = true\nfind-links = [%s]\n' % json.dumps(wheelhouse.as_uri()))
         (path / "proto_prime.py").symlink_to(TOP / "proto_prime.py")
-        (shared / "bytecode").mkdir(parents=True, exist_ok=True)  # for all: to compile it takes longer than most that it does
+        (shared / "bytecode").mkdir(parents=True, exist_ok=True)  # for all: to compile it takes long
         (path / "__pycache__").symlink_to(shared / "bytecode")
         self.write("prime", ENTRY_SCRIPT, executable=True)
 

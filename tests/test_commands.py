@@ -7,7 +7,7 @@ import signal
 import sys
 
 import pytest
-from conftest import python
+from conftest import python, uv_program
 
 SHOW = "import sys; print(repr(sys.argv[1:]))"
 
@@ -349,3 +349,28 @@ def test_boot_of_another_environment_leads_the_link_there(plain):
 def test_stdout_carries_no_word_of_ours_or_of_the_tools(repo, argv):
     repo.config('dependencies = ["six"]\npost_boot = [["echo", "noise"]]')
     assert repo.prime(*argv).stdout == ""
+
+
+def test_state_elsewhere_says_where_the_environment_is(plain):
+    plain.env["PROTOPRIMER_STATE_DIR"] = str(plain.home / "state")
+    made = plain.prime().stderr
+    place = next((plain.home / "state").glob("*/envs/*"), None) or next((plain.home / "state").glob("**/envs/*"))
+    if not (plain.path / ".venv").exists():
+        assert place.name in made
+        assert str(plain.path / ".venv") not in plain.prime("info").stdout
+
+
+def test_info_does_not_say_that_the_link_leads_where_it_does_not(plain):
+    plain.config('[env.dev]\nenv_vars = { A = "b" }')
+    plain.prime()
+    plain.prime("-e", "dev")
+    told = plain.prime("info", status=1).stdout
+    assert ".venv ->" not in told and "default-" in told
+    assert ".venv -> " in plain.prime("-e", "dev", "info").stdout
+
+
+def test_repo_in_a_directory_whose_name_begins_with_a_dash(make_repo, driver):
+    repo = make_repo("-dash")
+    repo.config('venv_driver = "%s"' % driver)
+    repo.link("uv", uv_program())
+    assert repo.inside("print(1)") == "1"

@@ -71,6 +71,23 @@ def test_variable_of_any_name_does_no_harm_to_sh(plain):
     assert (victim / "file").read_text() == "mine"
 
 
+@pytest.mark.parametrize("shell", ["sh", "dash", "bash", "zsh", "busybox sh"])
+def test_entry_script_by_sh(plain, shell):
+    if not shutil.which(shell.split()[0]):
+        pytest.skip("no " + shell)
+    plain.link("python3", some_python())
+    for command in ('%s prime "$@"', 'cd / && %s "$OLDPWD/prime" "$@"'):
+        told = run(command % shell, "run", "python", "-c", TELLS, *ARGUMENTS, env=plain.env, cwd=plain.path)
+        assert json.loads(told.stdout)[1] == ARGUMENTS
+
+
+def test_entry_script_alone_says_what_it_misses(plain):
+    (plain.path / "proto_prime.py").unlink()
+    refused = plain.prime(status=1).stderr
+    assert refused.startswith("prime: error: proto_prime.py should stand beside %s: " % (plain.path / "prime"))
+    assert len(refused.splitlines()) == 1
+
+
 # -- init ------------------------------------------------------------------------------------------
 
 FLIT = '[build-system]\nrequires = ["flit_core"]\nbuild-backend = "flit_core.buildapi"\n'
@@ -242,6 +259,18 @@ def test_init_by_what_came_through_a_pipe(client, way):
     done = run(command, "init", "--from", (TOP / "proto_prime.py").as_uri(), env=env, cwd=client.path)
     assert "then run ./prime" in done.stderr
     assert (client.path / "proto_prime.py").read_bytes() == (TOP / "proto_prime.py").read_bytes()
+
+
+@pytest.mark.parametrize("command", ["init", "update"])
+def test_I4_what_is_no_such_file_is_not_even_run(client, command):
+    harm = client.home / "harm"
+    client.write("evil.py", "open(%r, 'w').close()\nprint('proto_prime 99')\n# def command_update(\n" % str(harm))
+    if command == "update":
+        init(client)
+        client.prime("update", "--from", "evil.py", status=1)
+    else:
+        assert "hint" not in init(client, "--from", "evil.py", status=1).stderr
+    assert not harm.exists()
 
 
 def test_I4_init_from_what_is_no_such_file_leaves_none(client):

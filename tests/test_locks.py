@@ -293,3 +293,25 @@ def test_nothing_of_the_lock_s_making_stays_in_the_environment(repo, wheelhouse)
         assert set(os.listdir(str(repo.current))) <= {
             "bin", "include", "lib", "lib64", "pyvenv.cfg", "share", ".gitignore", ".lock", "CACHEDIR.TAG",
             "proto-prime.json"}
+
+
+@pytest.mark.parametrize("driver", ["venv_uv", "venv_pip"])
+def test_lock_of_a_project_without_dependencies(repo, driver):
+    repo.link("uv", uv_program())
+    repo.project([])
+    assert "pylock.toml names 0 packages" in repo.prime("lock").stderr
+    repo.env["PROTOPRIMER_VENV_DRIVER"] = driver
+    assert repo.inside("import client") == ""
+
+
+def test_lock_renews_a_uv_lock_that_is_out_of_date(repo):
+    repo.link("uv", uv_program())
+    repo.env["PROTOPRIMER_VENV_DRIVER"] = "venv_uv"
+    repo.project(["six"])
+    subprocess.run([uv_program(), "lock", "-q", "--python", str(some_python())], check=True, cwd=str(repo.path),
+                   env=repo.env)
+    repo.project(["six", "idna"])
+    assert "hint: prime lock renews it" in repo.prime(status=1).stderr
+    repo.prime("lock")
+    (repo.path / "pylock.toml").unlink()
+    assert repo.inside("import idna, six") == ""

@@ -213,3 +213,12 @@ def test_entry_script_that_came_through_a_pipe_is_an_error(app):
     done = subprocess.run([str(some_python()), "-c", code], cwd=str(app.path), env=app.env, stderr=subprocess.PIPE)
     assert done.returncode == 1
     assert b"this came through a pipe, or from -c" in done.stderr
+
+
+def test_errors_of_a_script_name_its_metadata(plain):
+    for told, words in (("requires-python = '>=3.99'", 'no python satisfies required_python_version ">=3.99"'),
+                        ("requires-python = 3", "required_python_version must be a string, not 3")):
+        plain.write("script.py", "# /// script\n# %s\n# ///\n" % told)
+        error = plain.prime("run", "script.py", status=None).stderr
+        assert words in error and "(the script's metadata, PEP 723" in error
+        assert "proto_prime.toml" not in error

@@ -170,6 +170,28 @@ def test_vendored_python_is_found_where_there_is_no_other(project, make_repo, mi
     assert done.stdout.startswith(str(clone.path / "vendor" / "python")), done.stderr
 
 
+@pytest.mark.parametrize("modules", [{"client/__init__.py": ""}, {"client.py": ""}])
+def test_vendor_puts_nothing_where_setuptools_would_take_it_for_a_package(repo, modules):
+    repo.link("uv", uv_program())
+    for name, text in modules.items():
+        repo.write(name, text)
+    project = '[project]\nname = "client"\nversion = "1"\ndependencies = ["six"]\n'
+    repo.write("pyproject.toml", project)
+    refused = repo.prime("vendor", status=1).stderr
+    assert "setuptools would take vendor/ for a package" in refused and "hint: prime vendor .vendor" in refused
+    assert not (repo.path / "vendor").exists()
+    (repo.path / "proto_prime.py").unlink()  # as init would have it: in tools/
+    (repo.path / "tools").mkdir()
+    (repo.path / "tools" / "proto_prime.py").symlink_to(TOP / "proto_prime.py")
+    (repo.path / "prime").rename(repo.path / "tools" / "prime")
+    repo.prime("vendor", ".vendor", entry="tools/prime")
+    repo.write("pyproject.toml", project + '[tool.proto-prime]\nfind_links = [".vendor"]\n')
+    for name in ("PIP_FIND_LINKS", "PIP_NO_INDEX", "UV_CONFIG_FILE"):
+        repo.env.pop(name)
+    repo.env["UV_CACHE_DIR"] = str(repo.home / "none")
+    repo.prime("--offline", "run", "python", "-c", "import six, client", entry="tools/prime", cwd="/")
+
+
 # -- update ----------------------------------------------------------------------------------------
 
 
