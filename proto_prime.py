@@ -2282,9 +2282,14 @@ def find_root(option=""):
 def state_dir(root, *names):
     """A path in the directory where everything that this file makes for a repo is kept."""
     base = os.path.abspath(os.environ[STATE_VAR]) if os.environ.get(STATE_VAR) else ""
-    if base and os.path.dirname(root) in (cache_dir("scripts"), os.path.join(base, "made")):  # repos of our making
+    if base and (is_script_root(root) or os.path.dirname(root) == os.path.join(base, "made")):  # repos of our making
         base = ""
     return os.path.join(base or os.path.join(root, ".prime"), *names)
+
+
+def is_script_root(root):
+    """Whether a ref root is one that was made in the user cache for a script (PEP 723)."""
+    return os.path.dirname(root) == cache_dir("scripts")
 
 
 class Config:
@@ -2313,7 +2318,7 @@ class Config:
             raise PrimeError("both %s and [tool.proto-prime] in %s configure %s" % both,
                              hint="keep one of them", status=2)
         self.file, self.table, self.text = OWN_CONFIG, own, own_text
-        if os.path.dirname(root) == cache_dir("scripts"):  # and not written by people
+        if is_script_root(root):  # and not written by people
             self.file, self.text = "the script's metadata, PEP 723", ""
 
     def look(self, path):
@@ -2718,18 +2723,28 @@ def download(url, target, sha256="", size=0):
     data, place = fetch(url)
     if size and len(data) != size:
         raise PrimeError("%s is %d bytes long instead of %d" % (place, len(data), size))
+    check_hash(data, sha256, place)
+    write_atomic(target, data)
+
+
+def check_hash(data, sha256, place):
+    """PrimeError unless bytes have this SHA-256, str in hex or ""; `place` is where they came from."""
     if sha256 and hash_bytes(data) != sha256.lower():
         raise PrimeError("%s is not what it should be" % place, tried=[
             "expected sha256 " + sha256, "found    sha256 " + hash_bytes(data)])
-    write_atomic(target, data)
 
 
 def chosen_index(index=""):
     """The URL of the index that pip and uv would ask, `index` from the config first; "" if they may ask none."""
     if is_on("PIP_NO_INDEX") or is_on("UV_NO_INDEX"):
         return ""
-    told = [index] + [os.environ.get(name, "") for name in ("PIP_INDEX_URL", "UV_DEFAULT_INDEX", "UV_INDEX_URL")]
-    return unnamed(next(filter(None, told), DEFAULT_INDEX))
+    return next(filter(None, [unnamed(index)] + users_indexes()), DEFAULT_INDEX)
+
+
+def users_indexes():
+    """The URLs of the indexes that pip's and uv's variables name, pip's first."""
+    told = [os.environ.get(name, "") for name in ("PIP_INDEX_URL", "UV_DEFAULT_INDEX", "UV_INDEX_URL")]
+    return [unnamed(index) for index in told if index]
 
 
 def unnamed(index):
@@ -2828,7 +2843,7 @@ def run_tool(argv, title, environ=None, cwd=os.sep):
         hint = "the whole log: %s" % report.log.name if report.log else ""
         if b"needs to be updated" in child.stderr and "uv.lock" in title:
             hint = "prime lock renews it; " + hint
-        if is_offline():
+        if is_offline() and title.startswith(("installing", "fetching", "replacing")):
             hint = "where a network is, prime vendor gets what is missing; " + hint
         full = [line for line in child.tail(sys.maxsize) if "No space left on device" in line][:1]
         if b"flat-layout" in child.stderr and b"proto_prime" in child.stderr:
@@ -3172,9 +3187,8 @@ def fetch_uv_by_pip(requirement, directory, options, hashes):
         return "", ""
     pip = pip_program(wheel)
     files, environ = os.path.join(directory, "files"), dict(pip_environ(), PIP_REQUIRE_VIRTUALENV="0")
-    index = environ.get("UV_DEFAULT_INDEX") or environ.get("UV_INDEX_URL")
-    if index:  # pip's own setting goes before it
-        environ.setdefault("PIP_INDEX_URL", unnamed(index))
+    for index in users_indexes()[:1]:  # pip's own setting goes before it
+        environ.setdefault("PIP_INDEX_URL", index)
     words = ["download", "--no-deps", "--only-binary=:all:", "--dest", files] + options + [requirement]
     os.makedirs(directory, exist_ok=True)
     run_pip(python.path, pip, words, "fetching %s" % requirement, environ, os.sep, os.path.join(directory, "pip.log"))
@@ -4035,7 +4049,7 @@ def load_stamp(path, head=None):
             parts = file.read().decode("utf-8", "surrogateescape").split("\0")
     except (OSError, ValueError):
         return None
-    first = len(stamp_head("", ""))
+    first = len(head or stamp_head("", ""))
     if parts[:1] + parts[-1:] != [STAMP_MAGIC] * 2 or head and parts[:first] != head:
         return None
     start = first + 5
@@ -4063,7 +4077,9 @@ def read_stamp(root, requested, moves_link, is_checked=True):
         holds = holds and all(  # where nothing was, there is less to ask for
             signature(path) == known if known != "-" else not os.access(path, os.F_OK)
             for path, known in zip(files[::3], files[1::3]))
-    return (prefix, variables, said) if holds and (is_checked or os.path.exists(os.path.join(prefix, MARKER))) else None
+    else:
+        holds = holds and os.path.exists(os.path.join(prefix, MARKER))
+    return (prefix, variables, said) if holds else None
 
 
 def return_to(root, requested, moves_link):
@@ -4113,11 +4129,11 @@ def write_stamp(environment, generation, published):
 def forget_stamps(root, key):
     """Remove the remembered stamps of one key, whose generation is replaced, and of generations that are gone."""
     directory = state_dir(root, "stamp")
-    for name in os.listdir(directory) if os.path.isdir(directory) else ():
-        prefix = (load_stamp(os.path.join(directory, name)) or [""])[0]
-        if "." in name and (name.startswith(key) or not os.path.isdir(prefix)):
+    names = os.listdir(directory) if os.path.isdir(directory) else []
+    for path in [os.path.join(directory, name) for name in names if "." in name]:
+        if os.path.basename(path).startswith(key) or not os.path.isdir((load_stamp(path) or [""])[0]):
             try:
-                remove(os.path.join(directory, name))
+                remove(path)
             except OSError as problem:  # another prime was faster
                 report.detail("no stamp is removed: %s" % problem)
 
@@ -4133,9 +4149,10 @@ def keep_stamp(path, head, stamp):
         for entry in variables + files:
             parts += entry
         write_atomic(path, "\0".join(parts + [STAMP_MAGIC]).encode("utf-8", "surrogateescape"))
+        return True
     except OSError as problem:  # without it boots are slower, no worse
         report.detail("no stamp: %s" % problem)
-    return True
+        return False
 
 
 def is_fresh(path):
@@ -4766,8 +4783,7 @@ def command_vendor(options):
             files.update(files_for(read_lock(environment, path), platforms, python.version))
     finally:
         remove(aside)
-    told = [os.environ.get(name, "") for name in ("PIP_INDEX_URL", "UV_INDEX_URL", "UV_DEFAULT_INDEX")]
-    indexes = [environment["index_url"], *environment["extra_index_urls"], *map(unnamed, told)]
+    indexes = [environment["index_url"], *environment["extra_index_urls"], *users_indexes()]
     vendor_files({name: (with_user(entry[0], indexes),) + entry[1:] for name, entry in files.items()}, target)
     if options.python:
         vendor_pythons(environment, driver, python.version, platforms, os.path.join(target, "python"))
@@ -5078,15 +5094,13 @@ def fetch_release(options, target):
         return ""
     _, url, sha256 = max(links, key=lambda each: each[0].key)
     wheel, place = fetch(url)
-    if sha256 and hash_bytes(wheel) != sha256:
-        raise PrimeError("%s is not what the index says" % place, tried=["found sha256 " + hash_bytes(wheel)])
+    check_hash(wheel, sha256, place)
     try:
         with zipfile.ZipFile(io.BytesIO(wheel)) as archive:
             data = archive.read("proto_prime.py")
     except (KeyError, zipfile.BadZipFile, zipfile.zlib.error) as problem:  # type: ignore[attr-defined]
         raise PrimeError("%s is no wheel of proto-prime: %s" % (place, problem))
-    if options.sha256 and hash_bytes(data) != options.sha256.lower():
-        raise PrimeError("%s is not what it should be" % place, tried=["found sha256 " + hash_bytes(data)])
+    check_hash(data, options.sha256, place)
     write_atomic(target, data)
     return place
 

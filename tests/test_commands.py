@@ -351,15 +351,6 @@ def test_stdout_carries_no_word_of_ours_or_of_the_tools(repo, argv):
     assert repo.prime(*argv).stdout == ""
 
 
-def test_state_elsewhere_says_where_the_environment_is(plain):
-    plain.env["PROTOPRIMER_STATE_DIR"] = str(plain.home / "state")
-    made = plain.prime().stderr
-    place = next((plain.home / "state").glob("*/envs/*"), None) or next((plain.home / "state").glob("**/envs/*"))
-    if not (plain.path / ".venv").exists():
-        assert place.name in made
-        assert str(plain.path / ".venv") not in plain.prime("info").stdout
-
-
 def test_info_does_not_say_that_the_link_leads_where_it_does_not(plain):
     plain.config('[env.dev]\nenv_vars = { A = "b" }')
     plain.prime()

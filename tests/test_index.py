@@ -489,7 +489,7 @@ SPELLINGS = [  # of the index, the certificate and the proxy
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("version", sorted(PYTHONS, key=lambda version: int(version[2:])))
+@pytest.mark.parametrize("version", list(PYTHONS))
 def test_uv_is_fetched_without_pip_with_password_certificate_and_proxy(client, net, version):
     place, certificate, proxy = SPELLINGS[int(version[2:]) % 4]
     url, variables = net.settings()[0], {certificate: str(net.certificate), proxy: net.proxy.url(USER)}

@@ -317,6 +317,18 @@ def test_B4_read_only_state_of_an_environment_that_is_stale(read_only, mounts):
     assert has(read_only, "idna")
 
 
+def test_B4_read_only_checkout_says_where_its_environment_is(repo, mounts):
+    boot_with_uv(repo)
+    (repo.path / ".venv").unlink()
+    mounts.sh('mount --bind "$1" "$1"; mount -o remount,ro,bind "$1"', repo.path)
+    env = {"PROTOPRIMER_STATE_DIR": str(repo.home / "state")}
+    for words in ("is ready", "is current"):
+        said = mounts.prime(env=env).stderr.splitlines()[-1]
+        assert re.match("prime: .*/state/envs/default-[^/ ]* %s " % words, said)
+    told = mounts.prime("info", env=env).stdout
+    assert "/state/envs/default-" in told and ".venv" not in told
+
+
 def test_B4_read_only_state_and_no_link(read_only, mounts):
     (read_only.path / ".venv").unlink()
     result = mounts.prime(status=None, timeout=30)

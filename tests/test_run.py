@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 from conftest import Repo, python, some_python
-from test_interrupts import preloaded
+from test_interrupts import preloaded, wait_for
 
 fcntl = pytest.importorskip("fcntl")  # not on Windows, as is the rest
 pty = pytest.importorskip("pty")
@@ -172,7 +172,7 @@ class Way:
 
     def check_nothing_runs(self, but=()):
         """Assert that no process is left over within a second."""
-        assert holds(lambda: not set(self.running()) - set(but), 1), "it leaves a process"
+        assert wait_for(lambda: not set(self.running()) - set(but), 1), "it leaves a process"
 
     def kill_all(self):
         for pid in self.running():
@@ -193,16 +193,6 @@ def bash():
     if not found:
         pytest.skip("no bash")
     return found
-
-
-def holds(condition, seconds=20):
-    """Whether a condition comes true in that time."""
-    end = time.time() + seconds
-    while not condition():
-        if time.time() > end:
-            return False
-        time.sleep(0.005)
-    return True
 
 
 # -- how it ends -----------------------------------------------------------------------------------
@@ -475,7 +465,7 @@ def test_stop_and_continue(way, name):
     time.sleep(0.1)
     assert not process.stdout.read(1 << 16), "it goes on"
     process.send_signal(signal.SIGCONT)
-    assert holds(lambda: process.stdout.read(1 << 16)), "it does not go on"
+    assert wait_for(lambda: process.stdout.read(1 << 16), 20), "it does not go on"
     process.send_signal(signal.SIGTERM)
     os.set_blocking(process.stdout.fileno(), True)
     way.end(process, -signal.SIGTERM)
@@ -489,7 +479,7 @@ def stop_of(process):
         pid, status = os.waitpid(process.pid, os.WUNTRACED | os.WNOHANG)
         seen[:] = [status] if pid else []
         return seen
-    assert holds(is_stopped, 5), "it is not stopped"
+    assert wait_for(is_stopped, 5), "it is not stopped"
     assert os.WIFSTOPPED(seen[0])
     return os.WSTOPSIG(seen[0])
 
