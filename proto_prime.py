@@ -664,7 +664,6 @@ def run_child(argv, environ=None, cwd=os.sep, timeout=None, until=b"", is_logged
     is_guarded neither it nor what it starts outlives this process, whatever ends that (`GUARD`)
     What cannot be started has status 126 or 127 and a `problem`.
     """
-    import queue
     import threading
     import time
 
@@ -674,12 +673,12 @@ def run_child(argv, environ=None, cwd=os.sep, timeout=None, until=b"", is_logged
     except (OSError, ValueError) as error:
         status = 127 if isinstance(error, FileNotFoundError) else 126
         return Child(status, problem="cannot be started: %s" % (getattr(error, "strerror", "") or error))
-    chunks, kept = queue.Queue(), {process.stdout: bytearray(), process.stderr: bytearray()}  # type: queue.Queue, dict
-    deadline, has_finished = time.monotonic() + (timeout or float("inf")), False
+    kept, news = {process.stdout: bytearray(), process.stderr: bytearray()}, threading.Event()
+    deadline, has_finished, chunks = time.monotonic() + (timeout or float("inf")), False, []  # type: float, bool, list
     try:
         for pipe in kept:
-            threading.Thread(target=_drain, args=(pipe, chunks), daemon=True).start()
-        has_finished = _follow(process, chunks, kept, deadline, until, is_logged, cap)
+            threading.Thread(target=_drain, args=(pipe, chunks, news), daemon=True).start()
+        has_finished = _follow(process, chunks, news, kept, deadline, until, is_logged, cap)
     finally:
         if not has_finished or until:
             end_group(process, grace=0 if until or timeout else 5)
@@ -713,17 +712,17 @@ def check_stops():
         raise Interrupted(_stops[0])
 
 
-def _drain(pipe, chunks):
+def _drain(pipe, chunks, news):
     """Read a pipe to its end, which b"" tells."""
     chunk = b"-"
     while chunk:
         chunk = os.read(pipe.fileno(), OUTPUT_CAP)
-        chunks.put((pipe, chunk))
+        chunks.append((pipe, chunk))
+        news.set()
 
 
-def _follow(process, chunks, kept, deadline, until, is_logged, cap):
+def _follow(process, chunks, news, kept, deadline, until, is_logged, cap):
     """Keep what a child prints. True when it has ended or has answered, False when its time is over."""
-    import queue
     import time
 
     open_pipes = len(kept)
@@ -733,17 +732,16 @@ def _follow(process, chunks, kept, deadline, until, is_logged, cap):
         if time.monotonic() >= deadline:
             return False
         has_ended = process.poll() is not None
-        try:
-            pipe, chunk = chunks.get(timeout=0.1 if open_pipes else 0.002)
-        except queue.Empty:
-            if has_ended:  # and a grandchild holds its pipes
-                break
-            continue
-        if is_logged:
-            report.output(chunk)
-        open_pipes -= not chunk
-        kept[pipe] += chunk
-        del kept[pipe][:-cap]
+        if not news.wait(0.1 if open_pipes else 0.0005) and has_ended:  # and a grandchild holds its pipes
+            break
+        news.clear()
+        while chunks:
+            pipe, chunk = chunks.pop(0)
+            if is_logged:
+                report.output(chunk)
+            open_pipes -= not chunk
+            kept[pipe] += chunk
+            del kept[pipe][:-cap]
         if until and until in kept[process.stdout]:
             break
     return True
@@ -766,9 +764,10 @@ def end_group(process, grace):
             os.killpg(process.pid, signum)
         except (ProcessLookupError, PermissionError):
             pass
-        deadline = time.monotonic() + grace
-        while process.poll() is None and (signum == signal.SIGKILL or time.monotonic() < deadline and len(_stops) < 2):
+        deadline = time.monotonic() + (grace if signum == signal.SIGTERM else 0)
+        while process.poll() is None and time.monotonic() < deadline and len(_stops) < 2:
             time.sleep(0.01)
+    process.wait()
 
 
 # Runs a program, and when that ends, or when the process that holds the other end of stdin does, ends all that
@@ -2863,8 +2862,8 @@ def guard(directory):
     if not os.path.isfile(os.path.join(directory, "pyvenv.cfg")):
         raise PrimeError("%s has no pyvenv.cfg: nothing is installed there" % directory)
     python = environment_python(directory)
-    code = "import sys; sys.stdout.write(chr(0).join(['', sys.prefix, sys.base_prefix, '']))"
-    child = run_child([python, "-I", "-c", code])
+    code = "import os, sys; os.write(1, os.fsencode(chr(0).join(['', sys.prefix, sys.base_prefix, '']))); os._exit(0)"
+    child = run_child([python, "-I", "-c", code])  # no end in good order, which takes as long as ours does: `leave`
     prefix, base = (os.fsdecode(child.stdout).split("\0") + ["", ""])[1:3]  # C3: noise around it
     if child.has_failed or os.path.realpath(prefix) != os.path.realpath(directory) or prefix == base:
         said = child.tail() if child.has_failed else ["its prefix is %s" % prefix]
@@ -3082,19 +3081,24 @@ CERTIFICATES = ("/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bun
                 "/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem", "/etc/ssl/cert.pem", "/etc/ssl/certs")
 
 
+def has_certificates():
+    """Whether the system has certificates that it trusts; where that is not Linux, it has."""
+    return not sys.platform.startswith("linux") or any(
+        os.path.isfile(place) or os.path.isdir(place) and os.listdir(place) for place in CERTIFICATES)
+
+
 def uv_environ():
     """The environment for uv, which is to trust the certificates that pip and the system trust."""
     environ = clean_environ(for_tool=True)
     if "SSL_CERT_FILE" not in environ and "PIP_CERT" in environ:
         environ["SSL_CERT_FILE"] = environ["PIP_CERT"]
     settings = [("UV_PYTHON_INSTALL_BIN", "0"), ("UV_HTTP_RETRIES", RETRIES)]
-    found = [each for each in CERTIFICATES if os.path.isfile(each) or os.path.isdir(each) and os.listdir(each)]
-    if found or not sys.platform.startswith("linux"):  # else uv goes by its own
-        settings += [("UV_SYSTEM_CERTS", "1"), ("UV_NATIVE_TLS", "1")]
-    for name, value in settings:
-        environ.setdefault(name, value)
     if is_offline():
         environ["UV_OFFLINE"] = "1"
+    elif not os.path.isfile(environ.get("SSL_CERT_FILE", "")) and has_certificates():  # else uv goes by its own
+        settings += [("UV_SYSTEM_CERTS", "1"), ("UV_NATIVE_TLS", "1")]  # to read these takes it some ms
+    for name, value in settings:
+        environ.setdefault(name, value)
     return environ
 
 
@@ -5611,6 +5615,9 @@ def command_serve(options):
         raise PrimeError("serve: stdin and stdout must be open")
     if not script_path():
         raise PrimeError("serve: this came through a pipe, and stdin is the client's")
+    import gc
+
+    gc.enable()  # `main` did without
     return Server(options.root).serve()
 
 
@@ -5790,6 +5797,10 @@ def main(argv=None):
         status = fast_path(argv)
         if status is not None:
             return status
+        if is_ours:  # a short life, in which to collect garbage is 1 ms of what a first boot adds to uv's time
+            import gc
+
+            gc.disable()
         options = open_options(parse_command_line(argv))
         options.stage = options.stage if is_ours else ""
         return COMMANDS[options.command](options)
