@@ -362,6 +362,14 @@ def as_json(value):
     return json.dumps(value, indent=2, default=list) + "\n"
 
 
+def nearest(name, known):
+    """The hint for an unknown name: the known one that comes nearest, else all of them; "" if there are none."""
+    import difflib
+
+    near = difflib.get_close_matches(name, known, 1, 0.5)
+    return 'did you mean "%s"?' % near[0] if near else "known: " + ", ".join(sorted(known)) if known else ""
+
+
 def tilde(path):
     """`path` as people write it: what is below the home directory with ~."""
     home = os.environ.get("HOME", "")
@@ -2338,16 +2346,14 @@ class Config:
 
     def error(self, key, message, known=(), at=""):
         """A PrimeError about a name, with the line of it (or of `at`) and the nearest of the known names."""
-        import difflib
         import re
 
         pattern = re.compile(r"""\s*\[*[\w."'-]*?["']?%s["']?\s*[]=]""" % re.escape(at or key))
         text = self.text.splitlines()
         starts = [number for number, line in enumerate(text) if re.match(r"\s*\[+tool\.proto-prime", line)]
         lines = [number for number, line in enumerate(text, 1) if pattern.match(line) and number > (starts or [0])[0]]
-        near = difflib.get_close_matches(key, known, 1, 0.5)
-        hint = 'did you mean "%s"?' % near[0] if near else known and "known: " + ", ".join(sorted(known))
-        return PrimeError(message, self.file + (", line %d" % lines[0] if lines else ""), hint=hint, status=2)
+        where = self.file + (", line %d" % lines[0] if lines else "")
+        return PrimeError(message, where, hint=nearest(key, known), status=2)
 
 
 def table_in(document, file, *names):
@@ -2526,8 +2532,7 @@ def expand_group(groups, name, file, parents=()):
     if name in parents:
         raise PrimeError("dependency group %s includes itself" % name, file, status=2)
     if name not in known:
-        hint = "known: " + ", ".join(known)
-        raise PrimeError("there is no dependency group %s" % name, file, hint=hint, status=2)
+        raise PrimeError("there is no dependency group %s" % name, file, hint=nearest(name, known), status=2)
     requirements = []
     if not isinstance(known[name], list):
         raise PrimeError("dependency group %s is not a list" % name, file, status=2)
@@ -4565,6 +4570,7 @@ def command_info(options):
             "generation": generation.path,
             "python": generation.program,
             "version": generation.python.version,
+            "held": generation.is_held,
         },
         "current": not reasons,
         "reasons": reasons,
@@ -4584,7 +4590,8 @@ def info_text(told):
         ("selected", "%s (%s)" % (selected["path"], selected["version"]) if selected else "none"),
         ("venv", "none" if not venv else "%s -> %s" % (venv["path"], venv["generation"])
          if os.path.realpath(venv["path"]) == os.path.realpath(venv["generation"]) else venv["generation"]),
-        ("current", "yes" if told["current"] else "no: " + "; ".join(told["reasons"])),
+        ("current", "no: " + "; ".join(told["reasons"]) if told["reasons"] else
+         "yes, held there by a rollback" if venv["held"] else "yes"),
     ]
     rows += [(name, "%s (%s)" % (entry["value"], entry["from"]))
              for name, entry in told["config"].items() if entry["from"] != "default"]

@@ -224,6 +224,7 @@ def test_info_json_of_what_is_current(plain):
         "generation": str(plain.current),
         "python": str(plain.current / "bin" / "python"),
         "version": told["selected_python"]["version"],
+        "held": False,
     }
 
 
