@@ -95,6 +95,26 @@ def test_base_python_is_untouched_when_an_environment_is_damaged_before_an_insta
 
 # -- create_venv ------------------------------------------------------------------------------------
 
+def test_uv_is_told_of_the_system_s_certificates_where_it_may_need_them(monkeypatch, tmp_path):
+    certificates = tmp_path / "certificates.pem"
+    certificates.write_text("")
+    monkeypatch.setattr(proto_prime, "CERTIFICATES", (str(certificates),))
+    for name in ("SSL_CERT_FILE", "PIP_CERT", "PROTOPRIMER_OFFLINE", "UV_SYSTEM_CERTS", "UV_NATIVE_TLS"):
+        monkeypatch.delenv(name, raising=False)
+    assert proto_prime.uv_environ()["UV_SYSTEM_CERTS"] == "1"
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "missing.pem"))  # which uv passes over
+    assert proto_prime.uv_environ()["UV_SYSTEM_CERTS"] == "1"
+    for name, value in ("SSL_CERT_FILE", str(certificates)), ("PROTOPRIMER_OFFLINE", "1"):
+        monkeypatch.setenv(name, value)
+        assert "UV_SYSTEM_CERTS" not in proto_prime.uv_environ()
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("PIP_CERT", str(certificates))
+    assert proto_prime.uv_environ()["SSL_CERT_FILE"] == str(certificates)
+    certificates.unlink()
+    monkeypatch.delenv("PIP_CERT")
+    assert "UV_SYSTEM_CERTS" not in proto_prime.uv_environ() or not sys.platform.startswith("linux")
+
+
 
 @pytest.mark.parametrize("version", ["3.8", "3.13"])
 def test_create_venv_returns_the_python_of_a_new_environment(driver, tmp_path, monkeypatch, repo, version):
