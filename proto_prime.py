@@ -733,16 +733,17 @@ def _follow(process, chunks, news, kept, deadline, until, is_logged, cap):
     """Keep what a child prints. True when it has ended or has answered, False when its time is over."""
     import time
 
-    open_pipes = len(kept)
+    open_pipes, pause = len(kept), 0.0005  # seconds, to begin with: who closes both pipes is about to end
     while open_pipes or not until and process.poll() is None:
         report.tick()
         check_stops()
         if time.monotonic() >= deadline:
             return False
         has_ended = process.poll() is not None
-        if not news.wait(0.1 if open_pipes else 0.0005) and has_ended:  # and a grandchild holds its pipes
+        if not news.wait(0.1 if open_pipes else pause) and has_ended:  # and a grandchild holds its pipes
             break
         news.clear()
+        pause = pause if open_pipes else min(2 * pause, 0.05)
         while chunks:
             pipe, chunk = chunks.pop(0)
             if is_logged:
