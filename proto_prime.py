@@ -193,7 +193,7 @@ class PrimeError(Exception):
 
 
 class Interrupted(BaseException):
-    """SIGINT, SIGTERM or SIGHUP came; like KeyboardInterrupt not an Exception."""
+    """A signal of `end_signals` came; like KeyboardInterrupt not an Exception."""
 
     def __init__(self, signum):
         super().__init__(signum)
@@ -578,11 +578,10 @@ def started_with(name):
 
 def activated(prefix, env_vars=()):
     """The environment of a user's command inside the environment directory `prefix`."""
-    environ = clean_environ()
+    environ = dict(clean_environ(), **dict(env_vars))
     search = environ.get("PATH", os.defpath)
     environ["VIRTUAL_ENV"] = prefix
     environ["PATH"] = os.path.join(prefix, BIN) + (os.pathsep + search if search else "")
-    environ.update(env_vars)
     return environ
 
 
@@ -625,11 +624,11 @@ def end_signals():
     """The numbers of the signals that end a program which does not expect them."""
     import _signal  # type: ignore[import-not-found]  # built in, while `signal` imports enum
 
-    return [getattr(_signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(_signal, name)]
+    return [getattr(_signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT") if hasattr(_signal, name)]
 
 
 class unbroken:
-    """Put off SIGINT, SIGTERM and SIGHUP in `with`, where half a step would leave a child or a file behind (B2)."""
+    """Put off the signals that end us in `with`, where half a step would leave a child or a file behind (B2)."""
 
     depth, is_due = 0, False
 
@@ -2440,6 +2439,11 @@ class Environment:
         """Whether a file of the repo exists; the stamp will tell when that changes."""
         return os.path.exists(self.config.look(self.path(relative)))
 
+    @property
+    def title(self):
+        """What people are told that it is."""
+        return "the script's environment" if is_script_root(self.root) else "environment %s" % self.name
+
     def wanted(self):
         """All `Request`s that its python must fulfil."""
         return [self.required] + self.also
@@ -3027,8 +3031,6 @@ class PipDriver:
         """Install `requirements` with `options`, both as `pip install` takes them, into `directory`."""
         self._renew(directory, options, root)
         self._pip(directory, list(options) + list(requirements), "installing with pip", root)
-        if set(directory) & set('"$`\\\n'):
-            mend_launchers(directory)
 
     def _renew(self, directory, options, root):
         """Replace a pip that is too old for editable projects."""
@@ -3061,25 +3063,6 @@ class PipDriver:
         if fetched:
             self._pip(directory, ["--no-deps"] + options + fetched, "installing with pip", root)
         remove(aside)
-
-
-def mend_launchers(directory):
-    """Let the programs in an environment's bin/ find its python beside them.
-
-    pip does not quote its path for the shell, nor for python, which reads the same lines (E8).
-    """
-    import re
-
-    place = os.path.join(directory, BIN)
-    pattern = b"#!(?:/bin/sh\n'''exec' )?\"?" + re.escape(os.fsencode(place)) + b"/(python[\\d.]*)\"?(?: .*\n' ''')?\n"
-    launcher = b"""#!/bin/sh\n'''exec' "$(dirname -- "$(realpath -- "$0")")"/%s "$0" "$@"\n' '''\n"""
-    for path in filter(os.path.isfile, [os.path.join(place, name) for name in os.listdir(place)]):
-        with open(path, "rb") as file:
-            text = file.read()
-        match = re.match(pattern, text)
-        if match:
-            with open(path, "wb") as file:
-                file.write(launcher % match.group(1) + text[match.end():])
 
 
 # Where Linux distributions keep the certificates that they trust.
@@ -3548,6 +3531,28 @@ def driver_of(environment, wanted):
     return choose_driver(wanted, environment["uv_version"], index_options(environment), environment["uv_sha256"])
 
 
+def mend_launchers(directory):
+    """Let the programs in an environment's bin/ find its python beside them, where its path would be misread.
+
+    pip does not quote it for the shell, nor for python, which reads the same lines; uv does, but for a line
+    end (E8).
+    """
+    import re
+
+    if not set(directory) & set("\"'$`\\\n"):
+        return
+    place = os.path.join(directory, BIN)
+    pattern = b"#!(?:/bin/sh\n'''exec' )?\"?" + re.escape(os.fsencode(place)) + b"/(python[\\d.]*)\"?(?: .*\n' ''')?\n"
+    launcher = b"""#!/bin/sh\n'''exec' "$(dirname -- "$(realpath -- "$0")")"/%s "$0" "$@"\n' '''\n"""
+    for path in filter(os.path.isfile, [os.path.join(place, name) for name in os.listdir(place)]):
+        with open(path, "rb") as file:
+            text = file.read()
+        match = re.match(pattern, text)
+        if match:
+            with open(path, "wb") as file:
+                file.write(launcher % match.group(1) + text[match.end():])
+
+
 def create_venv_by_uv(python, directory, prompt=""):
     """`create_venv` with uv."""
     return create_venv(python, directory, "venv_uv", prompt)
@@ -3571,6 +3576,7 @@ def create_venv(python, directory, driver="auto", prompt=""):
     driver = choose_driver(driver) if isinstance(driver, str) else driver
     driver.deploy(python)
     driver.create(python, directory, prompt or os.path.basename(directory))
+    mend_launchers(directory)
     return environment_python(directory)
 
 
@@ -3818,7 +3824,7 @@ def install(environment, driver, directory):
         options += ["--constraint", environment.path(environment["constraints_file"])]
     if requirements:
         driver.install(requirements, directory, options, environment.root)
-    elif not lock:
+    elif not lock and not is_script_root(environment.root):
         report.note("nothing to install: no [project], requirements.txt, or dependencies in the config")
     # A requirement with a marker may mean nothing, and so may a file.
     is_sure = any(";" not in each for each in environment["dependencies"])
@@ -3826,6 +3832,7 @@ def install(environment, driver, directory):
     if is_sure and not lock and listing_of(directory) == before:
         raise PrimeError("nothing was installed into %s" % directory,
                          hint="look for target or prefix in the config of the tool")
+    mend_launchers(directory)
 
 
 def run_post_boot(command, directory, environment):
@@ -3857,7 +3864,8 @@ def command_argv(command, prefix, search):
     if command[0] in ("-m", "-") or (command[0].endswith(".py") and os.path.isfile(command[0])):
         return [environment_python(prefix)] + list(command)
     program = find_program(command[0], search)
-    if command[0] in ("pip", "pip3") and not program.startswith(prefix + os.sep):  # would be another python's
+    is_pip = command[0].rstrip("0123456789.") == "pip"
+    if is_pip and not program.startswith(prefix + os.sep):  # would be another python's
         raise PrimeError("there is no pip in this environment", status=127,
                          hint="list what you need in the config; with uv made, it has no pip of its own")
     if not program:
@@ -4088,7 +4096,7 @@ def read_stamp(root, requested, moves_link, is_checked=True):
             signature(path) == known if known != "-" else not os.access(path, os.F_OK)
             for path, known in zip(files[::3], files[1::3]))
     else:
-        holds = holds and os.path.exists(os.path.join(prefix, MARKER))
+        holds = holds and all(map(os.path.exists, (os.path.join(prefix, MARKER), environment_python(prefix))))
     return (prefix, variables, said) if holds else None
 
 
@@ -4267,7 +4275,7 @@ def hop(python, root):
         import _signal
 
         _signal.pthread_sigmask(_signal.SIG_BLOCK, end_signals())
-    replace_process([python, os.path.abspath(script_path())] + sys.argv[1:], environ, may_spawn=False)
+    replace_process([python, script_path()] + sys.argv[1:], environ, may_spawn=False)
 
 
 def select_interpreter(environment, stage, is_anew=False):
@@ -4332,16 +4340,19 @@ def have_generation(environment, stage, is_anew=False):
         hop(python.path, environment.root)
     if stage != "required":
         report.detail("stage required: skipped, %s builds with %s" % (running_python(), python))
+    if os.pathsep in state_dir(environment.root):
+        raise PrimeError('%s has a "%s", so that PATH cannot name it' % (state_dir(environment.root), os.pathsep),
+                         hint="%s names another place" % STATE_VAR)
     prepare_state(environment.root)
     if unfinished_prefix(environment.root):
-        raise PrimeError("environment %s is being built by what started this" % environment.name)
+        raise PrimeError("%s is being built by what started this" % environment.title)
     reason = "a new one is asked for" if is_anew else "; ".join(reasons)
-    with locked(state_dir(environment.root, "lock"), "building environment %s" % environment.name, reason):
+    with locked(state_dir(environment.root, "lock"), "building %s" % environment.title, reason):
         generation, _ = find_generation(environment)
         if generation and not is_anew:  # built by the process that we waited for
             return generation
         report.open_log(state_dir(environment.root, "log"))
-        report.note("building environment %s: %s" % (environment.name, reason))
+        report.note("building %s: %s" % (environment.title, reason))
         driver = driver_of(environment, environment["venv_driver"])
         return build(environment, python, driver)
 
@@ -4410,18 +4421,27 @@ def command_run(options):
                          hint="%s; other options stand before run" % RUN_USAGE)
     if not words:
         raise PrimeError("run: no command is given", hint=RUN_USAGE, status=2)
+    environment = None
     if words[0] == "-":
         environment = script_environment(options, read_stdin())
-    else:
-        is_script = words[0].endswith(".py") and has_metadata(words[0])
-        environment = script_environment(options, load_text(words[0])) if is_script else None
+    elif words[0].endswith(".py") and has_metadata(words[0]):
+        with open(words[0], encoding="utf-8-sig", errors="replace", newline="") as script:
+            environment = script_environment(options, script.read())
     environment = environment or open_environment(options)
     prefix = prefix_of(environment, options, boots)
     try:
         hand_over(words, prefix, environment["env_vars"])
     except OSError as problem:
-        status = 127 if isinstance(problem, FileNotFoundError) else 126
-        raise PrimeError("cannot run %s: %s" % (words[0], problem.strerror), status=status)
+        raise cannot_run(words[0], problem)
+
+
+def cannot_run(name, problem, hint=""):
+    """The PrimeError for a program that the system does not start, with the status that a shell has for it."""
+    reason, is_there = problem.strerror, os.path.isfile(problem.filename or name)
+    if isinstance(problem, FileNotFoundError) and is_there:
+        reason = "the interpreter in its first line does not exist"
+    return PrimeError("cannot run %s: %s" % (name, reason), hint=hint,
+                      status=127 if isinstance(problem, FileNotFoundError) and not is_there else 126)
 
 
 def prefix_of(environment, options, boots):
@@ -4429,14 +4449,18 @@ def prefix_of(environment, options, boots):
     prefix = unfinished_prefix(environment.root)
     if prefix:
         return prefix
+    is_script = environment.root != options.root  # which no stage knows of
+    hint = "run it without --no-boot" if is_script else "prime boot"
     if boots:
-        is_script = environment.root != options.root  # which no stage knows of
         stage = "" if is_script else options.stage
         return boot_environment(environment, stage, moves_link=not environment.requested).path
     known = generations(environment)
     if not known:
-        raise PrimeError("environment %s was not built yet" % environment.name, hint="prime boot")
-    return (find_generation(environment)[0] or known[0]).path
+        raise PrimeError("%s was not built yet" % environment.title, hint=hint)
+    generation = find_generation(environment)[0] or known[0]
+    if not os.path.exists(generation.program):
+        raise PrimeError("%s is missing" % generation.program, hint=hint)
+    return generation.path
 
 
 def read_stdin():
@@ -4451,7 +4475,7 @@ def read_stdin():
     file.flush()
     os.dup2(file.fileno(), 0)
     os.lseek(0, 0, os.SEEK_SET)
-    return data.decode("utf-8", "replace")
+    return data.decode("utf-8-sig", "replace")
 
 
 SOURCE_FIELDS = ("venv_driver", "uv_version", "uv_sha256", "index_url", "extra_index_urls", "find_links", "no_index")
@@ -4465,10 +4489,13 @@ def script_environment(options, text):
     """
     import re
 
-    pattern = r"^# /// script[ \t]*\r?$\n((?:^#(?:| .*)\r?$\n)+?)^# ///[ \t]*\r?$"
+    pattern = r"^# /// script[ \t]*\r?$\n((?:^#(?:| .*)\r?$\n)*)^# ///[ \t]*\r?$"
     blocks = re.findall(pattern, text if text.endswith("\n") else text + "\n", re.MULTILINE)
     if len(blocks) > 1:
         raise PrimeError("the script has more than one block of metadata (PEP 723)", status=2)
+    if not blocks and re.search(r"^# /// script[ \t]*\r?$", text, re.MULTILINE):
+        raise PrimeError("the script's metadata (PEP 723): \"# /// script\" has no \"# ///\" behind it", status=2,
+                         hint="each line between begins with \"# \", or is \"#\"")
     if not blocks:
         return None
     try:
@@ -4501,9 +4528,17 @@ def command_shell(options):
     program = find_program(shell, environ["PATH"])
     if not program:
         raise PrimeError("there is no shell %s" % shell, hint="set SHELL", status=127)
-    words, more = shell_start(os.path.basename(program), prefix, name, environ)
-    report.note("%s, in environment %s; exit leaves it" % (program, environment.name))
-    replace_process([program] + words, dict(environ, **more))
+    try:
+        words, more = shell_start(os.path.basename(program), prefix, name, environ)
+    except OSError as problem:  # its prompt is a courtesy
+        report.note("the shell is not told of the environment: %s" % problem)
+        words, more = [], {}
+    if os.path.isfile(program) and os.access(program, os.X_OK):
+        report.note("%s, in environment %s; exit leaves it" % (program, environment.name))
+    try:
+        replace_process([program] + words, dict(environ, **more))
+    except OSError as problem:
+        raise cannot_run(program, problem, "SHELL names it")
 
 
 def shell_start(kind, prefix, name, environ):
@@ -4514,30 +4549,34 @@ def shell_start(kind, prefix, name, environ):
     """
     import shlex
 
-    place, label = cache_dir("shell", digest([prefix, name])), "(%s) " % "".join(
-        char for char in name if char.isalnum() or char in " ._-")
-    path = "PATH=%s:$PATH\n" % shlex.quote(os.path.join(prefix, BIN))
-    prompt = "PS1=%s\"$PS1\"\n" % shlex.quote(label)
-    home, zdotdir = environ.get("HOME", ""), environ.get("ZDOTDIR") or environ.get("HOME", "")
+    place, label = cache_dir("shell", digest([prefix, name, environ.get("ENV"), environ.get("ZDOTDIR")])), \
+        "(%s) " % "".join(char for char in name if char.isalnum() or char in " ._-")
+    start = "PATH=%s:$PATH\n" % shlex.quote(os.path.join(prefix, BIN)) + "PS1=%s\"$PS1\"\n" % shlex.quote(label)
+
+    def before(variable):  # as it was, for the user's own files and for shells in this one
+        told = environ.get(variable)
+        return "%s=%s\n" % (variable, shlex.quote(told)) if told else "unset %s\n" % variable
+
+    def write(file, text):
+        write_atomic(os.path.join(place, file), text.encode("utf-8", "surrogateescape"))
+        return os.path.join(place, file)
+
     if kind == "bash":
-        own = '[ -f ~/.bashrc ] && . ~/.bashrc\n'
-        write_atomic(os.path.join(place, "bashrc"), (own + path + prompt).encode("utf-8", "surrogateescape"))
-        return ["--rcfile", os.path.join(place, "bashrc")], {}
+        return ["--rcfile", write("bashrc", "[ -f ~/.bashrc ] && . ~/.bashrc\n" + start)], {}
     if kind == "zsh":
-        for file in (".zshenv", ".zshrc"):
-            own = shlex.quote(os.path.join(zdotdir, file))
-            text = "[ -f %s ] && . %s\n" % (own, own) + (path + prompt if file == ".zshrc" else "")
-            write_atomic(os.path.join(place, file), text.encode("utf-8", "surrogateescape"))
+        own = '[ -f "${ZDOTDIR:-$HOME}/%s" ] && . "${ZDOTDIR:-$HOME}/%s"\n'
+        write(".zshenv", before("ZDOTDIR") + own % (".zshenv", ".zshenv") +
+              "_prime_own=${ZDOTDIR-}\nZDOTDIR=%s\n" % shlex.quote(place))
+        write(".zshrc", 'ZDOTDIR=$_prime_own\n[ -n "$ZDOTDIR" ] || unset ZDOTDIR\nunset _prime_own\n' +
+              own % (".zshrc", ".zshrc") + start)
         return [], {"ZDOTDIR": place}
     if kind == "fish":
-        start = "set -gx PATH %s $PATH; functions -c fish_prompt _prime_prompt; function fish_prompt; printf %%s %s; " \
-                "_prime_prompt; end" % (shlex.quote(os.path.join(prefix, BIN)), shlex.quote(label))
-        return ["--init-command", start], {}
+        command = "set -gx PATH %s $PATH; functions -c fish_prompt _prime_prompt; function fish_prompt; " \
+                  "printf %%s %s; _prime_prompt; end" % (shlex.quote(os.path.join(prefix, BIN)), shlex.quote(label))
+        return ["--init-command", command], {}
     if kind in ("sh", "dash", "ash", "ksh", "busybox"):
-        own = environ.get("ENV", "")
-        text = ("[ -f %s ] && . %s\n" % (shlex.quote(own), shlex.quote(own)) if own and home else "") + path + prompt
-        write_atomic(os.path.join(place, "rc"), text.encode("utf-8", "surrogateescape"))
-        return [], {"ENV": os.path.join(place, "rc")}
+        own = 'eval "[ ! -f \\"$ENV\\" ] || . \\"$ENV\\""\n' if environ.get("ENV") else ""  # which may hold a $HOME
+        return [], {"ENV": write("rc", before("ENV") + own + start)}
     return [], {}
 
 
@@ -4880,11 +4919,13 @@ if sys.version_info < (3, 6):
                 pass
     sys.exit("prime: error: this is python %d.%d, and no python3 of at least 3.6 is on PATH" % sys.version_info[:2])
 
-sys.path.insert(0, os.path.dirname(os.path.realpath(__file__)))
 try:
-    import proto_prime  # noqa: E402
-except ImportError as problem:
-    sys.exit("prime: error: proto_prime.py should stand beside %s: %s" % (os.path.realpath(__file__), problem))
+    sys.path.insert(0, os.path.dirname(os.path.realpath(__file__)))
+    import proto_prime
+except (ImportError, OSError) as problem:
+    sys.exit("prime: error: proto_prime.py should stand beside %s: %s" % (__file__, problem))
+except KeyboardInterrupt:
+    sys.exit(130)
 
 if __name__ == "__main__":
     proto_prime.leave(proto_prime.main())
@@ -5704,13 +5745,17 @@ def parse_command_line(argv):
         rest, options.words = [], rest
     if argv[:place] + rest or options.command in ARGUMENTS:  # argparse takes as long as all the rest of a quick boot
         make_parser(*named).parse_args(argv[:place] + rest, namespace=options)
-    levels = {"error": -1, "info": 1, "debug": 2}
-    report.verbosity = options.verbose or levels.get(os.environ.get(LOG_VAR, "").lower(), 0)
+    report.verbosity = options.verbose or verbosity_told()
     if options.quiet:
         report.verbosity = -1
     if options.offline:
         os.environ[OFFLINE_VAR] = "1"
     return options
+
+
+def verbosity_told():
+    """How much is said where the command line does not tell, as `Reporter.verbosity`."""
+    return {"error": -1, "info": 1, "debug": 2}.get(os.environ.get(LOG_VAR, "").lower(), 0)
 
 
 def make_parser(command=""):
@@ -5762,7 +5807,7 @@ def isolate():
 
 
 def catch_signals(is_over=False):
-    """Turn SIGINT, SIGTERM and SIGHUP into an exception, unless they are ignored, as by nohup.
+    """Turn the signals that end us into an exception, unless they are ignored, as by nohup.
 
     is_over  ignore them all, for one came already, and what is left to do is to end
     """
@@ -6164,6 +6209,7 @@ def switch(target, boots):
         return None
     isolate()
     catch_signals()
+    report.verbosity = verbosity_told()
     known = None if stage else read_stamp(root, requested, boots and not requested, is_checked=boots)
     if known:
         prefix, env_vars, _ = known
@@ -6172,12 +6218,13 @@ def switch(target, boots):
         environment = open_environment(options)
         prefix, env_vars = prefix_of(environment, options, boots), environment["env_vars"]
     environ = activated(prefix, env_vars)
-    if os.path.realpath(sys.prefix) == os.path.realpath(prefix):
+    has_all = all(os.environ.get(name) == value for name, value in dict(env_vars).items())  # some act as python starts
+    if has_all and os.path.realpath(sys.prefix) == os.path.realpath(prefix):
         os.environ.clear()
         os.environ.update(environ)
         return None
     environ[PY_EXEC] = "venv:%s" % root
-    return replace_process([environment_python(prefix), os.path.abspath(script)] + sys.argv[1:], environ)
+    return replace_process([environment_python(prefix), script] + sys.argv[1:], environ)
 
 
 def leave(status):

@@ -156,6 +156,49 @@ def test_run_builds_what_is_missing_and_stdout_is_the_command_s_alone(plain):
     assert "building environment default" in result.stderr
 
 
+def test_run_with_no_boot_in_an_environment_without_its_python_says_so(plain):
+    plain.prime()
+    (plain.current / "bin" / "python").unlink()
+    plain.write("x.py", "")
+    for words in (["python", "-c", "1"], ["x.py"], ["-m", "this"]):
+        result = plain.prime("run", "--no-boot", *words, status=1)
+        assert "%s is missing" % (plain.current / "bin" / "python") in result.stderr
+        assert "hint: prime boot" in result.stderr
+
+
+@pytest.mark.parametrize("first_line", ["#!/no/such/interpreter", "#!/bin/sh\r"])
+def test_run_of_a_program_without_its_interpreter_says_so(plain, first_line):
+    plain.write("program", first_line + "\n", executable=True)
+    result = plain.prime("run", "./program", status=126)
+    assert "cannot run ./program: the interpreter in its first line does not exist" in result.stderr
+
+
+@pytest.mark.parametrize("name", ["pip", "pip3", "pip3.12"])
+def test_run_never_takes_another_python_s_pip(plain, name):
+    plain.env["PROTOPRIMER_VENV_DRIVER"] = "venv_uv"
+    plain.link("uv", uv_program())
+    plain.program(name, "echo another")
+    assert "there is no pip in this environment" in plain.prime("run", name, status=127).stderr
+
+
+def test_programs_of_the_environment_come_before_a_PATH_of_the_config(plain):
+    plain.config('env_vars = {PATH = "/usr/bin:/bin"}\npost_boot = [["python", "-c", "1"]]')
+    assert plain.inside("import sys; print(sys.prefix)") == str(plain.current)
+    assert plain.prime("run", "printenv", "PATH").stdout == "%s/bin:/usr/bin:/bin\n" % plain.current
+
+
+@pytest.mark.parametrize("driver_name", ["venv_uv", "venv_pip"])
+def test_repo_whose_path_PATH_cannot_name_is_an_error(make_repo, tmp_path, driver_name):
+    repo = make_repo("co:lon")
+    repo.env["PROTOPRIMER_VENV_DRIVER"] = driver_name
+    repo.link("uv", uv_program())
+    repo.config()
+    result = repo.prime("run", "python", "-c", "1", status=1)
+    assert 'has a ":", so that PATH cannot name it' in result.stderr and "PROTOPRIMER_STATE_DIR" in result.stderr
+    elsewhere = str(tmp_path / "state")
+    assert repo.inside("import sys; print(sys.prefix)", env={"PROTOPRIMER_STATE_DIR": elsewhere}).startswith(elsewhere)
+
+
 def test_run_with_no_boot_builds_nothing(plain):
     result = plain.prime("run", "--no-boot", "true", status=1)
     assert "environment default was not built yet" in result.stderr

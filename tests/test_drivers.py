@@ -226,8 +226,8 @@ def test_dependency_that_starts_with_a_dash_is_refused(repo):
     assert "dependencies" in result.stderr and "proto_prime.toml, line 1" in result.stderr
 
 
-ODD_NAMES = ["it's so", '"two" words', "ünïcode 日本", "$HOME `id` %s", "back\\slash", "#1", "[six]",
-             "two\nlines", "a" * 150]
+ODD_NAMES = ["it's so", "tri'''ple quotes", "a $(id) b", '"two" words', "ünïcode 日本", "$HOME `id` %s",
+             "back\\slash", "#1", "[six]", "two\nlines", "a" * 150]
 
 
 @pytest.fixture(params=ODD_NAMES)
@@ -244,12 +244,26 @@ def odd_repo(request, make_repo, driver):
 def test_E8_repo_path_with_odd_characters(odd_repo, driver):
     odd_repo.config('dependencies = ["wheel"]\npost_boot = [["python", "-c", "import wheel"]]')
     assert odd_repo.prime("run", "wheel", "version").stdout.startswith("wheel ")
+    if driver == "venv_pip":
+        assert odd_repo.prime("run", "pip", "--version").stdout.startswith("pip ")
     program = odd_repo.path / ".venv" / "bin" / "wheel"
     assert subprocess.run([str(program), "version"], stdout=subprocess.DEVNULL).returncode == 0
     odd_repo.settle()
     for _ in range(2):
         assert "is current" in odd_repo.prime().stderr
     assert odd_repo.info()["root"] == str(odd_repo.path)
+
+
+@pytest.mark.parametrize("name", ["$HOME x", "two\nlines"])
+def test_E8_programs_from_a_lock_and_without_requirements(make_repo, name, driver):
+    repo = make_repo(name)
+    repo.link("uv", uv_program())
+    repo.config('dependencies = ["wheel"]')
+    repo.prime("lock")
+    assert repo.prime("run", "wheel", "version", env={"PROTOPRIMER_VENV_DRIVER": driver}).stdout.startswith("wheel ")
+    repo.config()
+    (repo.path / "pylock.toml").unlink()
+    assert repo.prime("run", "pip", "--version", env={"PROTOPRIMER_VENV_DRIVER": "venv_pip"}).stdout.startswith("pip ")
 
 
 @pytest.mark.slow

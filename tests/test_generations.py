@@ -783,6 +783,14 @@ def test_E7_current_directory_deleted(plain):
     assert done.stdout == "here\n"
 
 
+def test_E7_current_directory_deleted_before_a_start_by_a_relative_path(plain):
+    command = "mkdir gone && cd gone && rmdir ../gone && exec \"$0\" ../prime"
+    made = subprocess.run(["sh", "-c", command, str(some_python())], cwd=str(plain.path), env=plain.env,
+                          stderr=subprocess.PIPE)
+    assert made.returncode == 1
+    assert b"prime: error: " in made.stderr and b"Traceback" not in made.stderr
+
+
 def test_E7_current_directory_deleted_is_said_where_it_matters(plain):
     done = start_in_shell(plain, 'mkdir gone; cd gone; rmdir ../gone; exec "$@"', "--root", "sub")
     assert done.returncode in (1, 2)

@@ -38,7 +38,7 @@ def test_script_runs_in_an_environment_of_its_own_that_is_kept(own_cache, driver
     own_cache.env["PROTOPRIMER_VENV_DRIVER"] = driver_name
     path = script(own_cache, "six")
     first = own_cache.prime("run", path, "a b", "--x")
-    assert "building environment" in first.stderr
+    assert "building the script's environment" in first.stderr
     assert first.stdout.startswith(str(own_cache.home / "own cache" / "scripts"))
     assert first.stdout.endswith("['a b', '--x'] six\n")
     assert not (own_cache.path / ".venv").exists()
@@ -81,11 +81,33 @@ def test_script_chooses_its_python(own_cache):
     ("# /// script\n# dependencies = [\n# ///\n", "PEP 723"),
     ("# /// script\n# dependencies = 3\n# ///\n", "dependencies must be a list of strings"),
     ('# /// script\n# requires-python = "banana"\n# ///\n', "banana"),
-    ("# /// script\n# ///\n" + "# /// script\n# dependencies = []\n# ///\n" * 2, "more than one block"),
+    ("# /// script\n# ///\n" + "\n# /// script\n# dependencies = []\n# ///\n" * 2, "more than one block"),
+    ("# /// script\n# dependencies = []\nprint(1)\n", 'has no "# ///" behind it'),
+    ("# /// script\n#\tdependencies = []\n# ///\n", 'has no "# ///" behind it'),
 ])
 def test_broken_metadata_is_an_error(own_cache, text, word):
     result = own_cache.prime("run", str(own_cache.write("broken.py", text)), status=2)
     assert word in result.stderr and "Traceback" not in result.stderr
+
+
+def test_metadata_ends_with_the_last_line_that_may_end_it(own_cache):
+    text = '# /// script\n# dependencies = []\n# [tool.x]\n# doc = """\n# ///\n# """\n# ///\nprint("ok")\n'
+    assert own_cache.prime("run", str(own_cache.write("embedded.py", text))).stdout == "ok\n"
+
+
+@pytest.mark.parametrize("start", ["# /// script\n# ///\n", "\ufeff# /// script\n# dependencies = []\n# ///\n"])
+def test_script_with_empty_metadata_or_a_byte_order_mark_has_an_environment_of_its_own(own_cache, start):
+    path = own_cache.write("bare.py", start + "import sys; print(sys.prefix)\n")
+    scripts = str(own_cache.home / "own cache" / "scripts")
+    assert own_cache.prime("run", str(path)).stdout.startswith(scripts)
+    with open(str(path), "rb") as stdin:
+        assert own_cache.prime("run", "-", stdin=stdin).stdout.startswith(scripts)
+
+
+def test_script_in_another_encoding_that_names_metadata_in_a_text_is_run(plain):
+    text = '# coding: latin-1\ntext = "# /// script"\nprint(len("\u00fc"))\n'
+    (plain.path / "latin.py").write_bytes(text.encode("latin-1"))
+    assert plain.prime("run", "latin.py").stdout == "1\n"
 
 
 def test_clean_removes_environments_of_scripts_that_were_not_run_for_long(own_cache):
@@ -145,6 +167,19 @@ def test_shell_on_a_terminal_names_the_environment_in_its_prompt(plain, shell):
 
 def test_shell_that_is_not_there_is_an_error(plain):
     assert "there is no shell no-such-shell" in plain.prime("shell", status=127, env={"SHELL": "no-such-shell"}).stderr
+    for shell, status in (("/no/such/shell", 127), ("/bin/bash -l", 127), ("/tmp", 126), ("/etc/passwd", 126)):
+        result = plain.prime("shell", status=status, env={"SHELL": shell})
+        assert "cannot run %s: " % shell in result.stderr and "hint: SHELL names it" in result.stderr
+        assert "exit leaves it" not in result.stderr
+
+
+def test_shell_starts_without_its_prompt_where_the_cache_cannot_be_written(plain):
+    plain.prime()
+    (plain.home / "file").touch()
+    env = {"SHELL": "/bin/sh", "PROTOPRIMER_CACHE_DIR": str(plain.home / "file")}
+    plain.write("commands", "command -v python\n")
+    with open(str(plain.path / "commands")) as stdin:
+        assert plain.prime("shell", stdin=stdin, env=env).stdout == "%s/bin/python\n" % plain.current
 
 
 # -- entry scripts -----------------------------------------------------------------------------------

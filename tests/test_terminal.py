@@ -460,3 +460,30 @@ def test_shell_keeps_terminal_and_variables_and_gives_its_status(plain, terminal
     assert b"\r\n" + notice.encode() + b"\r\n" in window.raw
     assert not window.shows("job control")
     assert termios.tcgetattr(window.device) == before
+
+
+@pytest.mark.parametrize("shell", ["bash", "dash", "zsh", "fish"])
+def test_shell_in_a_shell_in_a_shell_reads_the_user_s_files_each_time(plain, terminal, shell):
+    path = shutil.which(shell)
+    if not path:
+        pytest.skip("no %s on this machine" % shell)
+    for name in (".bashrc", "own/.zshrc", "shrc", ".config/fish/config.fish"):
+        file = plain.home / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text("echo read\n")
+    (plain.home / ".zshenv").write_text("ZDOTDIR=$HOME/own\n")  # after which zsh looks there
+    (plain.home / "own" / ".zprofile").write_text("")
+    window = terminal(120)
+    window.prime("shell", env={"SHELL": path, "TERM": "vt220", "ENV": "$HOME/shrc"}).until(r"^\(a repo\)")
+    for depth in range(2, 4):
+        window.type("%s prime shell\n" % some_python())
+        while sum(row == "read" for row in window.rows) < depth:
+            window.until("read").pause(0.1)
+        window.pause(0.3)
+    window.type('echo "<$ENV|$ZDOTDIR>"\n')
+    window.until(r"^<.*\|.*>")
+    assert not window.shows("cache"), "\n".join(window.rows)
+    for _ in range(3):
+        window.type("exit 5\n")
+        window.pause(0.3)
+    window.finish(status=5)
