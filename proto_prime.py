@@ -192,6 +192,10 @@ class PrimeError(Exception):
         return "%s (%s)" % (self.message, self.where) if self.where else self.message
 
 
+class Mismatch(PrimeError):
+    """What was fetched is not what it must be: nothing goes on without it."""
+
+
 class Interrupted(BaseException):
     """A signal of `end_signals` came; like KeyboardInterrupt not an Exception."""
 
@@ -1367,7 +1371,7 @@ class Version:
     def __init__(self, text):
         import re
 
-        match = re.match(VERSION, text.strip(BLANKS).lower(), re.VERBOSE | re.ASCII)
+        match = isinstance(text, str) and re.match(VERSION, text.strip(BLANKS).lower(), re.VERBOSE | re.ASCII)
         if not match:
             raise PrimeError('"%s" is not a version' % text, status=2)
         part = match.groupdict()
@@ -1649,6 +1653,8 @@ def resolve_python(path):
           followed; symlinks are not resolved
     Returns an absolute path; PrimeError if it is neither.
     """
+    if not path or "\0" in path:
+        raise PrimeError('"%s" is no path' % path.replace("\0", "\\0"))
     given, path = path, os.path.abspath(os.path.expanduser(path))
     if os.path.basename(path) == ".venv" and os.path.isfile(path):
         target = (load_text(path).splitlines() or [""])[0].strip()
@@ -1817,7 +1823,8 @@ def why_not(request, interpreter):
     return "excluded by %s" % clause.text
 
 
-PYTHON_NAME = r"(python|pypy|graalpy)3\.\d+(\.\d+)?t?(\.exe)?$"
+PYTHON_NAME = r"python3\.\d+(\.\d+)?t?(\.exe)?$"
+ANY_NAME = "(pypy|graalpy)3|" + PYTHON_NAME
 CONDA_NAMES = "miniconda3 anaconda3 miniforge3 mambaforge micromamba conda miniconda anaconda".split()
 
 
@@ -1829,7 +1836,10 @@ def numbers_in(name):
 
 
 def newest_first(directories, pattern):
-    """The paths in `directories` whose names match, those with the highest numbers in the name first."""
+    """The paths in `directories` whose names match, those with the highest numbers in the name first.
+
+    Other implementations than CPython come last.
+    """
     import re
 
     found = []
@@ -1839,7 +1849,12 @@ def newest_first(directories, pattern):
         except (OSError, ValueError):
             continue
         found += [os.path.join(directory, name) for name in names]
-    return sorted(found, key=lambda path: numbers_in(os.path.basename(path)), reverse=True)
+
+    def rank(path):
+        name = os.path.basename(path)
+        return not name.startswith(IMPLEMENTATIONS[1:]), numbers_in(name)
+
+    return sorted(found, key=rank, reverse=True)
 
 
 def running_python():
@@ -1874,7 +1889,7 @@ def path_candidates(request):
             if os.path.lexists(path):
                 yield path
     for directory in directories:
-        yield from newest_first([directory], PYTHON_NAME)
+        yield from newest_first([directory], ANY_NAME if request.implementation else PYTHON_NAME)
 
 
 def uv_candidates(request):
@@ -1923,7 +1938,7 @@ def local_candidates(request):
     framework = "/Library/Frameworks/Python.framework/Versions"
     for place in ("/opt", framework):
         places += [os.path.join(each, "bin") for each in newest_first([place], r"\w")]
-    return newest_first(places, PYTHON_NAME)
+    return newest_first(places, ANY_NAME)
 
 
 def by_version(found):
@@ -2014,7 +2029,12 @@ SOURCES = (
 def candidates(request):
     """Every place to look for a python, as `Candidate`s in the order of preference, each file once."""
     if request.path:
-        yield Candidate(find_program(request.path) or request.path, "request")
+        path = find_program(request.path) or request.path
+        try:
+            path = resolve_python(path)
+        except PrimeError:  # which `judge` says
+            pass
+        yield Candidate(path, "request")
         return
     seen = set()
     for source, paths in SOURCES:
@@ -2026,6 +2046,11 @@ def candidates(request):
                 yield Candidate(path, source)
 
 
+def as_told(request):
+    """A request with the field that it stands in."""
+    return '%s "%s"' % (request.origin.split(": ")[-1], request)
+
+
 def judge(candidate, requests):
     """Ask a candidate, and set its verdict and reason: does it fulfil all of `requests`?"""
     try:
@@ -2034,6 +2059,8 @@ def judge(candidate, requests):
         candidate.verdict, candidate.reason = "broken", str(problem)
     else:
         reasons = [why_not(request, candidate.interpreter) for request in requests]
+        reasons[1:] = [reason and "%s for %s" % (reason, as_told(request))
+                       for reason, request in zip(reasons[1:], requests[1:])]
         candidate.reason = next(filter(None, reasons), "")
         candidate.verdict = "mismatch" if candidate.reason else "matches"
     where = tilde(candidate.path), candidate.source, candidate.reason or candidate.verdict
@@ -2192,7 +2219,7 @@ FIELDS = {
     "lock_file": ("text", None, 'uv.lock or pylock.toml; "" for none'),
     "platforms": ("platforms", [], "that a lock and a vendored directory are for; default: any, and this one"),
     "uv_version": ("text", "", "the uv to use: a version, or specifiers"),
-    "uv_sha256": ("texts", [], "of the wheels that a pinned uv may come from, one for each platform"),
+    "uv_sha256": ("hashes", [], "of the wheels that a pinned uv may come from, one for each platform"),
     "index_url": ("text", "", "the package index, instead of the user's own"),
     "extra_index_urls": ("texts", [], "further indexes"),
     "find_links": ("texts", [], "directories or pages with wheels"),
@@ -2227,6 +2254,8 @@ def is_project(item):
 KINDS = {
     "text": ("a string", lambda value: isinstance(value, str)),
     "texts": ("a list of strings", is_texts),
+    "hashes": ("a list of SHA-256 in hex", lambda value: is_texts(value) and all(
+        len(text) == 64 and not set(text.lower()) - set("0123456789abcdef") for text in value)),
     "flag": ("true or false", lambda value: isinstance(value, bool)),
     "platforms": ("a list of " + ", ".join(PLATFORMS), lambda value: is_texts(value) and set(value) <= set(PLATFORMS)),
     "driver": ("one of " + ", ".join(DRIVERS), lambda value: value in DRIVERS),
@@ -2271,7 +2300,7 @@ def find_root(option=""):
     """
     told, script = option or os.environ.get(ROOT_VAR), script_path()
     if told and not os.path.isdir(told):
-        raise PrimeError("ref root %s is not a directory" % told, status=2)
+        raise PrimeError("ref root %s is not a directory" % told, "--root" if option else ROOT_VAR, status=2)
     try:
         if told:
             return os.path.abspath(told)
@@ -2299,6 +2328,13 @@ def is_script_root(root):
     return os.path.dirname(root) == cache_dir("scripts")
 
 
+def normalized(name):
+    """The name of an extra or a group as others are compared with it (PEP 503, 685, 735)."""
+    import re
+
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
 class Config:
     """What the files at the ref root say.
 
@@ -2315,12 +2351,16 @@ class Config:
         self.file = self.text = ""
         text, self.pyproject = self.read(os.path.join(root, PYPROJECT))
         own_text, own = self.read(os.path.join(root, OWN_CONFIG))
-        self.table = table_in(self.pyproject, PYPROJECT, "tool", "proto-prime")
-        if self.table:
+        self.table, tools = table_in(self.pyproject, PYPROJECT, "tool", "proto-prime"), self.pyproject.get("tool", {})
+        for name in tools:
+            if normalized(name).replace("-", "") == "protoprime" and name != "proto-prime":
+                raise PrimeError("%s: [tool.%s] is not known" % (PYPROJECT, name), PYPROJECT, status=2,
+                                 hint="did you mean [tool.proto-prime]?")
+        if "proto-prime" in tools:
             self.file, self.text = PYPROJECT, text
         if own_text is None:
             return
-        if self.table:
+        if "proto-prime" in tools:
             both = OWN_CONFIG, PYPROJECT, root
             raise PrimeError("both %s and [tool.proto-prime] in %s configure %s" % both,
                              hint="keep one of them", status=2)
@@ -2346,14 +2386,22 @@ class Config:
 
     def error(self, key, message, known=(), at=""):
         """A PrimeError about a name, with the line of it (or of `at`) and the nearest of the known names."""
+        return PrimeError(message, self.where(at or key), hint=nearest(key, known), status=2)
+
+    def where(self, name):
+        """The file, and the line that defines a dotted name of our table, or else what it is in."""
         import re
 
-        pattern = re.compile(r"""\s*\[*[\w."'-]*?["']?%s["']?\s*[]=]""" % re.escape(at or key))
-        text = self.text.splitlines()
-        starts = [number for number, line in enumerate(text) if re.match(r"\s*\[+tool\.proto-prime", line)]
-        lines = [number for number, line in enumerate(text, 1) if pattern.match(line) and number > (starts or [0])[0]]
-        where = self.file + (", line %d" % lines[0] if lines else "")
-        return PrimeError(message, where, hint=nearest(key, known), status=2)
+        wanted = "tool.proto-prime." * (self.file == PYPROJECT) + name + "."
+        header, found = "", ("tool.proto-prime" if self.file == PYPROJECT else "", 0)
+        for number, line in enumerate(self.text.splitlines(), 1):
+            told = re.match(r"\s*(\[*)([\w\s.\"'-]+)[]=]", line)
+            if told:
+                key = re.sub(r"[\s\"']", "", told.group(2))
+                header, key = (key + ".", key) if told.group(1) else (header, header + key)
+                if wanted.startswith(key + ".") and len(key) > len(found[0]):
+                    found = key, number
+        return self.file + (", line %d" % found[1] if found[1] else "")
 
 
 def table_in(document, file, *names):
@@ -2371,9 +2419,9 @@ def load_config(root):
     check_fields(config, config.table, set(FIELDS) | {"env"}, "")
     for name, table in table_in(config.table, config.file, "env").items():
         if not isinstance(table, dict):
-            raise config.error(name, "env.%s is not a table of fields" % name)
+            raise config.error("env." + name, "env.%s is not a table of fields" % name)
         if not all(char.isalnum() or char in "-_" for char in name) or not name:
-            raise config.error(name, 'environment name "%s" has more than letters, digits, - and _' % name)
+            raise config.error("env." + name, 'environment name "%s" has more than letters, digits, - and _' % name)
         check_fields(config, table, set(FIELDS) - {"default_env"}, "env.%s." % name)
     return config
 
@@ -2382,23 +2430,23 @@ def check_fields(config, table, known, prefix):
     """PrimeError for the first unknown field or value of a wrong type in `table`."""
     for key, value in table.items():
         if key not in known:
-            raise config.error(key, 'unknown field "%s%s"' % (prefix, key), known)
+            raise config.error(key, 'unknown field "%s%s"' % (prefix, key), known, prefix + key)
         if key == "env":  # the named environments, checked by themselves
             continue
         expected, is_valid = KINDS[FIELDS[key][0]]
         if not is_valid(value):
-            raise config.error(key, "%s%s must be %s, not %r" % (prefix, key, expected, value))
+            raise config.error(prefix + key, "%s%s must be %s, not %r" % (prefix, key, expected, value))
         for text in value if is_texts(value) else ():
             if text.startswith("-"):  # would be an option of pip's
-                raise config.error(key, '%s%s: "%s" starts with "-"' % (prefix, key, text))
+                raise config.error(prefix + key, '%s%s: "%s" starts with "-"' % (prefix, key, text))
 
 
-def parse_uv_version(text):
+def parse_uv_version(text, origin=""):
     """The `Request` for a uv: "0.5.1", or specifiers; "" for any. PrimeError if it is neither."""
     try:
         return Request(text, "uv_version", parse_clauses(text if text[:1] in "<>=!~" else "==" + text))
     except (PrimeError, AttributeError, TypeError):
-        raise PrimeError('uv_version "%s" is neither a version nor specifiers' % (text,), status=2)
+        raise PrimeError('uv_version "%s" is neither a version nor specifiers' % (text,), origin, status=2)
 
 
 class Environment:
@@ -2409,7 +2457,7 @@ class Environment:
     requested     str, the name as -e or PROTOPRIMER_ENV gave it; "" if neither did
     fields        dict, field name to value; `origins` to where that comes from
     required      `Request`: which python it needs
-    also          list of `Request`: what must hold as well, from requires-python
+    also          list of `Request`: what must hold as well, from requires-python; `locked` the same, from the lock
     inputs        dict, label to value: all that decides what is installed, but for the python
     tried         list of `Candidate`: those that were looked at on its behalf
     """
@@ -2418,7 +2466,8 @@ class Environment:
         self.config, self.root, self.name, self.requested = config, config.root, name, requested
         self.fields = {field: default for field, (_, default, _) in FIELDS.items()}
         self.origins = dict.fromkeys(FIELDS, "default")
-        self.required, self.also, self.inputs, self.tried = Request(), [], {}, []
+        self.required, self.inputs = Request(), {}  # type: Request, dict
+        self.also, self.locked, self.tried = [], [], []  # type: list, list, list
         own = config.table.get("env", {}).get(name, {})
         for table, prefix in ((config.table, ""), (own, "env.%s." % name)):
             for field in set(table) - {"env"}:
@@ -2430,6 +2479,11 @@ class Environment:
     def set(self, field, value, origin):
         """Give a field a value, and say where it comes from."""
         self.fields[field], self.origins[field] = value, origin
+
+    def error(self, field, message, about="", known=()):
+        """A PrimeError about the value of a field, or of `about`, a name in it; with the nearest of the known ones."""
+        at = self.origins[field].split(": ")[-1]
+        return self.config.error(about or field, message, known, field if at == "default" else at)
 
     def path(self, relative):
         """A config path as an absolute one."""
@@ -2446,7 +2500,7 @@ class Environment:
 
     def wanted(self):
         """All `Request`s that its python must fulfil."""
-        return [self.required] + self.also
+        return [self.required] + self.also + self.locked
 
 
 def load_environment(config, name="", requested=""):
@@ -2462,40 +2516,70 @@ def load_environment(config, name="", requested=""):
     if driver:
         environment.set("venv_driver", driver, DRIVER_VAR)
     has, is_project = environment.has, "project" in config.pyproject
-    has_dev = "dev" in table_in(config.pyproject, PYPROJECT, "dependency-groups")
-    locks = [lock for lock in ("pylock.%s.toml" % environment.name, "uv.lock", "pylock.toml") if has(lock)]
-    if environment["venv_driver"] == "venv_pip":  # which has no use for the other
-        locks = [lock for lock in locks if lock != "uv.lock"] or locks
+    has_dev = "dev" in map(normalized, table_in(config.pyproject, PYPROJECT, "dependency-groups"))
     for field, found in (
             ("projects", ["."] if has("setup.py") or is_project or has_dev else []),
             ("requirements_files", ["requirements.txt"] if has("requirements.txt") and not is_project else []),
-            ("lock_file", (locks + [""])[0])):
+            ("lock_file", find_lock(environment))):
         if environment[field] is None:
             environment.fields[field] = found
     check_link(environment, environment.path(environment["venv_dir_rel_path"]))
     if not environment["uv_version"]:
         told = table_in(config.pyproject, PYPROJECT, "tool", "uv").get("required-version", "")
         environment.set("uv_version", told, PYPROJECT + ": tool.uv.required-version" if told else "default")
-    parse_uv_version(environment["uv_version"])
-    for field in ("requirements_files", "constraints_file", "lock_file"):
+    parse_uv_version(environment["uv_version"], environment.origins["uv_version"])
+    for field in ("requirements_files", "constraints_file", "lock_file", "python_selector_file_rel_path"):
         for path in environment[field] if is_texts(environment[field]) else [environment[field]]:
             if path and not os.path.isfile(environment.path(path)):
-                raise config.error(field, '%s: there is no file "%s"' % (field, path))
+                raise environment.error(field, '%s: there is no file "%s"' % (field, path))
     environment.fields["projects"] = [complete_project(environment, item) for item in environment["projects"]]
     find_required(environment)
     environment.required.places = [vendor_dir(environment.root, "python")]
+    environment.locked = locked_python(environment)
     environment.inputs = inputs_of(environment)
     return environment
 
 
+def find_lock(environment):
+    """The name of the lock file of an environment that configures none; "" if there is none for it."""
+    names = "pylock.%s.toml" % environment.name, "uv.lock", "pylock.toml"
+    found = list(filter(environment.has, names))
+    others = [name for name in found if name != "uv.lock"]
+    if environment["projects"] == []:  # it has nothing of what is in a uv.lock
+        return (others + [""])[0]
+    if environment["venv_driver"] == "venv_pip" or beside_projects(environment):  # which need the other
+        found = others or found
+    return (found + [""])[0]
+
+
+def beside_projects(environment):
+    """The names of the fields with requirements that no uv.lock holds, as far as they are set."""
+    return [field for field in ("dependencies", "requirements_files", "constraints_file") if environment[field]]
+
+
+def locked_python(environment):
+    """The `Request`s for the python that a pylock.toml was made for: a list of one, or none."""
+    import re
+
+    lock = environment["lock_file"]
+    head = load_text(environment.path(lock)).partition("[[packages]]")[0] if lock.endswith(".toml") else ""
+    told = re.search(r"""^requires-python\s*=\s*["']([^"']*)""", head, re.MULTILINE)
+    try:
+        return [Request(told.group(1), lock + ": requires-python", parse_clauses(told.group(1)))] if told else []
+    except PrimeError:  # `read_lock` says it
+        return []
+
+
 def check_link(environment, link):
     """PrimeError if `link` is where no link can be made without taking something else away."""
-    config = environment.config
+    field = "venv_dir_rel_path"
     if link in ancestors(environment.root) or state_dir(environment.root) in ancestors(link):
-        raise config.error("venv_dir_rel_path", "venv_dir_rel_path: no link can be made at %s" % link)
+        raise environment.error(field, "%s: no link can be made at %s" % (field, link))
     is_venv = os.path.basename(link) == ".venv" or os.path.exists(os.path.join(link, "pyvenv.cfg"))
     if not is_venv and os.path.isdir(link) and not os.path.islink(link) and os.listdir(link):
-        raise config.error("venv_dir_rel_path", "%s is a directory of something else" % link)
+        raise environment.error(field, "%s: %s is a directory of something else" % (field, link))
+    if not is_venv and os.path.isfile(link):
+        raise environment.error(field, "%s: %s is a file of something else" % (field, link))
 
 
 def complete_project(environment, item):
@@ -2505,10 +2589,11 @@ def complete_project(environment, item):
     path = environment.path(project["path"])
     names = [name for name in (PYPROJECT, "setup.py") if environment.has(os.path.join(path, name))]
     if not names:
-        raise config.error("projects", 'projects: "%s" holds no pyproject.toml and no setup.py' % project["path"])
+        raise environment.error("projects", 'projects: "%s" holds no pyproject.toml and no setup.py' % project["path"])
     document = config.pyproject if path == config.root else config.read(os.path.join(path, PYPROJECT))[1]
     groups = table_in(document, PYPROJECT, "dependency-groups")
-    chosen = project.get("groups", ["dev"] if path == environment.root and "dev" in groups else [])
+    has_dev = path == environment.root and "dev" in map(normalized, groups)
+    chosen = project.get("groups", ["dev"] if has_dev else [])
     requirements = []  # type: list
     for group in chosen:
         requirements += expand_group(groups, group, os.path.join(path, PYPROJECT))
@@ -2517,18 +2602,47 @@ def complete_project(environment, item):
     is_static = "project" in document and "optional-dependencies" not in document["project"].get("dynamic", [])
     for extra in project.get("extras", []) if is_static else ():
         if normalized(extra) not in spelling:
-            raise config.error(extra, 'projects: "%s" has no extra "%s"' % (project["path"], extra), spelling)
+            raise environment.error("projects", 'projects: "%s" has no extra "%s"' % (project["path"], extra),
+                                    extra, spelling)
+    installable = bool({"project", "build-system"} & set(document)) or "setup.py" in names
+    if not installable and not chosen:
+        raise environment.error("projects", 'projects: "%s" has no [project], [build-system] or setup.py to install'
+                                % project["path"])
     return {"path": path, "groups": chosen,
             "extras": [spelling.get(normalized(extra), extra) for extra in project.get("extras", [])],
             "group_requirements": requirements, "editable": project.get("editable", True),
-            "installable": bool({"project", "build-system"} & set(document)) or "setup.py" in names}
+            "installable": installable, "files": named_files(document, path)}
 
 
-def normalized(name):
-    """The name of an extra or a group as others are compared with it (PEP 503, 685, 735)."""
-    import re
+def named_files(document, directory):
+    """The files beside a pyproject.toml that it takes a part from: of setuptools' dynamic fields, of uv's sources."""
+    tools = document.get("tool", {}) if isinstance(document.get("tool", {}), dict) else {}
+    found, waiting = [], [tools.get("setuptools", {}), tools.get("uv", {})]  # type: list, list
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, list):
+            waiting += value
+        for key, item in value.items() if isinstance(value, dict) else ():
+            paths = [item] if isinstance(item, str) else item if is_texts(item) else []
+            if key == "file":
+                found += [os.path.join(directory, path) for path in paths]
+            elif key == "path":
+                place = os.path.join(directory, *paths)
+                found += [place] if os.path.isfile(place) else project_files(place)
+            elif key == "members":
+                import glob
 
-    return re.sub(r"[-_.]+", "-", name).lower()
+                for pattern in paths:
+                    for place in sorted(glob.glob(os.path.join(directory, pattern))):
+                        found += project_files(place)
+            else:
+                waiting.append(item)
+    return [os.path.normpath(path) for path in found]
+
+
+def project_files(directory):
+    """The files that say what a project requires, present or not."""
+    return [os.path.join(directory, name) for name in (PYPROJECT, "setup.py", "setup.cfg")]
 
 
 def expand_group(groups, name, file, parents=()):
@@ -2561,7 +2675,11 @@ def find_required(environment):
         raise PrimeError('malformed requires-python "%s"' % specifiers, PYPROJECT, status=2)
     field = "required_python_version"
     if environment[field]:
-        environment.required = parse_request(environment[field], environment.origins[field], base=environment.root)
+        try:
+            environment.required = parse_request(environment[field], environment.origins[field], base=environment.root)
+        except PrimeError as problem:
+            problem.where = "%s: %s" % (environment.error(field, "").where, field)
+            raise
     else:
         found = version_file_request(environment)
         environment.required = found or (environment.also or [Request("", "nothing")])[0]
@@ -2571,15 +2689,29 @@ def version_file_request(environment):
     """The `Request` of the first usable line of the nearest .python-version, or None."""
     for directory in ancestors(environment.root):
         path = environment.config.look(os.path.join(directory, ".python-version"))
-        for line in load_text(path).splitlines() if os.path.isfile(path) else ():
-            word = (line.split() or ["#"])[0]
-            if word.startswith("#"):
-                continue
-            try:
-                return parse_request(word, path, base=directory)
-            except PrimeError:
-                report.detail('%s: "%s" is passed over, for it is no request' % (path, word))
+        text = load_text(path) if os.path.isfile(path) else ""
+        lines = [line.partition("#")[0].strip() for line in text.splitlines()]
+        for text in filter(None, lines):
+            for words in (text, text.split()[0]):  # pyenv puts several into a line
+                try:
+                    return parse_request(known_version(words), path, base=directory)
+                except PrimeError:
+                    pass
+            report.detail('%s: "%s" is passed over, for it is no request' % (path, text))
+        if any(lines):
+            report.note("%s names no version that is understood" % path)
     return None
+
+
+def known_version(name):
+    """What pyenv and uv call what they installed, and environments in it, as a request; `name` if it is none such."""
+    import re
+
+    pattern = r"(?:(?:c?python|(pypy|graalpy))(-)?)?(\d+\.\d+(?:\.\d+)?(?:(?:a|b|rc)\d+)?t?)([-+/:].*)?$"
+    match = re.match(pattern, name, re.ASCII)
+    if not match or not match.group(2) and not match.group(4):
+        return name
+    return (match.group(1) + "@" if match.group(1) else "") + match.group(3)
 
 
 def inputs_of(environment):
@@ -2602,12 +2734,12 @@ def input_files(environment):
     """The files whose bytes decide what is installed, present or not: a list of paths."""
     paths = []  # type: list
     for project in environment["projects"]:
-        paths += [os.path.join(project["path"], name) for name in (PYPROJECT, "setup.py", "setup.cfg")]
+        paths += project_files(project["path"]) + project["files"]
     for name in environment["requirements_files"] + [environment["constraints_file"]]:
         add_with_includes(environment.path(name) if name else "", paths, environment.config)
     for field in ("lock_file", "python_selector_file_rel_path"):
         paths += [environment.path(environment[field])] if environment[field] else []
-    return paths
+    return paths + [environment.path("uv.toml")]
 
 
 def add_with_includes(path, paths, config):
@@ -2615,13 +2747,17 @@ def add_with_includes(path, paths, config):
     import re
 
     include = re.compile(r"\s*(?:-[rc]\s*|--(?:requirement|constraint)[\s=]\s*)(\S.*?)(?:\s+#.*)?$")
+    project = re.compile(r"\s*(?:(?:-e\s*|--editable[\s=]\s*)|(?=[./]))([^\s\[;#]+)")  # relative to the ref root
     waiting = [path]
     while waiting:
         path = waiting.pop()
         if not path or path in paths:
             continue
         paths.append(config.look(path))
-        found = map(include.match, load_text(path).splitlines() if os.path.isfile(path) else ())
+        lines = load_text(path).splitlines() if os.path.isfile(path) else []
+        for place in [os.path.join(config.root, told.group(1)) for told in map(project.match, lines) if told]:
+            paths += project_files(os.path.normpath(place)) if os.path.isdir(place) else []
+        found = map(include.match, lines)
         names = [each.group(1).strip("\"'") for each in found if each and "://" not in each.group(1)]
         waiting += [os.path.normpath(os.path.join(os.path.dirname(path), name)) for name in reversed(names)]
 
@@ -2737,9 +2873,9 @@ def download(url, target, sha256="", size=0):
 
 
 def check_hash(data, sha256, place):
-    """PrimeError unless bytes have this SHA-256, str in hex or ""; `place` is where they came from."""
+    """Mismatch unless bytes have this SHA-256, str in hex or ""; `place` is where they came from."""
     if sha256 and hash_bytes(data) != sha256.lower():
-        raise PrimeError("%s is not what it should be" % place, tried=[
+        raise Mismatch("%s is not what it should be" % place, tried=[
             "expected sha256 " + sha256, "found    sha256 " + hash_bytes(data)])
 
 
@@ -2839,6 +2975,7 @@ def fits(name, platforms, version=""):
 
 MANIFEST = "proto-prime-vendor.json"  # in a vendored directory: what `prime vendor` put there
 OLDEST_PIP = (21, 3)  # the first to install an editable project without setup.py (PEP 660)
+ISOLATING_PIP = (23,)  # older ones build a setup.py with the setuptools of the environment
 NEWER_PIP = "pip>=21.3,<22"  # what takes the place of an older one; the last that runs under python 3.6
 UV_SECONDS = 10
 
@@ -2855,6 +2992,8 @@ def run_tool(argv, title, environ=None, cwd=os.sep):
         if is_offline() and title.startswith(("installing", "fetching", "replacing")):
             hint = "where a network is, prime vendor gets what is missing; " + hint
         full = [line for line in child.tail(sys.maxsize) if "No space left on device" in line][:1]
+        if b"build_editable" in child.stderr:
+            hint = 'setuptools is too old for that: editable = false in projects, or venv_driver = "venv_pip"'
         if b"flat-layout" in child.stderr and b"proto_prime" in child.stderr:
             hint = "put proto_prime.py and prime into a directory such as tools/, or name your own modules: " \
                    "[tool.setuptools] py-modules = [...]"
@@ -2880,10 +3019,10 @@ def guard(directory):
         raise PrimeError("nothing is installed with %s, not the python of its environment" % python, tried=said)
 
 
-def bundled_pip(interpreter):
-    """The pip wheel that came with an interpreter (ensurepip), or with Debian's packages; "" if none."""
+def bundled_wheel(interpreter, project="pip"):
+    """The wheel of a project that came with an interpreter (ensurepip), or with Debian's packages; "" if none."""
     places = os.path.join(interpreter.stdlib, "ensurepip", "_bundled"), "/usr/share/python-wheels"
-    return next((wheel for place in places for wheel in newest_first([place], r"pip-.*\.whl$")), "")
+    return next((wheel for place in places for wheel in newest_first([place], project + r"-.*\.whl$")), "")
 
 
 def find_pip(python):
@@ -2891,10 +3030,10 @@ def find_pip(python):
 
     PrimeError if there is none.
     """
-    if bundled_pip(python):
-        return bundled_pip(python)
+    if bundled_wheel(python):
+        return bundled_wheel(python)
     others = [judge(candidate, ()).interpreter for candidate in candidates(Request())]
-    wheels = {bundled_pip(other) for other in others if other} - {""}
+    wheels = {bundled_wheel(other) for other in others if other} - {""}
     for wheel in sorted(wheels, key=lambda wheel: Version(pip_version(wheel)).key, reverse=True):
         if runs_under(wheel, python):
             return wheel
@@ -3022,7 +3161,10 @@ class PipDriver:
         base = os.path.realpath(python.path)
         run_tool([base, "-I", "-m", "venv", "--without-pip", "--prompt=" + prompt, directory],
                  "creating the environment with venv (python %s)" % python.version)
-        self._pip(directory, ["--no-index", "--no-deps", self.wheel], "adding pip")
+        wheels = [self.wheel]
+        if Version(pip_version(self.wheel)).release < ISOLATING_PIP:  # `venv` adds both
+            wheels += filter(None, [bundled_wheel(python, "setuptools")])
+        self._pip(directory, ["--no-index", "--no-deps"] + wheels, "adding pip")
         if not os.path.isdir(os.path.join(site_packages(directory), "pip")):
             raise PrimeError("pip installs elsewhere than into %s" % directory,
                              hint="look for target, prefix or root in `pip config list`")
@@ -3221,7 +3363,7 @@ def unpack_uv(wheel, directory, hashes):
 
     sha256 = hash_file(wheel)
     if hashes and sha256 not in map(str.lower, hashes):
-        raise PrimeError("%s is not what uv_sha256 says" % os.path.basename(wheel), tried=["sha256 is " + sha256])
+        raise Mismatch("%s is not what uv_sha256 says" % os.path.basename(wheel), tried=["sha256 is " + sha256])
     program = os.path.join(directory, "uv" + EXE)
     try:
         with zipfile.ZipFile(wheel) as archive:
@@ -3267,21 +3409,19 @@ class UvDriver:
         guard(directory)
         python, aside = environment_python(directory), os.path.join(directory, "lock")
         title = "installing from %s with uv" % os.path.basename(lock)
-        extras, groups = chosen_parts(environment)
         if lock.endswith("uv.lock") and is_closed(environment):
             self.export(environment, os.path.join(aside, "pylock.toml"))
             lock = os.path.join(aside, "pylock.toml")
         argv = [self.uv, "pip", "sync", "--allow-empty-requirements", "--python", python] + index_options(environment)
         if lock.endswith("uv.lock"):
             argv = [self.uv, "sync", "--locked", "--no-default-groups", "--python", python]
-            argv += ["--project", os.path.dirname(lock)]
-            is_copy = any(each["path"] == environment.root and not each["editable"] for each in environment["projects"])
-            argv += ["--no-editable"] if is_copy else []
+            argv += ["--project", os.path.dirname(lock)] + uv_lock_words(environment)
+            argv += [] if all(each["editable"] for each in environment["projects"]) else ["--no-editable"]
         else:
             contents = read_lock(environment, lock)
             contents.check_sizes(*places_of(index_options(environment)))  # uv checks those of downloads alone
-            extras, groups, argv = contents.extras, contents.groups, argv + [lock]
-        argv += ["--extra=" + extra for extra in extras] + ["--group=" + group for group in groups]
+            argv.append(lock)
+            argv += ["--extra=" + each for each in contents.extras] + ["--group=" + each for each in contents.groups]
         if is_closed(environment):
             pins, _ = contents.write(aside, is_closed=True)
             argv = [self.uv, "pip", "install", "--no-deps", "--python", python] + index_options(environment)
@@ -3291,11 +3431,9 @@ class UvDriver:
 
     def export(self, environment, target):
         """Write what uv.lock holds for an environment as a pylock.toml, less the projects of the repo."""
-        extras, groups = chosen_parts(environment)
         argv = [self.uv, "export", "--locked", "--format", "pylock.toml", "--no-header", "--no-emit-local", "--quiet"]
         argv += ["--no-default-groups", "--output-file", target]
-        argv += ["--project", os.path.dirname(environment.path(environment["lock_file"]))]
-        argv += ["--extra=" + extra for extra in extras] + ["--group=" + group for group in groups]
+        argv += ["--project", os.path.dirname(environment.path(environment["lock_file"]))] + uv_lock_words(environment)
         os.makedirs(os.path.dirname(target), exist_ok=True)
         run_tool(argv, "reading uv.lock with uv", uv_environ(), environment.root)
 
@@ -3348,7 +3486,7 @@ def install_requirements(environment, lock=""):
     for path in environment["requirements_files"] if not lock else ():
         requirements += ["-r", environment.path(path)]
     for project in environment["projects"]:
-        if lock.endswith("uv.lock") and project["path"] == environment.root and not is_closed(environment):
+        if lock.endswith("uv.lock") and not is_closed(environment):
             continue
         requirements += [] if lock else project["group_requirements"]
         if project["installable"]:
@@ -3372,17 +3510,47 @@ def lock_inputs(environment):
     projects = []
     for project in environment["projects"]:
         told = environment.config.read(os.path.join(project["path"], PYPROJECT))[1].get("project", {})
+        dynamic = [os.path.join(project["path"], "setup.py")] + project["files"] if "dynamic" in told else []
         projects.append([told.get("dependencies"), told.get("optional-dependencies"), project["extras"],
-                         project["group_requirements"], "dynamic" in told and environment.inputs.get(
-                             "file " + os.path.join(project["path"], "setup.py"))])
+                         project["group_requirements"], list(map(hash_file, dynamic))])
     files = []  # type: list
     for name in environment["requirements_files"] + [environment["constraints_file"]]:
         add_with_includes(environment.path(name) if name else "", files, environment.config)
     return digest([environment["dependencies"], list(map(hash_file, files)), projects])
 
 
+def uv_lock_words(environment):
+    """What uv is told of an environment's part of a uv.lock: packages of the workspace, extras and groups.
+
+    PrimeError if it has requirements that are not in there.
+    """
+    name, path = environment["lock_file"], environment.path(environment["lock_file"])
+    for field in beside_projects(environment):
+        raise PrimeError("%s does not hold what %s says" % (name, field), environment.origins[field],
+                         hint="prime lock writes pylock.toml, which does")
+    try:
+        sources = [(each["source"], each["name"]) for each in parse_toml(load_text(path)).get("package", [])]
+    except (TomlError, KeyError, TypeError) as problem:
+        raise PrimeError("%s is no uv.lock: %s" % (path, problem), status=2)
+    names = {os.path.normpath(os.path.join(os.path.dirname(path), source[kind])): name for source, name in sources
+             for kind in ("editable", "virtual", "directory") if kind in source}
+    chosen = environment["projects"]
+    for project in chosen:
+        if project["path"] not in names and project["installable"]:
+            raise PrimeError("%s does not hold the project %s" % (name, project["path"]),
+                             hint='let it be a member of the workspace, or set lock_file = ""')
+    words = ["--package=" + names[each["path"]] for each in chosen if each["path"] in names]
+    if [each["path"] for each in chosen] == [os.path.dirname(path)]:  # as every uv understands it
+        words = []
+    extras = dict.fromkeys(extra for each in chosen for extra in each["extras"])
+    groups = dict.fromkeys(group for each in chosen for group in each["groups"])
+    return words + ["--extra=" + extra for extra in extras] + ["--group=" + group for group in groups]
+
+
 def check_lock(environment, driver, python):
     """PrimeError if the lock file of an environment is not for this driver, for this python, or out of date."""
+    if environment["lock_file"].endswith("uv.lock"):
+        uv_lock_words(environment)
     if environment["lock_file"].endswith("uv.lock") and driver.name == "venv_pip":
         raise PrimeError("the driver venv_pip cannot install from %s" % environment["lock_file"],
                          hint="prime lock writes pylock.toml, which both drivers read")
@@ -3513,13 +3681,15 @@ def choose_driver(wanted="auto", version="", options=(), hashes=()):
     options  list of str, the index settings, where a uv may have to come from
     hashes   list of str, the SHA-256 that the wheel of uv must have, one of these; any if empty
     """
+    if wanted not in DRIVERS:
+        raise PrimeError("%s is not one of %s" % (wanted, ", ".join(DRIVERS)), status=2)
     if wanted == "venv_pip":
         return PipDriver()
     driver = UvDriver(version, options, hashes)
     try:
         driver.deploy()
     except PrimeError as problem:
-        if wanted == "venv_uv":
+        if wanted == "venv_uv" or isinstance(problem, Mismatch):
             raise
         report.note("going on with pip, for uv cannot be had: %s" % problem)
         return PipDriver()
@@ -3574,6 +3744,8 @@ def create_venv(python, directory, driver="auto", prompt=""):
     """
     python = python if isinstance(python, Interpreter) else interpreter_at(find_program(python) or python)
     driver = choose_driver(driver) if isinstance(driver, str) else driver
+    if os.path.lexists(directory) and (not os.path.isdir(directory) or os.listdir(directory)):
+        raise PrimeError("%s is there already" % directory)
     driver.deploy(python)
     driver.create(python, directory, prompt or os.path.basename(directory))
     mend_launchers(directory)
@@ -3822,9 +3994,10 @@ def install(environment, driver, directory):
         options += ["--no-deps"]
     elif environment["constraints_file"]:
         options += ["--constraint", environment.path(environment["constraints_file"])]
-    if requirements:
-        driver.install(requirements, directory, options, environment.root)
-    elif not lock and not is_script_root(environment.root):
+    for part in in_parts(environment, requirements) if driver.name == "venv_pip" else [requirements]:
+        if part:
+            driver.install(part, directory, options, environment.root)
+    if not requirements and not lock and not is_script_root(environment.root):
         report.note("nothing to install: no [project], requirements.txt, or dependencies in the config")
     # A requirement with a marker may mean nothing, and so may a file.
     is_sure = any(";" not in each for each in environment["dependencies"])
@@ -3833,6 +4006,18 @@ def install(environment, driver, directory):
         raise PrimeError("nothing was installed into %s" % directory,
                          hint="look for target or prefix in the config of the tool")
     mend_launchers(directory)
+
+
+def in_parts(environment, requirements):
+    """The requirements for one pip after the other: files with hashes first, for beside these it takes no others."""
+    files = []  # type: list
+    for name in environment["requirements_files"]:
+        add_with_includes(environment.path(name), files, environment.config)
+    if "-r" not in requirements or not any("--hash=" in load_text(file) for file in filter(os.path.isfile, files)):
+        return [requirements]
+    place = requirements.index("-r")
+    end = place + 2 * requirements.count("-r")
+    return [requirements[place:end], requirements[:place] + requirements[end:]]
 
 
 def run_post_boot(command, directory, environment):
@@ -4217,7 +4402,7 @@ def fast_path(argv):
         command = argv[2:] if argv[1:2] == ["--"] else argv[1:]
         if not command or command[0][:1] == "-" and command[0] != "-m":
             return None
-        if command[0] == "-" or command[0].endswith(".py") and has_metadata(command[0]):
+        if command[0] == "-" or command[0].endswith(".py") and has_bytes(command[0], SCRIPT_MARK):
             return None
     elif argv not in ([], ["boot"]):
         return None
@@ -4239,11 +4424,14 @@ def fast_path(argv):
         return None
 
 
-def has_metadata(path):
-    """Whether a script may say what it needs (PEP 723)."""
+SCRIPT_MARK = b"# /// script"  # with it a script may say what it needs (PEP 723)
+
+
+def has_bytes(path, mark):
+    """Whether a file can be read and has these bytes somewhere."""
     try:
         with open(path, "rb") as file:
-            return b"# /// script" in file.read()
+            return mark in file.read()
     except OSError:
         return False
 
@@ -4289,8 +4477,9 @@ def select_interpreter(environment, stage, is_anew=False):
         return python
     python = None if is_anew else kept_python(environment)
     python = python or probe_for(environment)
-    if python is None and not environment.required.path and environment["venv_driver"] != "venv_pip":
-        text = environment.required.text or ",".join(each.text for each in environment.also)
+    may_fetch = not environment.required.path and environment["venv_driver"] != "venv_pip"
+    if python is None and may_fetch and not is_contradictory(environment):
+        text = environment.required.text or ",".join(each.text for each in environment.wanted()[1:])
         try:
             if is_offline():
                 raise PrimeError("offline, so that uv may not download it")
@@ -4304,24 +4493,40 @@ def select_interpreter(environment, stage, is_anew=False):
     return python
 
 
+def is_contradictory(environment):
+    """Whether requires-python excludes all that a plain request such as 3.12 names."""
+    named = [clause.operand.replace(".*", "") for clause in environment.required.clauses if clause.operator == "=="]
+    plain = [text for text in named if text.replace(".", "").isdigit()]
+    return any(each.failing(Version(text)) and each.failing(Version(text + ".99"))
+               for text in plain for each in environment.also)
+
+
 def probe_for(environment):
     """`probe_python` with all that an environment says of it."""
     environment.tried = []
     selector = environment["python_selector_file_rel_path"]
     return probe_python(environment.required, selector, environment.root, environment.name,
-                        environment.tried, environment.also)
+                        environment.tried, environment.wanted()[1:])
 
 
 def no_python(environment, more=()):
     """The PrimeError that says what was asked for, what was tried, and why none of it will do."""
-    required = environment.required
+    required, others = environment.required, environment.wanted()[1:]
+    said = "".join(each.reason for each in environment.tried)
+    others = [each for each in others if each is not required and
+              (not required.text or as_told(each) in said or is_contradictory(environment))]
     field = "requires-python" if required in environment.also else "required_python_version"
+    field = "the request" if required.origin == "command line" else field
+    told = ['%s "%s"' % (field, required)] if required.text or not others else []
     hint = "install it"
-    if required.origin == "command line":
-        field = "the request"
-    elif environment["venv_driver"] == "venv_pip":
+    if is_contradictory(environment):
+        hint = "they exclude each other: change one of them"
+    elif environment["venv_driver"] == "venv_pip" and field != "the request":
         hint += ', or set venv_driver = "venv_uv" and allow downloads'
-    return PrimeError('no python satisfies %s "%s"' % (field, required), required.origin,
+    if set(others) & set(environment.locked):
+        hint += "; or let prime lock make %s for another" % environment["lock_file"]
+    origin = required.origin if required.text or not others else others[0].origin
+    return PrimeError("no python satisfies " + " and ".join(told + list(map(as_told, others))), origin,
                       [str(each) for each in environment.tried] + list(more), hint)
 
 
@@ -4424,7 +4629,7 @@ def command_run(options):
     environment = None
     if words[0] == "-":
         environment = script_environment(options, read_stdin())
-    elif words[0].endswith(".py") and has_metadata(words[0]):
+    elif words[0].endswith(".py") and has_bytes(words[0], SCRIPT_MARK):
         with open(words[0], encoding="utf-8-sig", errors="replace", newline="") as script:
             environment = script_environment(options, script.read())
     environment = environment or open_environment(options)
@@ -4583,17 +4788,19 @@ def shell_start(kind, prefix, name, environ):
 def command_info(options):
     """what is configured, from where, and whether the environment is current"""
     environment = open_environment(options)
-    generation, reasons = find_generation(environment)
+    current, reasons = find_generation(environment)
+    generation = current or next((each for each in generations(environment) if not damage_of(each)), None)
     selected = None  # type: Candidate | None
     link, target = link_to(environment, generation) if generation else ("", "")
-    if link and not environment.requested and is_linkable(link) and not leads_to(link, target):
+    if current and not environment.requested and is_linkable(link) and not leads_to(link, target):
         reasons = ["%s is missing, or leads elsewhere" % environment["venv_dir_rel_path"]]
-    if generation:
-        selected = Candidate(generation.python.path, "generation", generation.python, "selected")
+    if current:
+        selected = Candidate(current.python.path, "generation", current.python, "selected")
     else:
         try:
             python = kept_python(environment) or probe_for(environment)
             selected = python and Candidate(python.path, "search", python, "selected")
+            reasons = reasons + ([] if python else [str(no_python(environment))])
         except PrimeError as problem:
             reasons = reasons + [str(problem)]
         selected = next((each for each in environment.tried if each.verdict == "selected"), selected)
@@ -4643,9 +4850,14 @@ def command_python(options):
     """the path of the python that a request selects"""
     environment = open_environment(options)
     if options.request is not None:
-        environment.required, environment.also = parse_request(options.request, "command line"), []
+        environment.required = parse_request(options.request, "command line")
+        environment.also = environment.locked = []
     everything = judge_all(candidates(environment.required), environment.wanted()) if options.all else []
-    python = probe_for(environment)
+    python, problem = None, None  # type: Interpreter | None, PrimeError | None
+    try:
+        python = probe_for(environment)
+    except PrimeError as error:  # of the selector or the user's choice: what else there is, is told
+        problem = error
     known = {candidate.path for candidate in environment.tried}
     listed = environment.tried + [each for each in everything if each.path not in known]
     if not options.all:
@@ -4658,7 +4870,7 @@ def command_python(options):
     elif python:
         emit(python.path + "\n")
     if python is None:
-        raise no_python(environment)
+        raise problem or no_python(environment)
     return 0
 
 
@@ -4726,7 +4938,8 @@ def command_clean(options):
 
 
 def tools_of(environment):
-    """A uv, which resolves for either driver, and the `Interpreter` of an environment."""
+    """A uv, which resolves for either driver, and the `Interpreter` of an environment, whatever was locked before."""
+    environment.locked = []
     python = kept_python(environment) or probe_for(environment)
     if python is None:
         raise no_python(environment)
@@ -4771,7 +4984,7 @@ def command_lock(options):
     target = environment.path(name)
     aside = os.path.join(os.path.dirname(target), "pylock.aside-%d.toml" % os.getpid())
     try:
-        if environment["lock_file"].endswith("uv.lock"):
+        if environment["lock_file"].endswith("uv.lock") and not beside_projects(environment):
             argv = [driver.uv, "lock", "--python", python.path] + (["--upgrade"] if options.upgrade else [])
             run_tool(argv, "renewing uv.lock with uv", uv_environ(), environment.root)
             driver.export(environment, aside)
@@ -4860,7 +5073,7 @@ def build_requirements(environment, python):
     for project in environment["projects"]:
         document = environment.config.read(os.path.join(project["path"], PYPROJECT))[1]
         lines += document.get("build-system", {}).get("requires", ["setuptools", "wheel"])
-    wheel = bundled_pip(python)
+    wheel = bundled_wheel(python)
     is_old = wheel and Version(pip_version(wheel)).release < OLDEST_PIP
     return lines + ([NEWER_PIP] if is_old else [])
 
@@ -5017,12 +5230,14 @@ def add_ignored(root):
 
 def home_of(root):
     """Where in a repo the file and the entry script go: its top, or tools/ with the reason why."""
-    tools, prime = os.path.join(root, "tools"), os.path.join(root, "prime")
+    tools, prime, file = (os.path.join(root, name) for name in ("tools", "prime", "proto_prime.py"))
     if os.path.lexists(prime) and not is_entry_script(prime):
         reason = "%s is something else" % prime
     elif os.path.isfile(os.path.join(tools, "proto_prime.py")):
         return tools, ""
-    elif os.path.lexists(prime) and os.path.isfile(os.path.join(root, "proto_prime.py")):
+    elif os.path.lexists(file) and not is_this_file(file):
+        reason = "%s is something else" % file
+    elif os.path.lexists(prime) and os.path.isfile(file):
         return root, ""
     elif is_flat(root):
         reason = "setuptools would take proto_prime.py for a module of the project"
@@ -5036,11 +5251,12 @@ def home_of(root):
 
 def is_entry_script(path):
     """Whether a file starts ours, edited or not."""
-    try:
-        with open(path, "rb") as file:
-            return b"proto_prime" in file.read(1 << 16)
-    except OSError:
-        return False
+    return has_bytes(path, b"proto_prime")
+
+
+def is_this_file(path):
+    """Whether a file is another version of this one, by its text."""
+    return has_bytes(path, b"\ndef command_update(")
 
 
 # Directories that setuptools takes for no package in a flat layout.
@@ -5112,10 +5328,8 @@ def fetch_other(options, path):
         source = fetch_release(options, aside)
         if not source:
             return ""
-    with open(aside, "rb") as file:
-        is_like_us = b"\ndef command_update(" in file.read()  # else it is not even run
     argv = [running_python(), "-I", "-B", aside, "--version"]
-    child = run_child(argv, timeout=UV_SECONDS) if is_like_us else Child(1)
+    child = run_child(argv, timeout=UV_SECONDS) if is_this_file(aside) else Child(1)  # else it is not even run
     words = child.stdout.decode("utf-8", "replace").split()
     if child.has_failed or words[:1] != ["proto_prime"]:
         remove(aside)
@@ -5531,6 +5745,8 @@ class Server:
         environ = dict(activated(generation.path, environment["env_vars"]), **(env or {}))
         program = find_program(argv[0], environ.get("PATH"))
         place = cwd or self.root
+        if not os.path.isdir(place):
+            raise RpcError(WORK_FAILED, "there is no directory %s" % place, {"log": None})
         if program and not os.path.isabs(program):
             program = os.path.normpath(os.path.join(place, program))
         if not os.path.isfile(program) or not os.access(program, os.X_OK):

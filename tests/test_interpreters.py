@@ -168,7 +168,7 @@ def test_info_json_has_the_keys_of_the_manual(alone):
         assert sorted(told["selected_python"]) == CANDIDATE_KEYS
         assert sorted(told["required"]) == ["from", "request"]
         alone.prime()
-    assert sorted(told["venv"]) == ["generation", "path", "python", "version"]
+    assert sorted(told["venv"]) == ["generation", "held", "path", "python", "version"]
     assert told["config"]["venv_dir_rel_path"] == {"value": ".venv", "from": "default"}
 
 
@@ -366,7 +366,7 @@ def test_C10_selector_that_is_not_executable_is_said(choosing):
 
 
 def test_C10_selector_that_is_missing_is_said(choosing):
-    assert_error(choosing.prime(status=None), "tools/choose does not exist", status=2)
+    assert_error(choosing.prime(status=None), 'there is no file "tools/choose" (proto_prime.toml, line 2)', status=2)
 
 
 def test_C10_selector_that_is_no_program_is_said(choosing):

@@ -232,7 +232,17 @@ def test_lock_for_other_pythons_is_refused(repo, wheelhouse, driver):
     repo.config()
     repo.write("pylock.toml", pylock([six_package(wheelhouse)], 'requires-python = ">=3.99"'))
     result = repo.prime(status=1, env={"PROTOPRIMER_VENV_DRIVER": driver})
-    assert '">=3.99" (pylock.toml): too old' in result.stderr
+    assert 'no python satisfies requires-python ">=3.99" (pylock.toml: requires-python)' in result.stderr
+    assert "prime lock" in result.stderr
+
+
+def test_lock_says_which_of_the_pythons_is_taken(repo, wheelhouse):
+    newest = python("3.13")
+    repo.config()
+    repo.link("python3.13", newest)
+    repo.write("pylock.toml", pylock([six_package(wheelhouse)], 'requires-python = ">=3.13"'))
+    code = "import sys; print(*sys.version_info[:2])"
+    assert repo.inside(code, python=python("3.9")) == "3 13"
 
 
 @pytest.mark.parametrize("driver", DRIVERS)

@@ -152,7 +152,7 @@ MALFORMED = [">=", "3.x", "banana", "3.12,", "==3.12.*.1", "3.12.", ".3", "3..12
 
 @pytest.mark.parametrize("text", MALFORMED)
 def test_I2_malformed_request_says_what_forms_there_are(repo, text):
-    field = "proto_prime.toml: required_python_version"
+    field = "proto_prime.toml, line 1: required_python_version"
     for argv, place in (([], field), (["python", "--", text], "command line")):
         repo.config("" if argv else "required_python_version = %s" % json.dumps(text))
         result = repo.prime(*argv, status=2)
