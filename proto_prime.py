@@ -2698,7 +2698,7 @@ def version_file_request(environment):
                 except PrimeError:
                     pass
             report.detail('%s: "%s" is passed over, for it is no request' % (path, text))
-        if any(lines):
+        if set(lines) - {"", "system"}:  # pyenv's word for none of its own
             report.note("%s names no version that is understood" % path)
     return None
 
@@ -2992,8 +2992,8 @@ def run_tool(argv, title, environ=None, cwd=os.sep):
         if is_offline() and title.startswith(("installing", "fetching", "replacing")):
             hint = "where a network is, prime vendor gets what is missing; " + hint
         full = [line for line in child.tail(sys.maxsize) if "No space left on device" in line][:1]
-        if b"build_editable" in child.stderr:
-            hint = 'setuptools is too old for that: editable = false in projects, or venv_driver = "venv_pip"'
+        if b"has no attribute 'build_editable'" in child.stderr:
+            hint = 'setuptools is too old for that: editable = false in projects, or venv_driver = "venv_pip"; ' + hint
         if b"flat-layout" in child.stderr and b"proto_prime" in child.stderr:
             hint = "put proto_prime.py and prime into a directory such as tools/, or name your own modules: " \
                    "[tool.setuptools] py-modules = [...]"
@@ -3985,6 +3985,9 @@ def install(environment, driver, directory):
     lock = environment["lock_file"] and environment.path(environment["lock_file"])
     requirements, before = install_requirements(environment, lock), listing_of(directory)
     options = index_options(environment)
+    for place in environment["find_links"]:
+        if "://" not in place and not place.startswith("file:") and not os.path.exists(environment.path(place)):
+            raise environment.error("find_links", 'find_links: there is no "%s"' % place)
     if lock:
         driver.install_lock(environment, directory, lock)
         is_limited = lock.endswith(".toml") and read_lock(environment, lock).limits

@@ -409,3 +409,25 @@ def test_repo_in_a_directory_whose_name_begins_with_a_dash(make_repo, driver):
     repo.config('venv_driver = "%s"' % driver)
     repo.link("uv", uv_program())
     assert repo.inside("print(1)") == "1"
+
+
+def test_info_of_an_environment_that_is_not_current_shows_what_is_there(plain):
+    plain.prime()
+    plain.config('dependencies = ["six"]')
+    told = plain.info()
+    assert not told["current"] and told["reasons"] == ["dependencies changed"]
+    assert told["venv"]["generation"] == str(plain.current)
+    plain.config('required_python_version = "3.99"')
+    reasons = plain.info(env={"PROTOPRIMER_VENV_DRIVER": "venv_pip"})["reasons"]
+    assert any("no python satisfies" in each for each in reasons)
+
+
+def test_python_of_an_environment_directory_is_a_program_in_json_too(plain):
+    plain.prime()
+    [told] = json.loads(plain.prime("python", "./.venv", "--json").stdout)["candidates"]
+    assert told["path"] == str(plain.path / ".venv" / "bin" / "python")
+
+
+def test_python_all_lists_what_there_is_though_the_user_s_choice_fails(plain):
+    result = plain.prime("python", "--all", status=1, env={"PROTOPRIMER_PYTHON": "/no/such"})
+    assert "PROTOPRIMER_PYTHON=/no/such" in result.stderr and "matches" in result.stdout

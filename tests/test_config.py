@@ -5,7 +5,7 @@ import os
 import subprocess
 
 import pytest
-from conftest import PYTHONS, python, some_python
+from conftest import PYTHONS, python, some_python, uv_program
 
 # -- I1: what is wrong is said, with status 2, and nothing is made ----------------------------------
 
@@ -511,3 +511,91 @@ def test_root_through_a_linked_directory_is_as_written(plain, tmp_path):
     link.symlink_to(plain.path)
     assert plain.info(entry=str(link / "prime"))["root"] == str(link)
     assert plain.info("--root", str(link))["root"] == str(link)
+
+
+@pytest.mark.parametrize("written, meant", [
+    ("pypy3.9-7.3.11", "pypy@3.9"), ("pypy-3.9.16-linux-x86_64-gnu", "pypy@3.9.16"), ("python-3.10.13", "3.10.13"),
+    ("cpython-3.10.13-linux-x86_64-gnu", "3.10.13"), ("3.10.13/envs/foo", "3.10.13"), ("3.12:3.10", "3.12"),
+    ("3.12-dev", "3.12"), (">=3.9, <3.11  # both", ">=3.9, <3.11"), ("3.12.1 3.11.7", "3.12.1"),
+])
+def test_I3_python_version_file_has_names_as_pyenv_and_uv_give_them(plain, written, meant):
+    plain.write(".python-version", written + "\n")
+    assert plain.info()["required"]["request"] == meant
+
+
+def test_I3_python_version_file_without_a_usable_line_is_noticed(plain):
+    plain.write(".python-version", "my-virtualenv\n")
+    assert "%s names no version that is understood" % (plain.path / ".python-version") in plain.prime().stderr
+    plain.write(".python-version", "system\n")
+    assert "understood" not in plain.prime().stderr
+
+
+@pytest.mark.parametrize("text, line", [
+    ('venv_driver = "venv_uv"\n[env.a]\nvenv_driver = "venv_pip"\n[env.b]\nvenv_driver = "bad"\n', 5),
+    ('[env.a]\nno_index = true\n[env.b]\ndependencies = []\nno_index = 3\n', 5),
+    ('dependencies = [\n  "six",\n]\nenv.b.no_index = 3\n', 4),
+    ('dependencies = []\nenv = {b = {no_index = 3}}\n', 2),
+    ('post_boot = [\n  ["a", "b"],\n]\nno_index = 3\n', 4),
+    ('dependencies = []\nenv = 3\n', 2),
+])
+@pytest.mark.parametrize("file", ["proto_prime.toml", "pyproject.toml"])
+def test_I1_error_names_the_line_of_the_right_table(repo, text, line, file):
+    if file == "pyproject.toml":
+        text = "[tool.other]\nno_index = 3\n[tool.proto-prime]\n" + text.replace("[env", "[tool.proto-prime.env")
+        line += 3
+    repo.write(file, text)
+    error = repo.prime(status=2).stderr
+    assert "(%s, line %d)" % (file, line) in error or "env] is not a table" in error
+
+
+@pytest.mark.parametrize("text, words", [
+    ('uv_sha256 = ["x"]', "uv_sha256 must be a list of SHA-256 in hex"),
+    ('venv_dir_rel_path = "prime"', "is a file of something else"),
+    ('projects = ["sub"]', 'projects: "sub" has no [project], [build-system] or setup.py to install'),
+    ('python_selector_file_rel_path = "no/such"', 'there is no file "no/such"'),
+    ('uv_version = "x"', "proto_prime.toml: uv_version"),
+])
+def test_I1_value_that_leaves_nothing_to_do_is_an_error(repo, text, words):
+    repo.write("sub/pyproject.toml", "[tool.ruff]\n")
+    repo.config(text)
+    assert words in repo.prime(status=2).stderr
+    assert (repo.path / "prime").is_file() and not (repo.path / ".prime").exists()
+
+
+@pytest.mark.parametrize("driver_name", ["venv_uv", "venv_pip"])
+def test_I5_find_links_that_lead_nowhere_are_an_error(repo, driver_name):
+    repo.link("uv", uv_program())
+    repo.config('dependencies = ["six"]\nfind_links = ["nope"]')
+    assert 'find_links: there is no "nope"' in repo.prime(status=2, env={"PROTOPRIMER_VENV_DRIVER": driver_name}).stderr
+
+
+@pytest.mark.parametrize("table", ["tool.proto_prime", "tool.protoprime", "tool.Proto-Prime"])
+def test_I1_table_that_is_spelled_otherwise_is_an_error(repo, table):
+    repo.write("pyproject.toml", "[%s]\ndependencies = []\n" % table)
+    assert "hint: did you mean [tool.proto-prime]?" in repo.prime(status=2).stderr
+
+
+def test_I1_empty_table_beside_the_other_file_is_an_error_too(repo):
+    repo.write("pyproject.toml", "[tool.proto-prime]\n")
+    repo.config()
+    assert "both proto_prime.toml and [tool.proto-prime]" in repo.prime(status=2).stderr
+
+
+def test_ref_root_of_the_variable_that_is_no_directory_names_the_variable(plain):
+    assert "(PROTOPRIMER_ROOT)" in plain.prime(status=2, env={"PROTOPRIMER_ROOT": "/no/such"}).stderr
+
+
+def test_group_dev_is_the_default_however_it_is_spelled(repo):
+    repo.write("pyproject.toml", '[dependency-groups]\nDev = ["six"]\n')
+    assert repo.inside("import six; print(six.__name__)") == "six"
+
+
+@pytest.mark.parametrize("file", [".python-version", "proto_prime.toml"])
+def test_request_that_requires_python_excludes_names_both_and_fetches_nothing(repo, file):
+    repo.write("pyproject.toml", '[project]\nname = "x"\nversion = "1"\nrequires-python = ">=3.12"\n')
+    repo.program("uv", 'case "$*" in *install*) touch "%s/fetched";; --version) echo uv 99.0;; esac' % repo.home)
+    repo.write(file, "3.10\n" if file == ".python-version" else 'required_python_version = "3.10"\n')
+    error = repo.prime(status=1, env={"PROTOPRIMER_VENV_DRIVER": "venv_uv"}).stderr
+    assert 'required_python_version "3.10" and requires-python ">=3.12"' in error
+    assert "they exclude each other" in error
+    assert not (repo.home / "fetched").exists()

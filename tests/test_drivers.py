@@ -508,3 +508,29 @@ def test_C9_no_pip_on_this_machine_is_an_error_that_names_the_package(pipless):
 def spare_wild(repo):
     """The python without pip itself, so that no other takes part."""
     return os.path.realpath(str(repo.bin / "python3.12"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("version", ["3.6", "3.7"])
+def test_setup_py_is_built_by_the_pip_of_an_old_python(repo, version):
+    for name in ("lib", "copied"):
+        repo.write(name + "/%s.py" % name, "")
+        repo.write(name + "/setup.py", "import setuptools as s; s.setup(name='%s', py_modules=['%s'])" % (name, name))
+    repo.config('projects = ["lib", {path = "copied", editable = false}]')
+    options = {"python": python(version), "env": {"PROTOPRIMER_VENV_DRIVER": "venv_pip"}}
+    assert repo.inside("import lib, copied; print(lib.__name__, copied.__name__)", **options) == "lib copied"
+
+
+def test_pip_takes_a_file_with_hashes_beside_a_project(repo, wheelhouse, driver):
+    import hashlib
+    wheel = next(wheelhouse.glob("six-*.whl"))
+    sha256 = hashlib.sha256(wheel.read_bytes()).hexdigest()
+    repo.write("more.txt", "six==%s --hash=sha256:%s\n" % (wheel.name.split("-")[1], sha256))
+    repo.write("r.txt", "-r more.txt\n")
+    repo.project(["idna"], '[tool.proto-prime]\nrequirements_files = ["r.txt"]\ndependencies = ["packaging"]')
+    env = {"PROTOPRIMER_VENV_DRIVER": driver}
+    if driver == "venv_uv":  # which takes both at once, and a hash for all or for none
+        repo.project(["idna"], '[tool.proto-prime]\nrequirements_files = ["r.txt"]')
+    assert repo.inside("import client, idna, six; print(six.__name__)", env=env) == "six"
+    repo.write("more.txt", "six==%s --hash=sha256:%s\n" % (wheel.name.split("-")[1], "0" * 64))
+    repo.prime(status=1, env=env)

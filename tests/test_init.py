@@ -405,3 +405,12 @@ def test_example_of_the_readme_is_what_init_writes(client):
     init(client)
     assert [name for name in os.listdir(str(client.path)) if name not in readme] == []
     assert Path(str(client.path / "prime")).read_text() == ENTRY_SCRIPT
+
+
+def test_init_where_another_file_has_the_name_goes_to_tools(repo):
+    place = repo.path / "other"
+    place.mkdir()
+    (place / "proto_prime.py").write_text("mine = 1\n")
+    result = repo.prime("init", str(place))
+    assert (place / "proto_prime.py").read_text() == "mine = 1\n"
+    assert (place / "tools" / "prime").is_file() and "something else" in result.stderr

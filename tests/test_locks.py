@@ -7,7 +7,7 @@ import shutil
 import subprocess
 
 import pytest
-from conftest import PYTHONS, python, some_python, uv_program
+from conftest import PYTHONS, project_text, python, some_python, uv_program
 
 DRIVERS = ("venv_uv", "venv_pip")
 INSTALLED = "import json, sys; from importlib import metadata as m; print(json.dumps(sorted(" \
@@ -325,3 +325,64 @@ def test_lock_renews_a_uv_lock_that_is_out_of_date(repo):
     repo.prime("lock")
     (repo.path / "pylock.toml").unlink()
     assert repo.inside("import idna, six") == ""
+
+
+def uv_lock(repo):
+    subprocess.run([uv_program(), "lock", "--offline", "--python", str(some_python())], cwd=str(repo.path),
+                   env=repo.env, check=True, stderr=subprocess.PIPE)
+
+
+@pytest.mark.parametrize("field", ['dependencies = ["packaging"]', 'requirements_files = ["r.txt"]',
+                                   'constraints_file = "r.txt"'])
+def test_uv_lock_that_cannot_hold_a_field_is_refused_until_there_is_one_that_does(repo, field):
+    repo.link("uv", uv_program())
+    repo.write("r.txt", "packaging\n")
+    repo.project(["six"], "[tool.proto-prime]\n" + field)
+    uv_lock(repo)
+    error = repo.prime(status=1).stderr
+    assert "uv.lock does not hold what %s says" % field.split()[0] in error and "prime lock" in error
+    repo.prime("lock")
+    names = [name for name, _ in installed(repo, "venv_uv")]
+    assert names == ["client", "six"] if "constraints" in field else ["client", "packaging", "six"]
+
+
+def test_uv_lock_is_no_matter_to_an_environment_without_projects(repo):
+    repo.link("uv", uv_program())
+    repo.project(["six"], '[tool.proto-prime.env.tools]\nprojects = []\ndependencies = ["packaging"]')
+    uv_lock(repo)
+    repo.env["PROTOPRIMER_ENV"] = "tools"
+    assert [name for name, _ in installed(repo, "venv_uv")] == ["packaging"]
+
+
+@pytest.fixture
+def workspace(repo):
+    """A uv.lock of a root and two members, with an extra and groups; the root alone has idna."""
+    repo.link("uv", uv_program())
+    for name in ("one", "two"):
+        repo.write("parts/%s/%s.py" % (name, name), '"""A part."""\n')
+        repo.write("parts/%s/pyproject.toml" % name, project_text(name, ["six"], "\n".join([
+            "[project.optional-dependencies]", 'more = ["packaging"]'])))
+    repo.project(["idna"], '[tool.uv.workspace]\nmembers = ["parts/*"]\n[tool.proto-prime]\nprojects = []')
+    uv_lock(repo)
+    return repo
+
+
+@pytest.mark.parametrize("projects, names", [
+    ('["parts/one"]', ["one", "six"]),
+    ('["parts/one", {path = "parts/two", extras = ["more"]}]', ["one", "packaging", "six", "two"]),
+    ('[".", "parts/two"]', ["client", "idna", "six", "two"]),
+])
+def test_members_of_a_workspace_are_installed_from_uv_lock(workspace, projects, names):
+    text = (workspace.path / "pyproject.toml").read_text()
+    workspace.write("pyproject.toml", text.replace("projects = []", "projects = " + projects))
+    by_uv = installed(workspace, "venv_uv")
+    assert [name for name, _ in by_uv] == names
+    workspace.prime("lock")
+    assert installed(workspace, "venv_pip") == by_uv
+
+
+def test_project_that_is_not_in_uv_lock_is_refused(workspace):
+    workspace.write("other/pyproject.toml", project_text("other", [], ""))
+    text = (workspace.path / "pyproject.toml").read_text()
+    workspace.write("pyproject.toml", text.replace("projects = []", 'projects = [".", "other"]'))
+    assert "uv.lock does not hold the project %s" % (workspace.path / "other") in workspace.prime(status=1).stderr

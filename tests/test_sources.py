@@ -957,3 +957,21 @@ def test_homebrew_usr_local_opt_and_framework_builds_are_found_newest_first(monk
                  "/opt/pypy3.10/bin/pypy3.10"):
         assert name in names
     assert not [name for name in names if "config" in name or "pip" in name or "ipython" in name]
+
+
+def test_other_implementations_come_after_CPython(tmp_path, monkeypatch):
+    places = {"versions": ["3.9.2", "pypy3.9-7.3.11", "3.10.1"], "uv": ["pypy-3.9.16-x", "cpython-3.8.18-x"]}
+    for name, directories in places.items():
+        for each in directories:
+            (tmp_path / name / each / "bin").mkdir(parents=True)
+    monkeypatch.setenv("PYENV_ROOT", str(tmp_path))
+    monkeypatch.setenv("UV_PYTHON_INSTALL_DIR", str(tmp_path / "uv"))
+    monkeypatch.setenv("PATH", str(tmp_path / "path"))
+    monkeypatch.setattr(proto_prime, "running_python", lambda: "")
+    for name in ("pypy3.9", "python3.8"):
+        (tmp_path / "path").mkdir(exist_ok=True)
+        (tmp_path / "path" / name).touch()
+    parts = {source: [path.split("\\")[-3] for path in offered(source)] for source in ("pyenv", "uv")}
+    assert parts == {"pyenv": ["3.10.1", "3.9.2", "pypy3.9-7.3.11"], "uv": ["cpython-3.8.18-x", "pypy-3.9.16-x"]}
+    assert [path.split("\\")[-1] for path in offered("PATH", "3.9")] == ["python3.8"]
+    assert "pypy3.9" in [path.split("\\")[-1] for path in offered("PATH", "pypy@3.9")]
