@@ -1522,7 +1522,7 @@ def _parse_version(text, plain, origin):
     import re
 
     pattern = r"(?:(%s)(?:@(?=\d))?)?(\d+(?:\.\d+){0,2}(?:(?:a|b|rc)\d+)?)?(t?)$" % "|".join(IMPLEMENTATIONS)
-    match = re.match(pattern, plain, re.ASCII)
+    match = re.match(pattern, plain.lower(), re.ASCII)
     implementation, version, threads = match.groups("") if match else ("", "", "")
     if not match or not version and (threads or not implementation):
         return None
@@ -2755,8 +2755,9 @@ def add_with_includes(path, paths, config):
             continue
         paths.append(config.look(path))
         lines = load_text(path).splitlines() if os.path.isfile(path) else []
-        for place in [os.path.join(config.root, told.group(1)) for told in map(project.match, lines) if told]:
-            paths += project_files(os.path.normpath(place)) if os.path.isdir(place) else []
+        for told in filter(None, map(project.match, lines)):
+            place = os.path.normpath(os.path.join(config.root, told.group(1)))
+            paths += project_files(place) if os.path.isdir(place) else [place] if os.path.isfile(place) else []
         found = map(include.match, lines)
         names = [each.group(1).strip("\"'") for each in found if each and "://" not in each.group(1)]
         waiting += [os.path.normpath(os.path.join(os.path.dirname(path), name)) for name in reversed(names)]
@@ -5749,7 +5750,7 @@ class Server:
         program = find_program(argv[0], environ.get("PATH"))
         place = cwd or self.root
         if not os.path.isdir(place):
-            raise RpcError(WORK_FAILED, "there is no directory %s" % place, {"log": None})
+            raise RpcError(WORK_FAILED, "cannot run %s: there is no directory %s" % (argv[0], place), {"log": None})
         if program and not os.path.isabs(program):
             program = os.path.normpath(os.path.join(place, program))
         if not os.path.isfile(program) or not os.access(program, os.X_OK):

@@ -671,7 +671,6 @@ def test_uv_that_was_fetched_without_a_hash_is_not_taken_for_one_with(pinned):
     assert len(uvs_kept(pinned)) == 2
 
 
-@pytest.mark.xfail(strict=True, reason="it is not looked at before a uv is")
 @pytest.mark.parametrize("text", ["(", "0" * 63, ""])
 def test_uv_sha256_that_is_no_hash_is_a_wrong_config(client, text):
     client.config('uv_version = "0.0.1"\nuv_sha256 = ["%s"]' % text)
