@@ -444,8 +444,17 @@ def hash_file(path):
     try:
         with open(path, "rb") as file:
             return hash_bytes(file.read())
-    except OSError:
+    except (OSError, ValueError):
         return ""
+
+
+def has_bytes(path, mark):
+    """Whether a file can be read and has these bytes somewhere."""
+    try:
+        with open(path, "rb") as file:
+            return mark in file.read()
+    except OSError:
+        return False
 
 
 def digest(value):
@@ -1373,7 +1382,7 @@ class Version:
 
         match = isinstance(text, str) and re.match(VERSION, text.strip(BLANKS).lower(), re.VERBOSE | re.ASCII)
         if not match:
-            raise PrimeError('"%s" is not a version' % text, status=2)
+            raise PrimeError('"%s" is not a version' % (text,), status=2)
         part = match.groupdict()
         self.text, self.local = text.strip(BLANKS), (part["local"] or "").replace("-", ".").replace("_", ".")
         self.release = tuple(int(number) for number in part["release"].split("."))
@@ -1653,6 +1662,7 @@ def resolve_python(path):
           followed; symlinks are not resolved
     Returns an absolute path; PrimeError if it is neither.
     """
+    path = os.fspath(path)
     if not path or "\0" in path:
         raise PrimeError('"%s" is no path' % path.replace("\0", "\\0"))
     given, path = path, os.path.abspath(os.path.expanduser(path))
@@ -1824,7 +1834,7 @@ def why_not(request, interpreter):
 
 
 PYTHON_NAME = r"python3\.\d+(\.\d+)?t?(\.exe)?$"
-ANY_NAME = "(pypy|graalpy)3|" + PYTHON_NAME
+ANY_NAME = r"(python|pypy|graalpy)3(\.\d+){0,2}t?(\.exe)?$"
 CONDA_NAMES = "miniconda3 anaconda3 miniforge3 mambaforge micromamba conda miniconda anaconda".split()
 
 
@@ -1889,7 +1899,8 @@ def path_candidates(request):
             if os.path.lexists(path):
                 yield path
     for directory in directories:
-        yield from newest_first([directory], ANY_NAME if request.implementation else PYTHON_NAME)
+        is_other = request.implementation not in ("", "cpython")
+        yield from newest_first([directory], ANY_NAME if is_other else PYTHON_NAME)
 
 
 def uv_candidates(request):
@@ -2047,8 +2058,9 @@ def candidates(request):
 
 
 def as_told(request):
-    """A request with the field that it stands in."""
-    return '%s "%s"' % (request.origin.split(": ")[-1], request)
+    """A request with the field and the file that it stands in."""
+    file, _, field = request.origin.partition(": ")
+    return '%s "%s" of %s' % (field, request, file)
 
 
 def judge(candidate, requests):
@@ -2394,10 +2406,10 @@ class Config:
 
         wanted = "tool.proto-prime." * (self.file == PYPROJECT) + name + "."
         header, found = "", ("tool.proto-prime" if self.file == PYPROJECT else "", 0)
-        for number, line in enumerate(self.text.splitlines(), 1):
-            told = re.match(r"\s*(\[*)([\w\s.\"'-]+)[]=]", line)
+        for number, line in enumerate(self.text.splitlines(), 1):  # a row of a list stands further in than a header
+            told = re.match(r"(?:\s?(\[+[\w\s.\"'-]+\]+)\s*(?:#.*)?$|\s*([\w\s.\"'-]+)=)", line)
             if told:
-                key = re.sub(r"[\s\"']", "", told.group(2))
+                key = re.sub(r"[\s\"'\[\]]", "", told.group(1) or told.group(2))
                 header, key = (key + ".", key) if told.group(1) else (header, header + key)
                 if wanted.startswith(key + ".") and len(key) > len(found[0]):
                     found = key, number
@@ -2457,7 +2469,7 @@ class Environment:
     requested     str, the name as -e or PROTOPRIMER_ENV gave it; "" if neither did
     fields        dict, field name to value; `origins` to where that comes from
     required      `Request`: which python it needs
-    also          list of `Request`: what must hold as well, from requires-python; `locked` the same, from the lock
+    also          list of `Request`: what must hold as well, from requires-python; `locked` the same, of a pylock.toml
     inputs        dict, label to value: all that decides what is installed, but for the python
     tried         list of `Candidate`: those that were looked at on its behalf
     """
@@ -2519,10 +2531,12 @@ def load_environment(config, name="", requested=""):
     has_dev = "dev" in map(normalized, table_in(config.pyproject, PYPROJECT, "dependency-groups"))
     for field, found in (
             ("projects", ["."] if has("setup.py") or is_project or has_dev else []),
-            ("requirements_files", ["requirements.txt"] if has("requirements.txt") and not is_project else []),
-            ("lock_file", find_lock(environment))):
+            ("requirements_files", ["requirements.txt"] if has("requirements.txt") and not is_project and not (
+                environment["lock_file"] is None and has("uv.lock")) else [])):
         if environment[field] is None:
             environment.fields[field] = found
+    if environment["lock_file"] is None:
+        environment.fields["lock_file"] = find_lock(environment)
     check_link(environment, environment.path(environment["venv_dir_rel_path"]))
     if not environment["uv_version"]:
         told = table_in(config.pyproject, PYPROJECT, "tool", "uv").get("required-version", "")
@@ -2545,7 +2559,7 @@ def find_lock(environment):
     names = "pylock.%s.toml" % environment.name, "uv.lock", "pylock.toml"
     found = list(filter(environment.has, names))
     others = [name for name in found if name != "uv.lock"]
-    if environment["projects"] == []:  # it has nothing of what is in a uv.lock
+    if environment["projects"] == [] and environment.origins["projects"] != "default":  # nothing of what a uv.lock has
         return (others + [""])[0]
     if environment["venv_driver"] == "venv_pip" or beside_projects(environment):  # which need the other
         found = others or found
@@ -2566,8 +2580,8 @@ def locked_python(environment):
     told = re.search(r"""^requires-python\s*=\s*["']([^"']*)""", head, re.MULTILINE)
     try:
         return [Request(told.group(1), lock + ": requires-python", parse_clauses(told.group(1)))] if told else []
-    except PrimeError:  # `read_lock` says it
-        return []
+    except PrimeError as problem:
+        raise PrimeError("malformed requires-python: %s" % problem, lock, status=2)
 
 
 def check_link(environment, link):
@@ -2624,18 +2638,18 @@ def named_files(document, directory):
             waiting += value
         for key, item in value.items() if isinstance(value, dict) else ():
             paths = [item] if isinstance(item, str) else item if is_texts(item) else []
-            if key == "file":
+            if key == "file" and paths:
                 found += [os.path.join(directory, path) for path in paths]
-            elif key == "path":
+            elif key == "path" and paths:
                 place = os.path.join(directory, *paths)
                 found += [place] if os.path.isfile(place) else project_files(place)
-            elif key == "members":
+            elif key == "members" and paths:
                 import glob
 
                 for pattern in paths:
-                    for place in sorted(glob.glob(os.path.join(directory, pattern))):
+                    for place in sorted(glob.glob(os.path.join(glob.escape(directory), pattern))):
                         found += project_files(place)
-            else:
+            elif key != "readme":  # which nothing is installed by
                 waiting.append(item)
     return [os.path.normpath(path) for path in found]
 
@@ -2707,11 +2721,12 @@ def known_version(name):
     """What pyenv and uv call what they installed, and environments in it, as a request; `name` if it is none such."""
     import re
 
-    pattern = r"(?:(?:c?python|(pypy|graalpy))(-)?)?(\d+\.\d+(?:\.\d+)?(?:(?:a|b|rc)\d+)?t?)([-+/:].*)?$"
+    pattern = r"(?:(?:c?python|(pypy|graalpy)(?=-?3\.))(-)?)?(\d+\.\d+(?:\.\d+)?(?:(?:a|b|rc)\d+)?t?)" \
+        r"(\+freethreaded)?([-+/:].*)?$"
     match = re.match(pattern, name, re.ASCII)
-    if not match or not match.group(2) and not match.group(4):
+    if not match or not match.group(2) and not match.group(4) and not match.group(5):
         return name
-    return (match.group(1) + "@" if match.group(1) else "") + match.group(3)
+    return (match.group(1) + "@" if match.group(1) else "") + match.group(3) + "t" * bool(match.group(4))
 
 
 def inputs_of(environment):
@@ -3013,7 +3028,7 @@ def guard(directory):
         raise PrimeError("%s has no pyvenv.cfg: nothing is installed there" % directory)
     python = environment_python(directory)
     code = "import os, sys; os.write(1, os.fsencode(chr(0).join(['', sys.prefix, sys.base_prefix, '']))); os._exit(0)"
-    child = run_child([python, "-I", "-c", code])  # no end in good order, which takes as long as ours does: `leave`
+    child = run_child([python, "-I", "-c", code])  # _exit: to take an interpreter apart costs a millisecond
     prefix, base = (os.fsdecode(child.stdout).split("\0") + ["", ""])[1:3]  # C3: noise around it
     if child.has_failed or os.path.realpath(prefix) != os.path.realpath(directory) or prefix == base:
         said = child.tail() if child.has_failed else ["its prefix is %s" % prefix]
@@ -3525,22 +3540,25 @@ def uv_lock_words(environment):
 
     PrimeError if it has requirements that are not in there.
     """
-    name, path = environment["lock_file"], environment.path(environment["lock_file"])
-    for field in beside_projects(environment):
-        raise PrimeError("%s does not hold what %s says" % (name, field), environment.origins[field],
-                         hint="prime lock writes pylock.toml, which does")
+    lock, path = environment["lock_file"], environment.path(environment["lock_file"])
+    beside, chosen = beside_projects(environment), environment["projects"]
+    if beside:
+        hint = "prime lock writes pylock.toml, which does"
+        hint += "" if environment.origins["lock_file"] == "default" else '; then set lock_file = "pylock.toml"'
+        raise PrimeError("%s does not hold what %s says" % (lock, beside[0]), environment.origins[beside[0]], hint=hint)
     try:
-        sources = [(each["source"], each["name"]) for each in parse_toml(load_text(path)).get("package", [])]
-    except (TomlError, KeyError, TypeError) as problem:
-        raise PrimeError("%s is no uv.lock: %s" % (path, problem), status=2)
-    names = {os.path.normpath(os.path.join(os.path.dirname(path), source[kind])): name for source, name in sources
-             for kind in ("editable", "virtual", "directory") if kind in source}
-    chosen = environment["projects"]
+        document = parse_toml(load_text(path))
+        members = document.get("manifest", {}).get("members", [])  # there are some in a workspace alone
+        names = {os.path.normpath(os.path.join(os.path.dirname(path), each["source"][kind])): each["name"]
+                 for each in document.get("package", []) for kind in ("editable", "virtual", "directory")
+                 if kind in each["source"]}
+    except (TomlError, KeyError, TypeError, AttributeError) as problem:
+        raise PrimeError("%s is no uv.lock that is understood: %r" % (path, problem), status=2)
     for project in chosen:
         if project["path"] not in names and project["installable"]:
-            raise PrimeError("%s does not hold the project %s" % (name, project["path"]),
+            raise PrimeError("%s does not hold the project %s" % (lock, project["path"]),
                              hint='let it be a member of the workspace, or set lock_file = ""')
-    words = ["--package=" + names[each["path"]] for each in chosen if each["path"] in names]
+    words = ["--package=" + names[each["path"]] for each in chosen if names.get(each["path"]) in members]
     if [each["path"] for each in chosen] == [os.path.dirname(path)]:  # as every uv understands it
         words = []
     extras = dict.fromkeys(extra for each in chosen for extra in each["extras"])
@@ -3548,8 +3566,11 @@ def uv_lock_words(environment):
     return words + ["--extra=" + extra for extra in extras] + ["--group=" + group for group in groups]
 
 
-def check_lock(environment, driver, python):
-    """PrimeError if the lock file of an environment is not for this driver, for this python, or out of date."""
+def check_sources(environment, driver, python):
+    """PrimeError if a place of wheels is missing, or the lock not for this driver, for this python, or out of date."""
+    for place in environment["find_links"]:
+        if "://" not in place and not place.startswith("file:") and not os.path.exists(environment.path(place)):
+            raise environment.error("find_links", 'find_links: there is no "%s"' % place)
     if environment["lock_file"].endswith("uv.lock"):
         uv_lock_words(environment)
     if environment["lock_file"].endswith("uv.lock") and driver.name == "venv_pip":
@@ -3557,7 +3578,7 @@ def check_lock(environment, driver, python):
                          hint="prime lock writes pylock.toml, which both drivers read")
     if environment["lock_file"].endswith(".toml"):
         lock = read_lock(environment, environment.path(environment["lock_file"]))
-        demand(python, [Request(lock.requires, environment["lock_file"], parse_clauses(lock.requires))], "the lock")
+        demand(python, environment.locked, "the lock")
         if lock.inputs and lock.inputs != lock_inputs(environment):
             hint = "" if environment.name == "default" else " -e " + environment.name
             raise PrimeError("%s was made for other requirements than there are now" % environment["lock_file"],
@@ -3567,7 +3588,7 @@ def check_lock(environment, driver, python):
 class Lock:
     """A pylock.toml (PEP 751), as much of it as an environment asks for.
 
-    packages        list of dict, all of them; `requires` is its requires-python, or ""
+    packages        list of dict, all of them
     inputs          str, what `lock_inputs` said when it was made here, or ""
     extras, groups  lists of str: what the file knows of what the environment chose
     pins            list of str, lines of a requirements file, each with its hashes
@@ -3577,7 +3598,6 @@ class Lock:
 
     def __init__(self, path, document, extras, groups):
         self.path, self.packages = path, document.get("packages", [])
-        self.requires = document.get("requires-python", "")
         self.inputs = table_in(document, path, "tool", "proto-prime").get("inputs", "")
         self.extras = [each for each in document.get("extras", []) if normalized(each) in map(normalized, extras)]
         self.groups = [each for each in document.get("dependency-groups", [])
@@ -3710,7 +3730,7 @@ def mend_launchers(directory):
     """
     import re
 
-    if not set(directory) & set("\"'$`\\\n"):
+    if WINDOWS or not set(directory) & set("\"'$`\\\n"):
         return
     place = os.path.join(directory, BIN)
     pattern = b"#!(?:/bin/sh\n'''exec' )?\"?" + re.escape(os.fsencode(place)) + b"/(python[\\d.]*)\"?(?: .*\n' ''')?\n"
@@ -3955,7 +3975,7 @@ def build(environment, python, driver):
     prompt += "" if environment.name == "default" else "-" + environment.name
     try:
         os.makedirs(os.path.dirname(directory), exist_ok=True)
-        check_lock(environment, driver, python)
+        check_sources(environment, driver, python)
         create_venv(python, directory, driver, prompt)
         install(environment, driver, directory)
         for command in environment["post_boot"]:
@@ -3986,9 +4006,6 @@ def install(environment, driver, directory):
     lock = environment["lock_file"] and environment.path(environment["lock_file"])
     requirements, before = install_requirements(environment, lock), listing_of(directory)
     options = index_options(environment)
-    for place in environment["find_links"]:
-        if "://" not in place and not place.startswith("file:") and not os.path.exists(environment.path(place)):
-            raise environment.error("find_links", 'find_links: there is no "%s"' % place)
     if lock:
         driver.install_lock(environment, directory, lock)
         is_limited = lock.endswith(".toml") and read_lock(environment, lock).limits
@@ -4017,7 +4034,7 @@ def in_parts(environment, requirements):
     files = []  # type: list
     for name in environment["requirements_files"]:
         add_with_includes(environment.path(name), files, environment.config)
-    if "-r" not in requirements or not any("--hash=" in load_text(file) for file in filter(os.path.isfile, files)):
+    if "-r" not in requirements or not any(has_bytes(file, b"--hash=") for file in files):
         return [requirements]
     place = requirements.index("-r")
     end = place + 2 * requirements.count("-r")
@@ -4431,15 +4448,6 @@ def fast_path(argv):
 SCRIPT_MARK = b"# /// script"  # with it a script may say what it needs (PEP 723)
 
 
-def has_bytes(path, mark):
-    """Whether a file can be read and has these bytes somewhere."""
-    try:
-        with open(path, "rb") as file:
-            return mark in file.read()
-    except OSError:
-        return False
-
-
 def hand_over(command, prefix, env_vars):
     """Become the user's command inside the environment directory `prefix`."""
     environ = activated(prefix, env_vars)
@@ -4483,7 +4491,9 @@ def select_interpreter(environment, stage, is_anew=False):
     python = python or probe_for(environment)
     may_fetch = not environment.required.path and environment["venv_driver"] != "venv_pip"
     if python is None and may_fetch and not is_contradictory(environment):
-        text = environment.required.text or ",".join(each.text for each in environment.wanted()[1:])
+        text = environment.required.text
+        if text[:1] in ("", "<", ">", "=", "!", "~"):  # so that what comes fulfils the others, too
+            text = ",".join(dict.fromkeys(each.text for each in environment.wanted() if each.text))
         try:
             if is_offline():
                 raise PrimeError("offline, so that uv may not download it")
@@ -4501,8 +4511,9 @@ def is_contradictory(environment):
     """Whether requires-python excludes all that a plain request such as 3.12 names."""
     named = [clause.operand.replace(".*", "") for clause in environment.required.clauses if clause.operator == "=="]
     plain = [text for text in named if text.replace(".", "").isdigit()]
-    return any(each.failing(Version(text)) and each.failing(Version(text + ".99"))
-               for text in plain for each in environment.also)
+    ends = [(each.failing(Version(text)), each.failing(Version(text + ".99")))
+            for text in plain for each in environment.also]
+    return any(low is not None and low is high for low, high in ends)  # two clauses may leave some between them
 
 
 def probe_for(environment):
@@ -4528,7 +4539,7 @@ def no_python(environment, more=()):
     elif environment["venv_driver"] == "venv_pip" and field != "the request":
         hint += ', or set venv_driver = "venv_uv" and allow downloads'
     if set(others) & set(environment.locked):
-        hint += "; or let prime lock make %s for another" % environment["lock_file"]
+        hint += "; or let prime lock make %s anew, for another python" % environment["lock_file"]
     origin = required.origin if required.text or not others else others[0].origin
     return PrimeError("no python satisfies " + " and ".join(told + list(map(as_told, others))), origin,
                       [str(each) for each in environment.tried] + list(more), hint)
@@ -4551,7 +4562,7 @@ def have_generation(environment, stage, is_anew=False):
         report.detail("stage required: skipped, %s builds with %s" % (running_python(), python))
     if os.pathsep in state_dir(environment.root):
         raise PrimeError('%s has a "%s", so that PATH cannot name it' % (state_dir(environment.root), os.pathsep),
-                         hint="%s names another place" % STATE_VAR)
+                         hint="%s names another place" % (CACHE_VAR if is_script_root(environment.root) else STATE_VAR))
     prepare_state(environment.root)
     if unfinished_prefix(environment.root):
         raise PrimeError("%s is being built by what started this" % environment.title)
@@ -4776,7 +4787,9 @@ def shell_start(kind, prefix, name, environ):
         own = '[ -f "${ZDOTDIR:-$HOME}/%s" ] && . "${ZDOTDIR:-$HOME}/%s"\n'
         write(".zshenv", before("ZDOTDIR") + own % (".zshenv", ".zshenv") +
               "_prime_own=${ZDOTDIR-}\nZDOTDIR=%s\n" % shlex.quote(place))
+        history = '[ "${HISTFILE-}" != %s ] || HISTFILE=${ZDOTDIR:-$HOME}/.zsh_history\n'  # as macOS sets it in /etc
         write(".zshrc", 'ZDOTDIR=$_prime_own\n[ -n "$ZDOTDIR" ] || unset ZDOTDIR\nunset _prime_own\n' +
+              history % shlex.quote(os.path.join(place, ".zsh_history")) +
               own % (".zshrc", ".zshrc") + start)
         return [], {"ZDOTDIR": place}
     if kind == "fish":
@@ -6057,8 +6070,8 @@ def main(argv=None):
     """The command line. Returns the exit status; `run` replaces the process instead.
 
     argv  list of str, the arguments less the program's name; default: those of this process, whose
-          signal handlers and sys.path are then set, and which is replaced where a stage takes another
-          python. SystemExit for --help and --version, by argparse
+          signal handlers, sys.path and garbage collector are then set, and which is replaced where a
+          stage takes another python. SystemExit for --help and --version, by argparse
     """
     is_ours = argv is None
     argv = sys.argv[1:] if argv is None else list(argv)
@@ -6438,7 +6451,7 @@ def switch(target, boots):
         environment = open_environment(options)
         prefix, env_vars = prefix_of(environment, options, boots), environment["env_vars"]
     environ = activated(prefix, env_vars)
-    has_all = all(os.environ.get(name) == value for name, value in dict(env_vars).items())  # some act as python starts
+    has_all = all(os.environ.get(name) == environ[name] for name in dict(env_vars))  # some act as python starts
     if has_all and os.path.realpath(sys.prefix) == os.path.realpath(prefix):
         os.environ.clear()
         os.environ.update(environ)

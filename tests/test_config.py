@@ -516,7 +516,8 @@ def test_root_through_a_linked_directory_is_as_written(plain, tmp_path):
 @pytest.mark.parametrize("written, meant", [
     ("pypy3.9-7.3.11", "pypy@3.9"), ("pypy-3.9.16-linux-x86_64-gnu", "pypy@3.9.16"), ("python-3.10.13", "3.10.13"),
     ("cpython-3.10.13-linux-x86_64-gnu", "3.10.13"), ("3.10.13/envs/foo", "3.10.13"), ("3.12:3.10", "3.12"),
-    ("3.12-dev", "3.12"), (">=3.9, <3.11  # both", ">=3.9, <3.11"), ("3.12.1 3.11.7", "3.12.1"),
+    ("3.12-dev", "3.12"), ("3.13+freethreaded", "3.13t"),
+    ("cpython-3.13.0+freethreaded-linux-x86_64-gnu", "3.13.0t"), (">=3.9, <3.11  # both", ">=3.9, <3.11"), ("3.12.1 3.11.7", "3.12.1"),
 ])
 def test_I3_python_version_file_has_names_as_pyenv_and_uv_give_them(plain, written, meant):
     plain.write(".python-version", written + "\n")
@@ -536,6 +537,7 @@ def test_I3_python_version_file_without_a_usable_line_is_noticed(plain):
     ('dependencies = [\n  "six",\n]\nenv.b.no_index = 3\n', 4),
     ('dependencies = []\nenv = {b = {no_index = 3}}\n', 2),
     ('post_boot = [\n  ["a", "b"],\n]\nno_index = 3\n', 4),
+    ('post_boot = [\n  ["make"],\n  ["make"]\n]\nno_index = 3\n', 5),
     ('dependencies = []\nenv = 3\n', 2),
 ])
 @pytest.mark.parametrize("file", ["proto_prime.toml", "pyproject.toml"])
@@ -588,6 +590,20 @@ def test_ref_root_of_the_variable_that_is_no_directory_names_the_variable(plain)
 def test_group_dev_is_the_default_however_it_is_spelled(repo):
     repo.write("pyproject.toml", '[dependency-groups]\nDev = ["six"]\n')
     assert repo.inside("import six; print(six.__name__)") == "six"
+
+
+@pytest.mark.parametrize("name", ["graalpy-24.1.0", "pypy-7.3.12"])
+def test_I3_python_version_file_with_the_version_of_an_implementation_is_passed_over(plain, name):
+    plain.write(".python-version", name + "\n3.12\n")
+    assert "@7" not in plain.info()["required"]["request"] and "@2" not in plain.info()["required"]["request"]
+
+
+@pytest.mark.parametrize("request_, limits", [("3", ">=3.8,<3.15"), ("3.14", ">=3.14.1,<3.14.9"), ("3.12", ">=3.12.4")])
+def test_request_that_requires_python_narrows_is_no_contradiction(repo, request_, limits):
+    repo.write("pyproject.toml", '[project]\nname = "x"\nversion = "1"\nrequires-python = "%s"\n' % limits)
+    repo.write(".python-version", request_ + "\n")
+    repo.env["PROTOPRIMER_VENV_DRIVER"] = "venv_pip"
+    assert "exclude each other" not in repo.prime(status=None, env={"PATH": "/nowhere", "PYENV_ROOT": "/"}).stderr
 
 
 @pytest.mark.parametrize("file", [".python-version", "proto_prime.toml"])

@@ -521,6 +521,20 @@ def test_setup_py_is_built_by_the_pip_of_an_old_python(repo, version):
     assert repo.inside("import lib, copied; print(lib.__name__, copied.__name__)", **options) == "lib copied"
 
 
+def test_requirements_file_that_names_a_wheel(repo, wheelhouse, driver):
+    wheel = next(wheelhouse.glob("six-*.whl"))
+    shutil.copy(str(wheel), str(repo.path))
+    repo.write("requirements.txt", "./%s\n" % wheel.name)
+    repo.config()
+    env = {"PROTOPRIMER_VENV_DRIVER": driver}
+    assert repo.inside("import six; print(six.__name__)", env=env) == "six"
+    repo.settle()
+    assert "is current" in repo.prime(env=env).stderr
+    os.utime(str(repo.path / wheel.name), (1, 1))
+    (repo.path / wheel.name).write_bytes(wheel.read_bytes() + b"\0")
+    assert "%s changed" % wheel.name in repo.prime(env=env, status=None).stderr
+
+
 def test_pip_takes_a_file_with_hashes_beside_a_project(repo, wheelhouse, driver):
     import hashlib
     wheel = next(wheelhouse.glob("six-*.whl"))

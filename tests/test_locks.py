@@ -232,7 +232,7 @@ def test_lock_for_other_pythons_is_refused(repo, wheelhouse, driver):
     repo.config()
     repo.write("pylock.toml", pylock([six_package(wheelhouse)], 'requires-python = ">=3.99"'))
     result = repo.prime(status=1, env={"PROTOPRIMER_VENV_DRIVER": driver})
-    assert 'no python satisfies requires-python ">=3.99" (pylock.toml: requires-python)' in result.stderr
+    assert 'no python satisfies requires-python ">=3.99" of pylock.toml (pylock.toml: ' in result.stderr
     assert "prime lock" in result.stderr
 
 
@@ -379,6 +379,41 @@ def test_members_of_a_workspace_are_installed_from_uv_lock(workspace, projects, 
     assert [name for name, _ in by_uv] == names
     workspace.prime("lock")
     assert installed(workspace, "venv_pip") == by_uv
+
+
+def test_path_dependency_is_installed_with_the_project_that_uv_lock_holds(repo):
+    repo.link("uv", uv_program())
+    repo.write("ext/ext.py", '"""A library."""\n')
+    repo.write("ext/pyproject.toml", project_text("ext", ["six"], ""))
+    repo.project(["ext"], '[tool.uv.sources]\next = {path = "ext", editable = true}\n'
+                          '[tool.proto-prime]\nprojects = [".", "ext"]')
+    uv_lock(repo)
+    assert [name for name, _ in installed(repo, "venv_uv")] == ["client", "ext", "six"]
+
+
+def test_requirements_txt_beside_a_uv_lock_is_left_alone(repo):
+    repo.link("uv", uv_program())
+    repo.write("pkg/pkg.py", '"""A part."""\n')
+    repo.write("pkg/pyproject.toml", project_text("pkg", ["idna"], ""))
+    repo.write("pyproject.toml", '[tool.uv.workspace]\nmembers = ["pkg"]\n[dependency-groups]\ndev = ["six"]\n')
+    uv_lock(repo)
+    repo.write("requirements.txt", "packaging\n")
+    assert "six" in [name for name, _ in installed(repo, "venv_uv")]
+
+
+@pytest.mark.parametrize("text", ["requires-python = 3", "[[package]]\nname = 3", '[[package]]\nsource = "editable+."'])
+def test_uv_lock_of_another_form_is_an_error(repo, text):
+    repo.link("uv", uv_program())
+    repo.project(["six"])
+    repo.write("uv.lock", text + "\n")
+    result = repo.prime(status=None)
+    assert result.status in (1, 2) and "Traceback" not in result.stderr and "uv.lock" in result.stderr
+
+
+def test_pylock_with_a_malformed_requires_python_names_the_file(repo):
+    repo.config()
+    repo.write("pylock.toml", 'lock-version = "1.0"\nrequires-python = ">=x"\npackages = []\n')
+    assert "(pylock.toml)" in repo.prime(status=2).stderr
 
 
 def test_project_that_is_not_in_uv_lock_is_refused(workspace):
