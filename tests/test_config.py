@@ -517,7 +517,8 @@ def test_root_through_a_linked_directory_is_as_written(plain, tmp_path):
     ("pypy3.9-7.3.11", "pypy@3.9"), ("pypy-3.9.16-linux-x86_64-gnu", "pypy@3.9.16"), ("python-3.10.13", "3.10.13"),
     ("cpython-3.10.13-linux-x86_64-gnu", "3.10.13"), ("3.10.13/envs/foo", "3.10.13"), ("3.12:3.10", "3.12"),
     ("3.12-dev", "3.12"), ("3.13+freethreaded", "3.13t"),
-    ("cpython-3.13.0+freethreaded-linux-x86_64-gnu", "3.13.0t"), (">=3.9, <3.11  # both", ">=3.9, <3.11"), ("3.12.1 3.11.7", "3.12.1"),
+    ("cpython-3.13.0+freethreaded-linux-x86_64-gnu", "3.13.0t"),
+    (">=3.9, <3.11  # both", ">=3.9, <3.11"), ("3.12.1 3.11.7", "3.12.1"),
 ])
 def test_I3_python_version_file_has_names_as_pyenv_and_uv_give_them(plain, written, meant):
     plain.write(".python-version", written + "\n")
