@@ -734,6 +734,10 @@ def check_stops():
 
 def _drain(pipe, chunks, news):
     """Read a pipe to its end, which b"" tells."""
+    if not WINDOWS:  # a signal is the main thread's: one that came here would be lost to `run_as_child`
+        import _signal
+
+        _signal.pthread_sigmask(_signal.SIG_BLOCK, set(range(1, _signal.NSIG)) - {32, 33})
     chunk = b"-"
     while chunk:
         chunk = os.read(pipe.fileno(), OUTPUT_CAP)

@@ -199,3 +199,22 @@ def test_lock_says_for_whom_it_waits(tmp_path, capsys):
         assert capsys.readouterr().err == "prime: waiting for process %d on %s: testing\n" % (
             holder.pid, platform.node())
     holder.wait()
+
+
+WHO_BLOCKS_SIGCHLD = """
+import glob, re, threading, time
+import proto_prime
+worker = threading.Thread(target=proto_prime.run_child, args=(["sleep", "0.5"],))
+worker.start()
+time.sleep(0.2)
+texts = [open(path).read() for path in glob.glob("/proc/self/task/*/status")]
+masks = [int(re.search(r"SigBlk:\\s*(\\w+)", text).group(1), 16) for text in texts]
+print(len(masks), sum(mask >> 16 & 1 for mask in masks))
+"""
+
+
+@pytest.mark.skipif(not os.path.isdir("/proc/self/task"), reason="no /proc tells of threads here")
+def test_threads_that_read_pipes_take_no_signal_from_the_main_thread(tmp_path):
+    """One that did lost the end of a spawned command: the SIGCHLD that `run_as_child` waits for."""
+    told = subprocess.check_output([str(some_python()), "-c", WHO_BLOCKS_SIGCHLD], cwd=str(TOP))
+    assert told.split() == [b"4", b"2"]
