@@ -684,6 +684,7 @@ def run_child(argv, environ=None, cwd=os.sep, timeout=None, until=b"", is_logged
     is_guarded neither it nor what it starts outlives this process, whatever ends that (`GUARD`)
     What cannot be started has status 126 or 127 and a `problem`.
     """
+    import collections
     import threading
     import time
 
@@ -694,7 +695,8 @@ def run_child(argv, environ=None, cwd=os.sep, timeout=None, until=b"", is_logged
         status = 127 if isinstance(error, FileNotFoundError) else 126
         return Child(status, problem="cannot be started: %s" % (getattr(error, "strerror", "") or error))
     kept, news = {process.stdout: bytearray(), process.stderr: bytearray()}, threading.Event()
-    deadline, has_finished, chunks = time.monotonic() + (timeout or float("inf")), False, []  # type: float, bool, list
+    deadline, has_finished = time.monotonic() + (timeout or float("inf")), False
+    chunks = collections.deque()  # type: collections.deque
     try:
         for pipe in kept:
             threading.Thread(target=_drain, args=(pipe, chunks, news), daemon=True).start()
@@ -756,17 +758,18 @@ def _follow(process, chunks, news, kept, deadline, until, is_logged, cap):
         if time.monotonic() >= deadline:
             return False
         has_ended = process.poll() is not None
-        if not news.wait(0.1 if open_pipes else pause) and has_ended:  # and a grandchild holds its pipes
-            break
-        news.clear()
-        pause = pause if open_pipes else min(2 * pause, 0.05)
-        while chunks:
-            pipe, chunk = chunks.pop(0)
-            if is_logged:
-                report.output(chunk)
-            open_pipes -= not chunk
-            kept[pipe] += chunk
-            del kept[pipe][:-cap]
+        if not chunks:
+            if not news.wait(0.1 if open_pipes else pause) and has_ended:  # and a grandchild holds its pipes
+                break
+            news.clear()
+            pause = pause if open_pipes else min(2 * pause, 0.05)
+            continue
+        pipe, chunk = chunks.popleft()
+        if is_logged:
+            report.output(chunk)
+        open_pipes -= not chunk
+        kept[pipe] += chunk
+        del kept[pipe][:-cap]
         if until and until in kept[process.stdout]:
             break
     return True
