@@ -1905,8 +1905,8 @@ def path_candidates(request):
             path = os.path.join(directory, name + EXE)
             if os.path.lexists(path):
                 yield path
+    is_other = request.implementation not in ("", "cpython")
     for directory in directories:
-        is_other = request.implementation not in ("", "cpython")
         yield from newest_first([directory], ANY_NAME if is_other else PYTHON_NAME)
 
 
@@ -2757,32 +2757,32 @@ def input_files(environment):
     paths = []  # type: list
     for project in environment["projects"]:
         paths += project_files(project["path"]) + project["files"]
-    for name in environment["requirements_files"] + [environment["constraints_file"]]:
-        add_with_includes(environment.path(name) if name else "", paths, environment.config)
+    paths += with_includes(environment, environment["requirements_files"] + [environment["constraints_file"]])
     for field in ("lock_file", "python_selector_file_rel_path"):
         paths += [environment.path(environment[field])] if environment[field] else []
     return paths + [environment.path("uv.toml")]
 
 
-def add_with_includes(path, paths, config):
-    """Add a requirements file, and what it includes by -r and -c, to a list of paths."""
+def with_includes(environment, names):
+    """The paths of requirements files, of what they include by -r and -c, and of local projects in them."""
     import re
 
     include = re.compile(r"\s*(?:-[rc]\s*|--(?:requirement|constraint)[\s=]\s*)(\S.*?)(?:\s+#.*)?$")
     project = re.compile(r"\s*(?:(?:-e\s*|--editable[\s=]\s*)|(?=[./]))([^\s\[;#]+)")  # relative to the ref root
-    waiting = [path]
+    paths, waiting = [], [environment.path(name) for name in reversed(names) if name]  # type: list, list
     while waiting:
         path = waiting.pop()
-        if not path or path in paths:
+        if path in paths:
             continue
-        paths.append(config.look(path))
+        paths.append(environment.config.look(path))
         lines = load_text(path).splitlines() if os.path.isfile(path) else []
         for told in filter(None, map(project.match, lines)):
-            place = os.path.normpath(os.path.join(config.root, told.group(1)))
+            place = os.path.normpath(os.path.join(environment.root, told.group(1)))
             paths += project_files(place) if os.path.isdir(place) else [place] if os.path.isfile(place) else []
         found = map(include.match, lines)
-        names = [each.group(1).strip("\"'") for each in found if each and "://" not in each.group(1)]
-        waiting += [os.path.normpath(os.path.join(os.path.dirname(path), name)) for name in reversed(names)]
+        included = [each.group(1).strip("\"'") for each in found if each and "://" not in each.group(1)]
+        waiting += [os.path.normpath(os.path.join(os.path.dirname(path), name)) for name in reversed(included)]
+    return paths
 
 
 # --------------------------------------------------------------------------------------------------
@@ -3536,9 +3536,7 @@ def lock_inputs(environment):
         dynamic = [os.path.join(project["path"], "setup.py")] + project["files"] if "dynamic" in told else []
         projects.append([told.get("dependencies"), told.get("optional-dependencies"), project["extras"],
                          project["group_requirements"], list(map(hash_file, dynamic))])
-    files = []  # type: list
-    for name in environment["requirements_files"] + [environment["constraints_file"]]:
-        add_with_includes(environment.path(name) if name else "", files, environment.config)
+    files = with_includes(environment, environment["requirements_files"] + [environment["constraints_file"]])
     return digest([environment["dependencies"], list(map(hash_file, files)), projects])
 
 
@@ -3553,6 +3551,16 @@ def uv_lock_words(environment):
         hint = "prime lock writes pylock.toml, which does"
         hint += "" if environment.origins["lock_file"] == "default" else '; then set lock_file = "pylock.toml"'
         raise PrimeError("%s does not hold what %s says" % (lock, beside[0]), environment.origins[beside[0]], hint=hint)
+    words = []
+    if [each["path"] for each in chosen] != [os.path.dirname(path)]:  # else every uv understands, and checks, it itself
+        words = ["--package=" + name for name in locked_members(path, chosen)]
+    extras = dict.fromkeys(extra for each in chosen for extra in each["extras"])
+    groups = dict.fromkeys(group for each in chosen for group in each["groups"])
+    return words + ["--extra=" + extra for extra in extras] + ["--group=" + group for group in groups]
+
+
+def locked_members(path, projects):
+    """The names that projects have in a uv.lock, those of a workspace's members alone; PrimeError if it lacks one."""
     try:
         document = parse_toml(load_text(path))
         members = document.get("manifest", {}).get("members", [])  # there are some in a workspace alone
@@ -3561,16 +3569,11 @@ def uv_lock_words(environment):
                  if kind in each["source"]}
     except (TomlError, KeyError, TypeError, AttributeError) as problem:
         raise PrimeError("%s is no uv.lock that is understood: %r" % (path, problem), status=2)
-    for project in chosen:
+    for project in projects:
         if project["path"] not in names and project["installable"]:
-            raise PrimeError("%s does not hold the project %s" % (lock, project["path"]),
+            raise PrimeError("%s does not hold the project %s" % (path, project["path"]),
                              hint='let it be a member of the workspace, or set lock_file = ""')
-    words = ["--package=" + names[each["path"]] for each in chosen if names.get(each["path"]) in members]
-    if [each["path"] for each in chosen] == [os.path.dirname(path)]:  # as every uv understands it
-        words = []
-    extras = dict.fromkeys(extra for each in chosen for extra in each["extras"])
-    groups = dict.fromkeys(group for each in chosen for group in each["groups"])
-    return words + ["--extra=" + extra for extra in extras] + ["--group=" + group for group in groups]
+    return [names[each["path"]] for each in projects if names.get(each["path"]) in members]
 
 
 def check_sources(environment, driver, python):
@@ -4038,9 +4041,7 @@ def install(environment, driver, directory):
 
 def in_parts(environment, requirements):
     """The requirements for one pip after the other: files with hashes first, for beside these it takes no others."""
-    files = []  # type: list
-    for name in environment["requirements_files"]:
-        add_with_includes(environment.path(name), files, environment.config)
+    files = with_includes(environment, environment["requirements_files"])
     if "-r" not in requirements or not any(has_bytes(file, b"--hash=") for file in files):
         return [requirements]
     place = requirements.index("-r")
@@ -4533,15 +4534,15 @@ def probe_for(environment):
 
 def no_python(environment, more=()):
     """The PrimeError that says what was asked for, what was tried, and why none of it will do."""
-    required, others = environment.required, environment.wanted()[1:]
+    required, is_contrary = environment.required, is_contradictory(environment)
     said = "".join(each.reason for each in environment.tried)
-    others = [each for each in others if each is not required and
-              (not required.text or as_told(each) in said or is_contradictory(environment))]
+    others = [each for each in environment.wanted()[1:] if each is not required and
+              (not required.text or as_told(each) in said or is_contrary)]
     field = "requires-python" if required in environment.also else "required_python_version"
     field = "the request" if required.origin == "command line" else field
     told = ['%s "%s"' % (field, required)] if required.text or not others else []
     hint = "install it"
-    if is_contradictory(environment):
+    if is_contrary:
         hint = "they exclude each other: change one of them"
     elif environment["venv_driver"] == "venv_pip" and field != "the request":
         hint += ', or set venv_driver = "venv_uv" and allow downloads'
@@ -4664,11 +4665,10 @@ def command_run(options):
 
 def cannot_run(name, problem, hint=""):
     """The PrimeError for a program that the system does not start, with the status that a shell has for it."""
-    reason, is_there = problem.strerror, os.path.isfile(problem.filename or name)
-    if isinstance(problem, FileNotFoundError) and is_there:
-        reason = "the interpreter in its first line does not exist"
-    return PrimeError("cannot run %s: %s" % (name, reason), hint=hint,
-                      status=127 if isinstance(problem, FileNotFoundError) and not is_there else 126)
+    reason, status = problem.strerror, 127 if isinstance(problem, FileNotFoundError) else 126
+    if status == 127 and os.path.isfile(problem.filename or name):
+        reason, status = "the interpreter in its first line does not exist", 126
+    return PrimeError("cannot run %s: %s" % (name, reason), hint=hint, status=status)
 
 
 def prefix_of(environment, options, boots):
@@ -5904,9 +5904,6 @@ def command_serve(options):
         raise PrimeError("serve: stdin and stdout must be open")
     if not script_path():
         raise PrimeError("serve: this came through a pipe, and stdin is the client's")
-    import gc
-
-    gc.enable()  # `main` did without
     return Server(options.root).serve()
 
 
@@ -6090,11 +6087,12 @@ def main(argv=None):
         status = fast_path(argv)
         if status is not None:
             return status
-        if is_ours:  # a short life, in which to collect garbage is 1 ms of what a first boot adds to uv's time
+        options = parse_command_line(argv)
+        if is_ours and options.command != "serve":  # a short life, of which collecting takes a first boot 1 ms
             import gc
 
             gc.disable()
-        options = open_options(parse_command_line(argv))
+        open_options(options)
         options.stage = options.stage if is_ours else ""
         return COMMANDS[options.command](options)
 
