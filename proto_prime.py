@@ -752,7 +752,7 @@ def _follow(process, chunks, news, kept, deadline, until, is_logged, cap):
     import time
 
     open_pipes, pause = len(kept), 0.0005  # seconds, to begin with: who closes both pipes is about to end
-    while open_pipes or not until and process.poll() is None:
+    while open_pipes or process.poll() is None:
         report.tick()
         check_stops()
         if time.monotonic() >= deadline:

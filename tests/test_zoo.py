@@ -297,6 +297,7 @@ NO_PYTHONS = {
     "ends with 0": ("exit 0", "printed no answer"),
     "ends with 1": ("exit 1", "failed: exit status 1"),
     "ends with 127": ("exit 127", "failed: exit status 127"),
+    "closes its pipes and ends later with 127": ("exec >&- 2>&-; sleep 0.2; exit 127", "failed: exit status 127"),
     "ends as if by SIGSEGV": ("exit 139", "failed: exit status 139"),
     "dies of SIGSEGV": ("kill -SEGV $$", "failed: signal 11 (SIGSEGV)"),
     "dies of SIGKILL": ("kill -KILL $$", "failed: signal 9 (SIGKILL)"),
@@ -338,7 +339,7 @@ NO_PYTHONS = {
     "invalid UTF-8": ("printf '\\377\\376\\200'; exit 1", "failed: exit status 1: "),
     "complaint in invalid UTF-8": ("printf 'caf\\351\\n' >&2; exit 1", "failed: exit status 1: caf"),
     "complaint in unicode": ("echo 'nicht verfügbar' >&2; exit 1", "failed: exit status 1: nicht verfügbar"),
-    "closes its pipes and goes on": ("exec >&- 2>&-; sleep 300", "failed: "),
+    "closes its pipes and goes on": ("exec >&- 2>&-; sleep 300", "gave no answer within 5 s"),
     "ends, a child keeps the pipes open": ("sleep 300 & exit 0", "printed no answer"),
     "ends, a stubborn child keeps the pipes open": (
         "(trap '' TERM HUP INT; sleep 300; sleep 300) & exit 1", "failed: exit status 1"),
