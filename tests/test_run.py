@@ -53,11 +53,12 @@ print("ready", flush=True)
 sys.stdin.read()
 sys.exit(5)
 """,
-    # Waits for what ends it.
+    # Waits for what ends it; in pieces, since python sleeps over a signal that comes just before it does.
     "linger": """\
 import time
 print("ready", flush=True)
-time.sleep(100)
+for _ in range(1000):
+    time.sleep(0.1)
 """,
     # Prints a number every 20 ms.
     "count": """\
@@ -68,7 +69,7 @@ for number in range(10000):
 """,
     # As an editor or a pager: keys as they are typed, the window's size now and whenever it changes.
     "screen": """\
-import os, signal, sys, termios, tty
+import os, select, signal, sys, termios, tty
 
 def show(*_):
     os.write(1, b"%d columns, %d rows; " % tuple(os.get_terminal_size(0)))
@@ -79,6 +80,8 @@ signal.signal(signal.SIGWINCH, show)
 show()
 key = b""
 while key != b"q":
+    while not select.select([0], [], [], 0.1)[0]:
+        pass
     key = os.read(0, 1)
     os.write(1, b"key %d; " % ord(key))
 termios.tcsetattr(0, termios.TCSADRAIN, before)
