@@ -1778,23 +1778,33 @@ def read_answer(path, version, implementation, bits, threads, stdlib):
     return Interpreter(path, version, implementation, int(bits), bool(threads), stdlib)
 
 
-def cached_answer(path):
+def cached_answer(path, topic):
     """Where what the program at `path` said is kept, and what its file begins with while it holds."""
-    return cache_dir("answers", hash_bytes(os.fsencode(path))[:16]), [str(SCHEMA), path, signature(path)]
+    asked = path + topic
+    return cache_dir("answers", hash_bytes(os.fsencode(asked))[:16]), [str(SCHEMA), asked, signature(path)]
 
 
-def remember(path, answer):
-    """Keep in the user cache what the program at `path` said of itself, a list of str."""
-    place, head = cached_answer(path)
+def is_script(path):
+    """Whether a program is a script, such as a shim: what it answers depends on more than its file."""
+    try:
+        with open(path, "rb") as file:
+            return file.read(2) == b"#!"
+    except OSError:
+        return False
+
+
+def remember(path, answer, topic=""):
+    """Keep in the user cache what the program at `path` said of itself, or of a topic: a list of str."""
+    place, head = cached_answer(path, topic)
     try:
         write_atomic(place, os.fsencode("\0".join(head + answer + ["."])))
     except OSError:  # a cache that cannot be written is none
         pass
 
 
-def recall(path, make):
+def recall(path, make, topic=""):
     """make(path, *answer) of what was kept of the program at `path`; None if its file changed since."""
-    place, head = cached_answer(path)
+    place, head = cached_answer(path, topic)
     try:
         with open(place, "rb") as file:
             kept = os.fsdecode(file.read()).split("\0")
@@ -3030,16 +3040,22 @@ def guard(directory):
     """PrimeError unless `directory` is an environment whose python installs there and nowhere else.
 
     Without a pyvenv.cfg uv and pip take the base python for their target, and change it (facts, trap 1).
+    A base whose environments are right is remembered: the start of a python costs 15 ms.
     """
     if not os.path.isfile(os.path.join(directory, "pyvenv.cfg")):
         raise PrimeError("%s has no pyvenv.cfg: nothing is installed there" % directory)
     python = environment_python(directory)
+    base, topic = os.path.realpath(python), "\nenvironment of " + read_pyvenv_cfg(directory).get("home", "")
+    if recall(base, bool, topic):
+        return
     code = "import os, sys; os.write(1, os.fsencode(chr(0).join(['', sys.prefix, sys.base_prefix, '']))); os._exit(0)"
     child = run_child([python, "-I", "-c", code])  # _exit: to take an interpreter apart costs a millisecond
-    prefix, base = (os.fsdecode(child.stdout).split("\0") + ["", ""])[1:3]  # C3: noise around it
-    if child.has_failed or os.path.realpath(prefix) != os.path.realpath(directory) or prefix == base:
+    prefix, base_prefix = (os.fsdecode(child.stdout).split("\0") + ["", ""])[1:3]  # C3: noise around it
+    if child.has_failed or os.path.realpath(prefix) != os.path.realpath(directory) or prefix == base_prefix:
         said = child.tail() if child.has_failed else ["its prefix is %s" % prefix]
         raise PrimeError("nothing is installed with %s, not the python of its environment" % python, tried=said)
+    if os.path.islink(python) and not is_script(base):  # a copy is a base of its own
+        remember(base, [], topic)
 
 
 def bundled_wheel(interpreter, project="pip"):
@@ -3285,11 +3301,9 @@ def uv_version(path):
     words = child.stdout.decode("utf-8", "replace").split() + ["", ""]
     try:
         version = Version(words[1]) if not child.has_failed and words[0] == "uv" else None
-        with open(path, "rb") as file:
-            is_shim = file.read(2) == b"#!"  # what it answers depends on more than its file
-    except (PrimeError, OSError):
+    except PrimeError:
         return None
-    if version and not is_shim:
+    if version and not is_script(path):
         remember(path, [version.text])
     return version
 

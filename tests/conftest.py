@@ -87,6 +87,12 @@ def shared(tmp_path_factory):
     return base.parent if os.environ.get("PYTEST_XDIST_WORKER") else base
 
 
+@pytest.fixture(scope="session", autouse=True)
+def cache(shared):
+    """The user cache of what a test calls in its own process is that of the repos."""
+    os.environ["PROTOPRIMER_CACHE_DIR"] = str(shared / "cache")
+
+
 @pytest.fixture(scope="session")
 def wheelhouse(shared):
     """A directory of wheels, fetched once per run with the ordinary client; boots use nothing else."""

@@ -77,6 +77,30 @@ def test_guard_refuses_what_does_not_run(tmp_path):
         proto_prime.guard(str(env))
 
 
+def test_guard_asks_one_environment_of_a_base(repo, driver):
+    repo.env["PROTOPRIMER_CACHE_DIR"] = str(repo.home / "cache")
+    repo.link("python3.12", python("3.12"))
+    repo.config('required_python_version = "3.12"\ndependencies = ["six"]\n')
+    assert repo.prime("-vv").stderr.count("sys.base_prefix") == 1
+    repo.config('required_python_version = "3.12"\ndependencies = ["six>=1"]\n')
+    done = repo.prime("-vv")
+    assert "building environment" in done.stderr and "sys.base_prefix" not in done.stderr
+
+
+def test_guard_asks_a_script_each_time(tmp_path):
+    env, target, script = make_venv(tmp_path / "env"), tmp_path / "target", tmp_path / "script"
+    script.write_text('#!/bin/sh\nexec "$(cat "%s")" "$@"\n' % target)
+    script.chmod(0o755)
+    (env / "bin" / "python").unlink()
+    (env / "bin" / "python").symlink_to(script)
+    (env / "bin" / "real").symlink_to(some_python())
+    target.write_text(str(env / "bin" / "real"))
+    proto_prime.guard(str(env))
+    target.write_text(str(some_python()))
+    with pytest.raises(proto_prime.PrimeError, match="nothing is installed"):
+        proto_prime.guard(str(env))
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("what", ["pyvenv.cfg", "bin/python"])
 def test_base_python_is_untouched_when_an_environment_is_damaged_before_an_install(repo, driver, what):
