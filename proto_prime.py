@@ -34,7 +34,7 @@ runs() { # whether it is a python that can run this file; an empty one ends well
     if [ -x /usr/bin/xcode-select ] && [ "$(command -v "$1")" = /usr/bin/python3 ]; then
         xcode-select -p >/dev/null 2>&1 || return 1 # it opens a dialog
     fi
-    case $("$1" -c 'import sys; print("it %s" % (sys.version_info >= (3, 6)))' </dev/null 2>/dev/null) in
+    case $($limit "$1" -c 'import sys; print("it %s" % (sys.version_info >= (3, 6)))' </dev/null 2>/dev/null) in
     *"it True"*) ;;
     *) return 1 ;;
     esac
@@ -118,6 +118,8 @@ provide() { # a python by uv
     } || fail "uv provides no python" "install one"
 }
 
+limit=
+! command -v timeout >/dev/null || limit="timeout 5" # seconds, for one that hangs
 [ -f "$0" ] || fail "sh needs this as a file" "save it first, then: sh proto_prime.py"
 for python in python3 python python3.15 python3.14 python3.13 python3.12 python3.11 python3.10 python3.9 python3.8 \
     python3.7 python3.6 pypy3 "${HOME-}"/.pyenv/versions/*/bin/python3 "${HOME-}"/*conda3/bin/python3 \
@@ -153,6 +155,7 @@ OLDEST_UV_PYTHON = (3, 8)  # that may deploy uv: its wheel says Requires-Python 
 
 PY_EXEC = "PROTOPRIMER_PY_EXEC"  # "<stage>:<ref root>", internal
 SAID_VAR = "PROTOPRIMER_SAID"  # what the stage before has to say to the log, internal
+BUILDING_VAR = "PROTOPRIMER_BUILDING"  # the directory of the generation that is being built, internal
 ENV_VAR = "PROTOPRIMER_ENV"
 ROOT_VAR = "PROTOPRIMER_ROOT"
 PYTHON_VAR = "PROTOPRIMER_PYTHON"
@@ -439,22 +442,24 @@ def hash_bytes(data):
     return sha256(data).hexdigest()
 
 
-def hash_file(path):
-    """SHA-256 of a file's bytes in hex; "" if there is no such file."""
+def bytes_of(path):
+    """A file's content; None if it cannot be read."""
     try:
         with open(path, "rb") as file:
-            return hash_bytes(file.read())
+            return file.read()
     except (OSError, ValueError):
-        return ""
+        return None
+
+
+def hash_file(path):
+    """SHA-256 of a file's bytes in hex; "" if it cannot be read."""
+    content = bytes_of(path)
+    return "" if content is None else hash_bytes(content)
 
 
 def has_bytes(path, mark):
     """Whether a file can be read and has these bytes somewhere."""
-    try:
-        with open(path, "rb") as file:
-            return mark in file.read()
-    except OSError:
-        return False
+    return mark in (bytes_of(path) or b"")
 
 
 def digest(value):
@@ -888,7 +893,7 @@ def masked(text):
     """A text without the user names and passwords of the URLs in it."""
     import re
 
-    return re.sub(r"://[^/@\s]+@", "://***@", text)
+    return re.sub(r"://[^/\s]+@", "://***@", text)
 
 
 def replace_process(argv, environ, program="", may_spawn=True):
@@ -994,7 +999,16 @@ def home_dir():
         home = os.path.expanduser("~")
     except KeyError:  # 3.6, a user without an entry
         home = ""
-    return home if os.path.isabs(home) else os.path.join(os.environ.get("TMPDIR", "/tmp"), "home-%d" % os.getuid())
+    if os.path.isabs(home):
+        return home
+    place = os.path.join(os.environ.get("TMPDIR", "/tmp"), "home-%d" % os.getuid())
+    try:
+        os.mkdir(place, 0o700)
+    except OSError:  # it is there, or cannot be made
+        pass
+    if os.path.islink(place) or os.path.exists(place) and os.stat(place).st_uid != os.getuid():
+        raise PrimeError("%s is another user's, and there is no home directory" % place, hint="set HOME")
+    return place
 
 
 def cache_dir(*names):
@@ -1387,7 +1401,8 @@ class Version:
     def __init__(self, text):
         import re
 
-        match = isinstance(text, str) and re.match(VERSION, text.strip(BLANKS).lower(), re.VERBOSE | re.ASCII)
+        is_sane = isinstance(text, str) and len(text) < 1000  # int() takes 4,300 digits at most
+        match = is_sane and re.match(VERSION, text.strip(BLANKS).lower(), re.VERBOSE | re.ASCII)
         if not match:
             raise PrimeError('"%s" is not a version' % (text,), status=2)
         part = match.groupdict()
@@ -1716,17 +1731,18 @@ def is_stub(path):
 _answers = {}  # type: dict  # path to Interpreter or PrimeError: each is asked once in a process
 
 
-def interpreter_at(path):
+def interpreter_at(path, asked=()):
     """Ask the python at `path` what it is, through its base if it is that of an environment.
 
-    The answer is kept in the user cache under path, size, mtime and inode.
+    The answer is kept in the user cache under path, size, mtime and inode. asked  the paths that led here
     Returns an `Interpreter`; PrimeError, whose message is the reason, if it is broken.
     """
     path = base_python(resolve_python(path))
+    if path in asked:
+        raise PrimeError("leads back to itself")
     if not _is_known(path):
-        _answers[path] = PrimeError("leads back to itself")  # until it is known to lead elsewhere
         try:
-            _answers[path] = _ask(path)
+            _answers[path] = _ask(path, asked + (path,))
         except PrimeError as problem:
             _answers[path] = problem
     if isinstance(_answers[path], PrimeError):
@@ -1743,7 +1759,7 @@ def _is_known(path):
     return path in _answers
 
 
-def _ask(path):
+def _ask(path, asked):
     """Start the python at `path` and let it answer; facts.md of the project tells why these flags."""
     if not os.path.exists(path):
         raise PrimeError("is a dangling link" if os.path.islink(path) else "its base python is gone")
@@ -1763,7 +1779,7 @@ def _ask(path):
     is_known = bool(reported) and os.path.exists(reported)
     is_wrapped = is_known and os.path.realpath(reported) != os.path.realpath(path)
     if is_wrapped and base_python(reported) != reported:  # C5 around C6
-        return interpreter_at(reported)
+        return interpreter_at(reported, asked)
     if is_wrapped:
         found.path = os.path.abspath(reported)
     elif is_known:  # what a shim answers depends on more than its file
@@ -2465,6 +2481,8 @@ def check_fields(config, table, known, prefix):
         expected, is_valid = KINDS[FIELDS[key][0]]
         if not is_valid(value):
             raise config.error(prefix + key, "%s%s must be %s, not %r" % (prefix, key, expected, value))
+        if "\\u0000" in as_json(value):
+            raise config.error(prefix + key, "%s%s has a NUL, which no path and no argument can have" % (prefix, key))
         for text in value if is_texts(value) else ():
             if text.startswith("-"):  # would be an option of pip's
                 raise config.error(prefix + key, '%s%s: "%s" starts with "-"' % (prefix, key, text))
@@ -2474,7 +2492,7 @@ def parse_uv_version(text, origin=""):
     """The `Request` for a uv: "0.5.1", or specifiers; "" for any. PrimeError if it is neither."""
     try:
         return Request(text, "uv_version", parse_clauses(text if text[:1] in "<>=!~" else "==" + text))
-    except (PrimeError, AttributeError, TypeError):
+    except (PrimeError, AttributeError, TypeError, KeyError):  # of what is no text
         raise PrimeError('uv_version "%s" is neither a version nor specifiers' % (text,), origin, status=2)
 
 
@@ -2532,7 +2550,7 @@ class Environment:
         return [self.required] + self.also + self.locked
 
 
-def load_environment(config, name="", requested=""):
+def load_environment(config, name="", requested="", may_lack_lock=False):
     """The environment `name` of a config, complete and checked. PrimeError with status 2."""
     default = config.table.get("default_env", "default")
     name, known = name or default, set(config.table.get("env", {})) | {"default"}
@@ -2561,7 +2579,7 @@ def load_environment(config, name="", requested=""):
     parse_uv_version(environment["uv_version"], environment.origins["uv_version"])
     for field in ("requirements_files", "constraints_file", "lock_file", "python_selector_file_rel_path"):
         for path in environment[field] if is_texts(environment[field]) else [environment[field]]:
-            if path and not os.path.isfile(environment.path(path)):
+            if path and not os.path.isfile(environment.path(path)) and not (may_lack_lock and field == "lock_file"):
                 raise environment.error(field, '%s: there is no file "%s"' % (field, path))
     environment.fields["projects"] = [complete_project(environment, item) for item in environment["projects"]]
     find_required(environment)
@@ -2593,7 +2611,8 @@ def locked_python(environment):
     import re
 
     lock = environment["lock_file"]
-    head = load_text(environment.path(lock)).partition("[[packages]]")[0] if lock.endswith(".toml") else ""
+    has_told = lock.endswith(".toml") and environment.has(lock)
+    head = load_text(environment.path(lock)).partition("[[packages]]")[0] if has_told else ""
     told = re.search(r"""^requires-python\s*=\s*["']([^"']*)""", head, re.MULTILINE)
     try:
         return [Request(told.group(1), lock + ": requires-python", parse_clauses(told.group(1)))] if told else []
@@ -2630,50 +2649,74 @@ def complete_project(environment, item):
         requirements += expand_group(groups, group, os.path.join(path, PYPROJECT))
     declared = table_in(document, PYPROJECT, "project", "optional-dependencies")
     spelling = {normalized(extra): extra for extra in declared}  # pip before 23.3 knows no other
-    is_static = "project" in document and "optional-dependencies" not in document["project"].get("dynamic", [])
+    dynamic = table_in(document, PYPROJECT, "project").get("dynamic", [])
+    is_static = "project" in document and not (is_texts(dynamic) and "optional-dependencies" in dynamic)
     for extra in project.get("extras", []) if is_static else ():
         if normalized(extra) not in spelling:
             raise environment.error("projects", 'projects: "%s" has no extra "%s"' % (project["path"], extra),
                                     extra, spelling)
     installable = bool({"project", "build-system"} & set(document)) or "setup.py" in names
-    if not installable and not chosen:
+    extras = [spelling.get(normalized(extra), extra) for extra in project.get("extras", [])]
+    if table_in(document, PYPROJECT, "tool", "uv").get("package") is False:  # an application, itself not installed
+        installable, told = False, table_in(document, PYPROJECT, "project")
+        for each in [told.get("dependencies", [])] + [declared.get(extra) for extra in extras]:
+            requirements += each if is_texts(each) else []
+    elif not installable and not chosen:
         raise environment.error("projects", 'projects: "%s" has no [project], [build-system] or setup.py to install'
                                 % project["path"])
-    return {"path": path, "groups": chosen,
-            "extras": [spelling.get(normalized(extra), extra) for extra in project.get("extras", [])],
+    return {"path": path, "groups": chosen, "extras": extras,
             "group_requirements": requirements, "editable": project.get("editable", True),
-            "installable": installable, "files": named_files(document, path)}
+            "installable": installable, "files": files_of(config, path)}
 
 
-def named_files(document, directory):
-    """The files beside a pyproject.toml that it takes a part from: of setuptools' dynamic fields, of uv's sources."""
-    tools = document.get("tool", {}) if isinstance(document.get("tool", {}), dict) else {}
-    found, waiting = [], [tools.get("setuptools", {}), tools.get("uv", {})]  # type: list, list
+def files_of(config, directory):
+    """The files that decide what a project is and requires, and the projects that it names; present or not."""
+    places, files = [os.path.normpath(directory)], []  # type: list, list
+    for place in places:  # which grows
+        files += [os.path.join(place, name) for name in (PYPROJECT, "setup.py", "setup.cfg")]
+        document = config.pyproject if place == config.root else config.read(os.path.join(place, PYPROJECT))[1]
+        for path in named_paths(document, place):
+            if not os.path.isdir(path):
+                files.append(path)
+            elif path not in places:
+                places.append(path)
+    return files
+
+
+def named_paths(document, directory, skipped=("readme", "long_description")):
+    """The paths that a pyproject.toml, or a setup.cfg beside it, takes a part from, but for the skipped fields.
+
+    They are those of a version, of setuptools' dynamic fields, of uv's sources and members of a workspace.
+    """
+    import re
+
+    tools = table_in(document, PYPROJECT, "tool")
+    settings = (bytes_of(os.path.join(directory, "setup.cfg")) or b"").decode("utf-8", "replace")
+    told = re.findall(r"^[ \t]*([\w.-]+)[ \t]*=\s*file:(.*)$", settings, re.MULTILINE)
+    found = [os.path.join(directory, name.strip()) for key, names in told if key not in skipped
+             for name in names.split(",")]
+    waiting = [tools.get("setuptools"), tools.get("uv")]
+    waiting += [table.get("version") for table in map(tools.get, ("hatch", "pdm")) if isinstance(table, dict)]
     while waiting:
         value = waiting.pop()
         if isinstance(value, list):
             waiting += value
         for key, item in value.items() if isinstance(value, dict) else ():
             paths = [item] if isinstance(item, str) else item if is_texts(item) else []
+            if key in skipped:
+                continue
             if key == "file" and paths:
                 found += [os.path.join(directory, path) for path in paths]
             elif key == "path" and paths:
-                place = os.path.join(directory, *paths)
-                found += [place] if os.path.isfile(place) else project_files(place)
+                found.append(os.path.join(directory, *paths))
             elif key == "members" and paths:
                 import glob
 
                 for pattern in paths:
-                    for place in sorted(glob.glob(os.path.join(glob.escape(directory), pattern))):
-                        found += project_files(place)
-            elif key != "readme":  # which nothing is installed by
+                    found += sorted(glob.glob(os.path.join(glob.escape(directory), pattern)))
+            else:
                 waiting.append(item)
     return [os.path.normpath(path) for path in found]
-
-
-def project_files(directory):
-    """The files that say what a project requires, present or not."""
-    return [os.path.join(directory, name) for name in (PYPROJECT, "setup.py", "setup.cfg")]
 
 
 def expand_group(groups, name, file, parents=()):
@@ -2766,33 +2809,63 @@ def input_files(environment):
     """The files whose bytes decide what is installed, present or not: a list of paths."""
     paths = []  # type: list
     for project in environment["projects"]:
-        paths += project_files(project["path"]) + project["files"]
+        paths += project["files"]
     paths += with_includes(environment, environment["requirements_files"] + [environment["constraints_file"]])
     for field in ("lock_file", "python_selector_file_rel_path"):
         paths += [environment.path(environment[field])] if environment[field] else []
-    return paths + [environment.path("uv.toml")]
+    has_uv = bool(table_in(environment.config.pyproject, PYPROJECT, "tool", "uv"))
+    return paths + [environment.path(name) for name in ["uv.toml"] + [PYPROJECT] * has_uv]
 
 
 def with_includes(environment, names):
     """The paths of requirements files, of what they include by -r and -c, and of local projects in them."""
     import re
 
-    include = re.compile(r"\s*(?:-[rc]\s*|--(?:requirement|constraint)[\s=]\s*)(\S.*?)(?:\s+#.*)?$")
-    project = re.compile(r"\s*(?:(?:-e\s*|--editable[\s=]\s*)|(?=[./]))([^\s\[;#]+)")  # relative to the ref root
+    include = re.compile(r"(?:-[rc]\s*|--(?:requirement|constraint)[\s=]\s*)(.+)$")
+    project = re.compile(r"(-e\s*|--editable[\s=]\s*|[\w.-]+(?:\[[^\]]*\])?\s*@\s*)?([^\[;]*[^\[;\s])")
     paths, waiting = [], [environment.path(name) for name in reversed(names) if name]  # type: list, list
     while waiting:
         path = waiting.pop()
         if path in paths:
             continue
         paths.append(environment.config.look(path))
-        lines = load_text(path).splitlines() if os.path.isfile(path) else []
+        lines = requirement_lines(path)
         for told in filter(None, map(project.match, lines)):
-            place = os.path.normpath(os.path.join(environment.root, told.group(1)))
-            paths += project_files(place) if os.path.isdir(place) else [place] if os.path.isfile(place) else []
+            place = os.path.normpath(os.path.join(environment.root, told.group(2)))  # as pip and uv take it
+            is_path = bool(told.group(1)) or "/" in told.group(2) or told.group(2)[:1] == "."
+            if is_path and os.path.isdir(place):
+                paths += files_of(environment.config, place)
+            elif is_path and os.path.isfile(place):
+                paths.append(place)
         found = map(include.match, lines)
-        included = [each.group(1).strip("\"'") for each in found if each and "://" not in each.group(1)]
+        included = [each.group(1) for each in found if each and "://" not in each.group(1)]
         waiting += [os.path.normpath(os.path.join(os.path.dirname(path), name)) for name in reversed(included)]
     return paths
+
+
+def requirement_lines(path):
+    """The lines of a requirements file as pip takes them: joined, less comments and quotes, with ${VAR} replaced.
+
+    What is named by a file URL is named by its path.
+    """
+    import re
+    import shlex
+
+    lines = re.sub(r"\\\r?\n", "", load_text(path)).splitlines() if os.path.isfile(path) else []
+    found = []
+    for line in lines:
+        line = re.sub(r"\$\{([A-Z0-9_]+)\}", lambda told: os.environ.get(told.group(1), told.group()), line)
+        line = re.sub(r"(^|\s)#.*$", "", line).strip()
+        try:
+            line = " ".join(shlex.split(line)) if line[:1] == "-" else line
+        except ValueError:  # an open quote
+            pass
+        if "file://" in line:
+            import urllib.parse
+
+            line = urllib.parse.unquote(line.replace("file://", ""))
+        found.append(line)
+    return found
 
 
 # --------------------------------------------------------------------------------------------------
@@ -2828,18 +2901,19 @@ def open_url(url, accept="*/*"):
                 made.headers.pop("Authorization", None)  # which is not for others
             return made
 
-    place, headers = urllib.parse.urlsplit(url), {"User-Agent": "proto_prime/" + __version__, "Accept": accept}
-    user, _, host = place.netloc.rpartition("@")
-    if user:
-        words = urllib.parse.unquote(user).encode()
-        headers["Authorization"] = "Basic " + base64.b64encode(words).decode()
-    url = urllib.parse.urlunsplit(place._replace(netloc=host))
+    headers = {"User-Agent": "proto_prime/" + __version__, "Accept": accept}
     try:
+        place = urllib.parse.urlsplit(url)
+        user, _, host = place.netloc.rpartition("@")
+        if user:
+            words = urllib.parse.unquote(user).encode()
+            headers["Authorization"] = "Basic " + base64.b64encode(words).decode()
+        url = urllib.parse.urlunsplit(place._replace(netloc=host))
         request = urllib.request.Request(url, headers=headers)
         opener = urllib.request.build_opener(Redirect(), *net_handlers(place.scheme))
         response = opener.open(request, timeout=NET_SECONDS)
     except (OSError, ValueError, http_error()) as problem:
-        raise PrimeError("cannot fetch %s: %s" % (url, getattr(problem, "reason", "") or problem))
+        raise PrimeError("cannot fetch %s: %s" % (masked(url), getattr(problem, "reason", "") or problem))
     return response, response.geturl()
 
 
@@ -3030,7 +3104,7 @@ def run_tool(argv, title, environ=None, cwd=os.sep):
         if b"flat-layout" in child.stderr and b"proto_prime" in child.stderr:
             hint = "put proto_prime.py and prime into a directory such as tools/, or name your own modules: " \
                    "[tool.setuptools] py-modules = [...]"
-        if full and cache_dir() in " ".join(argv):
+        if full and cache_dir() in " ".join(argv[1:]):
             hint = CACHE_HINT
         how = child.problem or str(child).split(": ")[1]
         raise PrimeError("%s failed: %s" % (title, how), tried=list(dict.fromkeys(full + child.tail())), hint=hint)
@@ -3184,7 +3258,7 @@ def is_local(place):
 class PipDriver:
     """Makes environments with `venv`, fills them with `pip`."""
 
-    name = "venv_pip"
+    name, is_anew = "venv_pip", False
 
     def __init__(self):
         self.wheel = self.program = ""
@@ -3264,7 +3338,7 @@ def uv_environ():
         environ["SSL_CERT_FILE"] = environ["PIP_CERT"]
     settings = [("UV_PYTHON_INSTALL_BIN", "0"), ("UV_HTTP_RETRIES", RETRIES)]
     if is_offline():
-        environ["UV_OFFLINE"] = "1"
+        environ.update(UV_OFFLINE="1", UV_NO_CACHE="1")  # what is in a cache is on this machine alone
     elif not os.path.isfile(environ.get("SSL_CERT_FILE", "")) and has_certificates():  # else uv goes by its own
         settings += [("UV_SYSTEM_CERTS", "1"), ("UV_NATIVE_TLS", "1")]  # to read these takes it some ms
     for name, value in settings:
@@ -3416,7 +3490,7 @@ def unpack_uv(wheel, directory, hashes):
 class UvDriver:
     """Makes and fills environments with `uv`."""
 
-    name = "venv_uv"
+    name, is_anew = "venv_uv", False  # is_anew: what the cache knows of the index and of local projects is asked anew
 
     def __init__(self, version="", options=(), hashes=()):
         self.wanted, self.options, self.uv = parse_uv_version(version), list(options), ""
@@ -3439,6 +3513,7 @@ class UvDriver:
         """Install `requirements` with `options`, both as `uv pip install` takes them, into `directory`."""
         guard(directory)
         argv = [self.uv, "pip", "install", "--python", environment_python(directory)]
+        argv += ["--refresh"] if self.is_anew and not is_offline() else []
         run_tool(argv + list(options) + list(requirements), "installing with uv", uv_environ(), root)
 
     def install_lock(self, environment, directory, lock):
@@ -3462,13 +3537,18 @@ class UvDriver:
         if is_closed(environment):
             pins, _ = contents.write(aside, is_closed=True)
             argv = [self.uv, "pip", "install", "--no-deps", "--python", python] + index_options(environment)
-            argv += pins + contents.unpinned
+            if contents.unpinned:  # apart, for beside hashes uv takes nothing without
+                run_tool(argv + contents.unpinned, title, uv_environ(), environment.root)
+            argv += pins
         run_tool(argv, title, dict(uv_environ(), UV_PROJECT_ENVIRONMENT=directory), environment.root)
         remove(aside)
 
     def export(self, environment, target):
-        """Write what uv.lock holds for an environment as a pylock.toml, less the projects of the repo."""
-        argv = [self.uv, "export", "--locked", "--format", "pylock.toml", "--no-header", "--no-emit-local", "--quiet"]
+        """Write what uv.lock holds for an environment as a pylock.toml, less the environment's projects."""
+        argv = [self.uv, "export", "--locked", "--format", "pylock.toml", "--no-header", "--quiet"]
+        for project in environment["projects"]:
+            told = environment.config.read(os.path.join(project["path"], PYPROJECT))[1].get("project", {})
+            argv += ["--no-emit-package=" + told["name"]] if "name" in told else []
         argv += ["--no-default-groups", "--output-file", target]
         argv += ["--project", os.path.dirname(environment.path(environment["lock_file"]))] + uv_lock_words(environment)
         os.makedirs(os.path.dirname(target), exist_ok=True)
@@ -3546,8 +3626,12 @@ def lock_inputs(environment):
     """A hash of all that a lock of an environment is resolved from."""
     projects = []
     for project in environment["projects"]:
-        told = environment.config.read(os.path.join(project["path"], PYPROJECT))[1].get("project", {})
-        dynamic = [os.path.join(project["path"], "setup.py")] + project["files"] if "dynamic" in told else []
+        document = environment.config.read(os.path.join(project["path"], PYPROJECT))[1]
+        told, dynamic = document.get("project", {}), []  # type: dict, list
+        fields = told.get("dynamic", [])
+        if is_texts(fields) and {"dependencies", "optional-dependencies"} & set(fields):
+            dynamic = named_paths(document, project["path"], ("readme", "long_description", "version"))
+            dynamic.append(os.path.join(project["path"], "setup.py"))
         projects.append([told.get("dependencies"), told.get("optional-dependencies"), project["extras"],
                          project["group_requirements"], list(map(hash_file, dynamic))])
     files = with_includes(environment, environment["requirements_files"] + [environment["constraints_file"]])
@@ -3640,7 +3724,10 @@ class Lock:
             url = self.url(each)
             hashes += ["--hash=%s:%s" % pair for pair in sorted(each["hashes"].items())
                        if pair[0] in ("sha256", "sha384", "sha512")]
-            self.files[each.get("name") or unquoted(url)] = url, each["hashes"].get("sha256", ""), each.get("size", 0)
+            size, sha256 = each.get("size", 0), each["hashes"].get("sha256", "")
+            if not isinstance(size, int) or not isinstance(sha256, str):
+                raise TypeError("size %r, sha256 %r" % (size, sha256))
+            self.files[each.get("name") or unquoted(url)] = url, sha256, size
         if tree:
             place = os.path.join(os.path.dirname(self.path), tree["path"], tree.get("subdirectory", ""))
             place = os.path.normpath(place)
@@ -3789,6 +3876,7 @@ def create_venv(python, directory, driver="auto", prompt=""):
     """
     python = python if isinstance(python, Interpreter) else interpreter_at(find_program(python) or python)
     driver = choose_driver(driver) if isinstance(driver, str) else driver
+    directory = os.path.abspath(directory)  # tools run elsewhere
     if os.path.lexists(directory) and (not os.path.isdir(directory) or os.listdir(directory)):
         raise PrimeError("%s is there already" % directory)
     driver.deploy(python)
@@ -3904,7 +3992,15 @@ def find_generation(environment):
             return generation, []
     if same:
         return None, [damage_of(same[0])]
-    return None, differences(known[0].inputs, environment.inputs) if known else ["it was not built yet"]
+    before = in_use(environment) or (known + [None])[0]
+    return None, differences(before.inputs, environment.inputs) if before else ["it was not built yet"]
+
+
+def in_use(environment):
+    """The generation that the link of an environment leads to, else its newest; None if none is sound."""
+    sound = [each for each in generations(environment) if not damage_of(each)]
+    target = os.path.realpath(environment.path(environment["venv_dir_rel_path"]))
+    return next((each for each in sound if os.path.realpath(each.path) == target), (sound + [None])[0])
 
 
 def differences(before, now):
@@ -3981,6 +4077,8 @@ def rename_aside(path):
     """Rename what stands where something of ours must be, and say so."""
     aside = unused(path + ".before-prime")
     os.rename(path, aside)
+    if os.path.isdir(aside) and not os.path.lexists(os.path.join(aside, ".gitignore")):
+        write_atomic(os.path.join(aside, ".gitignore"), b"*\n")  # the repo's knows the name that it had
     report.note("%s was not made by prime: renamed to %s" % (path, os.path.basename(aside)))
 
 
@@ -3990,13 +4088,13 @@ def build(environment, python, driver):
     Whatever goes wrong, what was half-made is removed and the error goes on.
     """
     import json
-    import time
 
     identity = python.identity()
     key = digest([environment.inputs, driver.name, identity["path"], identity["version"], python.implementation])
     directory = free_directory(environment, key)
     prompt = os.path.basename(environment.root)
     prompt += "" if environment.name == "default" else "-" + environment.name
+    os.environ[BUILDING_VAR] = directory  # a prime that this starts, in a setup.py for one, would wait for us
     try:
         os.makedirs(os.path.dirname(directory), exist_ok=True)
         check_sources(environment, driver, python)
@@ -4006,9 +4104,7 @@ def build(environment, python, driver):
             run_post_boot(command, directory, environment)
         meta = {"schema": SCHEMA, "name": environment.name, "key": key, "place": directory, "driver": driver.name,
                 "python": vars(python), "identity": identity, "inputs": environment.inputs,
-                "listing": listing_of(directory),
-                # The newest even if the clock was set back (T7).
-                "created": max([time.time()] + [each.created + 1 for each in generations(environment)])}
+                "listing": listing_of(directory), "created": next_time(environment)}
         generation = Generation(directory, json.loads(as_json(meta)))
         generation.is_new = True
         if damage_of(generation):
@@ -4022,7 +4118,16 @@ def build(environment, python, driver):
         with unbroken():
             remove(directory)
         raise
+    finally:
+        del os.environ[BUILDING_VAR]
     return generation
+
+
+def next_time(environment):
+    """When a generation of now was created, in s: it is the newest even if the clock was set back (T7)."""
+    import time
+
+    return max([time.time()] + [each.created + 1 for each in generations(environment)])
 
 
 def install(environment, driver, directory):
@@ -4076,9 +4181,9 @@ def run_post_boot(command, directory, environment):
 
 
 def unfinished_prefix(root):
-    """The generation that is being built and whose post_boot command started this process; else ""."""
-    prefix = os.environ.get("VIRTUAL_ENV", "")
-    is_ours = os.path.dirname(prefix) == state_dir(root, "envs")
+    """The generation that is being built by what started this process, such as a post_boot command; else ""."""
+    prefix = os.environ.get(BUILDING_VAR, "")
+    is_ours = os.path.isdir(prefix) and os.path.dirname(prefix) == state_dir(root, "envs")
     return prefix if is_ours and not os.path.exists(os.path.join(prefix, MARKER)) else ""
 
 
@@ -4089,7 +4194,8 @@ def command_argv(command, prefix, search):
              the script on stdin
     PrimeError with status 127 if there is no such program.
     """
-    if command[0] in ("-m", "-") or (command[0].endswith(".py") and os.path.isfile(command[0])):
+    if command[0] in ("-m", "-") or command[0].endswith(".py") and os.path.isfile(command[0]) or \
+            has_metadata(command[0]):
         return [environment_python(prefix)] + list(command)
     program = find_program(command[0], search)
     is_pip = command[0].rstrip("0123456789.") == "pip"
@@ -4118,7 +4224,7 @@ def builds(root):
 
 
 def discard(paths):
-    """Remove builds that no running process uses. Returns the paths of those that are removed.
+    """Remove builds that no running process uses. Returns the paths of those that are gone.
 
     What makes one complete goes first, so that none is ever found half-removed.
     """
@@ -4130,9 +4236,12 @@ def discard(paths):
     gone = sorted(set(paths) - used_by_processes(paths))
     for path in gone:
         report.detail("removing %s" % path)
-        remove(os.path.join(path, MARKER))
-        shutil.rmtree(path, ignore_errors=True)
-    return gone
+        try:
+            remove(os.path.join(path, MARKER))
+            shutil.rmtree(path, ignore_errors=True)
+        except OSError as problem:  # another user's, such as root's
+            report.detail("it cannot be removed: %s" % problem.strerror)
+    return [path for path in gone if not os.path.lexists(path)]
 
 
 def used_by_processes(paths):
@@ -4260,7 +4369,7 @@ def set_aside(root, link):
 
 def replace_link(target, link):
     """Make a link, or lead the one that is there elsewhere, in one step."""
-    aside = "%s.%d.tmp" % (link, os.getpid())
+    aside = link + ".proto-prime.tmp"  # one name, for the lock is held: what a killed one left is removed
     os.makedirs(os.path.dirname(link), exist_ok=True)
     remove(aside)
     if WINDOWS:  # a junction takes no privilege, but cannot replace another in one step
@@ -4290,11 +4399,7 @@ def load_stamp(path, head=None):
     """What a stamp says: (prefix, link, target, what there is to say, variables, files), the variables as
     (name, value), the files as path, signature, hash, path, ... None if it is absent, garbage or another's (T5).
     """
-    try:
-        with open(path, "rb") as file:
-            parts = file.read().decode("utf-8", "surrogateescape").split("\0")
-    except (OSError, ValueError):
-        return None
+    parts = (bytes_of(path) or b"").decode("utf-8", "surrogateescape").split("\0")
     first = len(head or stamp_head("", ""))
     if parts[:1] + parts[-1:] != [STAMP_MAGIC] * 2 or head and parts[:first] != head:
         return None
@@ -4357,7 +4462,7 @@ def write_stamp(environment, generation, published):
     published  (link, target), or ("", "") if this boot leaves the link alone
     """
     requested, root = environment.requested, environment.root
-    ours = [generation.program, site_packages(generation.path)]
+    ours = [generation.python.path, generation.program, site_packages(generation.path)]
     ours += [os.path.join(generation.path, name) for name in ("pyvenv.cfg", MARKER)]
     files = [(path, known, hash_file(path)) for path, known in sorted(environment.config.seen.items())]
     is_whole = all(signature(path) == known for path, known, _ in files)
@@ -4440,12 +4545,12 @@ def fast_path(argv):
     """
     command, requested = None, os.environ.get(ENV_VAR, "")
     if argv[:1] == ["-e"] and argv[1:]:
-        requested, argv = argv[1], argv[2:]
+        requested, argv = argv[1] or requested, argv[2:]
     if argv[:1] == ["run"]:
         command = argv[2:] if argv[1:2] == ["--"] else argv[1:]
         if not command or command[0][:1] == "-" and command[0] != "-m":
             return None
-        if command[0] == "-" or command[0].endswith(".py") and has_bytes(command[0], SCRIPT_MARK):
+        if command[0] == "-" or has_metadata(command[0]):
             return None
     elif argv not in ([], ["boot"]):
         return None
@@ -4453,7 +4558,7 @@ def fast_path(argv):
         return None
     try:
         root, moves_link = find_root(), command is None or not requested
-        if unfinished_prefix(root):  # a post_boot command means what is being built, whose lock is held
+        if unfinished_prefix(root):  # what a build starts means that one, whose lock is held
             return None
         known = read_stamp(root, requested, moves_link) or return_to(root, requested, moves_link)
         if known is None:
@@ -4467,7 +4572,10 @@ def fast_path(argv):
         return None
 
 
-SCRIPT_MARK = b"# /// script"  # with it a script may say what it needs (PEP 723)
+def has_metadata(word):
+    """Whether a command is a script that may say what it needs (PEP 723)."""
+    is_one = word.endswith(".py") or os.path.dirname(word) and is_script(word)
+    return bool(is_one) and has_bytes(word, b"# /// script")
 
 
 def hand_over(command, prefix, env_vars):
@@ -4576,6 +4684,8 @@ def have_generation(environment, stage, is_anew=False):
     generation, reasons = find_generation(environment)
     if generation and not is_anew:
         return generation
+    if unfinished_prefix(environment.root):
+        raise PrimeError("%s is being built by what started this" % environment.title)
     python = select_interpreter(environment, stage, is_anew)
     is_running = os.path.realpath(running_python()) == os.path.realpath(python.path)
     if stage == "wild" and script_path() and not (is_running and sys.prefix == sys.base_prefix):
@@ -4586,8 +4696,6 @@ def have_generation(environment, stage, is_anew=False):
         raise PrimeError('%s has a "%s", so that PATH cannot name it' % (state_dir(environment.root), os.pathsep),
                          hint="%s names another place" % (CACHE_VAR if is_script_root(environment.root) else STATE_VAR))
     prepare_state(environment.root)
-    if unfinished_prefix(environment.root):
-        raise PrimeError("%s is being built by what started this" % environment.title)
     reason = "a new one is asked for" if is_anew else "; ".join(reasons)
     with locked(state_dir(environment.root, "lock"), "building %s" % environment.title, reason):
         generation, _ = find_generation(environment)
@@ -4596,6 +4704,7 @@ def have_generation(environment, stage, is_anew=False):
         report.open_log(state_dir(environment.root, "log"))
         report.note("building %s: %s" % (environment.title, reason))
         driver = driver_of(environment, environment["venv_driver"])
+        driver.is_anew = is_anew
         return build(environment, python, driver)
 
 
@@ -4625,18 +4734,21 @@ def boot_environment(environment, stage, is_anew=False, moves_link=True):
 def used_name(config):
     """The environment that `prime use` made this clone's; "" if none, or if it is configured no more."""
     path = config.look(state_dir(config.root, "use"))
-    name = load_text(path).strip() if os.path.isfile(path) else ""
+    try:
+        name = load_text(path).strip() if os.path.isfile(path) else ""
+    except PrimeError:  # T5
+        name = ""
     if name and name not in set(config.table.get("env", {})) | {"default"}:
         report.note('environment "%s", which prime use chose, is configured no more' % name)
         return ""
     return name
 
 
-def open_environment(options):
+def open_environment(options, may_lack_lock=False):
     """The `Environment` that options, variables and `prime use` ask for."""
     config = load_config(options.root)
     requested = options.env or os.environ.get(ENV_VAR, "")
-    return load_environment(config, requested or used_name(config), requested)
+    return load_environment(config, requested or used_name(config), requested, may_lack_lock)
 
 
 def command_boot(options, is_anew=False):
@@ -4666,7 +4778,7 @@ def command_run(options):
     environment = None
     if words[0] == "-":
         environment = script_environment(options, read_stdin())
-    elif words[0].endswith(".py") and has_bytes(words[0], SCRIPT_MARK):
+    elif has_metadata(words[0]):
         with open(words[0], encoding="utf-8-sig", errors="replace", newline="") as script:
             environment = script_environment(options, script.read())
     environment = environment or open_environment(options)
@@ -4698,7 +4810,7 @@ def prefix_of(environment, options, boots):
     known = generations(environment)
     if not known:
         raise PrimeError("%s was not built yet" % environment.title, hint=hint)
-    generation = find_generation(environment)[0] or known[0]
+    generation = find_generation(environment)[0] or in_use(environment) or known[0]
     if not os.path.exists(generation.program):
         raise PrimeError("%s is missing" % generation.program, hint=hint)
     return generation.path
@@ -4743,7 +4855,12 @@ def script_environment(options, text):
         told = parse_toml("".join(line[2:] + "\n" for line in blocks[0].splitlines()))
     except TomlError as error:
         raise PrimeError("the script's metadata (PEP 723): %s" % error, status=2)
-    config = derived_config(open_environment(options), told.get("requires-python", ""), told.get("dependencies", []))
+    required, dependencies = told.get("requires-python", ""), told.get("dependencies", [])
+    for name, kind, value in (("requires-python", "text", required), ("dependencies", "texts", dependencies)):
+        if not KINDS[kind][1](value):
+            raise PrimeError("%s must be %s, not %r" % (name, KINDS[kind][0], value), "the script's metadata, PEP 723",
+                             status=2)
+    config = derived_config(open_environment(options), required, dependencies)
     root = cache_dir("scripts", digest(config))
     if not os.path.isfile(os.path.join(root, OWN_CONFIG)):
         write_atomic(os.path.join(root, OWN_CONFIG), config.encode())
@@ -4756,7 +4873,10 @@ def derived_config(environment, required, dependencies=()):
     fields = {name: environment[name] for name in SOURCE_FIELDS if environment.origins[name] != "default"}
     fields["find_links"] = [each if "://" in each else environment.path(each) for each in environment["find_links"]]
     fields.update(required_python_version=required, dependencies=dependencies)
-    return "".join("%s = %s\n" % (name, as_json(value).strip()) for name, value in sorted(fields.items()))
+    import json
+
+    texts = {name: json.dumps(value, ensure_ascii=False) for name, value in fields.items()}  # TOML has no surrogates
+    return "".join("%s = %s\n" % (name, texts[name].replace("\x7f", "\\u007f")) for name in sorted(texts))
 
 
 def command_shell(options):
@@ -4827,7 +4947,7 @@ def command_info(options):
     """what is configured, from where, and whether the environment is current"""
     environment = open_environment(options)
     current, reasons = find_generation(environment)
-    generation = current or next((each for each in generations(environment) if not damage_of(each)), None)
+    generation = current or in_use(environment)
     selected = None  # type: Candidate | None
     link, target = link_to(environment, generation) if generation else ("", "")
     if current and not environment.requested and is_linkable(link) and not leads_to(link, target):
@@ -4888,7 +5008,9 @@ def command_python(options):
     """the path of the python that a request selects"""
     environment = open_environment(options)
     if options.request is not None:
+        places = environment.required.places
         environment.required = parse_request(options.request, "command line")
+        environment.required.places = places
         environment.also = environment.locked = []
     everything = judge_all(candidates(environment.required), environment.wanted()) if options.all else []
     python, problem = None, None  # type: Interpreter | None, PrimeError | None
@@ -4956,6 +5078,7 @@ def command_clean(options):
     if not options.all:
         kept = {os.path.realpath(link) for link in links_of(environments[0])}
         kept |= {found.path for found, _ in map(find_generation, environments) if found}
+    prepare_state(options.root)
     with locked(state_dir(options.root, "lock"), "removing generations"):
         gone = discard(path for path in builds(options.root) if not {path, os.path.realpath(path)} & kept)
         for link in links_of(environments[0]) if options.all else ():
@@ -4963,14 +5086,14 @@ def command_clean(options):
                 remove(link)
     for path in gone:
         report.note("removed %s" % tilde(path))
-    stays = [path for path in builds(options.root) if path not in kept] if options.all else []
+    stays = [path for path in builds(options.root) if not {path, os.path.realpath(path)} & kept]
     for path in stays:
-        report.note("%s stays, for a running process uses it" % tilde(path))
+        report.note("%s stays, for a running process uses it, or it may not be removed" % tilde(path))
     for place in [state_dir(options.root, "stamp"), *map(cache_dir, CACHES)] if options.all else ():
         remove(place)
         report.detail("removed %s" % place)
     gone += discard_scripts(0 if options.all else SCRIPT_DAYS)
-    if not gone and not options.all:
+    if not gone and not stays and not options.all:
         report.note("there is nothing to remove")
     return 0
 
@@ -5013,7 +5136,7 @@ def discard_scripts(days):
 
 def command_lock(options):
     """write pylock.toml (PEP 751): what is required, resolved for every platform, with hashes"""
-    environment = open_environment(options)
+    environment = open_environment(options, may_lack_lock=True)
     driver, python = tools_of(environment)
     is_main = environment.name == environment.config.table.get("default_env", "default")
     name = "pylock.toml" if is_main else "pylock.%s.toml" % environment.name
@@ -5027,7 +5150,7 @@ def command_lock(options):
             run_tool(argv, "renewing uv.lock with uv", uv_environ(), environment.root)
             driver.export(environment, aside)
         else:
-            if os.path.exists(target) and not options.upgrade:
+            if os.path.exists(target) and not options.upgrade and is_toml(target):
                 write_atomic(aside, load_text(target).encode())
             resolve(environment, driver, python, aside)
         text, count = lock_text(environment, load_text(aside))
@@ -5036,6 +5159,14 @@ def command_lock(options):
     write_atomic(target, text.encode())
     report.note("%s names %d package%s; commit it" % (name, count, "" if count == 1 else "s"))
     return 0
+
+
+def is_toml(path):
+    """Whether a file is one, which a lock after an unfinished merge is not."""
+    try:
+        return bool(parse_toml(load_text(path)))
+    except (PrimeError, TomlError):
+        return False
 
 
 def lock_text(environment, text):
@@ -5076,8 +5207,9 @@ def command_vendor(options):
             os.makedirs(aside)
             resolve(environment, driver, python, locks[0])
         os.makedirs(aside, exist_ok=True)
+        needed = build_requirements(environment, driver, python, aside)
         for name, lines, oldest in (("uv", ["uv==%s" % uv_version(driver.uv)], "%d.%d" % OLDEST_UV_PYTHON),
-                                    ("tools", build_requirements(environment, python), python.version)):
+                                    ("tools", needed, python.version)):
             locks.append(os.path.join(aside, "pylock.%s.toml" % name))
             driver.resolve(lines, locks[-1], python, index_options(environment), root, oldest)
         files = {}  # type: dict
@@ -5105,12 +5237,42 @@ def vendor_pythons(environment, driver, version, platforms, target):
         run_tool([driver.uv, "python", "install", wanted], "fetching python %s" % wanted, environ)
 
 
-def build_requirements(environment, python):
+# Asks a build backend what it wants besides what pyproject.toml says: PEP 517, PEP 660.
+BACKEND_ASKS = """
+import importlib, sys
+answer, backend, *places = sys.argv[1:]
+sys.path[:0] = places
+module, _, name = backend.partition(":")
+found = importlib.import_module(module)
+for part in filter(None, name.split(".")):
+    found = getattr(found, part)
+wanted = []
+for kind in "wheel", "editable":
+    wanted += getattr(found, "get_requires_for_build_" + kind, list)()
+with open(answer, "w", encoding="utf-8") as file:
+    file.write("\\n".join(wanted))
+"""
+
+
+def build_requirements(environment, driver, python, aside):
     """What a boot needs besides uv and what it installs: build backends, and a pip for the oldest pythons."""
-    lines = []  # type: list
-    for project in environment["projects"]:
-        document = environment.config.read(os.path.join(project["path"], PYPROJECT))[1]
-        lines += document.get("build-system", {}).get("requires", ["setuptools", "wheel"])
+    lines, answer, directory = [], os.path.join(aside, "answer"), os.path.join(aside, "backend")  # type: list, str, str
+    files = [path for path in input_files(environment) if os.path.basename(path) in (PYPROJECT, "setup.py")]
+    for place in sorted({os.path.dirname(path) for path in files if os.path.isfile(path)}):
+        document = environment.config.read(os.path.join(place, PYPROJECT))[1]
+        has_setup = os.path.isfile(os.path.join(place, "setup.py"))
+        if not has_setup and not {"project", "build-system"} & set(document):
+            continue
+        system = table_in(document, os.path.join(place, PYPROJECT), "build-system")
+        requires = system.get("requires", ["setuptools", "wheel"])
+        places = [os.path.join(place, path) for path in system.get("backend-path", [])]
+        remove(directory)
+        driver.create(python, directory, "backend")
+        driver.install(requires, directory, index_options(environment), place)
+        argv = [environment_python(directory), "-I", "-c", BACKEND_ASKS, answer]
+        run_tool(argv + [system.get("build-backend", "setuptools.build_meta:__legacy__")] + places,
+                 "asking the build backend of %s" % place, cwd=place)
+        lines += requires + load_text(answer).splitlines()
     wheel = bundled_wheel(python)
     is_old = wheel and Version(pip_version(wheel)).release < OLDEST_PIP
     return lines + ([NEWER_PIP] if is_old else [])
@@ -5151,7 +5313,7 @@ def vendor_files(files, target):
 ENTRY_SCRIPT = '''\
 #!/usr/bin/env python3
 """:"
-exec sh "$(dirname "$0")/proto_prime.py" "$@" # sh prime: where maybe no python is
+exec sh "$(dirname "$(readlink -f "$0" || echo "$0")")/proto_prime.py" "$@" # sh prime: where maybe no python is
 
 Prime this repo: ./prime --help tells more. Starts under any python from 2.7 on."""
 import os
@@ -6050,6 +6212,8 @@ def isolate():
     scripts = {absolute(path) for path in (script_path(), sys.argv[0]) if path}
     own = [os.path.dirname(place) for path in scripts for place in (path, os.path.realpath(path))]
     places = set(map(absolute, own + [""] + os.environ.get("PYTHONPATH", "").split(os.pathsep)))
+    stdlib = absolute(os.path.dirname(os.__file__))
+    places -= {stdlib, os.path.join(stdlib, "lib-dynload")}
     sys.path[:] = [path for path in sys.path if absolute(path) not in places]
     if sys.warnoptions:
         import warnings
@@ -6133,12 +6297,15 @@ def status_of(work):
     except OSError as problem:
         return fail(PrimeError(problem.strerror or str(problem), problem.filename or ""))
     except UnicodeError as problem:  # E10: 3.6 in the C locale
-        return fail(PrimeError("a path has characters that this locale cannot say: %s" % problem))
+        return fail(PrimeError("a path or a value has characters that this locale cannot say: %s" % problem))
     except Interrupted as stop:
         catch_signals(is_over=True)
         for process in list(_live):  # those that other threads wait for
             end_group(process, grace=0)
         return fail(PrimeError("interrupted by %s" % signal_name(stop.signum), status=128 + stop.signum))
+    except Exception as problem:
+        return fail(PrimeError("%s: %s" % (type(problem).__name__, problem),
+                               hint="this is a fault of prime; -vv tells where it is"))
 
 
 def fail(error):
@@ -6429,12 +6596,14 @@ def enter(target, boots):
 
     path, handlers = list(sys.path), {number: _signal.getsignal(number) for number in end_signals()}
     filters = list(sys.modules["warnings"].filters) if "warnings" in sys.modules else []
+    hook = vars(sys).get("unraisablehook")  # 3.8 has it
     status = status_of(lambda: switch(target, boots))
     if status is not None:
         return status
     sys.path[:] = path
     for number, handler in handlers.items():  # from here on all is the function's
         _signal.signal(number, handler)
+    sys.unraisablehook = hook  # type: ignore[assignment]
     if filters:
         sys.modules["warnings"].filters[:] = filters
     import importlib

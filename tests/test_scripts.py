@@ -252,7 +252,7 @@ def test_entry_script_that_came_through_a_pipe_is_an_error(app):
 
 def test_errors_of_a_script_name_its_metadata(plain):
     for told, words in (("requires-python = '>=3.99'", 'no python satisfies required_python_version ">=3.99"'),
-                        ("requires-python = 3", "required_python_version must be a string, not 3")):
+                        ("requires-python = 3", "requires-python must be a string, not 3")):
         plain.write("script.py", "# /// script\n# %s\n# ///\n" % told)
         error = plain.prime("run", "script.py", status=None).stderr
         assert words in error and "(the script's metadata, PEP 723" in error
