@@ -2238,16 +2238,16 @@ PYPROJECT, OWN_CONFIG = "pyproject.toml", "proto_prime.toml"
 DRIVERS = ("auto", "venv_uv", "venv_pip")
 # Each platform: the marker that tells it (PEP 508), the platform tag of its wheels, its name in uv's pythons.
 PLATFORMS = {
-    system + "-" + machine: (
-        "sys_platform == '%s' and platform_machine == '%s'" % (name, machine if name != "win32" else windows.upper()),
-        "(%s)$" % tag.replace("MACHINE", windows if name == "win32" else machine),
-        uv % {"arm64": "aarch64"}.get(machine, machine))
-    for system, name, tag, uv, machines in (
-        ("linux", "linux", r"(many)?linux.*_MACHINE", "linux-%s-gnu", ("x86_64", "aarch64")),
-        ("musl", "linux", r"musllinux.*_MACHINE", "linux-%s-musl", ("x86_64", "aarch64")),
-        ("macos", "darwin", r"macosx.*_(MACHINE|universal2)", "macos-%s-none", ("x86_64", "arm64")),
-        ("windows", "win32", r"win_MACHINE", "windows-%s-none", ("x86_64", "arm64")))
-    for machine in machines for windows in ["amd64" if machine == "x86_64" else machine]
+    name: ("sys_platform == '%s' and platform_machine == '%s'" % (system, machine), "(%s)$" % tag, uv)
+    for name, system, machine, tag, uv in (
+        ("linux-x86_64", "linux", "x86_64", "(many)?linux.*_x86_64", "linux-x86_64-gnu"),
+        ("linux-aarch64", "linux", "aarch64", "(many)?linux.*_aarch64", "linux-aarch64-gnu"),
+        ("musl-x86_64", "linux", "x86_64", "musllinux.*_x86_64", "linux-x86_64-musl"),
+        ("musl-aarch64", "linux", "aarch64", "musllinux.*_aarch64", "linux-aarch64-musl"),
+        ("macos-x86_64", "darwin", "x86_64", "macosx.*_(x86_64|universal2)", "macos-x86_64-none"),
+        ("macos-arm64", "darwin", "arm64", "macosx.*_(arm64|universal2)", "macos-aarch64-none"),
+        ("windows-x86_64", "win32", "AMD64", "win_amd64", "windows-x86_64-none"),
+        ("windows-arm64", "win32", "ARM64", "win_arm64", "windows-aarch64-none"))
 }
 
 # Every field: kind, default, help. Reading, errors, `info` and the README's table come from here.
@@ -3101,6 +3101,8 @@ def run_tool(argv, title, environ=None, cwd=os.sep):
         full = [line for line in child.tail(sys.maxsize) if "No space left on device" in line][:1]
         if b"has no attribute 'build_editable'" in child.stderr:
             hint = 'setuptools is too old for that: editable = false in projects, or venv_driver = "venv_pip"; ' + hint
+        if b"flat-layout" in child.stderr:
+            hint = "an application that is not to be installed itself: [tool.uv] package = false; " + hint
         if b"flat-layout" in child.stderr and b"proto_prime" in child.stderr:
             hint = "put proto_prime.py and prime into a directory such as tools/, or name your own modules: " \
                    "[tool.setuptools] py-modules = [...]"
@@ -3906,9 +3908,11 @@ class Generation:
     listing   list of str, what stood in its site-packages
     created   float, seconds since the epoch
     is_new    bool, whether this process built it; `is_held`, whether a rollback chose it
+    stands_in_for  str, what is damaged of a newer one like it; "" if nothing is
     """
 
     is_new = is_held = False
+    stands_in_for = ""
 
     def __init__(self, path, meta):
         self.path, self.program, self.driver = path, environment_python(path), meta["driver"]
@@ -3987,8 +3991,11 @@ def find_generation(environment):
     same = [each for each in known if each.inputs == environment.inputs]
     for generation in known:
         generation.is_held = [digest(environment.inputs), os.path.basename(generation.path)] == held
+    damages = []
     for generation in [each for each in known if each.is_held] + same:
-        if not damage_of(generation):
+        damages.append(damage_of(generation))
+        if not damages[-1]:
+            generation.stands_in_for = damages[0]
             return generation, []
     if same:
         return None, [damage_of(same[0])]
@@ -4720,6 +4727,8 @@ def boot_environment(environment, stage, is_anew=False, moves_link=True):
         generation = newest
         published = publish(environment, generation) if moves_link else published
     write_stamp(environment, generation, published)
+    if generation.stands_in_for:
+        report.note("an older build of the same stands in: %s" % generation.stands_in_for)
     if generation.is_new:
         collect(environment)
     report.detail("stage venv: %s (%s)" % (generation.program, generation.python.version))
@@ -5313,7 +5322,7 @@ def vendor_files(files, target):
 ENTRY_SCRIPT = '''\
 #!/usr/bin/env python3
 """:"
-exec sh "$(dirname "$(readlink -f "$0" || echo "$0")")/proto_prime.py" "$@" # sh prime: where maybe no python is
+exec sh "$(dirname "$(readlink -f "$0" 2>/dev/null || echo "$0")")/proto_prime.py" "$@" # sh prime: without a python
 
 Prime this repo: ./prime --help tells more. Starts under any python from 2.7 on."""
 import os

@@ -178,6 +178,15 @@ def cut_off(repo):
     del repo.env["PIP_FIND_LINKS"], repo.env["UV_CONFIG_FILE"]
 
 
+def test_T2_older_build_that_stands_in_for_a_damaged_one_is_told_of(plain):
+    plain.prime()
+    plain.settle()
+    plain.prime("reset")
+    (plain.current / "bin" / "python").unlink()
+    told = plain.prime().stderr
+    assert "an older build of the same stands in: " in told and "bin/python is missing" in told
+
+
 # -- locks ------------------------------------------------------------------------------------------
 
 
