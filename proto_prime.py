@@ -155,7 +155,7 @@ OLDEST_UV_PYTHON = (3, 8)  # that may deploy uv: its wheel says Requires-Python 
 
 PY_EXEC = "PROTOPRIMER_PY_EXEC"  # "<stage>:<ref root>", internal
 SAID_VAR = "PROTOPRIMER_SAID"  # what the stage before has to say to the log, internal
-BUILDING_VAR = "PROTOPRIMER_BUILDING"  # the directory of the generation that is being built, internal
+BUILDING_VAR = "PROTOPRIMER_BUILDING"  # the directories of the generations that are being built, internal
 ENV_VAR = "PROTOPRIMER_ENV"
 ROOT_VAR = "PROTOPRIMER_ROOT"
 PYTHON_VAR = "PROTOPRIMER_PYTHON"
@@ -1006,9 +1006,8 @@ def home_dir():
         os.mkdir(place, 0o700)
     except OSError:  # it is there, or cannot be made
         pass
-    if os.path.islink(place) or os.path.exists(place) and os.stat(place).st_uid != os.getuid():
-        raise PrimeError("%s is another user's, and there is no home directory" % place, hint="set HOME")
-    return place
+    is_ours = os.path.isdir(place) and not os.path.islink(place) and os.stat(place).st_uid == os.getuid()
+    return place if is_ours else os.devnull  # below which there is nothing, and can be nothing
 
 
 def cache_dir(*names):
@@ -2389,10 +2388,11 @@ class Config:
     text       str, that file's text, for line numbers
     pyproject  dict, all of pyproject.toml; empty if there is none
     seen       dict, each path that was looked at, to its signature before that
+    known      dict, the path of each TOML file that was read, to its text and content
     """
 
     def __init__(self, root):
-        self.root, self.seen = root, {}  # type: str, dict
+        self.root, self.seen, self.known = root, {}, {}  # type: str, dict, dict
         self.file = self.text = ""
         text, self.pyproject = self.read(os.path.join(root, PYPROJECT))
         own_text, own = self.read(os.path.join(root, OWN_CONFIG))
@@ -2421,13 +2421,13 @@ class Config:
 
     def read(self, path):
         """The text and the content of a TOML file; (None, {}) if there is none."""
-        if not os.path.exists(self.look(path)):
-            return None, {}
-        text = load_text(path)
-        try:
-            return text, parse_toml(text)
-        except TomlError as error:
-            raise PrimeError("%s: %s" % (path, error), status=2)
+        if path not in self.known:
+            text = load_text(path) if os.path.exists(self.look(path)) else None
+            try:
+                self.known[path] = text, parse_toml(text or "")
+            except TomlError as error:
+                raise PrimeError("%s: %s" % (path, error), status=2)
+        return self.known[path]
 
     def error(self, key, message, known=(), at=""):
         """A PrimeError about a name, with the line of it (or of `at`) and the nearest of the known names."""
@@ -2481,7 +2481,7 @@ def check_fields(config, table, known, prefix):
         expected, is_valid = KINDS[FIELDS[key][0]]
         if not is_valid(value):
             raise config.error(prefix + key, "%s%s must be %s, not %r" % (prefix, key, expected, value))
-        if "\\u0000" in as_json(value):
+        if "\\u0000" in as_json(value).replace("\\\\", ""):
             raise config.error(prefix + key, "%s%s has a NUL, which no path and no argument can have" % (prefix, key))
         for text in value if is_texts(value) else ():
             if text.startswith("-"):  # would be an option of pip's
@@ -2657,16 +2657,36 @@ def complete_project(environment, item):
                                     extra, spelling)
     installable = bool({"project", "build-system"} & set(document)) or "setup.py" in names
     extras = [spelling.get(normalized(extra), extra) for extra in project.get("extras", [])]
-    if table_in(document, PYPROJECT, "tool", "uv").get("package") is False:  # an application, itself not installed
-        installable, told = False, table_in(document, PYPROJECT, "project")
-        for each in [told.get("dependencies", [])] + [declared.get(extra) for extra in extras]:
-            requirements += each if is_texts(each) else []
+    settings = table_in(document, PYPROJECT, "tool", "uv")
+    if settings.get("package") is False and not settings.get("sources"):  # an application, itself not installed
+        installable = False
+        requirements += dependencies_of(document, extras, os.path.join(path, PYPROJECT))
     elif not installable and not chosen:
         raise environment.error("projects", 'projects: "%s" has no [project], [build-system] or setup.py to install'
                                 % project["path"])
     return {"path": path, "groups": chosen, "extras": extras,
             "group_requirements": requirements, "editable": project.get("editable", True),
             "installable": installable, "files": files_of(config, path)}
+
+
+def dependencies_of(document, extras, file):
+    """What a project requires with these extras, those included that its extras name by its own name: a list of str."""
+    import re
+
+    told = table_in(document, file, "project")
+    declared, found, names = told.get("optional-dependencies", {}), [], [None] + extras  # type: dict, list, list
+    for name in names:  # which grows
+        lines = told.get("dependencies", []) if name is None else declared.get(name, [])
+        for line in lines if is_texts(lines) else ():
+            match = re.match(r"\s*([\w.-]+)\s*(?:\[([^\]]*)\])?", line)
+            if not match or line.startswith("-"):  # would be an option of pip's
+                raise PrimeError("%r is no requirement" % line, file, status=2)
+            if normalized(match.group(1)) != normalized(told.get("name", "")):
+                found.append(line)
+                continue
+            wanted = set(map(normalized, (match.group(2) or "").replace(" ", "").split(",")))
+            names += [each for each in declared if normalized(each) in wanted and each not in names]
+    return found
 
 
 def files_of(config, directory):
@@ -2696,7 +2716,8 @@ def named_paths(document, directory, skipped=("readme", "long_description")):
     found = [os.path.join(directory, name.strip()) for key, names in told if key not in skipped
              for name in names.split(",")]
     waiting = [tools.get("setuptools"), tools.get("uv")]
-    waiting += [table.get("version") for table in map(tools.get, ("hatch", "pdm")) if isinstance(table, dict)]
+    for table in map(tools.get, ("hatch", "pdm")):
+        waiting += [{"version": table.get("version")}] if isinstance(table, dict) else []
     while waiting:
         value = waiting.pop()
         if isinstance(value, list):
@@ -2713,10 +2734,10 @@ def named_paths(document, directory, skipped=("readme", "long_description")):
                 import glob
 
                 for pattern in paths:
-                    found += sorted(glob.glob(os.path.join(glob.escape(directory), pattern)))
+                    found += sorted(glob.glob(os.path.join(glob.escape(directory), pattern, "")))
             else:
                 waiting.append(item)
-    return [os.path.normpath(path) for path in found]
+    return [os.path.normpath(path) for path in found if "\0" not in path]
 
 
 def expand_group(groups, name, file, parents=()):
@@ -2831,8 +2852,9 @@ def with_includes(environment, names):
         paths.append(environment.config.look(path))
         lines = requirement_lines(path)
         for told in filter(None, map(project.match, lines)):
-            place = os.path.normpath(os.path.join(environment.root, told.group(2)))  # as pip and uv take it
-            is_path = bool(told.group(1)) or "/" in told.group(2) or told.group(2)[:1] == "."
+            name = re.sub(r"\s+--?\w.*", "", told.group(2))  # less its options
+            place = os.path.normpath(os.path.join(environment.root, name))  # as pip and uv take it
+            is_path = bool(told.group(1)) or "/" in name or name[:1] == "."
             if is_path and os.path.isdir(place):
                 paths += files_of(environment.config, place)
             elif is_path and os.path.isfile(place):
@@ -2851,19 +2873,19 @@ def requirement_lines(path):
     import re
     import shlex
 
-    lines = re.sub(r"\\\r?\n", "", load_text(path)).splitlines() if os.path.isfile(path) else []
+    text = load_text(path).replace("\0", "") if os.path.isfile(path) else ""
     found = []
-    for line in lines:
+    for line in re.sub(r"^(?!\s*#)(.*)\\\r?\n", r"\1", text, flags=re.MULTILINE).splitlines():
         line = re.sub(r"\$\{([A-Z0-9_]+)\}", lambda told: os.environ.get(told.group(1), told.group()), line)
         line = re.sub(r"(^|\s)#.*$", "", line).strip()
         try:
             line = " ".join(shlex.split(line)) if line[:1] == "-" else line
         except ValueError:  # an open quote
             pass
-        if "file://" in line:
+        if "file:" in line:
             import urllib.parse
 
-            line = urllib.parse.unquote(line.replace("file://", ""))
+            line = urllib.parse.unquote(re.sub(r"\bfile:(//(localhost)?)?", "", line.partition("#")[0]))
         found.append(line)
     return found
 
@@ -3093,23 +3115,24 @@ def run_tool(argv, title, environ=None, cwd=os.sep):
     child = run_child(argv, environ, cwd=cwd, is_logged=True)
     report.done()
     if child.has_failed:
-        hint = "the whole log: %s" % report.log.name if report.log else ""
+        hints = ["the whole log: %s" % report.log.name] if report.log else []
         if b"needs to be updated" in child.stderr and "uv.lock" in title:
-            hint = "prime lock renews it; " + hint
+            hints.insert(0, "prime lock renews it")
         if is_offline() and title.startswith(("installing", "fetching", "replacing")):
-            hint = "where a network is, prime vendor gets what is missing; " + hint
+            hints.insert(0, "where a network is, prime vendor gets what is missing")
         full = [line for line in child.tail(sys.maxsize) if "No space left on device" in line][:1]
         if b"has no attribute 'build_editable'" in child.stderr:
-            hint = 'setuptools is too old for that: editable = false in projects, or venv_driver = "venv_pip"; ' + hint
-        if b"flat-layout" in child.stderr:
-            hint = "an application that is not to be installed itself: [tool.uv] package = false; " + hint
+            hints.insert(0, 'setuptools is too old for that: editable = false in projects, or venv_driver = "venv_pip"')
         if b"flat-layout" in child.stderr and b"proto_prime" in child.stderr:
-            hint = "put proto_prime.py and prime into a directory such as tools/, or name your own modules: " \
-                   "[tool.setuptools] py-modules = [...]"
+            hints = ["put proto_prime.py and prime into a directory such as tools/, or name your own modules: "
+                     "[tool.setuptools] py-modules = [...]"]
+        elif b"flat-layout" in child.stderr:
+            hints.insert(0, "an application that is not to be installed itself: [tool.uv] package = false")
         if full and cache_dir() in " ".join(argv[1:]):
-            hint = CACHE_HINT
+            hints = [CACHE_HINT]
         how = child.problem or str(child).split(": ")[1]
-        raise PrimeError("%s failed: %s" % (title, how), tried=list(dict.fromkeys(full + child.tail())), hint=hint)
+        raise PrimeError("%s failed: %s" % (title, how), tried=list(dict.fromkeys(full + child.tail())),
+                         hint="; ".join(hints))
 
 
 def guard(directory):
@@ -3908,7 +3931,7 @@ class Generation:
     listing   list of str, what stood in its site-packages
     created   float, seconds since the epoch
     is_new    bool, whether this process built it; `is_held`, whether a rollback chose it
-    stands_in_for  str, what is damaged of a newer one like it; "" if nothing is
+    stands_in_for  str, what is damaged of the one that would go before it; "" if nothing is
     """
 
     is_new = is_held = False
@@ -4084,9 +4107,13 @@ def rename_aside(path):
     """Rename what stands where something of ours must be, and say so."""
     aside = unused(path + ".before-prime")
     os.rename(path, aside)
-    if os.path.isdir(aside) and not os.path.lexists(os.path.join(aside, ".gitignore")):
-        write_atomic(os.path.join(aside, ".gitignore"), b"*\n")  # the repo's knows the name that it had
     report.note("%s was not made by prime: renamed to %s" % (path, os.path.basename(aside)))
+    ignore = os.path.join(aside, ".gitignore")  # that of the repo knows the name that it had
+    if os.path.isdir(aside) and not os.path.islink(aside) and not os.path.lexists(ignore):
+        try:
+            write_atomic(ignore, b"*\n")
+        except OSError:  # another user's
+            pass
 
 
 def build(environment, python, driver):
@@ -4099,9 +4126,9 @@ def build(environment, python, driver):
     identity = python.identity()
     key = digest([environment.inputs, driver.name, identity["path"], identity["version"], python.implementation])
     directory = free_directory(environment, key)
-    prompt = os.path.basename(environment.root)
-    prompt += "" if environment.name == "default" else "-" + environment.name
-    os.environ[BUILDING_VAR] = directory  # a prime that this starts, in a setup.py for one, would wait for us
+    prompt = os.path.basename(environment.root) + ("" if environment.name == "default" else "-" + environment.name)
+    outer = os.environ.get(BUILDING_VAR, "")
+    tell_building(directory + os.pathsep + outer)
     try:
         os.makedirs(os.path.dirname(directory), exist_ok=True)
         check_sources(environment, driver, python)
@@ -4126,7 +4153,7 @@ def build(environment, python, driver):
             remove(directory)
         raise
     finally:
-        del os.environ[BUILDING_VAR]
+        tell_building(outer)
     return generation
 
 
@@ -4187,11 +4214,20 @@ def run_post_boot(command, directory, environment):
     run_tool(argv, title, environ, environment.root)
 
 
+def tell_building(places):
+    """Tell what is started from now on what is being built: a prime that a setup.py runs would wait for us."""
+    os.environ.pop(BUILDING_VAR, None)
+    if places:
+        os.environ[BUILDING_VAR] = places
+
+
 def unfinished_prefix(root):
     """The generation that is being built by what started this process, such as a post_boot command; else ""."""
-    prefix = os.environ.get(BUILDING_VAR, "")
-    is_ours = os.path.isdir(prefix) and os.path.dirname(prefix) == state_dir(root, "envs")
-    return prefix if is_ours and not os.path.exists(os.path.join(prefix, MARKER)) else ""
+    for prefix in filter(None, os.environ.get(BUILDING_VAR, "").split(os.pathsep)):
+        is_ours = os.path.isdir(prefix) and os.path.dirname(prefix) == state_dir(root, "envs")
+        if is_ours and not os.path.exists(os.path.join(prefix, MARKER)):
+            return prefix
+    return ""
 
 
 def command_argv(command, prefix, search):
@@ -4580,9 +4616,13 @@ def fast_path(argv):
 
 
 def has_metadata(word):
-    """Whether a command is a script that may say what it needs (PEP 723)."""
-    is_one = word.endswith(".py") or os.path.dirname(word) and is_script(word)
-    return bool(is_one) and has_bytes(word, b"# /// script")
+    """Whether a command is a python script that may say what it needs (PEP 723)."""
+    if not word.endswith(".py") and not (os.path.dirname(word) and is_script(word)):
+        return False
+    content = bytes_of(word) or b""
+    starter = content.partition(b"\n")[0]
+    is_python = word.endswith(".py") or any(name in starter for name in (b"python", b"prime", b"uv"))
+    return is_python and b"# /// script" in content
 
 
 def hand_over(command, prefix, env_vars):
@@ -4728,7 +4768,7 @@ def boot_environment(environment, stage, is_anew=False, moves_link=True):
         published = publish(environment, generation) if moves_link else published
     write_stamp(environment, generation, published)
     if generation.stands_in_for:
-        report.note("an older build of the same stands in: %s" % generation.stands_in_for)
+        report.note("another build of the same stands in: %s" % generation.stands_in_for)
     if generation.is_new:
         collect(environment)
     report.detail("stage venv: %s (%s)" % (generation.program, generation.python.version))
@@ -4879,11 +4919,11 @@ def script_environment(options, text):
 
 def derived_config(environment, required, dependencies=()):
     """The text of a config for a repo of our making, whose packages come from where those of `environment` do."""
+    import json
+
     fields = {name: environment[name] for name in SOURCE_FIELDS if environment.origins[name] != "default"}
     fields["find_links"] = [each if "://" in each else environment.path(each) for each in environment["find_links"]]
     fields.update(required_python_version=required, dependencies=dependencies)
-    import json
-
     texts = {name: json.dumps(value, ensure_ascii=False) for name, value in fields.items()}  # TOML has no surrogates
     return "".join("%s = %s\n" % (name, texts[name].replace("\x7f", "\\u007f")) for name in sorted(texts))
 
@@ -5266,25 +5306,38 @@ with open(answer, "w", encoding="utf-8") as file:
 def build_requirements(environment, driver, python, aside):
     """What a boot needs besides uv and what it installs: build backends, and a pip for the oldest pythons."""
     lines, answer, directory = [], os.path.join(aside, "answer"), os.path.join(aside, "backend")  # type: list, str, str
-    files = [path for path in input_files(environment) if os.path.basename(path) in (PYPROJECT, "setup.py")]
-    for place in sorted({os.path.dirname(path) for path in files if os.path.isfile(path)}):
-        document = environment.config.read(os.path.join(place, PYPROJECT))[1]
-        has_setup = os.path.isfile(os.path.join(place, "setup.py"))
-        if not has_setup and not {"project", "build-system"} & set(document):
-            continue
-        system = table_in(document, os.path.join(place, PYPROJECT), "build-system")
+    own = {project["path"]: project["installable"] for project in environment["projects"]}
+    for place in sorted(place for place in places_built(environment) if own.get(place, place != environment.root)):
+        system = table_in(environment.config.read(os.path.join(place, PYPROJECT))[1], PYPROJECT, "build-system")
         requires = system.get("requires", ["setuptools", "wheel"])
-        places = [os.path.join(place, path) for path in system.get("backend-path", [])]
-        remove(directory)
-        driver.create(python, directory, "backend")
-        driver.install(requires, directory, index_options(environment), place)
+        paths = [os.path.join(place, path) for path in system.get("backend-path", [])]
         argv = [environment_python(directory), "-I", "-c", BACKEND_ASKS, answer]
-        run_tool(argv + [system.get("build-backend", "setuptools.build_meta:__legacy__")] + places,
-                 "asking the build backend of %s" % place, cwd=place)
-        lines += requires + load_text(answer).splitlines()
+        argv += [system.get("build-backend", "setuptools.build_meta:__legacy__")] + paths
+        try:
+            remove(directory)
+            driver.create(python, directory, "backend")
+            driver.install(requires, directory, index_options(environment), place)
+            run_tool(argv, "asking the build backend of %s" % place, cwd=place)
+            lines += requires + load_text(answer).splitlines()
+        except PrimeError as problem:
+            if place in own:
+                raise
+            report.note("not vendored: what builds %s, which maybe nothing does: %s" % (place, problem))
     wheel = bundled_wheel(python)
     is_old = wheel and Version(pip_version(wheel)).release < OLDEST_PIP
     return lines + ([NEWER_PIP] if is_old else [])
+
+
+def places_built(environment):
+    """The directories of the projects that an environment names, by themselves or by another: a set."""
+    found = set()
+    for path in input_files(environment):
+        place, name = os.path.split(path)
+        document = environment.config.read(os.path.join(place, PYPROJECT))[1] if os.path.isfile(path) else {}
+        is_one = name == "setup.py" or name == PYPROJECT and bool({"project", "build-system"} & set(document))
+        if is_one and os.path.isfile(path) and table_in(document, path, "tool", "uv").get("package") is not False:
+            found.add(place)
+    return found
 
 
 def files_for(lock, platforms, version):
@@ -5322,7 +5375,8 @@ def vendor_files(files, target):
 ENTRY_SCRIPT = '''\
 #!/usr/bin/env python3
 """:"
-exec sh "$(dirname "$(readlink -f "$0" 2>/dev/null || echo "$0")")/proto_prime.py" "$@" # sh prime: without a python
+place=$(dirname "$0"); [ -f "$place/proto_prime.py" ] || place=$(dirname "$(readlink -f "$0")")
+exec sh "$place/proto_prime.py" "$@" # sh prime: where maybe no python is
 
 Prime this repo: ./prime --help tells more. Starts under any python from 2.7 on."""
 import os
@@ -6612,7 +6666,7 @@ def enter(target, boots):
     sys.path[:] = path
     for number, handler in handlers.items():  # from here on all is the function's
         _signal.signal(number, handler)
-    sys.unraisablehook = hook  # type: ignore[assignment]
+    vars(sys).update(unraisablehook=hook) if hook else vars(sys).pop("unraisablehook", None)
     if filters:
         sys.modules["warnings"].filters[:] = filters
     import importlib

@@ -33,6 +33,12 @@ LINES = {
     "a directory without ./": ("libs/foo", "libs/foo/pyproject.toml"),
     "an editable directory": ("-e libs", "libs/setup.py"),
     "a file of its dynamic field": ("./libs[extra] ; python_version > '3'", "libs/reqs.txt"),
+    "a directory with options": ("./libs --config-settings=a=b", "libs/setup.py"),
+    "a wheel with its hash": ("./a.whl --hash=sha256:abc", "a.whl"),
+    "a line below a comment": ("# old \\\n-r other.txt", "other.txt"),
+    "an editable URL": ("-e file://%(root)s/libs#egg=libs", "libs/setup.py"),
+    "a relative URL": ("libs @ file:libs", "libs/setup.py"),
+    "NUL": ("a/\0b\n./libs", "libs/setup.py"),
     "a directory by URL": ("foo @ file://%(root)s/libs/foo", "libs/foo/setup.cfg"),
 }
 
@@ -44,6 +50,7 @@ def test_what_a_requirements_file_names_is_an_input(repo, monkeypatch, what):
     repo.write("requirements.txt", line.replace("file://%(root)s", repo.path.as_uri()))
     repo.write("libs/foo/pyproject.toml", "")
     repo.write("libs/pyproject.toml", DYNAMIC % "libs")
+    repo.write("a.whl", "")
     assert name in inputs(repo)
 
 
@@ -77,6 +84,13 @@ def test_what_a_project_takes_a_part_from_is_an_input(repo, what):
     repo.write(place, text)
     repo.write("README.md", "")
     assert name in inputs(repo)
+
+
+def test_file_beside_the_members_of_a_workspace_is_no_input(repo):
+    repo.write("pyproject.toml", '[project]\nname = "a"\nversion = "1"\n[tool.uv.workspace]\nmembers = ["parts/*"]\n')
+    repo.write("parts/one/pyproject.toml", "")
+    repo.write("parts/README.md", "")
+    assert "parts/README.md" not in inputs(repo) and "parts/one/setup.py" in inputs(repo)
 
 
 def test_long_description_is_no_input(repo):
@@ -134,6 +148,15 @@ def test_boot_within_a_build_backend_does_not_wait_for_itself(repo, driver):
     assert (repo.home / "told").read_text().startswith("1 ")
 
 
+def test_boot_of_another_repo_within_a_build_hides_it_not(repo, make_repo):
+    inner = make_repo("inner")
+    inner.config()
+    words = [str(some_python()), str(inner.path / "prime"), "run", str(some_python()), str(repo.path / "prime")]
+    repo.config("post_boot = [%s]" % json.dumps(words))
+    for _ in range(2):  # the first builds the inner one
+        assert "environment default is being built by what started this" in repo.prime(status=1, timeout=60).stderr
+
+
 def test_environment_that_is_gone_is_not_one_that_is_being_built(repo):
     repo.config()
     repo.prime()
@@ -178,13 +201,13 @@ def cut_off(repo):
     del repo.env["PIP_FIND_LINKS"], repo.env["UV_CONFIG_FILE"]
 
 
-def test_T2_older_build_that_stands_in_for_a_damaged_one_is_told_of(plain):
+def test_T2_build_that_stands_in_for_a_damaged_one_is_told_of(plain):
     plain.prime()
     plain.settle()
     plain.prime("reset")
     (plain.current / "bin" / "python").unlink()
     told = plain.prime().stderr
-    assert "an older build of the same stands in: " in told and "bin/python is missing" in told
+    assert "another build of the same stands in: " in told and "bin/python is missing" in told
 
 
 # -- locks ------------------------------------------------------------------------------------------
@@ -287,6 +310,28 @@ def test_application_that_uv_does_not_install_has_its_dependencies(repo, driver)
     assert not list(repo.current.glob("lib/*/site-packages/site-*"))
 
 
+def test_application_that_uv_does_not_install_names_its_own_extras(repo, driver):
+    repo.write("pyproject.toml", '[project]\nname = "requests"\nversion = "1"\n[project.optional-dependencies]\n'
+               'all = ["Requests[some, more]"]\nsome = ["six"]\nmore = ["idna"]\n[tool.uv]\npackage = false\n'
+               '[tool.proto-prime]\nprojects = [{path = ".", extras = ["all"]}]\n')
+    assert repo.inside("import six, idna; print(1)") == "1"
+    repo.write("pyproject.toml", '[project]\nname = "a"\nversion = "1"\ndependencies = ["--dry-run"]\n'
+               '[tool.uv]\npackage = false\n')
+    assert "'--dry-run' is no requirement" in repo.prime(status=2).stderr
+
+
+def test_vendor_asks_no_backend_of_what_is_not_built(repo):
+    repo.link("uv", uv_program())
+    repo.write("pyproject.toml", '[project]\nname = "a"\nversion = "1"\ndependencies = ["six"]\n'
+               '[tool.uv]\npackage = false\n')
+    for name in ("app", "data"):
+        repo.write(name + "/__init__.py", "")
+    repo.prime("vendor", ".vendor")
+    repo.write("pyproject.toml", '[tool.uv]\nindex-strategy = "first-index"\n[tool.proto-prime]\n'
+               'projects = []\ndependencies = ["six"]\n')
+    repo.prime("vendor", ".vendor")
+
+
 # -- bad input --------------------------------------------------------------------------------------
 
 BAD = {
@@ -308,6 +353,11 @@ def test_bad_value_is_named_in_one_error(repo, what, version):
     repo.write("pyproject.toml", text)
     told = repo.prime(status=2, python=python(version)).stderr
     assert said in told and told.count("prime: error: ") == 1 and "Traceback" not in told
+
+
+def test_text_that_speaks_of_NUL_holds_none(repo):
+    repo.config("env_vars = {PATTERN = '[^\\u0000-\\u007f]'}")
+    assert repo.inside("import os; print(os.environ['PATTERN'])") == "[^\\u0000-\\u007f]"
 
 
 def test_malformed_url_is_an_error(repo):
@@ -360,6 +410,22 @@ def test_script_with_metadata_that_names_prime_in_its_first_line(plain, name):
                               stdout=subprocess.PIPE, timeout=60)
         assert done.stdout == b"['a b']\n"
     assert plain.prime("run", "scripts/" + name, "c").stdout == "['c']\n"
+
+
+def test_script_of_another_language_that_speaks_of_metadata(plain):
+    script = plain.write("some.sh", "#!/bin/sh\ncat <<'X'\n# /// script\n# ///\nX\necho done\n", executable=True)
+    assert plain.prime("run", "./some.sh").stdout.endswith("\ndone\n"), script
+
+
+def test_sh_prime_of_links_has_the_ref_root_of_the_links(plain, tmp_path):
+    real = tmp_path / "shared"
+    real.mkdir()
+    for name in ("prime", "proto_prime.py"):
+        shutil.copy(str(plain.path / name), str(real))
+        (plain.path / name).unlink()
+        (plain.path / name).symlink_to(real / name)
+    done = subprocess.run(["sh", "prime", "info"], cwd=str(plain.path), env=plain.env, stdout=subprocess.PIPE)
+    assert str(plain.path).encode() + b"\n" in done.stdout
 
 
 def test_sh_prime_through_a_link(plain, tmp_path):
@@ -453,7 +519,7 @@ def test_E7_home_of_nobody_that_is_another_users(open_place):
     env = {"TMPDIR": str(open_place), "PATH": "/usr/bin:/bin"}
     command = ["/usr/bin/python3", "-I", "-B", "-c", code % str(open_place)]
     said = subprocess.check_output(command, env=env)
-    assert b"is another user's" in said
+    assert said == b"/dev/null\n"
     (open_place / "home-54321").rmdir()
     said = subprocess.check_output(command, env=env)
     assert said.decode() == "%s/home-54321\n" % open_place
