@@ -462,6 +462,15 @@ def has_bytes(path, mark):
     return mark in (bytes_of(path) or b"")
 
 
+def is_script(path):
+    """Whether a program is a script, such as a shim: what it answers depends on more than its file."""
+    try:
+        with open(path, "rb") as file:
+            return file.read(2) == b"#!"
+    except OSError:
+        return False
+
+
 def digest(value):
     """A short hash of a JSON value, the same on every python."""
     import json
@@ -1799,15 +1808,6 @@ def cached_answer(path, topic):
     return cache_dir("answers", hash_bytes(os.fsencode(asked))[:16]), [str(SCHEMA), asked, signature(path)]
 
 
-def is_script(path):
-    """Whether a program is a script, such as a shim: what it answers depends on more than its file."""
-    try:
-        with open(path, "rb") as file:
-            return file.read(2) == b"#!"
-    except OSError:
-        return False
-
-
 def remember(path, answer, topic=""):
     """Keep in the user cache what the program at `path` said of itself, or of a topic: a list of str."""
     place, head = cached_answer(path, topic)
@@ -1821,10 +1821,9 @@ def recall(path, make, topic=""):
     """make(path, *answer) of what was kept of the program at `path`; None if its file changed since."""
     place, head = cached_answer(path, topic)
     try:
-        with open(place, "rb") as file:
-            kept = os.fsdecode(file.read()).split("\0")
+        kept = os.fsdecode(bytes_of(place) or b"").split("\0")
         return make(path, *kept[3:-1]) if kept[:3] + kept[-1:] == head + ["."] else None
-    except (OSError, ValueError, TypeError, PrimeError):
+    except (ValueError, TypeError, PrimeError):
         return None
 
 
@@ -2429,6 +2428,10 @@ class Config:
                 raise PrimeError("%s: %s" % (path, error), status=2)
         return self.known[path]
 
+    def project(self, directory):
+        """The content of the pyproject.toml in a directory, {} if there is none."""
+        return self.read(os.path.join(directory, PYPROJECT))[1]
+
     def error(self, key, message, known=(), at=""):
         """A PrimeError about a name, with the line of it (or of `at`) and the nearest of the known names."""
         return PrimeError(message, self.where(at or key), hint=nearest(key, known), status=2)
@@ -2481,7 +2484,7 @@ def check_fields(config, table, known, prefix):
         expected, is_valid = KINDS[FIELDS[key][0]]
         if not is_valid(value):
             raise config.error(prefix + key, "%s%s must be %s, not %r" % (prefix, key, expected, value))
-        if "\\u0000" in as_json(value).replace("\\\\", ""):
+        if "\\u0000" in as_json(value).replace("\\\\", ""):  # as JSON has a NUL
             raise config.error(prefix + key, "%s%s has a NUL, which no path and no argument can have" % (prefix, key))
         for text in value if is_texts(value) else ():
             if text.startswith("-"):  # would be an option of pip's
@@ -2640,7 +2643,7 @@ def complete_project(environment, item):
     names = [name for name in (PYPROJECT, "setup.py") if environment.has(os.path.join(path, name))]
     if not names:
         raise environment.error("projects", 'projects: "%s" holds no pyproject.toml and no setup.py' % project["path"])
-    document = config.pyproject if path == config.root else config.read(os.path.join(path, PYPROJECT))[1]
+    document = config.project(path)
     groups = table_in(document, PYPROJECT, "dependency-groups")
     has_dev = path == environment.root and "dev" in map(normalized, groups)
     chosen = project.get("groups", ["dev"] if has_dev else [])
@@ -2649,17 +2652,14 @@ def complete_project(environment, item):
         requirements += expand_group(groups, group, os.path.join(path, PYPROJECT))
     declared = table_in(document, PYPROJECT, "project", "optional-dependencies")
     spelling = {normalized(extra): extra for extra in declared}  # pip before 23.3 knows no other
-    dynamic = table_in(document, PYPROJECT, "project").get("dynamic", [])
-    is_static = "project" in document and not (is_texts(dynamic) and "optional-dependencies" in dynamic)
+    is_static = "project" in document and "optional-dependencies" not in dynamic_fields(document)
     for extra in project.get("extras", []) if is_static else ():
         if normalized(extra) not in spelling:
             raise environment.error("projects", 'projects: "%s" has no extra "%s"' % (project["path"], extra),
                                     extra, spelling)
-    installable = bool({"project", "build-system"} & set(document)) or "setup.py" in names
+    installable = is_installable(document, path)
     extras = [spelling.get(normalized(extra), extra) for extra in project.get("extras", [])]
-    settings = table_in(document, PYPROJECT, "tool", "uv")
-    if settings.get("package") is False and not settings.get("sources"):  # an application, itself not installed
-        installable = False
+    if is_application(document):
         requirements += dependencies_of(document, extras, os.path.join(path, PYPROJECT))
     elif not installable and not chosen:
         raise environment.error("projects", 'projects: "%s" has no [project], [build-system] or setup.py to install'
@@ -2667,6 +2667,24 @@ def complete_project(environment, item):
     return {"path": path, "groups": chosen, "extras": extras,
             "group_requirements": requirements, "editable": project.get("editable", True),
             "installable": installable, "files": files_of(config, path)}
+
+
+def is_application(document):
+    """Whether what a project depends on is installed, and itself not; else pip and uv must know uv's sources of it."""
+    settings = table_in(document, PYPROJECT, "tool", "uv")
+    return settings.get("package") is False and not settings.get("sources")
+
+
+def is_installable(document, directory):
+    """Whether a directory holds a project that can be installed, and is to be."""
+    has_one = {"project", "build-system"} & set(document) or os.path.isfile(os.path.join(directory, "setup.py"))
+    return bool(has_one) and not is_application(document)
+
+
+def dynamic_fields(document):
+    """The fields of [project] that are told elsewhere: a set."""
+    told = table_in(document, PYPROJECT, "project").get("dynamic", [])
+    return set(told) if is_texts(told) else set()
 
 
 def dependencies_of(document, extras, file):
@@ -2678,8 +2696,8 @@ def dependencies_of(document, extras, file):
     for name in names:  # which grows
         lines = told.get("dependencies", []) if name is None else declared.get(name, [])
         for line in lines if is_texts(lines) else ():
-            match = re.match(r"\s*([\w.-]+)\s*(?:\[([^\]]*)\])?", line)
-            if not match or line.startswith("-"):  # would be an option of pip's
+            match = re.match(r"\s*(\w[\w.-]*)\s*(?:\[([^\]]*)\])?", line)
+            if not match:  # such as an option of pip's
                 raise PrimeError("%r is no requirement" % line, file, status=2)
             if normalized(match.group(1)) != normalized(told.get("name", "")):
                 found.append(line)
@@ -2694,8 +2712,7 @@ def files_of(config, directory):
     places, files = [os.path.normpath(directory)], []  # type: list, list
     for place in places:  # which grows
         files += [os.path.join(place, name) for name in (PYPROJECT, "setup.py", "setup.cfg")]
-        document = config.pyproject if place == config.root else config.read(os.path.join(place, PYPROJECT))[1]
-        for path in named_paths(document, place):
+        for path in named_paths(config.project(place), place):
             if not os.path.isdir(path):
                 files.append(path)
             elif path not in places:
@@ -3572,7 +3589,7 @@ class UvDriver:
         """Write what uv.lock holds for an environment as a pylock.toml, less the environment's projects."""
         argv = [self.uv, "export", "--locked", "--format", "pylock.toml", "--no-header", "--quiet"]
         for project in environment["projects"]:
-            told = environment.config.read(os.path.join(project["path"], PYPROJECT))[1].get("project", {})
+            told = environment.config.project(project["path"]).get("project", {})
             argv += ["--no-emit-package=" + told["name"]] if "name" in told else []
         argv += ["--no-default-groups", "--output-file", target]
         argv += ["--project", os.path.dirname(environment.path(environment["lock_file"]))] + uv_lock_words(environment)
@@ -3651,10 +3668,9 @@ def lock_inputs(environment):
     """A hash of all that a lock of an environment is resolved from."""
     projects = []
     for project in environment["projects"]:
-        document = environment.config.read(os.path.join(project["path"], PYPROJECT))[1]
+        document = environment.config.project(project["path"])
         told, dynamic = document.get("project", {}), []  # type: dict, list
-        fields = told.get("dynamic", [])
-        if is_texts(fields) and {"dependencies", "optional-dependencies"} & set(fields):
+        if {"dependencies", "optional-dependencies"} & dynamic_fields(document):
             dynamic = named_paths(document, project["path"], ("readme", "long_description", "version"))
             dynamic.append(os.path.join(project["path"], "setup.py"))
         projects.append([told.get("dependencies"), told.get("optional-dependencies"), project["extras"],
@@ -4022,13 +4038,13 @@ def find_generation(environment):
             return generation, []
     if same:
         return None, [damage_of(same[0])]
-    before = in_use(environment) or (known + [None])[0]
+    before = in_use(environment, known) or (known + [None])[0]
     return None, differences(before.inputs, environment.inputs) if before else ["it was not built yet"]
 
 
-def in_use(environment):
-    """The generation that the link of an environment leads to, else its newest; None if none is sound."""
-    sound = [each for each in generations(environment) if not damage_of(each)]
+def in_use(environment, known):
+    """Of its `generations` the one that the link of an environment leads to, else the newest; None if none is sound."""
+    sound = [each for each in known if not damage_of(each)]
     target = os.path.realpath(environment.path(environment["venv_dir_rel_path"]))
     return next((each for each in sound if os.path.realpath(each.path) == target), (sound + [None])[0])
 
@@ -4859,7 +4875,7 @@ def prefix_of(environment, options, boots):
     known = generations(environment)
     if not known:
         raise PrimeError("%s was not built yet" % environment.title, hint=hint)
-    generation = find_generation(environment)[0] or in_use(environment) or known[0]
+    generation = find_generation(environment)[0] or in_use(environment, known) or known[0]
     if not os.path.exists(generation.program):
         raise PrimeError("%s is missing" % generation.program, hint=hint)
     return generation.path
@@ -4996,7 +5012,7 @@ def command_info(options):
     """what is configured, from where, and whether the environment is current"""
     environment = open_environment(options)
     current, reasons = find_generation(environment)
-    generation = current or in_use(environment)
+    generation = current or in_use(environment, generations(environment))
     selected = None  # type: Candidate | None
     link, target = link_to(environment, generation) if generation else ("", "")
     if current and not environment.requested and is_linkable(link) and not leads_to(link, target):
@@ -5127,15 +5143,19 @@ def command_clean(options):
     if not options.all:
         kept = {os.path.realpath(link) for link in links_of(environments[0])}
         kept |= {found.path for found, _ in map(find_generation, environments) if found}
+
+    def spare():
+        return [path for path in builds(options.root) if not {path, os.path.realpath(path)} & kept]
+
     prepare_state(options.root)
     with locked(state_dir(options.root, "lock"), "removing generations"):
-        gone = discard(path for path in builds(options.root) if not {path, os.path.realpath(path)} & kept)
+        gone = discard(spare())
         for link in links_of(environments[0]) if options.all else ():
             if os.path.islink(link) and os.path.realpath(link) in map(os.path.realpath, gone):
                 remove(link)
     for path in gone:
         report.note("removed %s" % tilde(path))
-    stays = [path for path in builds(options.root) if not {path, os.path.realpath(path)} & kept]
+    stays = spare()
     for path in stays:
         report.note("%s stays, for a running process uses it, or it may not be removed" % tilde(path))
     for place in [state_dir(options.root, "stamp"), *map(cache_dir, CACHES)] if options.all else ():
@@ -5306,9 +5326,9 @@ with open(answer, "w", encoding="utf-8") as file:
 def build_requirements(environment, driver, python, aside):
     """What a boot needs besides uv and what it installs: build backends, and a pip for the oldest pythons."""
     lines, answer, directory = [], os.path.join(aside, "answer"), os.path.join(aside, "backend")  # type: list, str, str
-    own = {project["path"]: project["installable"] for project in environment["projects"]}
-    for place in sorted(place for place in places_built(environment) if own.get(place, place != environment.root)):
-        system = table_in(environment.config.read(os.path.join(place, PYPROJECT))[1], PYPROJECT, "build-system")
+    own = [project["path"] for project in environment["projects"]]
+    for place in places_built(environment):
+        system = table_in(environment.config.project(place), PYPROJECT, "build-system")
         requires = system.get("requires", ["setuptools", "wheel"])
         paths = [os.path.join(place, path) for path in system.get("backend-path", [])]
         argv = [environment_python(directory), "-I", "-c", BACKEND_ASKS, answer]
@@ -5329,15 +5349,9 @@ def build_requirements(environment, driver, python, aside):
 
 
 def places_built(environment):
-    """The directories of the projects that an environment names, by themselves or by another: a set."""
-    found = set()
-    for path in input_files(environment):
-        place, name = os.path.split(path)
-        document = environment.config.read(os.path.join(place, PYPROJECT))[1] if os.path.isfile(path) else {}
-        is_one = name == "setup.py" or name == PYPROJECT and bool({"project", "build-system"} & set(document))
-        if is_one and os.path.isfile(path) and table_in(document, path, "tool", "uv").get("package") is not False:
-            found.add(place)
-    return found
+    """The directories of the projects that an environment installs, named by itself or by another: a list."""
+    places = {os.path.dirname(path) for path in input_files(environment) if os.path.basename(path) == "setup.py"}
+    return sorted(place for place in places if is_installable(environment.config.project(place), place))
 
 
 def files_for(lock, platforms, version):

@@ -810,32 +810,6 @@ def test_state_directory_outside_the_tree(plain, tmp_path):
     assert not list(plain.path.glob(".venv.before-prime*"))
 
 
-NAMED = {
-    "a file of a dynamic field": ("", "needed.txt"),
-    "a local project in a requirements file": ('requirements_files = ["r.txt"]', "lib/setup.py"),
-    "a member of the workspace": ("", "parts/one/pyproject.toml"),
-    "a source of uv's": ("", "beside/setup.cfg"),
-    "uv's settings": ("", "uv.toml"),
-}
-
-
-@pytest.mark.parametrize("what", sorted(NAMED))
-def test_file_that_decides_the_install_without_being_told_of_is_an_input(repo, what):
-    more, name = NAMED[what]
-    repo.write("pyproject.toml", "\n".join([
-        "[project]", 'name = "demo"', 'version = "1"', 'dynamic = ["dependencies"]',
-        "[tool.setuptools.dynamic]", 'dependencies = {file = ["needed.txt"]}',
-        "[tool.uv.sources]", 'beside = {path = "beside"}', "[tool.uv.workspace]", 'members = ["parts/*"]',
-        "[tool.proto-prime]", more]))
-    repo.write("r.txt", "# -e ./none\n-e ./lib\n")
-    for place in ("lib", "parts/one", "beside"):
-        repo.write(place + "/pyproject.toml", "")
-    code = "import proto_prime as p; print(*p.input_files(p.load_environment(p.load_config(%r))), sep='\\n')"
-    made = subprocess.run([str(some_python()), "-c", code % str(repo.path)], cwd=str(repo.path), env=repo.env,
-                          stdout=subprocess.PIPE)
-    assert str(repo.path / name) in made.stdout.decode().splitlines()
-
-
 def test_change_of_a_local_project_in_a_requirements_file_builds_anew(repo):
     repo.link("uv", uv_program())
     repo.write("lib/pyproject.toml", project_text("lib", [], ""))

@@ -68,6 +68,29 @@ def test_sources_of_sources_are_inputs(repo):
     assert {"foo/setup.py", "bar/pyproject.toml", "bar/setup.cfg"} <= set(inputs(repo))
 
 
+NAMED = {
+    "a file of a dynamic field": ("", "needed.txt"),
+    "a local project in a requirements file": ('requirements_files = ["r.txt"]', "lib/setup.py"),
+    "a member of the workspace": ("", "parts/one/pyproject.toml"),
+    "a source of uv's": ("", "beside/setup.cfg"),
+    "uv's settings": ("", "uv.toml"),
+}
+
+
+@pytest.mark.parametrize("what", sorted(NAMED))
+def test_file_that_decides_the_install_without_being_told_of_is_an_input(repo, what):
+    more, name = NAMED[what]
+    repo.write("pyproject.toml", "\n".join([
+        "[project]", 'name = "demo"', 'version = "1"', 'dynamic = ["dependencies"]',
+        "[tool.setuptools.dynamic]", 'dependencies = {file = ["needed.txt"]}',
+        "[tool.uv.sources]", 'beside = {path = "beside"}', "[tool.uv.workspace]", 'members = ["parts/*"]',
+        "[tool.proto-prime]", more]))
+    repo.write("r.txt", "# -e ./none\n-e ./lib\n")
+    for place in ("lib", "parts/one", "beside"):
+        repo.write(place + "/pyproject.toml", "")
+    assert name in inputs(repo)
+
+
 FILES = {
     "setup.cfg": ("setup.cfg", "[options]\ninstall_requires = file: reqs.txt, more.txt\n", "more.txt"),
     "setup.cfg, version": ("setup.cfg", "[metadata]\nversion = file: VERSION\n", "VERSION"),
@@ -330,6 +353,13 @@ def test_vendor_asks_no_backend_of_what_is_not_built(repo):
     repo.write("pyproject.toml", '[tool.uv]\nindex-strategy = "first-index"\n[tool.proto-prime]\n'
                'projects = []\ndependencies = ["six"]\n')
     repo.prime("vendor", ".vendor")
+
+
+def test_vendor_asks_the_backend_of_what_is_installed_for_its_sources(repo):
+    repo.link("uv", uv_program())
+    repo.project([], '[tool.uv]\npackage = false\n[tool.uv.sources]\nlib = {path = "lib"}')
+    repo.prime("vendor")
+    assert list((repo.path / "vendor").glob("flit_core-*.whl"))
 
 
 # -- bad input --------------------------------------------------------------------------------------
