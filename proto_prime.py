@@ -267,10 +267,10 @@ class Reporter:
 
         name = time.strftime("%Y%m%d-%H%M%S") + "-%d.log" % os.getpid()
         try:
-            os.makedirs(directory, exist_ok=True)
-            for old in sorted(each for each in os.listdir(directory) if each.endswith(".log"))[:-4]:
+            make_directory(directory)
+            for old in entries_named(directory, LOG_NAME)[:-4]:
                 os.remove(os.path.join(directory, old))
-            self.log = open(os.path.join(directory, name), "ab", buffering=0)  # else full disks are told at the end
+            self.log = os.fdopen(create_file(os.path.join(directory, name)), "wb", buffering=0)  # B5: told at once
             self.log.write("".join(self.unlogged).encode("utf-8", "backslashreplace"))
         except OSError as problem:  # a log is a courtesy: work goes on without
             self.detail("no log: %s" % problem)
@@ -347,6 +347,7 @@ def is_foreground():
 
 
 report = Reporter()
+LOG_NAME = r"\d{8}-\d{6}-\d+\.log"  # of the files that `Reporter.open_log` makes
 
 
 def emit(text):
@@ -401,18 +402,96 @@ def load_text(path):
 
 
 def write_atomic(path, data):
-    """Write bytes so that a reader, or a crash, finds the old file or the new one, whole."""
-    aside = "%s.%d.tmp" % (path, os.getpid())
-    os.makedirs(os.path.dirname(path), exist_ok=True)
+    """Write bytes so that a reader, or a crash, finds the old file or the new one, whole.
+
+    A link at `path` is replaced, never written through (H5).
+    """
+    make_directory(os.path.dirname(path))
+    aside = temporary_path(path)
     try:
-        with open(aside, "wb") as file:
+        with os.fdopen(create_file(aside), "wb") as file:
             file.write(data)
         os.replace(aside, path)
     except BaseException as problem:
         remove(aside)
-        if isinstance(problem, OSError) and not problem.filename:  # no space, and for what?
+        if isinstance(problem, OSError) and problem.filename in (None, aside):  # no space, and for what?
             problem.filename = path
         raise
+
+
+def create_file(path):
+    """Create a file that was not there, and open it for writing. Returns the file descriptor.
+
+    It is as open to others as its directory is, and never writable for all.
+    """
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | NO_FOLLOW
+    return os.open(path, flags, 0o600 | 0o666 & openness(os.path.dirname(path)))
+
+
+def make_directory(path, mode=None):
+    """Make a directory and those above it that are missing.
+
+    mode  int; default: each is as open to others as the one that it stands in, and never writable for all
+    """
+    if os.path.isdir(path):
+        return
+    make_directory(os.path.dirname(path))
+    try:
+        os.mkdir(path, 0o700 | openness(os.path.dirname(path)) if mode is None else mode)
+    except FileExistsError:  # another process was faster
+        if not os.path.isdir(path):
+            raise
+
+
+def openness(directory):
+    """The permissions of a directory, as an int, less that for others to write."""
+    return os.stat(directory or os.curdir).st_mode & 0o775
+
+
+NO_FOLLOW = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
+LEFTOVER_SECONDS = 3600  # the age from which a temporary file is that of a killed command
+
+
+def temporary_path(path):
+    """A name of our own for an unfinished `path`, beside it. What killed commands left there is removed."""
+    directory, name = os.path.split(path)
+    remove_leftovers(directory, name + ".", ".prime-tmp")
+    return "%s.%s.prime-tmp" % (path, random_name())
+
+
+def random_name():
+    """A name that nobody foresees: 16 digits in hex."""
+    return os.urandom(8).hex()
+
+
+def remove_leftovers(directory, start, end):
+    """Remove files and links with names of our making, `start` + `random_name()` + `end`, that are old enough (H5)."""
+    for name in os.listdir(directory):  # without `re`: a boot that is back on known inputs comes here
+        middle = name[len(start): len(start) + 16]
+        if name == start + middle + end and len(middle) == 16 and set(middle) <= set("0123456789abcdef"):
+            path = os.path.join(directory, name)
+            try:
+                if is_old(path):
+                    os.remove(path)
+            except OSError:  # another process was faster, or it is not ours to remove
+                pass
+
+
+def is_old(path):
+    """Whether something was left so long ago that no running command works on it."""
+    import time
+
+    return time.time() - os.lstat(path).st_mtime >= LEFTOVER_SECONDS
+
+
+def entries_named(directory, pattern):
+    """The names in a directory that match a pattern as a whole, sorted; [] if it cannot be read."""
+    import re
+
+    try:
+        return sorted(name for name in os.listdir(directory) if re.match("(?:%s)$" % pattern, name))
+    except OSError:
+        return []
 
 
 def remove(path):
@@ -428,6 +507,16 @@ def remove(path):
         shutil.rmtree(path)
     elif os.path.lexists(path):
         os.remove(path)
+
+
+def is_link(path):
+    """Whether a path is a symbolic link, or a junction, which python does not call one."""
+    try:
+        entry = os.lstat(path)
+    except (OSError, ValueError):
+        return False
+    is_junction = getattr(entry, "st_reparse_tag", 0) == 0xA0000003  # IO_REPARSE_TAG_MOUNT_POINT
+    return is_junction or os.path.islink(path)
 
 
 def hash_bytes(data):
@@ -490,6 +579,17 @@ def signature(path):
     return "%d.%d.%d.%d" % (st.st_size, st.st_mtime_ns, st.st_ctime_ns, st.st_ino)
 
 
+LOCKLESS = ("ENOLCK", "ENOTSUP", "ENOSYS", "EINVAL")  # what a file system without locks answers
+LOCK_HEAD = b"process "  # what a lock file of ours begins with
+PATIENCE_SECONDS = 60  # after which one who waits for a lock is told the way out
+
+
+def lock_files(path):
+    """The files that stand for the lock `path`: itself, or one in the user cache where the file system has no locks."""
+    yield path
+    yield cache_dir("locks", hash_bytes(os.fsencode(path))[:16])
+
+
 class locked:
     """Hold the lock file at `path` inside `with`; the system drops it when its holder dies.
 
@@ -504,8 +604,8 @@ class locked:
     def __enter__(self):
         import errno
 
-        lockless, problem = (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS, errno.EINVAL), OSError()
-        for path in (self.path, cache_dir("locks", hash_bytes(os.fsencode(self.path))[:16])):
+        lockless, problem = [getattr(errno, name) for name in LOCKLESS], OSError()
+        for path in lock_files(self.path):
             try:
                 return self._take(path)
             except OSError as error:
@@ -515,52 +615,109 @@ class locked:
                     break
         raise PrimeError("cannot lock %s: %s" % (self.path, problem.strerror),
                          tried=["%s: %s" % (self.purpose, self.reason)] if self.reason else [],
-                         hint="%s names another place" % (
-                             CACHE_VAR if self.path.startswith(cache_dir() + os.sep) else STATE_VAR))
+                         hint="%s names another place" % self._variable())
 
     def __exit__(self, *_):
-        try:
-            self.file.truncate(0)
-        except OSError:  # a courtesy
-            pass
+        write_lock(self.file, b"")
         self.file.close()
+
+    def _variable(self):
+        return CACHE_VAR if self.path.startswith(cache_dir() + os.sep) else STATE_VAR
 
     def _take(self, path):
         import time
 
-        os.makedirs(os.path.dirname(path), exist_ok=True)
-        self.file, count = open(path, "a+b", buffering=0), 0
-        while not self._try():
+        self.file, start, count = open_lock(path), time.monotonic(), 0
+        while not try_lock(self.file):
             check_stops()
             count += 1
             if count == 4:  # not for one who is done in a moment
-                self.file.seek(0)
-                report.note("waiting for %s" % (self.file.read(200).decode("utf-8", "replace") or "another prime"))
+                report.note("waiting for %s" % holder_of(self.file))
+            if time.monotonic() - start > PATIENCE_SECONDS:  # H19
+                start = float("inf")
+                report.note("still waiting for %s: end that process, or let %s name another place" % (
+                    holder_of(self.file), self._variable()))
             time.sleep(0.05)
+        if not is_same_file(self.file, path):  # it was removed while we waited, and another may be locked now
+            self.file.close()
+            return self._take(path)
         host = os.environ.get("COMPUTERNAME", "") if WINDOWS else os.uname().nodename
-        try:
-            self.file.truncate(0)
-            self.file.write(("process %d on %s: %s" % (os.getpid(), host, self.purpose)).encode())
-        except OSError:  # B5: no space to say so
-            pass
+        write_lock(self.file, LOCK_HEAD + ("%d on %s: %s" % (os.getpid(), host, self.purpose)).encode())
         return self
 
-    def _try(self):
-        held = PermissionError if WINDOWS else BlockingIOError  # what else comes is no lock at all
-        try:
-            if WINDOWS:
-                import msvcrt
 
-                self.file.seek(1 << 20)  # beyond the text, so that others can read it
-                msvcrt.locking(self.file.fileno(), msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined]
-            else:
-                import fcntl
+def open_lock(path):
+    """Open a lock file, made if it is missing: not behind a link, nor for users who cannot write beside it (H19)."""
+    make_directory(os.path.dirname(path))
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | NO_FOLLOW, 0o600)
+    file = os.fdopen(descriptor, "r+b", buffering=0)
+    if not WINDOWS:
+        state = os.fstat(descriptor)
+        mode = 0o660 if openness(os.path.dirname(path)) & 0o020 else 0o600
+        if state.st_uid == os.geteuid() and state.st_mode & 0o777 != mode:
+            os.fchmod(descriptor, mode)
+    return file
 
-                # Across machines too: NFS turns it into a lock of its server's.
-                fcntl.flock(self.file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return True
-        except held:
+
+def try_lock(file):
+    """Lock an open lock file unless another process holds it. Returns whether; OSError where there are no locks."""
+    held = PermissionError if WINDOWS else BlockingIOError  # what else comes is no lock at all
+    try:
+        if WINDOWS:
+            import msvcrt
+
+            file.seek(1 << 20)  # beyond the text, so that others can read it
+            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined]
+        else:
+            import fcntl
+
+            # Across machines too: NFS turns it into a lock of its server's.
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return True
+    except held:
+        return False
+
+
+def holder_of(file):
+    """Who holds an open lock file, as it says itself."""
+    file.seek(0)
+    return file.read(200).decode("utf-8", "replace") or "another prime"
+
+
+def write_lock(file, text):
+    """Say in a lock file who holds it. What is no lock of ours is left as it is (H1)."""
+    try:
+        file.seek(0)
+        if file.read(len(LOCK_HEAD)) in (b"", LOCK_HEAD):
+            file.truncate(0)
+            file.seek(0)
+            file.write(text)
+    except OSError:  # a courtesy; B5: no space to say so
+        pass
+
+
+def is_same_file(file, path):
+    """Whether an open file is still the one at `path`."""
+    try:
+        return os.path.samestat(os.fstat(file.fileno()), os.stat(path))
+    except OSError:
+        return False
+
+
+def is_held(path):
+    """Whether some process holds the lock `path`. Where that cannot be told, it is held."""
+    import errno
+
+    for each in lock_files(path):
+        if not os.path.isfile(each):
             return False
+        try:
+            with open_lock(each) as file:
+                return not try_lock(file)
+        except OSError as problem:
+            if errno.errorcode.get(problem.errno or 0, "") not in LOCKLESS:
+                return True
+    return True
 
 
 # What binds an interpreter to another one's environment or files (bpo-35811; facts, trap 2).
@@ -1008,20 +1165,113 @@ def home_dir():
         home = os.path.expanduser("~")
     except KeyError:  # 3.6, a user without an entry
         home = ""
-    if os.path.isabs(home):
-        return home
-    place = os.path.join(os.environ.get("TMPDIR", "/tmp"), "home-%d" % os.getuid())
+    return home if os.path.isabs(home) else private_dir("home")
+
+
+def private_dir(name):
+    """A directory of this user's alone below the temporary one; where it cannot be had, what nothing can be below."""
+    path = os.path.join(os.environ.get("TMPDIR", "/tmp"), "%s-%d" % (name, os.getuid()))
     try:
-        os.mkdir(place, 0o700)
+        os.mkdir(path, 0o700)
     except OSError:  # it is there, or cannot be made
         pass
-    is_ours = os.path.isdir(place) and not os.path.islink(place) and os.stat(place).st_uid == os.getuid()
-    return place if is_ours else os.devnull  # below which there is nothing, and can be nothing
+    return path if os.path.isdir(path) and is_ours(path) else os.devnull
+
+
+ASIDE_NAME = r"aside-[0-9a-f]{16}"
+
+
+class aside_directory:
+    """A directory of our own in `parent` for unfinished work, inside `with`; what is left of it is removed (H5).
+
+    It may be renamed meanwhile. Those that killed commands left behind are removed after an hour.
+    """
+
+    def __init__(self, parent):
+        self.parent, self.path = parent, os.path.join(parent, "aside-" + random_name())
+
+    def __enter__(self):
+        for path in filter(is_old, own_entries(self.parent, ASIDE_NAME)):
+            remove(path)
+        with unbroken():
+            make_own(self.path, 0o700)
+        return self.path
+
+    def __exit__(self, *_):
+        with unbroken():
+            remove(self.path)
+
+
+def own_entries(directory, pattern):
+    """The paths in a directory of ours that have a name of our making, are no links, and carry our mark."""
+    paths = [os.path.join(directory, name) for name in entries_named(directory, pattern)]
+    return [path for path in paths if not is_link(path) and is_marked(path)]
+
+
+# Proof of origin: what this file removes, overwrites or runs carries this mark, and lies there itself (H1, H2, H8).
+MARK = ".proto-prime"  # a file in each directory of ours
+MARK_TEXT = b"Made by proto_prime.py, which may remove all that is in this directory.\n"
+CACHE_TAG = b"Signature: 8a477f597d28d172789f06886806bc55\n# Made by proto_prime.py: https://bford.info/cachedir/\n"
+STATE_NAMES = {"envs", "building", "stamp", "log", "held", "made", "lock", "use", ".gitignore"}
+IGNORE_ALL = b"*\n"  # the .gitignore of a directory of ours
+
+
+def is_marked(directory):
+    """Whether a directory is one that `make_own` made."""
+    return os.access(os.path.join(directory, MARK), os.F_OK)
+
+
+def make_own(directory, mode=None):
+    """Make a directory that carries our mark; mode as for `make_directory`."""
+    make_directory(directory, mode)
+    if not is_marked(directory):
+        write_atomic(os.path.join(directory, MARK), MARK_TEXT)
+
+
+def own_place(base, name):
+    """Where our files are kept if a directory is named for them (H2).
+
+    base  str, the directory; it is used if it carries our mark, is empty, or is not there
+    name  str, of the directory in it that is used else, so that nothing of ours is mixed with what others made
+    """
+    while not is_marked(base):
+        try:
+            entries = set(os.listdir(base))
+        except OSError:  # it is not there; if it cannot be read, its use will say so
+            break
+        is_older = entries <= STATE_NAMES and bytes_of(os.path.join(base, ".gitignore")) == IGNORE_ALL
+        if is_older or not entries:  # older: a state directory from before there was a mark
+            break
+        base = below(base, [name])
+    return base
+
+
+def below(base, names):
+    """The path `names` below a directory of ours, where nothing is followed that is a link (H1)."""
+    for name in names:
+        base = os.path.join(base, name)
+        if os.path.basename(base) != name or name in (os.curdir, os.pardir):
+            raise PrimeError('"%s" is no name below %s' % (name, os.path.dirname(base)))
+        if is_link(base):
+            raise PrimeError("%s is a link, and nothing of prime's is looked for behind one" % base,
+                             hint="remove it; to keep files elsewhere, set %s or %s" % (STATE_VAR, CACHE_VAR))
+    return base
+
+
+def is_ours(path):
+    """Whether a path is no link, belongs to this user or to root, and cannot be written by others (H8)."""
+    if WINDOWS:  # its access lists are not asked
+        return not is_link(path)
+    try:
+        entry = os.lstat(path)
+    except (OSError, ValueError):
+        return False
+    return not is_link(path) and entry.st_uid in (os.geteuid(), 0) and not entry.st_mode & 0o022
 
 
 def cache_dir(*names):
     """A path in the user's cache (XDG base directories; on macOS and Windows their own)."""
-    home, base = home_dir(), os.environ.get(CACHE_VAR)
+    home, base = home_dir(), os.environ.get(CACHE_VAR, "")
     if not base:
         base = os.environ.get("XDG_CACHE_HOME") or os.path.join(home, ".cache")
         if WINDOWS:
@@ -1029,7 +1279,48 @@ def cache_dir(*names):
         elif sys.platform == "darwin":
             base = os.path.join(home, "Library", "Caches")
         base = os.path.join(base, "proto_prime")
-    return os.path.join(os.path.abspath(base), *names)
+    base = os.path.abspath(base)
+    if base not in _caches:
+        _caches[base] = open_cache(base)
+    return below(_caches[base], names)
+
+
+_caches = {}  # type: dict  # what is asked for, to what is used
+
+
+def open_cache(base):
+    """The directory that is used as the user's cache: `base`, or a private one if others may write to that (H8)."""
+    if os.environ.get(CACHE_VAR):  # else its name is ours
+        base = own_place(base, "proto_prime")
+    reason = why_unsafe(base)
+    if reason:
+        private = private_dir("proto_prime")
+        report.note("the cache %s is not used, for %s; %s is" % (base, reason, private))
+        base = private
+    try:
+        make_own(base, 0o700)
+        if not os.path.lexists(os.path.join(base, "CACHEDIR.TAG")):
+            write_atomic(os.path.join(base, "CACHEDIR.TAG"), CACHE_TAG)
+    except OSError as problem:
+        report.detail("the cache %s cannot be written: %s" % (base, problem.strerror))
+    return base
+
+
+def why_unsafe(cache):
+    """Why a cache is not to be trusted (H8); "" if it, and each directory in it, is ours alone to write."""
+    real = os.path.realpath(cache)  # which the user may have linked to another disk
+    for path in [real] + [os.path.join(real, name) for name in CACHES]:
+        if not os.path.lexists(path) or is_ours(path):
+            continue
+        if is_link(path):
+            return "%s is a link" % path
+        if os.lstat(path).st_uid not in (os.geteuid(), 0):
+            return "%s belongs to another user" % path
+        return "others may write to %s (chmod go-w ends that)" % path
+    return ""
+
+
+CACHES = ("answers", "pip", "uv", "locks", "shell", "scripts")  # the directories in the user's cache
 
 
 CACHE_HINT = "%s names another cache directory" % CACHE_VAR
@@ -1821,7 +2112,7 @@ def recall(path, make, topic=""):
     """make(path, *answer) of what was kept of the program at `path`; None if its file changed since."""
     place, head = cached_answer(path, topic)
     try:
-        kept = os.fsdecode(bytes_of(place) or b"").split("\0")
+        kept = os.fsdecode(bytes_of(place) or b"").split("\0") if is_ours(place) else []
         return make(path, *kept[3:-1]) if kept[:3] + kept[-1:] == head + ["."] else None
     except (ValueError, TypeError, PrimeError):
         return None
@@ -2360,15 +2651,22 @@ def find_root(option=""):
 
 def state_dir(root, *names):
     """A path in the directory where everything that this file makes for a repo is kept."""
-    base = os.path.abspath(os.environ[STATE_VAR]) if os.environ.get(STATE_VAR) else ""
-    if base and (is_script_root(root) or os.path.dirname(root) == os.path.join(base, "made")):  # repos of our making
-        base = ""
-    return os.path.join(base or os.path.join(root, ".prime"), *names)
+    named = os.environ.get(STATE_VAR)
+    if named and not is_script_root(root):
+        base = own_place(os.path.abspath(named), ".prime")
+        if os.path.dirname(root) != os.path.join(base, "made"):  # a repo of our making
+            return below(base, names)
+    base = os.path.join(root, ".prime")
+    if is_link(base):
+        raise PrimeError("%s is a link, which nothing is written through" % base,
+                         hint="remove it; %s names another directory" % STATE_VAR)
+    return below(own_place(base, ".prime"), names)
 
 
 def is_script_root(root):
     """Whether a ref root is one that was made in the user cache for a script (PEP 723)."""
-    return os.path.dirname(root) == cache_dir("scripts")
+    place = os.path.dirname(root)
+    return os.path.basename(place) == "scripts" and place == cache_dir("scripts")
 
 
 def normalized(name):
@@ -3215,27 +3513,41 @@ def runs_under(wheel, python):
 
 
 def pip_program(wheel):
-    """What python runs as pip: the unpacked wheel in the user cache.
+    """What python runs as pip: the wheel, unpacked in the user cache under its hash, and whole (H9).
 
     From the wheel itself pip would be compiled anew at each start, which takes a second. Its metadata
     stays behind, for pip would take itself for installed.
     """
     import zipfile
 
-    target = cache_dir("pip", pip_version(wheel))
-    aside = "%s.%d.tmp" % (target, os.getpid())
+    target = cache_dir("pip", "%s-%s" % (pip_version(wheel), hash_file(wheel)[:16]))
     try:
-        if not os.path.isdir(target):
-            with zipfile.ZipFile(wheel) as archive:
-                archive.extractall(aside, [name for name in archive.namelist() if name.startswith("pip/")])
-            os.rename(aside, target)
+        with zipfile.ZipFile(wheel) as archive:
+            members = [each for each in archive.infolist() if each.filename.startswith("pip/")]
+            if not is_unpacked(members, target):
+                with aside_directory(cache_dir("pip")) as aside:
+                    archive.extractall(aside, members)
+                    if os.path.lexists(target):  # a cleaner of temporary files took some of it
+                        os.rename(target, os.path.join(aside, "old"))
+                    os.rename(aside, target)
     except (OSError, EOFError, zipfile.BadZipFile, zipfile.zlib.error) as problem:  # type: ignore[attr-defined]
         if not os.path.isdir(target):  # else another process was faster
             raise PrimeError("cannot unpack %s into %s: %s" % (wheel, target, problem),
                              hint=CACHE_HINT)
-    finally:
-        remove(aside)
     return os.path.join(target, "pip")
+
+
+def is_unpacked(members, directory):
+    """Whether a directory is ours and holds these members of a zip archive, a list of ZipInfo, byte for byte."""
+    import zlib
+
+    if not is_ours(directory):
+        return False
+    for member in members:
+        content = bytes_of(os.path.join(directory, member.filename))
+        if not member.filename.endswith("/") and (content is None or zlib.crc32(content) != member.CRC):
+            return False
+    return True
 
 
 def pip_environ():
@@ -3392,13 +3704,15 @@ def find_uv(wanted, hashes=()):
     """The path of a uv that fulfils `wanted`, a `Request`: on PATH, where its installers put it, or in
     the user cache; if its wheel must have one of `hashes`, only one that was fetched so. "" if there is none.
     """
-    places = [place for place in os.environ.get("PATH", os.defpath).split(os.pathsep) if place]
-    places += [os.path.join(home_dir(), name, "bin") for name in (".local", ".cargo")]
-    paths = [os.path.join(place, "uv" + EXE) for place in places]
+    paths = [os.path.join(place, "uv" + EXE) for place in os.environ.get("PATH", os.defpath).split(os.pathsep) if place]
+    # With `sudo -E` the home directory is another user's, whose programs are not to be run (H8).
+    homes = [os.path.join(home_dir(), name, "bin", "uv" + EXE) for name in (".local", ".cargo")]
+    paths += [path for path in homes if is_ours(os.path.realpath(path))]
     endings = "|".join(each[:16].lower() for each in hashes)
     paths = [] if hashes else paths
     pattern = r"uv-\d[^-]*%s%s$" % ("-(%s)" % endings if endings else "", EXE)
-    for path in paths + newest_first([cache_dir("uv")], pattern):
+    cached = [path for path in newest_first([cache_dir("uv")], pattern) if is_ours(path)]
+    for path in paths + [path for path in cached if not hashes or is_as_fetched(path)]:
         if os.path.isfile(path) and os.access(path, os.X_OK):
             version = uv_version(path)
             if version and wanted.failing(version) is None:
@@ -3406,6 +3720,11 @@ def find_uv(wanted, hashes=()):
                 return path
             report.detail("uv passed over: %s, version %s" % (path, version))
     return ""
+
+
+def is_as_fetched(path):
+    """Whether a uv that was fetched by the hash of its wheel is still what was in that (H8)."""
+    return bytes_of(path + ".sha256") == hash_file(path).encode()
 
 
 def uv_version(path):
@@ -3433,31 +3752,34 @@ def fetch_uv(wanted, options, hashes=()):
     """
     if is_offline() and "--find-links" not in options:
         raise PrimeError("there is no uv on this machine, and none can be fetched offline")
-    requirement, aside = "uv" + ",".join(clause.text for clause in wanted.clauses), cache_dir("uv", "aside")
+    requirement = "uv" + ",".join(clause.text for clause in wanted.clauses)
     with locked(cache_dir("uv", "lock"), "fetching uv"):
         found = find_uv(wanted, hashes)  # another process may have been faster
         if found:
             return found
-        remove(aside)
         try:
-            program, path = fetch_uv_by_pip(requirement, aside, options, hashes)
-            if not program:
-                program, path = fetch_uv_itself(wanted, aside, options, hashes)
-            version = uv_version(program)
-            if version is None:
-                raise PrimeError("the uv that was fetched does not run here")
-            path = uv_place(version, path)
-            os.replace(program, path)
+            with aside_directory(cache_dir("uv")) as aside:
+                program, sha256 = fetch_uv_by_pip(requirement, aside, options, hashes)
+                if not program:
+                    program, sha256 = fetch_uv_itself(wanted, aside, options, hashes)
+                return keep_uv(program, sha256)
         except OSError as problem:
             raise PrimeError("cannot keep uv in %s: %s" % (cache_dir("uv"), problem.strerror), hint=CACHE_HINT)
-        finally:
-            remove(aside)
+
+
+def keep_uv(program, sha256):
+    """Move a uv that was fetched to its place in the user cache. Returns its path.
+
+    sha256  str, of its wheel, if that was enforced; else ""
+    """
+    version = uv_version(program)
+    if version is None:
+        raise PrimeError("the uv that was fetched does not run here")
+    path = cache_dir("uv", "uv-%s%s%s" % (version, sha256 and "-" + sha256[:16], EXE))
+    if sha256:
+        write_atomic(path + ".sha256", hash_file(program).encode())
+    os.replace(program, path)
     return path
-
-
-def uv_place(version, sha256=""):
-    """Where a uv is kept in the user cache, apart from others if the hash of its wheel was enforced."""
-    return cache_dir("uv", "uv-%s%s%s" % (version, sha256 and "-" + sha256[:16], EXE))
 
 
 def fetch_uv_by_pip(requirement, directory, options, hashes):
@@ -3930,7 +4252,6 @@ def create_venv(python, directory, driver="auto", prompt=""):
 # Generations
 # --------------------------------------------------------------------------------------------------
 
-CACHES = ("answers", "pip", "uv", "locks", "shell")  # in the user's cache directory
 KEPT = 3  # generations of each environment, at least
 MARKER = "proto-prime.json"  # written last into a generation: with it, it is complete
 STAMP_MAGIC = "proto_prime stamp 2"
@@ -3964,13 +4285,13 @@ def generations(environment):
     """The complete generations of an environment, the newest first."""
     import json
 
-    found, directory = [], state_dir(environment.root, "envs")
-    for name in os.listdir(directory) if os.path.isdir(directory) else ():
+    found = []
+    for path in builds(environment.root):
         try:
-            with open(os.path.join(directory, name, MARKER), "rb") as file:
+            with open(os.path.join(path, MARKER), "rb") as file:
                 meta = json.loads(file.read().decode())
             if (meta["schema"], meta["name"]) == (SCHEMA, environment.name):
-                found.append(Generation(os.path.join(directory, name), meta))
+                found.append(Generation(path, meta))
         except (OSError, ValueError, KeyError, TypeError):  # T5: incomplete, damaged, or another's
             continue
     return sorted(found, key=lambda generation: generation.created, reverse=True)
@@ -3982,11 +4303,11 @@ def listing_of(directory):
     return sorted(set(os.listdir(place)) - {"__pycache__"}) if place else []
 
 
-def is_same_python(generation):
+def is_same_python(generation, may_run=True):
     """Whether the base python of a generation is what it was (T2).
 
     One with the old size and mtime is asked: in a layer of a container image it is a copy of what it was,
-    and a registry of images keeps whole seconds.
+    and a registry of images keeps whole seconds. may_run  whether it may; else it is taken for the same
     """
     before, now = generation.identity, generation.python.identity()
     if before == now or before["path"] != now["path"]:
@@ -3994,7 +4315,9 @@ def is_same_python(generation):
     try:
         sizes, times = zip(*(map(int, each["signature"].split(".")[:2]) for each in (before, now)))
         is_copy = sizes[0] == sizes[1] and times[0] // 10 ** 9 == times[1] // 10 ** 9
-        return is_copy and vars(interpreter_at(generation.python.path)) == vars(generation.python)
+        if not is_copy or not may_run:
+            return is_copy
+        return vars(interpreter_at(generation.python.path)) == vars(generation.python)
     except (PrimeError, ValueError):
         return False
 
@@ -4004,14 +4327,17 @@ def has_moved(generation):
     return os.path.realpath(generation.path) != os.path.realpath(generation.place)
 
 
-def damage_of(generation):
-    """What is wrong with a generation that was complete once (T1, T2, T3); "" if nothing is."""
+def damage_of(generation, may_run=True):
+    """What is wrong with a generation that was complete once (T1, T2, T3); "" if nothing is.
+
+    may_run  whether its python may be started to learn that, as in `is_same_python`
+    """
     base = generation.python
     if has_moved(generation):
         return "it was moved or copied from %s" % generation.place
     if not os.path.exists(base.path):
         return "its base python %s is gone" % base.path
-    if not is_same_python(generation):
+    if not is_same_python(generation, may_run):
         return "its base python %s was replaced" % base.path
     for path in (generation.program, os.path.join(generation.path, "pyvenv.cfg")):
         if not os.path.exists(path):
@@ -4020,9 +4346,10 @@ def damage_of(generation):
     return "%s is missing in its site-packages" % missing[0] if missing else ""
 
 
-def find_generation(environment):
+def find_generation(environment, may_run=True):
     """The generation that is current, and otherwise the reasons why none is.
 
+    may_run  whether pythons may be started to learn that
     Returns (Generation, []) or (None, list of str). One that `prime rollback` chose comes first, until an
     input changes.
     """
@@ -4032,12 +4359,14 @@ def find_generation(environment):
         generation.is_held = [digest(environment.inputs), os.path.basename(generation.path)] == held
     damages = []
     for generation in [each for each in known if each.is_held] + same:
-        damages.append(damage_of(generation))
+        damages.append(damage_of(generation, may_run))
         if not damages[-1]:
             generation.stands_in_for = damages[0]
             return generation, []
     if same:
-        return None, [damage_of(same[0])]
+        return None, [damage_of(same[0], may_run)]
+    if not may_run:
+        return None, []
     before = in_use(environment, known) or (known + [None])[0]
     return None, differences(before.inputs, environment.inputs) if before else ["it was not built yet"]
 
@@ -4104,18 +4433,21 @@ def prepare_state(root):
 
     What stands in it where it cannot be used is renamed, never removed (T5).
     """
-    ignore = state_dir(root, ".gitignore")
+    base, ignore = state_dir(root), state_dir(root, ".gitignore")
     try:
-        for name, is_right in (("", os.path.isdir), ("envs", os.path.isdir), ("stamp", os.path.isdir),
-                               ("log", os.path.isdir), ("held", os.path.isdir), ("use", os.path.isfile),
+        if os.path.lexists(base) and not os.path.isdir(base):
+            rename_aside(base)
+        make_own(base)
+        for name, is_right in (("envs", os.path.isdir), ("stamp", os.path.isdir), ("log", os.path.isdir),
+                               ("held", os.path.isdir), ("building", os.path.isdir), ("use", os.path.isfile),
                                ("lock", os.path.isfile)):
-            place = os.path.join(state_dir(root), name).rstrip(os.sep)
-            if os.path.lexists(place) and not is_right(place):
-                rename_aside(place)
-        if not os.path.exists(ignore):
-            write_atomic(ignore, b"*\n")
+            path = state_dir(root, name)
+            if os.path.lexists(path) and not is_right(path):
+                rename_aside(path)
+        if not os.path.lexists(ignore):
+            write_atomic(ignore, IGNORE_ALL)
     except OSError as problem:
-        raise PrimeError("cannot write to %s: %s" % (os.path.dirname(ignore), problem.strerror),
+        raise PrimeError("cannot write to %s: %s" % (base, problem.strerror),
                          hint="%s names another place" % STATE_VAR)
 
 
@@ -4127,7 +4459,7 @@ def rename_aside(path):
     ignore = os.path.join(aside, ".gitignore")  # that of the repo knows the name that it had
     if os.path.isdir(aside) and not os.path.islink(aside) and not os.path.lexists(ignore):
         try:
-            write_atomic(ignore, b"*\n")
+            write_atomic(ignore, IGNORE_ALL)
         except OSError:  # another user's
             pass
 
@@ -4142,11 +4474,13 @@ def build(environment, python, driver):
     identity = python.identity()
     key = digest([environment.inputs, driver.name, identity["path"], identity["version"], python.implementation])
     directory = free_directory(environment, key)
+    record = build_record(directory)
     prompt = os.path.basename(environment.root) + ("" if environment.name == "default" else "-" + environment.name)
     outer = os.environ.get(BUILDING_VAR, "")
     tell_building(directory + os.pathsep + outer)
     try:
-        os.makedirs(os.path.dirname(directory), exist_ok=True)
+        write_atomic(record, b"")
+        make_directory(os.path.dirname(directory))
         check_sources(environment, driver, python)
         create_venv(python, directory, driver, prompt)
         install(environment, driver, directory)
@@ -4164,9 +4498,11 @@ def build(environment, python, driver):
             raise PrimeError("while the environment was built, %s" % changed[0], hint="do it again")
         write_atomic(os.path.join(directory, MARKER), as_json(meta).encode())
         os.utime(os.path.dirname(directory))  # for the stamps that were written while it was built
+        remove(record)
     except BaseException:
         with unbroken():
             remove(directory)
+            remove(record)
         raise
     finally:
         tell_building(outer)
@@ -4240,8 +4576,8 @@ def tell_building(places):
 def unfinished_prefix(root):
     """The generation that is being built by what started this process, such as a post_boot command; else ""."""
     for prefix in filter(None, os.environ.get(BUILDING_VAR, "").split(os.pathsep)):
-        is_ours = os.path.isdir(prefix) and os.path.dirname(prefix) == state_dir(root, "envs")
-        if is_ours and not os.path.exists(os.path.join(prefix, MARKER)):
+        is_build = os.path.isdir(prefix) and os.path.dirname(prefix) == state_dir(root, "envs")
+        if is_build and not os.path.exists(os.path.join(prefix, MARKER)) and is_held(state_dir(root, "lock")):  # H17
             return prefix
     return ""
 
@@ -4276,16 +4612,31 @@ def free_directory(environment, key):
     return directory
 
 
+BUILD_NAME = r"[\w-]+-[0-9a-f]{12}(\.\d+)?"  # of the directory of a generation
+
+
+def build_record(directory):
+    """The file that says of a generation's directory that it is ours to remove, though it is not complete."""
+    return os.path.join(os.path.dirname(os.path.dirname(directory)), "building", os.path.basename(directory))
+
+
 def builds(root):
     """The directories of all builds of a repo, complete or not, of any environment: a list of paths."""
-    place = state_dir(root, "envs")
-    return [os.path.join(place, name) for name in sorted(os.listdir(place))] if os.path.isdir(place) else []
+    envs = state_dir(root, "envs")
+    paths = [os.path.join(envs, name) for name in entries_named(envs, BUILD_NAME)]
+    return [path for path in paths if is_build(path)]
+
+
+def is_build(path):
+    """Whether a directory is a generation by its marker, or an unfinished one that our record names (H2)."""
+    is_recorded = os.path.isfile(build_record(path)) and not is_link(build_record(path))
+    return not is_link(path) and os.path.isdir(path) and (is_recorded or os.path.isfile(os.path.join(path, MARKER)))
 
 
 def discard(paths):
-    """Remove builds that no running process uses. Returns the paths of those that are gone.
+    """Remove directories of ours that no running process uses. Returns the paths of those that are gone.
 
-    What makes one complete goes first, so that none is ever found half-removed.
+    What makes a generation complete goes first, so that none is ever taken for one while it is removed.
     """
     paths = list(paths)
     if not paths:
@@ -4296,8 +4647,12 @@ def discard(paths):
     for path in gone:
         report.detail("removing %s" % path)
         try:
+            if is_build(path):
+                write_atomic(build_record(path), b"")
             remove(os.path.join(path, MARKER))
             shutil.rmtree(path, ignore_errors=True)
+            if not os.path.lexists(path):
+                remove(build_record(path))
         except OSError as problem:  # another user's, such as root's
             report.detail("it cannot be removed: %s" % problem.strerror)
     return [path for path in gone if not os.path.lexists(path)]
@@ -4305,33 +4660,62 @@ def discard(paths):
 
 def used_by_processes(paths):
     """Those of `paths`, directories, that another process names in its command or environment, or has
-    mapped a file of: a set.
+    mapped a file of: a set. In a checkout that several users share, what another user runs cannot be seen, so that
+    all of it may be in use (H18).
     """
     ends = (b"/", b"\0", b"\n", b" ", b":")
     names = {path: [os.fsencode(name) + end for name in {path, os.path.realpath(path)} for end in ends]
              for path in paths}
-    found = set()  # type: set
-    for text in process_texts():
-        found.update(path for path in names if any(name in text for name in names[path]))
-    return found
+    used, are_all_seen = set(), True  # type: set, bool
+    for text, is_whole in process_texts():
+        used.update(path for path in names if any(name in text for name in names[path]))
+        are_all_seen = are_all_seen and is_whole
+    return used if are_all_seen else used.union(filter(is_shared, paths))
+
+
+def is_shared(path):
+    """Whether others than this user may use or have made what is in a directory of ours."""
+    try:
+        return os.stat(path).st_uid != os.geteuid() or bool(os.stat(os.path.dirname(path)).st_mode & 0o022)
+    except OSError:  # it is gone
+        return False
 
 
 def process_texts():
-    """What each other process of this machine shows of itself, as bytes.
+    """What each other process of this machine shows of itself: pairs of bytes, and whether that is all.
 
     Not on Windows, where a program that runs cannot be removed.
     """
-    for pid in os.listdir("/proc") if os.path.isdir("/proc/self") else ():
-        text = b""
-        for name in ("cmdline", "environ", "maps") if pid.isdigit() and int(pid) != os.getpid() else ():
-            try:
-                with open("/proc/%s/%s" % (pid, name), "rb") as file:
-                    text += file.read() + b"\0"
-            except OSError:  # it ended, or is another user's
-                pass
-        yield text
-    if not WINDOWS and not os.path.isdir("/proc/self"):
-        yield run_child(["ps", "axeww", "-o", "command="], cap=1 << 24).stdout
+    has_proc = os.path.isdir("/proc/self")
+    if has_proc and not os.path.isdir("/proc/1"):  # mounted so that it hides what others run
+        yield b"", False
+    for pid in filter(str.isdigit, os.listdir("/proc") if has_proc else ()):
+        if int(pid) != os.getpid():
+            yield process_text("/proc/" + pid)
+    if not WINDOWS and not has_proc:
+        yield run_child(["ps", "axeww", "-o", "command="], cap=1 << 24).stdout, True
+
+
+def process_text(directory):
+    """What a process shows of itself in its directory below /proc: bytes, and whether that is all."""
+    text, is_whole = b"", True
+    for name in ("cmdline", "environ", "maps"):
+        try:
+            with open(os.path.join(directory, name), "rb") as file:
+                text += file.read() + b"\0"
+        except PermissionError:  # another user's; what root's do is no matter, for root sees all
+            is_whole = is_whole and not is_strangers(directory)
+        except OSError:  # it ended
+            pass
+    return text, is_whole
+
+
+def is_strangers(path):
+    """Whether something belongs to a user that is neither this one nor root."""
+    try:
+        return os.stat(path).st_uid not in (os.geteuid(), 0)
+    except OSError:
+        return False
 
 
 def links_of(environment):
@@ -4428,9 +4812,8 @@ def set_aside(root, link):
 
 def replace_link(target, link):
     """Make a link, or lead the one that is there elsewhere, in one step."""
-    aside = link + ".proto-prime.tmp"  # one name, for the lock is held: what a killed one left is removed
-    os.makedirs(os.path.dirname(link), exist_ok=True)
-    remove(aside)
+    make_directory(os.path.dirname(link))
+    aside = temporary_path(link)
     if WINDOWS:  # a junction takes no privilege, but cannot replace another in one step
         import _winapi
 
@@ -4438,9 +4821,13 @@ def replace_link(target, link):
         if os.path.lexists(link):
             os.rmdir(link)
         os.rename(aside, link)
-    else:
-        os.symlink(target, aside)
+        return
+    os.symlink(target, aside)
+    try:
         os.replace(aside, link)
+    except OSError:
+        os.remove(aside)
+        raise
 
 
 def stamp_path(root, requested):
@@ -4494,12 +4881,11 @@ def read_stamp(root, requested, moves_link, is_checked=True):
 
 def return_to(root, requested, moves_link):
     """The answer of `read_stamp` for inputs that are back, word for word: their generation is published again."""
-    directory, head = state_dir(root, "stamp"), stamp_head(root, requested)
+    head = stamp_head(root, requested)
     envs = state_dir(root, "envs")  # a newer generation, as `reset` builds, is to be noticed
     before = signature(envs)
-    for name in os.listdir(directory):
-        path = os.path.join(directory, name)
-        stamp = load_stamp(path, head) if name.endswith("." + (requested or "default")) else None
+    for path in old_stamps(root):
+        stamp = load_stamp(path, head) if path.endswith("." + (requested or "default")) else None
         if not stamp or moves_link and not stamp[1]:
             continue
         prefix, link, target, said, variables, files = stamp
@@ -4538,14 +4924,20 @@ def write_stamp(environment, generation, published):
 
 def forget_stamps(root, key):
     """Remove the remembered stamps of one key, whose generation is replaced, and of generations that are gone."""
-    directory = state_dir(root, "stamp")
-    names = os.listdir(directory) if os.path.isdir(directory) else []
-    for path in [os.path.join(directory, name) for name in names if "." in name]:
+    for path in old_stamps(root):
         if os.path.basename(path).startswith(key) or not os.path.isdir((load_stamp(path) or [""])[0]):
             try:
                 remove(path)
             except OSError as problem:  # another prime was faster
                 report.detail("no stamp is removed: %s" % problem)
+
+
+def old_stamps(root):
+    """The paths of the stamps of earlier inputs: without `re`, for a boot that is back on them is a fast one."""
+    directory, digits = state_dir(root, "stamp"), set("0123456789abcdef")
+    names = os.listdir(directory) if os.path.isdir(directory) else []
+    names = [name for name in names if name[12:13] == "." and set(name[:12]) <= digits]
+    return [path for path in (os.path.join(directory, name) for name in names) if not is_link(path)]
 
 
 def keep_stamp(path, head, stamp):
@@ -4897,6 +5289,7 @@ def read_stdin():
 
 
 SOURCE_FIELDS = ("venv_driver", "uv_version", "uv_sha256", "index_url", "extra_index_urls", "find_links", "no_index")
+DIGEST_NAME = "[0-9a-f]{12}"
 SCRIPT_DAYS = 30  # after which `clean` removes the environment of a script that was not run
 
 
@@ -4927,9 +5320,12 @@ def script_environment(options, text):
                              status=2)
     config = derived_config(open_environment(options), required, dependencies)
     root = cache_dir("scripts", digest(config))
-    if not os.path.isfile(os.path.join(root, OWN_CONFIG)):
+    if os.path.lexists(root) and not is_ours(root):
+        raise PrimeError("%s belongs to another user, or others may write to it" % root, hint=CACHE_HINT)
+    make_own(root)
+    if bytes_of(os.path.join(root, OWN_CONFIG)) != config.encode():
         write_atomic(os.path.join(root, OWN_CONFIG), config.encode())
-    os.utime(root)
+    os.utime(root)  # for `clean`
     return load_environment(load_config(root))
 
 
@@ -4975,8 +5371,11 @@ def shell_start(kind, prefix, name, environ):
     """
     import shlex
 
-    place, label = cache_dir("shell", digest([prefix, name, environ.get("ENV"), environ.get("ZDOTDIR")])), \
-        "(%s) " % "".join(char for char in name if char.isalnum() or char in " ._-")
+    place = cache_dir("shell", digest([prefix, name, environ.get("ENV"), environ.get("ZDOTDIR")]))
+    label = "(%s) " % "".join(char for char in name if char.isalnum() or char in " ._-")
+    make_own(place)
+    if not is_ours(place):  # the shell would run what others put there
+        raise PermissionError(13, "belongs to another user, or others may write to it", place)
     start = "PATH=%s:$PATH\n" % shlex.quote(os.path.join(prefix, BIN)) + "PS1=%s\"$PS1\"\n" % shlex.quote(label)
 
     def before(variable):  # as it was, for the user's own files and for shells in this one
@@ -5137,34 +5536,65 @@ def command_rollback(options):
 
 def command_clean(options):
     """remove generations that nothing refers to"""
-    config, kept = load_config(options.root), set()
+    config = load_config(options.root)
     names = sorted(set(config.table.get("env", {})) | {"default"})
     environments = [load_environment(config, name) for name in names]
-    if not options.all:
-        kept = {os.path.realpath(link) for link in links_of(environments[0])}
-        kept |= {found.path for found, _ in map(find_generation, environments) if found}
-
-    def spare():
-        return [path for path in builds(options.root) if not {path, os.path.realpath(path)} & kept]
-
+    links = links_of(environments[0])
     prepare_state(options.root)
     with locked(state_dir(options.root, "lock"), "removing generations"):
-        gone = discard(spare())
-        for link in links_of(environments[0]) if options.all else ():
+        kept = set() if options.all else in_need(environments, links)
+        spare = [path for path in builds(options.root) if not {path, os.path.realpath(path)} & kept]
+        gone = discard(spare)
+        for link in links if options.all else ():
             if os.path.islink(link) and os.path.realpath(link) in map(os.path.realpath, gone):
                 remove(link)
     for path in gone:
         report.note("removed %s" % tilde(path))
-    stays = spare()
+    stays = sorted(set(spare) - set(gone))
     for path in stays:
-        report.note("%s stays, for a running process uses it, or it may not be removed" % tilde(path))
-    for place in [state_dir(options.root, "stamp"), *map(cache_dir, CACHES)] if options.all else ():
-        remove(place)
-        report.detail("removed %s" % place)
+        report.note("%s stays, for a running process uses it, or may, or it cannot be removed" % tilde(path))
+    if options.all:
+        forget_stamps(options.root, "")
+        for name in names:
+            remove(stamp_path(options.root, name))
+        clear_cache()
     gone += discard_scripts(0 if options.all else SCRIPT_DAYS)
     if not gone and not stays and not options.all:
         report.note("there is nothing to remove")
     return 0
+
+
+def in_need(environments, links):
+    """The directories of generations that a link leads to, or that are current: a set.
+
+    Nothing of the repo's is run for it, such as a python that a generation names which came with the repo (H11).
+    """
+    current = [find_generation(each, may_run=False)[0] for each in environments]
+    return {os.path.realpath(link) for link in links} | {each.path for each in current if each}
+
+
+# What `clean --all` removes from the user cache: names of our making, of files, and of directories with our mark.
+CACHE_FILES = (("answers", "[0-9a-f]{16}"), ("uv", r"uv-\d.*"))
+CACHE_LOCKS = (("locks", "[0-9a-f]{16}"), ("uv", "lock"))
+CACHE_TREES = (("pip", r"\d.*-[0-9a-f]{16}|" + ASIDE_NAME), ("shell", DIGEST_NAME), ("uv", ASIDE_NAME))
+
+
+def clear_cache():
+    """Empty the user cache, but for what a running process uses or holds locked (H18)."""
+    files = [os.path.join(cache_dir(name), entry) for name, pattern in CACHE_FILES
+             for entry in entries_named(cache_dir(name), pattern)]
+    trees = [path for name, pattern in CACHE_TREES for path in own_entries(cache_dir(name), pattern)]
+    if is_held(cache_dir("uv", "lock")):
+        report.note("%s stays, for a uv is being fetched" % tilde(cache_dir("uv")))
+        files, trees = [[path for path in paths if not path.startswith(cache_dir("uv"))] for paths in (files, trees)]
+    locks = [os.path.join(cache_dir(name), entry) for name, pattern in CACHE_LOCKS
+             for entry in entries_named(cache_dir(name), pattern)]
+    used = used_by_processes(files)
+    for path in files + [lock for lock in locks if not is_held(lock)]:
+        if path not in used and not is_link(path) and os.path.isfile(path):
+            remove(path)
+    discard(trees)
+    report.detail("emptied the user cache %s" % cache_dir())
 
 
 def tools_of(environment):
@@ -5194,10 +5624,10 @@ def discard_scripts(days):
     """Remove the environments of scripts that were not run for some days, and that no process uses."""
     import time
 
-    place = cache_dir("scripts")
-    roots = [os.path.join(place, name) for name in os.listdir(place)] if os.path.isdir(place) else []
-    old = [root for root in roots if os.stat(root).st_mtime <= time.time() - days * 24 * 3600]
-    gone = discard(old)
+    last = time.time() - days * 24 * 3600
+    roots = own_entries(cache_dir("scripts"), DIGEST_NAME)
+    roots = [root for root in roots if os.stat(root).st_mtime <= last and not is_held(state_dir(root, "lock"))]
+    gone = discard(roots)
     for root in gone:
         report.note("removed %s" % tilde(root))
     return gone
@@ -5212,7 +5642,9 @@ def command_lock(options):
     if environment.origins["lock_file"] != "default" and environment["lock_file"].endswith(".toml"):
         name = environment["lock_file"]
     target = environment.path(name)
-    aside = os.path.join(os.path.dirname(target), "pylock.aside-%d.toml" % os.getpid())
+    for end in (".toml", ".toml.in"):
+        remove_leftovers(os.path.dirname(target), "pylock.aside-", end)
+    aside = os.path.join(os.path.dirname(target), "pylock.aside-%s.toml" % random_name())
     try:
         if environment["lock_file"].endswith("uv.lock") and not beside_projects(environment):
             argv = [driver.uv, "lock", "--python", python.path] + (["--upgrade"] if options.upgrade else [])
@@ -5265,17 +5697,14 @@ def command_vendor(options):
                          hint='prime vendor .vendor, then find_links = [".vendor"] in the config')
     platforms = environment["platforms"] or [this_platform()]
     driver, python = tools_of(environment)
-    aside, lock = state_dir(root, "vendor"), environment["lock_file"]
+    lock = environment["lock_file"]
     prepare_state(root)
-    remove(aside)
-    try:
+    with aside_directory(state_dir(root)) as aside:
         locks = [environment.path(lock) if lock.endswith(".toml") else os.path.join(aside, "pylock.toml")]
         if lock.endswith("uv.lock"):
             driver.export(environment, locks[0])
         elif not lock:
-            os.makedirs(aside)
             resolve(environment, driver, python, locks[0])
-        os.makedirs(aside, exist_ok=True)
         needed = build_requirements(environment, driver, python, aside)
         for name, lines, oldest in (("uv", ["uv==%s" % uv_version(driver.uv)], "%d.%d" % OLDEST_UV_PYTHON),
                                     ("tools", needed, python.version)):
@@ -5284,8 +5713,6 @@ def command_vendor(options):
         files = {}  # type: dict
         for path in locks:
             files.update(files_for(read_lock(environment, path), platforms, python.version))
-    finally:
-        remove(aside)
     indexes = [environment["index_url"], *environment["extra_index_urls"], *users_indexes()]
     vendor_files({name: (with_user(entry[0], indexes),) + entry[1:] for name, entry in files.items()}, target)
     if options.python:
@@ -5443,6 +5870,8 @@ def command_init(options):
              (os.path.join(place, "prime.cmd"), ENTRY_CMD.replace("\n", "\r\n"))]
     if not os.path.exists(os.path.join(root, PYPROJECT)):  # which says by itself what is needed
         files.append((os.path.join(root, OWN_CONFIG), starter_config(root)))
+    for path in [os.path.join(place, "proto_prime.py"), os.path.join(root, ".gitignore")] + [path for path, _ in files]:
+        check_target(root, path)
     made = [copy_of_this(options, os.path.join(place, "proto_prime.py"))]
     for path, text in files:
         if os.path.lexists(path):
@@ -5462,14 +5891,27 @@ def command_init(options):
     return 0
 
 
+def check_target(root, path):
+    """PrimeError if what `init` writes to `path` would come to stand elsewhere, behind a link (H5)."""
+    leads_to = os.path.realpath(path)
+    is_within = leads_to.startswith(os.path.join(os.path.realpath(root), ""))
+    is_kept = os.path.exists(path) and os.path.basename(path) != ".gitignore"  # which is written to, if it is there
+    if not is_within or is_link(path) and not is_kept:
+        raise PrimeError("init: %s leads to %s, and is not written through" % (path, leads_to), hint="remove the link")
+
+
 def copy_of_this(options, path):
     """Put this file, or what --from names, to `path`. Returns `path`; "" if there is one already."""
     if os.path.lexists(path):
         report.detail("left as it is: %s" % path)
         return ""
     if options.source:
-        fetch_other(options, path)
-        os.replace(path + ".aside", path)
+        aside = temporary_path(path)
+        try:
+            fetch_other(options, path, aside)
+            os.replace(aside, path)
+        finally:
+            remove(aside)
     elif own_file():
         with open(own_file(), "rb") as file:
             write_atomic(path, file.read())
@@ -5501,7 +5943,7 @@ def add_ignored(root):
     if not missing:
         return ""
     gap = "" if text[-1:] in ("", "\n") else "\n"
-    write_atomic(os.path.realpath(path), (text + gap + "".join(each + "\n" for each in missing)).encode())
+    write_atomic(path, (text + gap + "".join(each + "\n" for each in missing)).encode())
     return path
 
 
@@ -5575,9 +6017,9 @@ def command_update(options):
         raise PrimeError("update: there is no file to replace, for this came through a pipe")
     if is_installed():
         raise PrimeError("update: %s was installed as a package" % path, hint="let its installer update it")
-    aside = path + ".aside"
+    aside = temporary_path(path)
     try:
-        version = fetch_other(options, path)
+        version = fetch_other(options, path, aside)
         if not version or hash_file(aside) == hash_file(path):
             report.note("%s is that version already (%s)" % (path, __version__))
             return 0
@@ -5591,12 +6033,12 @@ def command_update(options):
     return 0
 
 
-def fetch_other(options, path):
-    """Fetch another version of this file, from --from or from the index, beside `path`: to `path`.aside.
+def fetch_other(options, path, aside):
+    """Fetch another version of this file, from --from or from the index, to `aside`; it is to take the place of `path`.
 
     Returns what version it says it is, once it proved to be one; "" if there is none newer in the index.
     """
-    source, aside = options.source, path + ".aside"
+    source = options.source
     if source and "://" in source and not source.lower().startswith(("https:", "file:")) and not options.sha256:
         raise PrimeError("%s could be anybody's" % shown([source]), hint="give https, or --sha256", status=2)
     if source:
@@ -5609,7 +6051,6 @@ def fetch_other(options, path):
     child = run_child(argv, timeout=UV_SECONDS) if is_this_file(aside) else Child(1)  # else it is not even run
     words = child.stdout.decode("utf-8", "replace").split()
     if child.has_failed or words[:1] != ["proto_prime"]:
-        remove(aside)
         raise PrimeError("%s is no proto_prime.py" % shown([source]), tried=child.tail(3),
                          hint="%s is left as it is" % path if os.path.exists(path) else "")
     return words[1]
@@ -5991,6 +6432,7 @@ class Server:
                 config = derived_config(load_environment(load_config(self.root)), python_version)
                 prepare_state(self.root)
                 place = self.made(name)
+                make_own(place)
                 write_atomic(os.path.join(place, "name"), name.encode("utf-8", "surrogatepass"))
                 write_atomic(os.path.join(place, OWN_CONFIG), config.encode())
             return self.get_(name)
@@ -6012,7 +6454,7 @@ class Server:
             if os.path.islink(link) and os.path.realpath(link) in map(os.path.realpath, paths):
                 remove(link)
             discard(paths)
-        if environment.root != self.root:
+        if environment.root != self.root and is_marked(environment.root) and not is_link(environment.root):
             remove(environment.root)
         return {"id": id}
 
@@ -6044,7 +6486,7 @@ class Server:
     def environments(self):
         """{id: `Environment`}: those of the config, and those that clients made."""
         config, found = load_config(self.root), {}
-        for entry in sorted(os.listdir(self.made())) if os.path.isdir(self.made()) else ():
+        for entry in entries_named(self.made(), DIGEST_NAME):
             place = os.path.join(self.made(), entry)
             try:
                 with open(os.path.join(place, "name"), "rb") as file:

@@ -223,12 +223,14 @@ def test_init_again_when_the_repo_became_a_project(client):
     assert not (client.path / "tools").exists()
 
 
-def test_init_follows_a_link_to_gitignore(client):
+def test_H5_init_writes_through_no_link(client):
     shared = client.write("shared/ignored", "*.o\n")
     (client.path / ".gitignore").symlink_to(shared)
-    init(client)
+    refused = init(client, status=1).stderr
+    assert ".gitignore leads to %s, and is not written through" % shared in refused
     assert (client.path / ".gitignore").is_symlink()
-    assert shared.read_text().startswith("*.o\n.prime/\n")
+    assert shared.read_text() == "*.o\n"
+    assert not (client.path / "prime").exists()
 
 
 def test_init_of_a_flat_project_with_somebody_s_tools(client):

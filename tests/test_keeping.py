@@ -80,18 +80,28 @@ def test_a_generation_that_another_link_leads_to_is_kept(plain):
     assert len(plain.generations) == 4
 
 
+def leave_half_a_build(repo, name="other-0123456789ab"):
+    """What a build that was killed leaves behind: its directory, and the record that it is ours."""
+    repo.write(".prime/building/" + name, "")
+    return repo.write(".prime/envs/%s/late" % name, "half")
+
+
 def test_B1_leftovers_of_builds_that_died_are_removed_by_the_next_build(plain):
-    left = plain.write(".prime/envs/other-0123456789ab/bin/python", "half", executable=True)
     plain.prime()
-    assert not left.parent.parent.exists()
-    assert len(list((plain.path / ".prime" / "envs").iterdir())) == 1
+    left = leave_half_a_build(plain)
+    foreign = plain.write(".prime/envs/other-0123456789ac/late", "of somebody else")
+    plain.prime("reset")
+    assert not left.parent.exists()
+    assert not list((plain.path / ".prime" / "building").iterdir())
+    assert foreign.read_text() == "of somebody else"
 
 
 def test_B1_leftovers_that_a_process_still_writes_to_are_left_to_a_later_build(plain):
-    left = plain.write(".prime/envs/other-0123456789ab/late", "half")
+    plain.prime()
+    left = leave_half_a_build(plain)
     process = subprocess.Popen(["sh", "-c", "read line; : %s/late" % left.parent], stdin=subprocess.PIPE)
     try:
-        plain.prime()
+        plain.prime("reset")
         assert left.exists()
     finally:
         process.communicate()
@@ -237,7 +247,8 @@ def test_clean_all_removes_every_generation_and_the_caches_and_the_next_boot_mak
     plain.prime("clean", "--all")
     assert not plain.generations
     assert not os.path.lexists(str(plain.path / ".venv"))
-    assert [path.name for path in (plain.home / "own cache").iterdir()] == ["mine"]
+    left = {path.name for path in (plain.home / "own cache").rglob("*") if path.is_file()}
+    assert left == {"mine", ".proto-prime", "CACHEDIR.TAG"}
     plain.prime()
     assert plain.inside("print(1)") == "1"
 
