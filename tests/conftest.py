@@ -9,6 +9,7 @@ import stat
 import subprocess
 import sys
 import tarfile
+import tempfile
 import time
 from pathlib import Path
 
@@ -296,3 +297,55 @@ def driver(request, repo):
         repo.link("uv", uv_program())
     repo.env["PROTOPRIMER_VENV_DRIVER"] = request.param
     return request.param
+
+
+class OtherUser:
+    """Another user of this machine, who runs programs: other_user([other_user.python, "prime"], env={}).
+
+    uid     int, who it is; its group has the same number
+    place   a directory that every user may enter, owned by root: what lies in it belongs to whom a test gives it
+    python  the path of an interpreter that this user can start
+    """
+
+    uid = 12345
+
+    def __init__(self, place, python):
+        self.place, self.python = place, python
+
+    def __call__(self, argv, env=None, uid=None, **options):
+        """Run a program to its end as this user, or as `uid`. Returns its CompletedProcess, with text."""
+        options.setdefault("cwd", str(self.place))
+        options.setdefault("timeout", 240)
+        environ = dict({"PATH": "/usr/bin:/bin", "HOME": str(self.place / "nobody"), "LANG": "C.UTF-8"}, **(env or {}))
+        who = str(self.uid if uid is None else uid)
+        argv = ["setpriv", "--reuid=" + who, "--regid=" + who, "--clear-groups"] + [str(word) for word in argv]
+        return subprocess.run(argv, env=environ, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                              stderr=subprocess.PIPE, universal_newlines=True, **options)
+
+    def give(self, *paths, uid=None):
+        """Let files and whole directories belong to this user, or to `uid`."""
+        owner = self.uid if uid is None else uid
+        for path in paths:
+            for each in [path] + (list(path.rglob("*")) if path.is_dir() and not path.is_symlink() else []):
+                os.lchown(str(each), owner, owner)
+
+
+@pytest.fixture
+def other_user():
+    """An `OtherUser`; skips the test where there can be none."""
+    if os.name != "posix" or os.getuid():
+        pytest.skip("only root can run a program as another user")
+    if not shutil.which("setpriv"):
+        pytest.skip("this machine has no setpriv (util-linux) to run a program as another user")
+    place = Path(tempfile.mkdtemp(prefix="prime-other-user-"))
+    place.chmod(0o755)
+    try:
+        for path in [some_python(), Path("/usr/bin/python3"), Path("/usr/local/bin/python3")]:
+            found = OtherUser(place, path)
+            check = [path, "-c", "import sys, venv; sys.exit(sys.version_info < (3, 6))"]
+            if path.exists() and not found(check).returncode:
+                yield found
+                return
+        pytest.skip("this machine has no python that other users may start")
+    finally:
+        shutil.rmtree(str(place))
