@@ -212,7 +212,7 @@ class Reporter:
 
     def __init__(self):
         self.verbosity = 0  # -1 errors alone, 0 notices, 1 decisions and commands, 2 the children's output
-        self.log, self.unlogged = None, []  # type: ignore[var-annotated]
+        self.log, self.log_path, self.unlogged = None, "", []  # type: ignore[var-annotated]
         self.step_title, self.step_start, self.is_live, self.live_line = "", 0.0, False, ""
 
     def note(self, text):
@@ -265,12 +265,12 @@ class Reporter:
         """Send all that follows to a new file in `directory` too, and keep the newest five."""
         import time
 
-        name = time.strftime("%Y%m%d-%H%M%S") + "-%d.log" % os.getpid()
+        self.log_path = os.path.join(directory, time.strftime("%Y%m%d-%H%M%S") + "-%d.log" % os.getpid())
         try:
             make_directory(directory)
             for old in entries_named(directory, LOG_NAME)[:-4]:
                 os.remove(os.path.join(directory, old))
-            self.log = os.fdopen(create_file(os.path.join(directory, name)), "wb", buffering=0)  # B5: told at once
+            self.log = os.fdopen(create_file(self.log_path), "wb", buffering=0)  # B5: told at once
             self.log.write("".join(self.unlogged).encode("utf-8", "backslashreplace"))
         except OSError as problem:  # a log is a courtesy: work goes on without
             self.detail("no log: %s" % problem)
@@ -659,10 +659,15 @@ def open_lock(path):
     return file
 
 
-def try_lock(file):
-    """Lock an open lock file unless another process holds it. Returns whether; OSError where there are no locks."""
+def try_lock(file, is_shared=False):
+    """Lock an open lock file unless another process holds it. Returns whether; OSError where there are no locks.
+
+    is_shared  together with others that lock it so; on Windows, which has no such locks, nothing is locked then
+    """
     held = PermissionError if WINDOWS else BlockingIOError  # what else comes is no lock at all
     try:
+        if WINDOWS and is_shared:
+            return True
         if WINDOWS:
             import msvcrt
 
@@ -672,7 +677,7 @@ def try_lock(file):
             import fcntl
 
             # Across machines too: NFS turns it into a lock of its server's.
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(file, (fcntl.LOCK_SH if is_shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
         return True
     except held:
         return False
@@ -702,6 +707,24 @@ def is_same_file(file, path):
         return os.path.samestat(os.fstat(file.fileno()), os.stat(path))
     except OSError:
         return False
+
+
+_in_use = []  # type: list  # the lock file of the user cache, while this process uses a program in there
+
+
+def use_cache():
+    """Keep `clean --all` away from the user cache until this process ends or becomes another program (H18)."""
+    import time
+
+    if _in_use:
+        return
+    try:
+        _in_use.append(open_lock(cache_dir("lock")))
+        while not try_lock(_in_use[0], is_shared=True):
+            check_stops()
+            time.sleep(0.01)
+    except OSError as problem:  # a file system without locks
+        report.detail("cannot lock %s: %s" % (cache_dir("lock"), problem.strerror))
 
 
 def is_held(path):
@@ -1070,6 +1093,8 @@ def replace_process(argv, environ, program="", may_spawn=True):
     OSError if it cannot be run.
     """
     program = program or argv[0]
+    while _in_use:
+        _in_use.pop().close()
     for stream in (sys.stdout, sys.stderr):
         if stream is not None:
             stream.flush()
@@ -1204,8 +1229,12 @@ class aside_directory:
 
 def own_entries(directory, pattern):
     """The paths in a directory of ours that have a name of our making, are no links, and carry our mark."""
-    paths = [os.path.join(directory, name) for name in entries_named(directory, pattern)]
-    return [path for path in paths if not is_link(path) and is_marked(path)]
+    return [path for path in paths_named(directory, pattern) if not is_link(path) and is_marked(path)]
+
+
+def paths_named(directory, pattern):
+    """The paths in a directory whose names match a pattern as a whole, sorted."""
+    return [os.path.join(directory, name) for name in entries_named(directory, pattern)]
 
 
 # Proof of origin: what this file removes, overwrites or runs carries this mark, and lies there itself (H1, H2, H8).
@@ -3430,7 +3459,7 @@ def run_tool(argv, title, environ=None, cwd=os.sep):
     child = run_child(argv, environ, cwd=cwd, is_logged=True)
     report.done()
     if child.has_failed:
-        hints = ["the whole log: %s" % report.log.name] if report.log else []
+        hints = ["the whole log: %s" % report.log_path] if report.log else []
         if b"needs to be updated" in child.stderr and "uv.lock" in title:
             hints.insert(0, "prime lock renews it")
         if is_offline() and title.startswith(("installing", "fetching", "replacing")):
@@ -3520,6 +3549,7 @@ def pip_program(wheel):
     """
     import zipfile
 
+    use_cache()
     target = cache_dir("pip", "%s-%s" % (pip_version(wheel), hash_file(wheel)[:16]))
     try:
         with zipfile.ZipFile(wheel) as archive:
@@ -3708,6 +3738,7 @@ def find_uv(wanted, hashes=()):
     # With `sudo -E` the home directory is another user's, whose programs are not to be run (H8).
     homes = [os.path.join(home_dir(), name, "bin", "uv" + EXE) for name in (".local", ".cargo")]
     paths += [path for path in homes if is_ours(os.path.realpath(path))]
+    use_cache()
     endings = "|".join(each[:16].lower() for each in hashes)
     paths = [] if hashes else paths
     pattern = r"uv-\d[^-]*%s%s$" % ("-(%s)" % endings if endings else "", EXE)
@@ -4623,8 +4654,7 @@ def build_record(directory):
 def builds(root):
     """The directories of all builds of a repo, complete or not, of any environment: a list of paths."""
     envs = state_dir(root, "envs")
-    paths = [os.path.join(envs, name) for name in entries_named(envs, BUILD_NAME)]
-    return [path for path in paths if is_build(path)]
+    return [path for path in paths_named(envs, BUILD_NAME) if is_build(path)]
 
 
 def is_build(path):
@@ -5574,26 +5604,24 @@ def in_need(environments, links):
 
 
 # What `clean --all` removes from the user cache: names of our making, of files, and of directories with our mark.
-CACHE_FILES = (("answers", "[0-9a-f]{16}"), ("uv", r"uv-\d.*"))
-CACHE_LOCKS = (("locks", "[0-9a-f]{16}"), ("uv", "lock"))
+CACHE_FILES = (("answers", "[0-9a-f]{16}"), ("uv", r"uv-\d.*|lock"))
 CACHE_TREES = (("pip", r"\d.*-[0-9a-f]{16}|" + ASIDE_NAME), ("shell", DIGEST_NAME), ("uv", ASIDE_NAME))
 
 
 def clear_cache():
-    """Empty the user cache, but for what a running process uses or holds locked (H18)."""
-    files = [os.path.join(cache_dir(name), entry) for name, pattern in CACHE_FILES
-             for entry in entries_named(cache_dir(name), pattern)]
-    trees = [path for name, pattern in CACHE_TREES for path in own_entries(cache_dir(name), pattern)]
-    if is_held(cache_dir("uv", "lock")):
-        report.note("%s stays, for a uv is being fetched" % tilde(cache_dir("uv")))
-        files, trees = [[path for path in paths if not path.startswith(cache_dir("uv"))] for paths in (files, trees)]
-    locks = [os.path.join(cache_dir(name), entry) for name, pattern in CACHE_LOCKS
-             for entry in entries_named(cache_dir(name), pattern)]
-    used = used_by_processes(files)
-    for path in files + [lock for lock in locks if not is_held(lock)]:
-        if path not in used and not is_link(path) and os.path.isfile(path):
-            remove(path)
-    discard(trees)
+    """Empty the user cache, unless a boot uses it, but for what is locked or a running process uses (H18)."""
+    with open_lock(cache_dir("lock")) as file:
+        if not try_lock(file):
+            report.note("the cache %s stays, for another prime uses it" % tilde(cache_dir()))
+            return
+        files = [path for name, pattern in CACHE_FILES for path in paths_named(cache_dir(name), pattern)]
+        trees = [path for name, pattern in CACHE_TREES for path in own_entries(cache_dir(name), pattern)]
+        locks = [path for path in paths_named(cache_dir("locks"), "[0-9a-f]{16}") if not is_held(path)]
+        used = used_by_processes(files)
+        for path in files + locks:
+            if path not in used and not is_link(path) and os.path.isfile(path):
+                remove(path)
+        discard(trees)
     report.detail("emptied the user cache %s" % cache_dir())
 
 
@@ -5870,8 +5898,11 @@ def command_init(options):
              (os.path.join(place, "prime.cmd"), ENTRY_CMD.replace("\n", "\r\n"))]
     if not os.path.exists(os.path.join(root, PYPROJECT)):  # which says by itself what is needed
         files.append((os.path.join(root, OWN_CONFIG), starter_config(root)))
-    for path in [os.path.join(place, "proto_prime.py"), os.path.join(root, ".gitignore")] + [path for path, _ in files]:
-        check_target(root, path)
+    for path in [os.path.join(place, "proto_prime.py")] + [path for path, _ in files]:
+        if not os.path.exists(path):  # else it is left as it is
+            check_target(root, path)
+    if missing_in_gitignore(root):
+        check_target(root, os.path.join(root, ".gitignore"))
     made = [copy_of_this(options, os.path.join(place, "proto_prime.py"))]
     for path, text in files:
         if os.path.lexists(path):
@@ -5894,9 +5925,7 @@ def command_init(options):
 def check_target(root, path):
     """PrimeError if what `init` writes to `path` would come to stand elsewhere, behind a link (H5)."""
     leads_to = os.path.realpath(path)
-    is_within = leads_to.startswith(os.path.join(os.path.realpath(root), ""))
-    is_kept = os.path.exists(path) and os.path.basename(path) != ".gitignore"  # which is written to, if it is there
-    if not is_within or is_link(path) and not is_kept:
+    if is_link(path) or not leads_to.startswith(os.path.join(os.path.realpath(root), "")):
         raise PrimeError("init: %s leads to %s, and is not written through" % (path, leads_to), hint="remove the link")
 
 
@@ -5934,14 +5963,20 @@ def starter_config(root):
     return "".join(line + "\n" for line in lines)
 
 
-def add_ignored(root):
-    """Let git ignore what is made here. Returns the path of .gitignore; "" if it knows already."""
+def missing_in_gitignore(root):
+    """Those of `IGNORED` that a repo's .gitignore lacks: a list of str."""
     path = os.path.join(root, ".gitignore")
     text = load_text(path) if os.path.isfile(path) else ""
     known = {line.strip().lstrip("/") for line in text.splitlines()}
-    missing = [each for each in IGNORED if not {each, each.rstrip("/")} & known]
+    return [each for each in IGNORED if not {each, each.rstrip("/")} & known]
+
+
+def add_ignored(root):
+    """Let git ignore what is made here. Returns the path of .gitignore; "" if it knows already."""
+    path, missing = os.path.join(root, ".gitignore"), missing_in_gitignore(root)
     if not missing:
         return ""
+    text = load_text(path) if os.path.isfile(path) else ""
     gap = "" if text[-1:] in ("", "\n") else "\n"
     write_atomic(path, (text + gap + "".join(each + "\n" for each in missing)).encode())
     return path
