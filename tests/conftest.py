@@ -5,6 +5,7 @@ import os
 import platform
 import re
 import shutil
+import signal
 import stat
 import subprocess
 import sys
@@ -91,6 +92,19 @@ def shared(tmp_path_factory):
 def cache(shared):
     """The user cache of what a test calls in its own process is that of the repos."""
     os.environ["PROTOPRIMER_CACHE_DIR"] = str(shared / "cache")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def signals_as_usual():
+    """Children start with the usual signals, even if the tests run under `nohup` or in a shell's background.
+
+    A signal that was ignored when the tests began still does nothing here: now by a handler, for a new program
+    inherits what is ignored, but no handler.
+    """
+    for name in ("SIGHUP", "SIGINT", "SIGQUIT", "SIGTERM", "SIGTSTP"):
+        number = getattr(signal, name, None)  # Windows has two of them
+        if number is not None and signal.getsignal(number) == signal.SIG_IGN:
+            signal.signal(number, lambda *_: None)
 
 
 @pytest.fixture(scope="session")

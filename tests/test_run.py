@@ -458,7 +458,8 @@ def test_signal_to_the_process_group_reaches_the_command(way, name):
 def test_stop_and_continue(way, name):
     if name == "SIGSTOP":
         way.becomes_it()
-    process = way.start("count")
+    # In a group of its own: that is not orphaned, for these tests are of the same session and no member of the group.
+    process = way.start("count", preexec_fn=lambda: os.setpgid(0, 0))
     assert process.stdout.readline() == b"number 0\n"
     process.send_signal(getattr(signal, name))
     assert stop_of(process) == getattr(signal, name)
