@@ -16,9 +16,13 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 from make_uv_python_mirror import make_mirror
+from serving import Session
+
+pytest.register_assert_rewrite("helpers")  # its asserts show their values, as those of tests do
 
 TOP = Path(__file__).resolve().parent.parent
 SHARED_WHEELS = ["six", "idna", "flit_core>=3.4,<4", "setuptools", "wheel"]
+EXAMPLES = TOP / "examples"
 PYENV = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv")
 
 ENTRY_SCRIPT = (TOP / "examples" / "hello" / "prime").read_text()
@@ -310,3 +314,42 @@ def driver(request, repo):
         repo.link("uv", uv_program())
     repo.env["PROTOPRIMER_VENV_DRIVER"] = request.param
     return request.param
+
+
+@pytest.fixture
+def booted(plain):
+    """A `Repo` with an empty config, and an environment."""
+    plain.prime()
+    return plain
+
+
+@pytest.fixture
+def example(make_repo):
+    """A function that copies an example, as a clone would have it. Returns the `Repo`."""
+
+    def copy(name):
+        repo = make_repo("a copy of " + name)
+        shutil.rmtree(str(repo.path))
+        made = shutil.ignore_patterns(".prime", ".venv", "__pycache__", "hosts", "hosts.h")
+        shutil.copytree(str(EXAMPLES / name), str(repo.path), ignore=made)  # proto_prime.py: no link any more
+        repo.link("python3", some_python())
+        repo.link("uv", uv_program())
+        return repo
+
+    return copy
+
+
+@pytest.fixture
+def serve(repo):
+    """A function that starts a server of `repo`, whose config is empty if it has none. Returns the `Session`."""
+    sessions = []
+
+    def start(*argv, **options):
+        if not (repo.path / "pyproject.toml").exists() and not (repo.path / "proto_prime.toml").exists():
+            repo.config()
+        sessions.append(Session(repo, *argv, **options))
+        return sessions[-1]
+
+    yield start
+    for session in sessions:
+        session.close()

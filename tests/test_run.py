@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 from conftest import Repo, python, some_python
-from test_interrupts import preloaded, wait_for
+from helpers import preloaded, wait_for
 
 fcntl = pytest.importorskip("fcntl")  # not on Windows, as is the rest
 pty = pytest.importorskip("pty")
