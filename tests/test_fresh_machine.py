@@ -13,8 +13,7 @@ from pathlib import Path
 
 import pytest
 from conftest import TOP, ancient_python, python, uv_program
-from test_index import Handler, Server
-from test_terminal import Terminal
+from helpers import Handler, Server, Terminal
 
 import proto_prime
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 from conftest import ENTRY_SCRIPT, PYTHONS, TOP, Result, python, snapshot, some_python, uv_program
-from test_index import Index
+from helpers import Index
 
 ARGUMENTS = ["a b", "it's", '"', "new\nline", "--", "-v", "", "*", "$HOME", "\\", "\u00fc"]
 TELLS = "import json, sys; print(json.dumps([sys.version_info[:2], sys.argv[1:]]))"
