@@ -229,14 +229,14 @@ class Reporter:
         self._say("\n".join(lines + (["  hint: " + error.hint] if error.hint else [])), -1)
 
     def output(self, data):
-        """Bytes that a child printed: to the log always, to stderr with -vv."""
-        self._write(data.decode("utf-8", "backslashreplace"), 2)
+        """Bytes that a child printed, whole lines for `masked`'s sake: to the log always, to stderr with -vv."""
+        self._write(masked(data.decode("utf-8", "backslashreplace")), 2)
 
     def step(self, title):
         """Announce long work: with a plain line, on a terminal with a live one until `done`."""
         import time
 
-        self.step_title, self.step_start = "prime: " + visible(title), time.monotonic()
+        self.step_title, self.step_start = "prime: " + visible(masked(title)), time.monotonic()
         self.is_live = self.verbosity == 0 and self._is_terminal() and is_foreground()
         if self.is_live:
             self.tick()
@@ -278,7 +278,7 @@ class Reporter:
     def _say(self, text, level):
         if self.verbosity >= level:
             self.done()
-        text = visible(text) + "\n"
+        text = visible(masked(text)) + "\n"  # H14
         self._write(text, level, self._painted(text))
 
     def _write(self, text, level, painted=""):
@@ -626,7 +626,10 @@ class Child:
         """The last non-blank lines that it printed, on stderr rather than on stdout."""
         import re
 
-        text = (self.stderr.strip() or self.stdout.strip()).decode("utf-8", "backslashreplace")
+        data = self.stderr if self.stderr.strip() else self.stdout
+        if len(data) >= OUTPUT_CAP:  # its begin was cut away, maybe within a URL (H14)
+            data = re.split(br"\s", data, 1)[-1]
+        text = masked(data.strip().decode("utf-8", "backslashreplace"))
         text = re.sub(r"\x1b\[[0-?]*[ -/]*[@-~]", "", text)  # colours, which FORCE_COLOR brings
         said = [line.rstrip().rpartition("\r")[2].expandtabs() for line in text.split("\n")]  # what came to stand there
         return [visible(line) for line in said if line.strip()][-lines:]
@@ -652,6 +655,33 @@ def end_signals():
     import _signal  # type: ignore[import-not-found]  # built in, while `signal` imports enum
 
     return [getattr(_signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT") if hasattr(_signal, name)]
+
+
+class Output:
+    """What a child prints on one pipe: `kept` is the end of it, at most `cap` bytes; its lines go to the log or not."""
+
+    def __init__(self, cap, is_logged):
+        self.kept, self.cap, self.is_logged, self.waiting = bytearray(), cap, is_logged, b""
+
+    def add(self, chunk):
+        """Take what came. A line waits for its end: `masked` cannot know a URL by a half (H14)."""
+        self.kept += chunk
+        del self.kept[:-self.cap]
+        end = max(chunk.rfind(b"\n"), chunk.rfind(b"\r")) + 1
+        if len(self.waiting) > LINE_CAP:
+            end = len(chunk)
+        if end:
+            self.tell(self.waiting + chunk[:end])
+        self.waiting = chunk[end:] if end else self.waiting + chunk
+
+    def tell(self, lines):
+        if self.is_logged and lines:
+            report.output(lines)
+
+    def end(self):
+        """No more will be taken."""
+        self.tell(self.waiting)
+        self.waiting = b""
 
 
 class unbroken:
@@ -680,6 +710,7 @@ def is_main_thread():
 
 
 OUTPUT_CAP = 1 << 16  # bytes kept of each stream; the log has the rest
+LINE_CAP = 1 << 20  # bytes of a line that are waited for
 _live = set()  # type: set  # the children that run now
 # The signals that came: after the first no child is started, after the second none is waited for.
 _stops = []  # type: list
@@ -708,19 +739,21 @@ def run_child(argv, environ=None, cwd=os.sep, timeout=None, until=b"", is_logged
     except (OSError, ValueError) as error:
         status = 127 if isinstance(error, FileNotFoundError) else 126
         return Child(status, problem="cannot be started: %s" % (getattr(error, "strerror", "") or error))
-    kept, news = {process.stdout: bytearray(), process.stderr: bytearray()}, threading.Event()
+    printed = {pipe: Output(cap, is_logged) for pipe in (process.stdout, process.stderr)}
     deadline, has_finished = time.monotonic() + (timeout or float("inf")), False
-    chunks = collections.deque()  # type: collections.deque
+    chunks, news = collections.deque(), threading.Event()  # type: collections.deque, threading.Event
     try:
-        for pipe in kept:
-            threading.Thread(target=_drain, args=(pipe, chunks, news), daemon=True).start()
-        has_finished = _follow(process, chunks, news, kept, deadline, until, is_logged, cap)
+        for pipe in printed:
+            start_thread(_drain, pipe, chunks, news)
+        has_finished = _follow(process, chunks, news, printed, deadline, until)
     finally:
         if not has_finished or until:
             end_group(process, grace=0 if until or timeout else 5)
         _live.discard(process)
+        for output in printed.values():
+            output.end()
     problem = "" if has_finished else "gave no answer within %d s" % timeout
-    return Child(process.wait(), bytes(kept[process.stdout]), bytes(kept[process.stderr]), problem)
+    return Child(process.wait(), bytes(printed[process.stdout].kept), bytes(printed[process.stderr].kept), problem)
 
 
 def start_child(argv, environ, cwd, is_guarded=False):
@@ -748,12 +781,28 @@ def check_stops():
         raise Interrupted(_stops[0])
 
 
+def start_thread(work, *args):
+    """Call work(*args) in a thread of its own, which does not keep the process alive. PrimeError if there is none."""
+    import threading
+
+    def begin():
+        if not WINDOWS:  # a signal is the main thread's: one that came here would be lost to `run_as_child`
+            import _signal
+
+            _signal.pthread_sigmask(_signal.SIG_BLOCK, set(range(1, _signal.NSIG)) - {32, 33})
+        work(*args)
+
+    try:
+        threading.Thread(target=begin, daemon=True).start()
+    except (RuntimeError, MemoryError) as problem:  # H16
+        raise PrimeError("no thread can be started: %s" % (problem or "out of memory"), hint=LIMIT_HINT)
+
+
+LIMIT_HINT = "look at the limits of this user, or of this container: processes (ulimit -u), memory (ulimit -v)"
+
+
 def _drain(pipe, chunks, news):
     """Read a pipe to its end, which b"" tells."""
-    if not WINDOWS:  # a signal is the main thread's: one that came here would be lost to `run_as_child`
-        import _signal
-
-        _signal.pthread_sigmask(_signal.SIG_BLOCK, set(range(1, _signal.NSIG)) - {32, 33})
     chunk = b"-"
     while chunk:
         chunk = os.read(pipe.fileno(), OUTPUT_CAP)
@@ -761,11 +810,11 @@ def _drain(pipe, chunks, news):
         news.set()
 
 
-def _follow(process, chunks, news, kept, deadline, until, is_logged, cap):
+def _follow(process, chunks, news, printed, deadline, until):
     """Keep what a child prints. True when it has ended or has answered, False when its time is over."""
     import time
 
-    open_pipes, pause = len(kept), 0.0005  # seconds, to begin with: who closes both pipes is about to end
+    open_pipes, pause = len(printed), 0.0005  # seconds, to begin with: who closes both pipes is about to end
     while open_pipes or process.poll() is None:
         report.tick()
         check_stops()
@@ -779,12 +828,9 @@ def _follow(process, chunks, news, kept, deadline, until, is_logged, cap):
             pause = pause if open_pipes else min(2 * pause, 0.05)
             continue
         pipe, chunk = chunks.popleft()
-        if is_logged:
-            report.output(chunk)
         open_pipes -= not chunk
-        kept[pipe] += chunk
-        del kept[pipe][:-cap]
-        if until and until in kept[process.stdout]:
+        printed[pipe].add(chunk)
+        if until and until in printed[process.stdout].kept:
             break
     return True
 
@@ -899,10 +945,114 @@ def shown(argv):
 
 
 def masked(text):
-    """A text without the user names and passwords of the URLs in it."""
+    """A text without the user names and passwords of the URLs in it, however they are written (H14).
+
+    What stands behind the slashes up to an "@" is hidden even where it has a "/", "#" or "?", which no password of a
+    URL may have; what follows an "@" in a path stays, if it can be told from that: a revision, a version. An URL
+    that ends before its "@" comes is hidden as well. Takes linear time.
+    """
+    if "//" not in text and "\\/" not in text:  # `re` costs a warm boot 4 ms
+        return text
     import re
 
-    return re.sub(r"://[^/\s]+@", "://***@", text)
+    slashes = re.compile(r"(?::|(?<![\w/\\.:~)\]-]))(?:\\?/){2,}")
+    parts, end, match = [], 0, slashes.search(text)
+    while match:
+        following = slashes.search(text, match.end())
+        until = hidden_until(text, match, following.start() if following else len(text))
+        if until > match.end():
+            parts += [text[end:match.end()], "***"]
+            end = until
+        match = following
+    return "".join(parts) + text[end:]
+
+
+def masked_values(value, mask=masked):
+    """A JSON value with each text in it `masked`."""
+    if isinstance(value, str):
+        return mask(value)
+    if isinstance(value, dict):
+        return {key: masked_values(each, mask) for key, each in value.items()}
+    return [masked_values(each, mask) for each in value] if isinstance(value, (list, tuple)) else value
+
+
+def masked_input(value):
+    """A JSON value as it is kept and compared: `masked`, and where more is hidden than a URL's user, with a hash of it.
+
+    So another password alone changes nothing, while another path does (H14).
+    """
+    import re
+
+    def mask(text):
+        shown = masked(text)
+        plain = re.sub(r"//[^/?#@\s]*@", "//***@", text) if shown != text else text
+        return shown if shown == plain else "%s (%s)" % (shown, digest(plain))
+
+    return masked_values(value, mask)
+
+
+URL_BLANK, URL_LINE_END = "[\0\t-\r ]", "[\n\r]"
+SCHEME_CHARS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789+.-"
+URL_ADDRESS = r"\[.*|(\d+\.){3}\d+$|localhost$|$"  # what is a host, and no user name
+
+
+def hidden_until(text, slashes, limit):
+    """Up to where `masked` hides what follows the `slashes` of a URL, a match in `text`. limit  int, where the next is"""
+    import re
+
+    start = slashes.end()
+    blank = re.compile(URL_BLANK).search(text, start, limit)
+    end = blank.start() if blank else limit
+    if text.find("@", start, end) < 0 and text.find(":", start, end) < 0:
+        return start
+    before = text[max(0, slashes.start() - 40):slashes.start()]
+    scheme = before[len(before.rstrip(SCHEME_CHARS)):]
+    if scheme.lower().endswith("file") and slashes.group().count("/") > 2:  # a path
+        return start
+    quote = before[:len(before) - len(scheme)][-1:]
+    closing = quote in ("'", '"') and re.compile(quote + r"(?=[],:;)}]|$)").search(text, start, end)
+    end = closing.start() if closing else end
+    url = text[start:end]
+    if "@" not in url and is_cut(url):  # within a password, or at a blank in one
+        line_end = re.compile(URL_LINE_END).search(text, end, limit)
+        at = text.find("@", end, line_end.start() if line_end else limit)
+        return at if at >= 0 and not closing else end
+    return start + user_length(url, scheme)
+
+
+def user_length(url, scheme):
+    """How many characters at the start of a URL, less its scheme and slashes, are a user name and a password."""
+    import re
+
+    head, at = re.split(r"[/?#\\]", url, 1)[0], url.rfind("@")
+    if at > len(head) and is_revision(url[at + 1:], "+" in scheme or scheme in ("ssh", "git")):
+        at = url.rfind("@", 0, at)
+    if at < 0:
+        return 0
+    host = re.match(r"(\[[^]]*\]|[\w.~-]*)(:\d*)?$", head)
+    if at < len(head) or not host:
+        return at
+    if re.match(URL_ADDRESS, host.group(1)):
+        return 0
+    is_host = re.match(r"[\w-]+\.[\w.-]*[A-Za-z]|[\w.-]+:\d|localhost\b|(\d+\.){3}\d", url[at + 1:])
+    return at if host.group(2) or is_host and "." not in host.group(1) else 0  # with a port it may be a password
+
+
+def is_revision(text, is_checkout):
+    """Whether what follows an "@" in a URL's path is a revision of a checkout, or a version."""
+    import re
+
+    word = re.match(r"[\w.+~-]*", text).group()  # type: ignore[union-attr]
+    is_other = text[len(word):][:1] in ("/", ":", "@") or re.match(r"(\d+\.){3}\d+$|localhost$", word)
+    return bool(word) and not is_other and (is_checkout or bool(re.match(r"v?\d", word)))
+
+
+def is_cut(url):
+    """Whether a URL, less its scheme and slashes, has something else than a port behind its first ":"."""
+    import re
+
+    match = re.match(r"([\w.%+~!$&*=-]+):\d*([^\d/?#\\])", url)
+    return bool(match) and not re.match(URL_ADDRESS, match.group(1)) and match.group(2) not in ")]}>,;:'\"!."
 
 
 def replace_process(argv, environ, program="", may_spawn=True):
@@ -2840,7 +2990,7 @@ def inputs_of(environment):
     for path in input_files(environment):
         environment.config.look(path)
         inputs["file " + path] = hash_file(path)
-    return inputs
+    return masked_input(inputs)
 
 
 def input_files(environment):
@@ -5045,7 +5195,8 @@ def command_info(options):
         "current": not reasons,
         "reasons": reasons,
     }
-    emit(masked(as_json(told) if options.json else info_text(told)))
+    told = masked_values(told)
+    emit(as_json(told) if options.json else info_text(told))
     return 1 if reasons else 0
 
 
@@ -5672,7 +5823,7 @@ class RpcError(Exception):
         self.code, self.data = code, data
 
     def as_dict(self):
-        told = {"code": self.code, "message": str(self)[:500]}
+        told = {"code": self.code, "message": masked(str(self))[:500]}
         return told if self.data is None else dict(told, data=self.data)
 
 
