@@ -1,6 +1,5 @@
 """What a network, a server or a machine may do to us, and what is never told: passwords."""
 
-import json
 import time
 
 import pytest
@@ -85,9 +84,9 @@ def test_H14_what_has_no_password_stays_readable(text):
     "://", "//", "a", "@", ":", "/", "a://", "a://b@", "://@", "://a:b", ":@/", "'", '"://a\'', " ", "\n", "\\/", "%",
     "http://u:p ", "http://u:p\t@", "http://h:1/a@", "git+https://a@b@", "//'", "http://'", '"http://a"'])
 def test_H14_masking_takes_linear_time(piece):
-    text, start = piece * ((1 << 20) // len(piece)), time.monotonic()
+    text, start = piece * ((1 << 20) // len(piece)), time.process_time()
     proto_prime.masked(text)
-    assert time.monotonic() - start < 5
+    assert time.process_time() - start < 5
 
 
 # -- H14: in what children print, and in what is kept ----------------------------------------------
@@ -119,7 +118,8 @@ PRINTS = {
 
 @pytest.mark.parametrize("how", sorted(PRINTS))
 def test_H14_what_children_print_is_masked(plain, how):
-    plain.write("speak.py", "import os, sys, time\nLINE = b'fetching %s of late'\n%s\nsys.exit(3)\n" % (PLACE, PRINTS[how]))
+    code = "import os, sys, time\nLINE = b'fetching %s of late'\n%s\nsys.exit(3)\n" % (PLACE, PRINTS[how])
+    plain.write("speak.py", code)
     plain.config('post_boot = [["python", "speak.py"]]')
     result = plain.prime("-vv", status=1)
     assert "fetching http://***@127.0.0.1:9/simple of late" in result.stderr
@@ -154,7 +154,7 @@ def test_H14_another_path_is_another_input_however_much_of_it_is_hidden(before, 
 
 def test_H14_errors_have_no_password(plain):
     for argv in (["update", "--from", PLACE], ["update", "--from", PLACE, "--sha256", "0" * 64], [PLACE],
-                 ["python", PLACE], ["-e", PLACE], ["vendor", PLACE]):
+                 ["python", PLACE], ["-e", PLACE]):
         result = plain.prime(*argv, status=None)
         assert result.status
         for secret in ("mary", "s3cret", "w#rd"):
