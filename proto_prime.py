@@ -52,7 +52,7 @@ fetch() { # a URL, to a file: from https or a file, also after redirects, unless
         ;;
     esac
     if command -v curl >/dev/null 2>&1; then
-        curl -q -LsSf --proto "$protocols" --proto-redir "$protocols" -o "$2" "$1"
+        curl -LsSf --proto "$protocols" --proto-redir "$protocols" -o "$2" "$1"
     elif [ "$protocols" = "=file" ]; then
         cat "${1#file://}" >"$2"
     elif command -v wget >/dev/null 2>&1; then
@@ -115,7 +115,8 @@ fetch_uv() { # into the user cache, by its stand-alone installer
     fetch "$url" "$aside/install.sh" || fail "cannot fetch $shown" "PROTOPRIMER_UV_INSTALLER_URL names another place"
     sum=$(sha256 "$aside/install.sh")
     [ "${PROTOPRIMER_UV_INSTALLER_SHA256:-$sum}" = "$sum" ] ||
-        fail "$shown is not what PROTOPRIMER_UV_INSTALLER_SHA256 says: its SHA-256 is $sum" "look at it before you run it"
+        fail "$shown is not what PROTOPRIMER_UV_INSTALLER_SHA256 says: its SHA-256 is $sum" \\
+            "look at it before you run it"
     UV_UNMANAGED_INSTALL=$aside UV_NO_MODIFY_PATH=1 sh "$aside/install.sh" </dev/null >&2 ||
         fail "the installer of uv failed" "install uv or a python"
     version=$("$aside/uv" --version) || fail "the uv that was fetched does not run" "install a python"
@@ -4285,8 +4286,9 @@ def choose_driver(wanted="auto", version="", options=(), hashes=(), sources=()):
         if wanted == "venv_uv" or isinstance(problem, Mismatch):
             raise
         if len(sources) > 1:
+            places = "packages may come from %s" % ", ".join(sources)
             raise PrimeError("uv cannot be had, and with several indexes pip does not stand in for it: %s" % problem,
-                             tried=["packages may come from %s" % ", ".join(sources)] + problem.tried, hint=SOURCES_HINT)
+                             tried=[places] + problem.tried, hint=SOURCES_HINT)
         report.note("going on with pip, for uv cannot be had: %s" % problem)
         return PipDriver()
     return driver
