@@ -115,7 +115,7 @@ fetch_uv() { # into the user cache, by its stand-alone installer
     fetch "$url" "$aside/install.sh" || fail "cannot fetch $shown" "PROTOPRIMER_UV_INSTALLER_URL names another place"
     sum=$(sha256 "$aside/install.sh")
     [ "${PROTOPRIMER_UV_INSTALLER_SHA256:-$sum}" = "$sum" ] ||
-        fail "$shown is not what PROTOPRIMER_UV_INSTALLER_SHA256 says: its SHA-256 is $sum" \\
+        fail "$shown is not what PROTOPRIMER_UV_INSTALLER_SHA256 says: its SHA-256 is $sum" \
             "look at it before you run it"
     UV_UNMANAGED_INSTALL=$aside UV_NO_MODIFY_PATH=1 sh "$aside/install.sh" </dev/null >&2 ||
         fail "the installer of uv failed" "install uv or a python"
