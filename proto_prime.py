@@ -40,14 +40,45 @@ runs() { # whether it is a python that can run this file; an empty one ends well
     esac
 }
 
-fetch() { # a URL, to a file
+fetch() { # a URL, to a file: from https or a file, also after redirects, unless a hash tells what it must be (H7)
+    protocols="=https"
+    case $1 in
+    https://*) ;;
+    file://*) protocols="=file" ;;
+    *)
+        [ -n "${PROTOPRIMER_UV_INSTALLER_SHA256-}" ] ||
+            fail "$shown could be anybody's" "give https, or PROTOPRIMER_UV_INSTALLER_SHA256"
+        protocols="=http,https"
+        ;;
+    esac
     if command -v curl >/dev/null 2>&1; then
-        curl -LsSf --proto-redir =https -o "$2" "$1"
+        curl -LsSf --proto "$protocols" --proto-redir "$protocols" -o "$2" "$1"
+    elif [ "$protocols" = "=file" ]; then
+        cat "${1#file://}" >"$2"
     elif command -v wget >/dev/null 2>&1; then
-        wget -t 2 -qO "$2" "$1"
+        wget -t 2 -S -qO "$2" "$1" 2>"$2.head" && is_secure "$2.head"
     else
         fail "there is no python here, and neither curl nor wget to fetch one" "install one of the three"
     fi
+}
+
+is_secure() { # whether all that wget says it was led to is https, and every certificate was looked at
+    [ -z "${PROTOPRIMER_UV_INSTALLER_SHA256-}" ] || return 0
+    while read -r line; do
+        case $line in
+        [Ll][Oo][Cc][Aa][Tt][Ii][Oo][Nn]:*)
+            place=${line#*:}
+            while [ "${place# }" != "$place" ]; do place=${place# }; done
+            case $place in
+            https://* | /*) ;;
+            *) fail "$shown leads to what is not https" "PROTOPRIMER_UV_INSTALLER_URL names another place" ;;
+            esac
+            ;;
+        *"certificate validation not implemented"*)
+            fail "this wget does not look at certificates" "install curl, or give PROTOPRIMER_UV_INSTALLER_SHA256"
+            ;;
+        esac
+    done <"$1"
 }
 
 sha256() {
@@ -74,15 +105,18 @@ agree() { # to a download: asked where a terminal is, said where none is
 
 fetch_uv() { # into the user cache, by its stand-alone installer
     url=${PROTOPRIMER_UV_INSTALLER_URL:-https://astral.sh/uv/install.sh} aside=$cache/aside.$$
-    agree "uv will be fetched with $url into $cache, and fetch one" "$@"
+    shown=$url
+    case $url in *@*) shown=${url%%//*}//***@${url##*@} ;; esac # H14
+    agree "uv will be fetched with $shown into $cache, and fetch one" "$@"
     trap 'rm -rf "$aside"; exit 129' HUP
     trap 'rm -rf "$aside"; exit 130' INT
     trap 'rm -rf "$aside"; exit 143' TERM
     mkdir -p "$aside" || fail "cannot write to $cache" "PROTOPRIMER_CACHE_DIR names another directory"
-    fetch "$url" "$aside/install.sh" || fail "cannot fetch $url" "PROTOPRIMER_UV_INSTALLER_URL names another place"
+    fetch "$url" "$aside/install.sh" || fail "cannot fetch $shown" "PROTOPRIMER_UV_INSTALLER_URL names another place"
     sum=$(sha256 "$aside/install.sh")
     [ "${PROTOPRIMER_UV_INSTALLER_SHA256:-$sum}" = "$sum" ] ||
-        fail "$url is not what PROTOPRIMER_UV_INSTALLER_SHA256 says: its SHA-256 is $sum" "look at it before you run it"
+        fail "$shown is not what PROTOPRIMER_UV_INSTALLER_SHA256 says: its SHA-256 is $sum" \
+            "look at it before you run it"
     UV_UNMANAGED_INSTALL=$aside UV_NO_MODIFY_PATH=1 sh "$aside/install.sh" </dev/null >&2 ||
         fail "the installer of uv failed" "install uv or a python"
     version=$("$aside/uv" --version) || fail "the uv that was fetched does not run" "install a python"
@@ -229,14 +263,14 @@ class Reporter:
         self._say("\n".join(lines + (["  hint: " + error.hint] if error.hint else [])), -1)
 
     def output(self, data):
-        """Bytes that a child printed: to the log always, to stderr with -vv."""
-        self._write(data.decode("utf-8", "backslashreplace"), 2)
+        """Bytes that a child printed, whole lines for `masked`'s sake: to the log always, to stderr with -vv."""
+        self._write(masked(data.decode("utf-8", "backslashreplace")), 2)
 
     def step(self, title):
         """Announce long work: with a plain line, on a terminal with a live one until `done`."""
         import time
 
-        self.step_title, self.step_start = "prime: " + visible(title), time.monotonic()
+        self.step_title, self.step_start = "prime: " + visible(masked(title)), time.monotonic()
         self.is_live = self.verbosity == 0 and self._is_terminal() and is_foreground()
         if self.is_live:
             self.tick()
@@ -278,7 +312,7 @@ class Reporter:
     def _say(self, text, level):
         if self.verbosity >= level:
             self.done()
-        text = visible(text) + "\n"
+        text = visible(masked(text)) + "\n"  # H14
         self._write(text, level, self._painted(text))
 
     def _write(self, text, level, painted=""):
@@ -806,7 +840,10 @@ class Child:
         """The last non-blank lines that it printed, on stderr rather than on stdout."""
         import re
 
-        text = (self.stderr.strip() or self.stdout.strip()).decode("utf-8", "backslashreplace")
+        data = self.stderr if self.stderr.strip() else self.stdout
+        if len(data) >= OUTPUT_CAP:  # its begin was cut away, maybe within a URL (H14)
+            data = re.split(br"\s", data, maxsplit=1)[-1]
+        text = masked(data.strip().decode("utf-8", "backslashreplace"))
         text = re.sub(r"\x1b\[[0-?]*[ -/]*[@-~]", "", text)  # colours, which FORCE_COLOR brings
         said = [line.rstrip().rpartition("\r")[2].expandtabs() for line in text.split("\n")]  # what came to stand there
         return [visible(line) for line in said if line.strip()][-lines:]
@@ -832,6 +869,33 @@ def end_signals():
     import _signal  # type: ignore[import-not-found]  # built in, while `signal` imports enum
 
     return [getattr(_signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT") if hasattr(_signal, name)]
+
+
+class Output:
+    """What a child prints on one pipe: `kept` is the end of it, at most `cap` bytes; its lines go to the log or not."""
+
+    def __init__(self, cap, is_logged):
+        self.kept, self.cap, self.is_logged, self.waiting = bytearray(), cap, is_logged, b""
+
+    def add(self, chunk):
+        """Take what came. A line waits for its end: `masked` cannot know a URL by a half (H14)."""
+        self.kept += chunk
+        del self.kept[:-self.cap]
+        end = max(chunk.rfind(b"\n"), chunk.rfind(b"\r")) + 1
+        if len(self.waiting) > LINE_CAP:
+            end = len(chunk)
+        if end:
+            self.tell(self.waiting + chunk[:end])
+        self.waiting = chunk[end:] if end else self.waiting + chunk
+
+    def tell(self, lines):
+        if self.is_logged and lines:
+            report.output(lines)
+
+    def end(self):
+        """No more will be taken."""
+        self.tell(self.waiting)
+        self.waiting = b""
 
 
 class unbroken:
@@ -860,6 +924,7 @@ def is_main_thread():
 
 
 OUTPUT_CAP = 1 << 16  # bytes kept of each stream; the log has the rest
+LINE_CAP = 1 << 20  # bytes of a line that are waited for
 _live = set()  # type: set  # the children that run now
 # The signals that came: after the first no child is started, after the second none is waited for.
 _stops = []  # type: list
@@ -888,19 +953,21 @@ def run_child(argv, environ=None, cwd=os.sep, timeout=None, until=b"", is_logged
     except (OSError, ValueError) as error:
         status = 127 if isinstance(error, FileNotFoundError) else 126
         return Child(status, problem="cannot be started: %s" % (getattr(error, "strerror", "") or error))
-    kept, news = {process.stdout: bytearray(), process.stderr: bytearray()}, threading.Event()
+    printed = {pipe: Output(cap, is_logged) for pipe in (process.stdout, process.stderr)}
     deadline, has_finished = time.monotonic() + (timeout or float("inf")), False
-    chunks = collections.deque()  # type: collections.deque
+    chunks, news = collections.deque(), threading.Event()  # type: collections.deque, threading.Event
     try:
-        for pipe in kept:
-            threading.Thread(target=_drain, args=(pipe, chunks, news), daemon=True).start()
-        has_finished = _follow(process, chunks, news, kept, deadline, until, is_logged, cap)
+        for pipe in printed:
+            start_thread(_drain, pipe, chunks, news)
+        has_finished = _follow(process, chunks, news, printed, deadline, until)
     finally:
         if not has_finished or until:
             end_group(process, grace=0 if until or timeout else 5)
         _live.discard(process)
+        for output in printed.values():
+            output.end()
     problem = "" if has_finished else "gave no answer within %d s" % timeout
-    return Child(process.wait(), bytes(kept[process.stdout]), bytes(kept[process.stderr]), problem)
+    return Child(process.wait(), bytes(printed[process.stdout].kept), bytes(printed[process.stderr].kept), problem)
 
 
 def start_child(argv, environ, cwd, is_guarded=False):
@@ -928,12 +995,28 @@ def check_stops():
         raise Interrupted(_stops[0])
 
 
+def start_thread(work, *args):
+    """Call work(*args) in a thread of its own, which does not keep the process alive. PrimeError if there is none."""
+    import threading
+
+    def begin():
+        if not WINDOWS:  # a signal is the main thread's: one that came here would be lost to `run_as_child`
+            import _signal
+
+            _signal.pthread_sigmask(_signal.SIG_BLOCK, set(range(1, _signal.NSIG)) - {32, 33})
+        work(*args)
+
+    try:
+        threading.Thread(target=begin, daemon=True).start()
+    except (RuntimeError, MemoryError) as problem:  # H16
+        raise PrimeError("no thread can be started: %s" % (problem or "out of memory"), hint=LIMIT_HINT)
+
+
+LIMIT_HINT = "look at the limits of this user, or of this container: processes (ulimit -u), memory (ulimit -v)"
+
+
 def _drain(pipe, chunks, news):
     """Read a pipe to its end, which b"" tells."""
-    if not WINDOWS:  # a signal is the main thread's: one that came here would be lost to `run_as_child`
-        import _signal
-
-        _signal.pthread_sigmask(_signal.SIG_BLOCK, set(range(1, _signal.NSIG)) - {32, 33})
     chunk = b"-"
     while chunk:
         chunk = os.read(pipe.fileno(), OUTPUT_CAP)
@@ -941,11 +1024,11 @@ def _drain(pipe, chunks, news):
         news.set()
 
 
-def _follow(process, chunks, news, kept, deadline, until, is_logged, cap):
+def _follow(process, chunks, news, printed, deadline, until):
     """Keep what a child prints. True when it has ended or has answered, False when its time is over."""
     import time
 
-    open_pipes, pause = len(kept), 0.0005  # seconds, to begin with: who closes both pipes is about to end
+    open_pipes, pause = len(printed), 0.0005  # seconds, to begin with: who closes both pipes is about to end
     while open_pipes or process.poll() is None:
         report.tick()
         check_stops()
@@ -959,12 +1042,9 @@ def _follow(process, chunks, news, kept, deadline, until, is_logged, cap):
             pause = pause if open_pipes else min(2 * pause, 0.05)
             continue
         pipe, chunk = chunks.popleft()
-        if is_logged:
-            report.output(chunk)
         open_pipes -= not chunk
-        kept[pipe] += chunk
-        del kept[pipe][:-cap]
-        if until and until in kept[process.stdout]:
+        printed[pipe].add(chunk)
+        if until and until in printed[process.stdout].kept:
             break
     return True
 
@@ -1079,10 +1159,116 @@ def shown(argv):
 
 
 def masked(text):
-    """A text without the user names and passwords of the URLs in it."""
+    """A text without the user names and passwords of the URLs in it, however they are written (H14).
+
+    What stands behind the slashes up to an "@" is hidden even where it has a "/", "#" or "?", which no password of a
+    URL may have; what follows an "@" in a path stays, if it can be told from that: a revision, a version. An URL
+    that ends before its "@" comes is hidden as well. Takes linear time.
+    """
+    if "//" not in text and "\\/" not in text:  # `re` costs a warm boot 4 ms
+        return text
     import re
 
-    return re.sub(r"://[^/\s]+@", "://***@", text)
+    slashes = re.compile(r"(?::|(?<![\w/\\.:~)\]-]))(?:\\?/){2,}")
+    parts, end, match = [], 0, slashes.search(text)
+    while match:
+        following = slashes.search(text, match.end())
+        until = hidden_until(text, match, following.start() if following else len(text))
+        if until > match.end():
+            parts += [text[end:match.end()], "***"]
+            end = until
+        match = following
+    return "".join(parts) + text[end:]
+
+
+def masked_values(value, mask=masked):
+    """A JSON value with each text in it `masked`."""
+    if isinstance(value, str):
+        return mask(value)
+    if isinstance(value, dict):
+        return {key: masked_values(each, mask) for key, each in value.items()}
+    return [masked_values(each, mask) for each in value] if isinstance(value, (list, tuple)) else value
+
+
+def masked_input(value):
+    """A JSON value as it is kept and compared: `masked`, and where more is hidden than a URL's user, with a hash of it.
+
+    So another password alone changes nothing, while another path does (H14).
+    """
+    import re
+
+    def mask(text):
+        shown = masked(text)
+        plain = re.sub(r"//[^/?#@\s]*@", "//***@", text) if shown != text else text
+        return shown if shown == plain else "%s (%s)" % (shown, digest(plain))
+
+    return masked_values(value, mask)
+
+
+URL_BLANK, URL_LINE_END = "[\0\t-\r ]", "[\n\r]"
+SCHEME_CHARS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789+.-"
+URL_ADDRESS = r"\[.*|(\d+\.){3}\d+$|localhost$|$"  # what is a host, and no user name
+
+
+def hidden_until(text, slashes, limit):
+    """Up to where `masked` hides what follows the slashes of a URL, a match in `text`. limit: where the next are."""
+    import re
+
+    start = slashes.end()
+    blank = re.compile(URL_BLANK).search(text, start, limit)
+    end = blank.start() if blank else limit
+    if text.find("@", start, end) < 0 and text.find(":", start, end) < 0:
+        return start
+    before = text[max(0, slashes.start() - 40):slashes.start()]
+    scheme = before[len(before.rstrip(SCHEME_CHARS)):]
+    if scheme.lower().endswith("file") and slashes.group().count("/") > 2:  # a path
+        return start
+    quote = before[:len(before) - len(scheme)][-1:]
+    closing = quote in ("'", '"') and re.compile(quote + r"(?=[],:;)}]|$)").search(text, start, end)
+    end = closing.start() if closing else end
+    url = text[start:end]
+    if "@" not in url and is_cut(url):  # within a password, or at a blank in one
+        line_end = re.compile(URL_LINE_END).search(text, end, limit)
+        at = text.find("@", end, line_end.start() if line_end else limit)
+        return at if at >= 0 and not closing else end
+    return start + user_length(url, scheme)
+
+
+def user_length(url, scheme):
+    """How many characters at the start of a URL, less its scheme and slashes, are a user name and a password."""
+    import re
+
+    head, at = re.split(r"[/?#\\]", url, maxsplit=1)[0], url.rfind("@")
+    if at > len(head) and is_revision(url[at + 1:], "+" in scheme or scheme in ("ssh", "git")):
+        at = url.rfind("@", 0, at)
+    if at < 0:
+        return 0
+    host = re.match(r"(\[[^]]*\]|[\w.~-]*)(:\d*)?$", head)
+    if at < len(head) or not host:
+        return at
+    if re.match(URL_ADDRESS, host.group(1)):
+        return 0
+    is_host = re.match(r"[\w-]+\.[\w.-]*[A-Za-z]|[\w.-]+:\d|localhost\b|(\d+\.){3}\d", url[at + 1:])
+    return at if host.group(2) or is_host and "." not in host.group(1) else 0  # with a port it may be a password
+
+
+def is_revision(text, is_checkout):
+    """Whether what follows an "@" in a URL's path is a revision of a checkout, or a version."""
+    import re
+
+    word = text[:len(text) - len(re.sub(r"^[\w.+~-]*", "", text))]
+    is_other = text[len(word):][:1] in ("/", ":", "@") or re.match(r"(\d+\.){3}\d+$|localhost$", word)
+    return bool(word) and not is_other and (is_checkout or bool(re.match(r"v?\d", word)))
+
+
+def is_cut(url):
+    """Whether a URL, less its scheme and slashes, has something else than a port behind its first ":"."""
+    import re
+
+    match = re.match(r"([\w.%+~!$&*=-]+):\d*([^\d/?#\\])", url)
+    if not match or re.match(URL_ADDRESS, match.group(1)):
+        return False
+    return match.group(2) not in ")]}>,;:'\"!."  # what stands behind a URL in a text
 
 
 def replace_process(argv, environ, program="", may_spawn=True):
@@ -3167,7 +3353,7 @@ def inputs_of(environment):
     for path in input_files(environment):
         environment.config.look(path)
         inputs["file " + path] = hash_file(path)
-    return inputs
+    return masked_input(inputs)
 
 
 def input_files(environment):
@@ -3240,29 +3426,69 @@ def requirement_lines(path):
 # For what no tool can fetch: pip and uv bring all that they install by themselves.
 
 RETRIES = "2"  # of pip's and uv's downloads, unless the user's settings say otherwise: some seconds (B8, B9)
-NET_SECONDS = 30
+NET_SECONDS = 30  # without a byte
+BODY_SECONDS = 600  # for all of a download, from the first try to the last byte of the last one (H16)
+BODY_CAP = 512 << 20  # bytes of a download whose size nobody said, and of a file in a wheel
+PAGE_CAP = 64 << 20  # bytes of the page of an index
 DEFAULT_INDEX = "https://pypi.org/simple"  # pip's and uv's own
 SIMPLE_JSON = "application/vnd.pypi.simple.v1+json"  # PEP 691
 
 
-def open_url(url, accept="*/*"):
+def check_url(url, trust):
+    """PrimeError unless a URL may be fetched: the one rule of all that this file fetches (H7).
+
+    trust  str, whom its bytes are believed from:
+           "https"     a file that was asked for, and whoever has the certificate of a host
+           "loopback"  an index of the user's on this machine as well, by http as pip takes it (127.0.0.0/8, ::1,
+                       localhost)
+           "hash"      anybody, for they are compared with a SHA-256 that the user, or a committed file, gives
+    """
+    import urllib.parse
+
+    try:
+        place = urllib.parse.urlsplit(url)
+        host = place.hostname or ""
+    except ValueError as problem:
+        raise PrimeError("cannot fetch %s: %s" % (masked(url), problem))
+    is_near = trust == "loopback" and place.scheme == "http" and is_loopback(host)
+    is_known = trust == "hash" and place.scheme in ("http", "ftp")
+    if place.scheme not in ("https", "file") and not is_near and not is_known:
+        hint = "give https, or --sha256" if trust == "https" else \
+            "give https; what uv_sha256 or a pylock.toml of the repo names may come otherwise"
+        raise PrimeError("%s could be anybody's" % shown([url]), hint=hint, status=2)
+
+
+def is_loopback(host):
+    """Whether a host of a URL is this machine, whatever a resolver says."""
+    import re
+
+    return host in ("localhost", "::1") or bool(re.match(r"127(\.\d{1,3}){3}$", host, re.ASCII))
+
+
+def open_url(url, accept="*/*", trust="https"):
     """Open a URL as pip and uv would: proxies, credentials in the URL, certificates of the user's choice.
 
+    trust  as in `check_url`
     Returns (response of urllib, str: the URL less its credentials, after redirects). PrimeError if it cannot be
-    had; a redirect from https to something else is refused (I4).
+    had, or may not; a redirect from https to something else is refused (I4), and any to a file.
     """
     import base64
     import urllib.parse
     import urllib.request
 
-    if is_offline() and not url.startswith("file:"):
+    check_url(url, trust)
+    if is_offline() and not url.lower().startswith("file:"):
         raise PrimeError("offline: %s is not fetched" % shown([url]))
 
     class Redirect(urllib.request.HTTPRedirectHandler):
         def redirect_request(self, req, fp, code, msg, headers, newurl):
-            if req.type == "https" and not newurl.startswith("https:"):
-                raise PrimeError("%s leads to %s, which is not https" % (shown([req.full_url]), shown([newurl])))
             made = super().redirect_request(req, fp, code, msg, headers, newurl)
+            if made and req.type == "https" and made.type != "https":
+                raise Mismatch("%s leads to %s, which is not https" % (shown([req.full_url]), shown([newurl])))
+            if made and made.type not in ("http", "https"):
+                raise Mismatch("%s leads to %s" % (shown([req.full_url]), shown([newurl])))
+            if made:
+                check_url(made.full_url, trust)
             if made and urllib.parse.urlsplit(newurl).netloc != urllib.parse.urlsplit(req.full_url).netloc:
                 made.headers.pop("Authorization", None)  # which is not for others
             return made
@@ -3274,13 +3500,30 @@ def open_url(url, accept="*/*"):
         if user:
             words = urllib.parse.unquote(user).encode()
             headers["Authorization"] = "Basic " + base64.b64encode(words).decode()
+        check_port(place)
         url = urllib.parse.urlunsplit(place._replace(netloc=host))
         request = urllib.request.Request(url, headers=headers)
         opener = urllib.request.build_opener(Redirect(), *net_handlers(place.scheme))
         response = opener.open(request, timeout=NET_SECONDS)
-    except (OSError, ValueError, http_error()) as problem:
+    except net_errors() as problem:
         raise PrimeError("cannot fetch %s: %s" % (masked(url), getattr(problem, "reason", "") or problem))
     return response, response.geturl()
+
+
+def check_port(place):
+    """ValueError unless a split URL has a port that there can be; one of a file, unless it is a regular one (H16)."""
+    import urllib.request
+
+    try:
+        is_right = place.port is None or 0 < place.port < 65536
+    except ValueError:  # which names it, and it may be half a password (H14)
+        is_right = False
+    if not is_right:
+        raise ValueError('what follows ":" is no port (in a password "/" is written as %2F, "#" as %23, "?" as %3F)')
+    if place.scheme == "file":
+        path = urllib.request.url2pathname(place.path)
+        if os.path.exists(path) and not os.path.isfile(path):
+            raise ValueError("%s is no regular file" % path)
 
 
 def net_handlers(scheme):
@@ -3305,42 +3548,104 @@ def net_handlers(scheme):
     return handlers
 
 
-def http_error():
-    """The exceptions of a server that does not speak HTTP."""
+def net_errors():
+    """The exceptions of a network that fails, and of a server that does not speak HTTP: a tuple (H16)."""
     import http.client
 
-    return http.client.HTTPException
+    return OSError, ValueError, OverflowError, EOFError, http.client.HTTPException
 
 
-def fetch(url, accept="*/*"):
-    """The bytes behind a URL, and the URL after redirects; tried again when the network fails (B9)."""
+def fetch(url, accept="*/*", trust="https", cap=BODY_CAP):
+    """The bytes behind a URL, and the URL after redirects; tried again when the network fails (B9).
+
+    trust  as in `check_url`; cap  int, bytes, what it may have at most
+    It works in a thread of its own, for neither a name server nor a server that sends a byte now and then knows an end.
+    """
+    import threading
     import time
 
-    for left in range(int(RETRIES), -1, -1):
+    check_url(url, trust)
+    answer, is_done, stop = [], threading.Event(), threading.Event()  # type: list, threading.Event, threading.Event
+
+    def work():
         try:
-            response, place = open_url(url, accept)
+            answer.append(fetch_patiently(url, accept, trust, cap, stop))
+        except BaseException as problem:
+            answer.append(problem)
+        is_done.set()
+
+    start_thread(work)
+    deadline = time.monotonic() + BODY_SECONDS
+    try:
+        while not is_done.wait(0.1):
+            report.tick()
+            check_stops()
+            if time.monotonic() > deadline:
+                raise PrimeError("cannot fetch %s: it did not come within %d s" % (shown([url]), BODY_SECONDS))
+    finally:
+        stop.set()
+    if isinstance(answer[0], BaseException):
+        raise answer[0]
+    return answer[0]
+
+
+def fetch_patiently(url, accept, trust, cap, stop):
+    """`fetch`, until the event `stop` comes."""
+    left = int(RETRIES)
+    while True:
+        try:
+            response, place = open_url(url, accept, trust)
             with response:
-                data, length = response.read(), response.headers.get("Content-Length")
-            if length and len(data) != int(length):
-                raise PrimeError("%s: %d bytes came instead of %s" % (place, len(data), length))
-            return data, place
-        except (PrimeError, OSError, http_error()) as problem:
-            if not left or is_offline():
+                return read_body(response, place, cap, stop), place
+        except (PrimeError,) + net_errors() as problem:
+            is_final = getattr(problem, "status", 1) == 2 or isinstance(problem, Mismatch)
+            if not left or is_final or is_offline() or stop.is_set():
                 raise problem if isinstance(problem, PrimeError) else PrimeError(
                     "cannot fetch %s: %s" % (shown([url]), problem))
             report.detail("once more: %s" % problem)
-            time.sleep(0.5)
-    raise AssertionError("unreachable")
+        left -= 1
+        stop.wait(0.5)
 
 
-def download(url, target, sha256="", size=0):
+def read_body(response, place, cap, stop):
+    """The bytes of a response, at most `cap`, in a bytearray; PrimeError if it has more, or not as many as it says."""
+    length, data = body_length(response, place), bytearray()
+    if length is not None and length > cap:
+        raise Mismatch("%s is %d bytes long; it may have %d" % (masked(place), length, cap))
+    try:
+        while length is None or len(data) < length:
+            chunk = response.read1(1 << 16 if length is None else min(1 << 16, length - len(data)))
+            data += chunk
+            if len(data) > cap:
+                raise Mismatch("%s has more than the %d bytes that it may have" % (masked(place), cap))
+            if not chunk or stop.is_set():
+                break
+    except MemoryError:
+        raise PrimeError("%s does not fit into memory" % masked(place), hint=LIMIT_HINT)
+    if length is not None and len(data) != length:
+        raise PrimeError("%s: IncompleteRead: %d bytes came instead of %d" % (masked(place), len(data), length))
+    return data
+
+
+def body_length(response, place):
+    """How many bytes a response says that it has, None if it says nothing; PrimeError if that is no number (H16)."""
+    lengths = set(response.headers.get_all("Content-Length") or ())
+    if not lengths or getattr(response, "chunked", False):
+        return None
+    text = lengths.pop().strip()
+    if lengths or not text.isdigit() or not text.isprintable() or len(text) > 18 or ascii(text) != repr(text):
+        raise PrimeError("%s: the server says a length that is none: %s" % (masked(place), ", ".join([text, *lengths])))
+    return int(text)
+
+
+def download(url, target, sha256="", size=0, trust="https"):
     """Fetch a file, verify it, and put it to `target` by one rename. PrimeError if anything is wrong with it.
 
-    sha256  str in hex, or ""; size  int, bytes, or 0: what it must be
+    sha256  str in hex, or ""; size  int, bytes, or 0: what it must be; trust  as in `check_url`
     """
-    data, place = fetch(url)
+    data, place = fetch(url, trust=trust, cap=size or BODY_CAP)
     if size and len(data) != size:
-        raise PrimeError("%s is %d bytes long instead of %d" % (place, len(data), size))
+        raise PrimeError("%s is %d bytes long instead of %d" % (masked(place), len(data), size))
     check_hash(data, sha256, place)
     write_atomic(target, data)
 
@@ -3348,7 +3653,7 @@ def download(url, target, sha256="", size=0):
 def check_hash(data, sha256, place):
     """Mismatch unless bytes have this SHA-256, str in hex or ""; `place` is where they came from."""
     if sha256 and hash_bytes(data) != sha256.lower():
-        raise Mismatch("%s is not what it should be" % place, tried=[
+        raise Mismatch("%s is not what it should be" % masked(place), tried=[
             "expected sha256 " + sha256, "found    sha256 " + hash_bytes(data)])
 
 
@@ -3371,28 +3676,86 @@ def unnamed(index):
     return url if "://" in url and "/" not in name and ":" not in name else index
 
 
-def index_links(index, name):
-    """The files of a project in a package index: a list of (file name, URL, sha256 or "") (PEP 503, 691)."""
-    import html.parser
+def index_links(index, name, trust="https"):
+    """The files of a project in a package index (PEP 503, 691): a list of (file name, URL, sha256 or "", size or 0).
+
+    trust  as in `check_url`. What is odd is passed over, for an index is no fault of the user's (H16).
+    """
+    data, place = fetch("%s/%s/" % (index.rstrip("/"), name), SIMPLE_JSON + ", text/html;q=0.1", trust, PAGE_CAP)
+    text, links = data.decode("utf-8", "replace"), []
+    for entry in json_links(text) or html_links(text):
+        link = index_link(place, index, entry)
+        if link:
+            links.append(link)
+        else:
+            report.detail("passed over in %s: %r" % (masked(place), entry))
+    return links
+
+
+def json_links(text):
+    """What the page of an index says in JSON: a list of (URL, sha256, size), of any types; [] if it is no such page."""
     import json
+
+    try:
+        page = json.loads(text)
+    except (ValueError, RecursionError):
+        return []
+    files = page.get("files") if isinstance(page, dict) else None
+    links = []
+    for each in files if isinstance(files, list) else ():
+        if not isinstance(each, dict) or not isinstance(each.get("hashes", {}), dict):
+            links.append((each, "", 0))
+        elif not each.get("yanked"):
+            links.append((each.get("url"), each.get("hashes", {}).get("sha256", ""), each.get("size") or 0))
+    return links
+
+
+def html_links(text):
+    """What the page of an index says in HTML: a list of (URL, sha256, 0)."""
+    import html
+    import re
+
+    links = []
+    for tag in re.finditer(r"""<a(?=\s)((?:[^<>"']|"[^"<]*"|'[^'<]*')*)>""", text, re.IGNORECASE):
+        href = re.search(r"""\shref\s*=\s*(?:"([^"]*)"|'([^']*)'|([^\s"'>]+))""", tag.group(1), re.IGNORECASE)
+        if href:
+            url, _, fragment = html.unescape("".join(filter(None, href.groups()))).partition("#")
+            links.append((url, fragment[7:] if fragment.startswith("sha256=") else "", 0))
+    return links
+
+
+def index_link(place, index, entry):
+    """A row of `index_links`; None if it is odd, or leads from a server to a file of this machine."""
+    import re
     import urllib.parse
 
-    found = []
-
-    class Page(html.parser.HTMLParser):
-        def handle_starttag(self, tag, attrs):
-            if tag == "a" and dict(attrs).get("href"):
-                url, _, fragment = dict(attrs)["href"].partition("#")
-                found.append((url, fragment[7:] if fragment.startswith("sha256=") else ""))
-
-    data, place = fetch("%s/%s/" % (index.rstrip("/"), name), SIMPLE_JSON + ", text/html;q=0.1")
+    relative, sha256, size = entry
+    if not isinstance(relative, str) or not isinstance(sha256, str) or type(size) is not int or size < 0:
+        return None
     try:
-        files = json.loads(data.decode())["files"]
-        found += [(each["url"], each["hashes"].get("sha256", "")) for each in files if not each.get("yanked")]
-    except (ValueError, KeyError, TypeError):
-        Page().feed(data.decode("utf-8", "replace"))
-    urls = [(urllib.parse.urljoin(place, relative), sha256) for relative, sha256 in found]
-    return [(unquoted(url), with_user(url, [index]), sha256) for url, sha256 in urls]
+        url = urllib.parse.urljoin(place, relative)
+        scheme, base = urllib.parse.urlsplit(url).scheme, urllib.parse.urlsplit(place).scheme
+        is_other = scheme not in ("http", "https", base)
+        is_hash = not sha256 or re.match(r"[0-9a-fA-F]{64}$", sha256)
+        return None if is_other or not is_hash else (unquoted(url), with_user(url, [index]), sha256, size)
+    except ValueError:  # such as an odd host
+        return None
+
+
+def trust_in(index, trust):
+    """What a link of an index is trusted as: one of an index with https must be https too (H7)."""
+    return trust if trust == "hash" or not index.lower().startswith("https:") else "https"
+
+
+def wheel_version(name, project):
+    """The `Version` in a file name, if it is one of a wheel of this project as PEP 427 says; else None (H16)."""
+    import re
+
+    match = re.match(r"%s-([\w.!+]+)(-\d\w*)?-[\w.]+-[\w.]+-[\w.]+\.whl$" % re.escape(project), name, re.ASCII)
+    try:
+        return Version(match.group(1)) if match else None
+    except PrimeError:
+        return None
 
 
 def with_user(url, indexes):
@@ -3432,13 +3795,14 @@ def fits(name, platforms, version=""):
     """
     import re
 
-    if not name.endswith(".whl"):
+    if not name.endswith(".whl") or name.count("-") < 4:  # an odd one of an index is none (H16)
         return False
     pythons, abis, tags = [part.split(".") for part in name[:-4].split("-")[-3:]]
     numbers = version.split(".")[:2]
     own = "cp" + "".join(numbers)
     runs = not version or "py3" in pythons or own in pythons or "py" + "".join(numbers) in pythons
-    runs = runs or "abi3" in abis and any(int(tag[3:] or 0) <= int(numbers[1]) for tag in pythons if tag[:3] == "cp3")
+    minors = [int(tag[3:] or 0) for tag in pythons if re.match(r"cp3\d{0,3}$", tag, re.ASCII)]
+    runs = runs or "abi3" in abis and any(minor <= int(numbers[1]) for minor in minors)
     return runs and any(tag == "any" or re.match(PLATFORMS[each][1], tag) for each in platforms for tag in tags)
 
 
@@ -3846,40 +4210,55 @@ def fetch_uv_itself(wanted, directory, options, hashes):
     places = places_of(options) + " ".join(own).split()
     places = [urllib.request.url2pathname(place[5:]) if place.startswith("file:") else place for place in places]
     paths = [os.path.join(place, name) for place in places if os.path.isdir(place) for name in os.listdir(place)]
-    links = [(os.path.basename(path), file_url(path), "") for path in paths]
+    links = [(os.path.basename(path), file_url(path), "", 0) for path in paths]
     index = chosen_index(options[options.index("--index-url") + 1] if "--index-url" in options else "")
+    trust = "hash" if hashes else "loopback"  # H7
     if index and "--no-index" not in options:
-        links += index_links(index, "uv")
-    fitting = [(Version(name.split("-")[1]), name, url, sha256) for name, url, sha256 in links
-               if name.startswith("uv-") and fits(name, [this_platform()])]
-    fitting = [each for each in fitting if wanted.failing(each[0]) is None and not each[0].is_prerelease]
+        links += index_links(index, "uv", trust)
+    fitting = [(wheel_version(link[0], "uv"), link) for link in links if fits(link[0], [this_platform()])]
+    fitting = [(version, link) for version, link in fitting
+               if version and wanted.failing(version) is None and not version.is_prerelease]
     report.done()
     if not fitting:
         raise PrimeError("there is no uv for %s" % (this_platform() or sys.platform),
                          tried=["none of %d files fits" % len(links)], hint="put a uv on PATH")
-    _, name, url, sha256 = max(fitting, key=lambda each: each[0].key)
+    name, url, sha256, size = max(fitting, key=lambda each: each[0].key)[1]
     wheel = os.path.join(directory, name)
-    download(url, wheel, sha256)
+    download(url, wheel, sha256, size, trust_in(index, trust))
     return unpack_uv(wheel, directory, hashes)
 
 
 def unpack_uv(wheel, directory, hashes):
     """Take uv out of its wheel. Returns (its path, the hash that was enforced)."""
-    import zipfile
-
     sha256 = hash_file(wheel)
     if hashes and sha256 not in map(str.lower, hashes):
         raise Mismatch("%s is not what uv_sha256 says" % os.path.basename(wheel), tried=["sha256 is " + sha256])
     program = os.path.join(directory, "uv" + EXE)
-    try:
-        with zipfile.ZipFile(wheel) as archive:
-            name = next(name for name in archive.namelist() if name.endswith(".data/scripts/uv" + EXE))
-            with open(program, "wb") as file:
-                file.write(archive.read(name))
-    except (StopIteration, zipfile.BadZipFile, zipfile.zlib.error) as problem:  # type: ignore[attr-defined]
-        raise PrimeError("%s is no wheel of uv: %s" % (os.path.basename(wheel), problem))
+    with open(wheel, "rb") as file:
+        content = file_in_wheel(file, ".data/scripts/uv" + EXE, "%s is no wheel of uv" % os.path.basename(wheel))
+    with open(program, "wb") as file:
+        file.write(content)
     os.chmod(program, 0o755)
     return program, sha256 if hashes else ""
+
+
+def file_in_wheel(wheel, ending, message):
+    """The bytes of the file in a wheel, an open one, whose name ends so; PrimeError with `message` if there is none."""
+    import zipfile
+
+    try:
+        with zipfile.ZipFile(wheel) as archive:
+            entries = [each for each in archive.infolist() if each.filename.endswith(ending)]
+            if not entries:
+                raise PrimeError("%s: it has no %s" % (message, ending))
+            entry = min(entries, key=lambda each: len(each.filename))
+            if entry.file_size > BODY_CAP:  # zipfile takes no more than it says (H16)
+                raise PrimeError("%s: %s has %d bytes" % (message, entry.filename, entry.file_size))
+            return archive.read(entry)
+    except (PrimeError, MemoryError):
+        raise
+    except Exception as problem:  # of zipfile, zlib, lzma, struct: it has no list
+        raise PrimeError("%s: %s" % (message, problem))
 
 
 class UvDriver:
@@ -4073,6 +4452,10 @@ def check_sources(environment, driver, python):
     for place in environment["find_links"]:
         if "://" not in place and not place.startswith("file:") and not os.path.exists(environment.path(place)):
             raise environment.error("find_links", 'find_links: there is no "%s"' % place)
+    sources = [] if environment["lock_file"] or driver.name == "venv_uv" else sources_of(environment)
+    if len(sources) > 1:  # H6
+        report.note("without a lock pip takes the best version that any of these has, where uv takes the first of them "
+                    "that has the package: %s" % ", ".join(sources))
     if environment["lock_file"].endswith("uv.lock"):
         uv_lock_words(environment)
     if environment["lock_file"].endswith("uv.lock") and driver.name == "venv_pip":
@@ -4199,13 +4582,51 @@ def read_lock(environment, path):
         raise PrimeError("%s is not as PEP 751 says: %r" % (path, problem), status=2)
 
 
-def choose_driver(wanted="auto", version="", options=(), hashes=()):
+def sources_of(environment):
+    """The places that what an environment installs may come from, by uv or by pip: a list of URLs, the first the index.
+
+    As far as config, requirements files, uv's tables in pyproject.toml and variables tell: pip.conf and uv.toml of the
+    user are not read. Directories do not count, nor credentials.
+    """
+    if is_closed(environment):
+        return []
+    uv_index = os.environ.get("UV_DEFAULT_INDEX") or os.environ.get("UV_INDEX_URL")
+    by_pip = os.environ.get("PIP_INDEX_URL") or DEFAULT_INDEX  # it is what the user named, or all that pip knows
+    main = [environment["index_url"]] if environment["index_url"] else [uv_index, by_pip] if uv_index else [by_pip]
+    main = [] if is_on("PIP_NO_INDEX") and is_on("UV_NO_INDEX") else main
+    more = environment["extra_index_urls"] + environment["find_links"]
+    for name in ("PIP_EXTRA_INDEX_URL", "UV_INDEX", "UV_EXTRA_INDEX_URL", "PIP_FIND_LINKS", "UV_FIND_LINKS"):
+        more += os.environ.get(name, "").replace(",", " ").split()
+    urls = [masked(unnamed(url)).rstrip("/") for url in main + more + places_required(environment) if not is_local(url)]
+    return list(dict.fromkeys(urls))
+
+
+def places_required(environment):
+    """The indexes and pages of wheels that requirements files and uv's tables in pyproject.toml name: a list of str."""
+    import re
+
+    option = re.compile(r"(?:--(?:extra-index-url|index-url|find-links)[\s=]\s*|-[if]\s*)(\S+)")
+    files = with_includes(environment, environment["requirements_files"] + [environment["constraints_file"]])
+    matches = [option.match(line) for path in files for line in requirement_lines(path)]
+    places = [match.group(1) for match in matches if match]
+    table = table_in(environment.config.pyproject, PYPROJECT, "tool", "uv")
+    tables = table.get("index", [])
+    texts = [each.get("url") for each in (tables if isinstance(tables, list) else []) if isinstance(each, dict)]
+    for name in ("index-url", "extra-index-url", "find-links"):
+        value = table.get(name, [])
+        texts += value if isinstance(value, list) else [value]
+    return places + [text for text in texts if isinstance(text, str)]
+
+
+def choose_driver(wanted="auto", version="", options=(), hashes=(), sources=()):
     """The driver that a config names; for "auto" uv if it can be had, else pip with a notice.
 
     wanted   str, one of `DRIVERS`
     version  str, what uv is asked for
     options  list of str, the index settings, where a uv may have to come from
     hashes   list of str, the SHA-256 that the wheel of uv must have, one of these; any if empty
+    sources  list of str, the indexes that packages may come from where no lock says which: with several pip does not
+             stand in for uv, for who keeps uv from us would choose the packages (H6)
     """
     if wanted not in DRIVERS:
         raise PrimeError("%s is not one of %s" % (wanted, ", ".join(DRIVERS)), status=2)
@@ -4217,14 +4638,23 @@ def choose_driver(wanted="auto", version="", options=(), hashes=()):
     except PrimeError as problem:
         if wanted == "venv_uv" or isinstance(problem, Mismatch):
             raise
+        if len(sources) > 1:
+            places = "packages may come from %s" % ", ".join(sources)
+            raise PrimeError("uv cannot be had, and with several indexes pip does not stand in for it: %s" % problem,
+                             tried=[places] + problem.tried, hint=SOURCES_HINT)
         report.note("going on with pip, for uv cannot be had: %s" % problem)
         return PipDriver()
     return driver
 
 
+SOURCES_HINT = 'prime lock, where uv is, settles what comes from where; venv_driver = "venv_pip" takes the best of all'
+
+
 def driver_of(environment, wanted):
-    """`choose_driver` with all that an environment says of uv."""
-    return choose_driver(wanted, environment["uv_version"], index_options(environment), environment["uv_sha256"])
+    """`choose_driver` with all that an environment says of uv, and of where packages come from."""
+    sources = sources_of(environment) if wanted == "auto" and not environment["lock_file"] else []
+    options = index_options(environment)
+    return choose_driver(wanted, environment["uv_version"], options, environment["uv_sha256"], sources)
 
 
 def mend_launchers(directory):
@@ -5474,7 +5904,8 @@ def command_info(options):
         "current": not reasons,
         "reasons": reasons,
     }
-    emit(masked(as_json(told) if options.json else info_text(told)))
+    told = masked_values(told)
+    emit(as_json(told) if options.json else info_text(told))
     return 1 if reasons else 0
 
 
@@ -5739,10 +6170,13 @@ def command_vendor(options):
             locks.append(os.path.join(aside, "pylock.%s.toml" % name))
             driver.resolve(lines, locks[-1], python, index_options(environment), root, oldest)
         files = {}  # type: dict
+        locked = read_lock(environment, locks[0])
         for path in locks:
             files.update(files_for(read_lock(environment, path), platforms, python.version))
     indexes = [environment["index_url"], *environment["extra_index_urls"], *users_indexes()]
-    vendor_files({name: (with_user(entry[0], indexes),) + entry[1:] for name, entry in files.items()}, target)
+    committed = {sha256 for _, sha256, _ in files_for(locked, platforms, python.version).values()} if lock else set()
+    files = {name: (with_user(entry[0], indexes),) + entry[1:] for name, entry in files.items()}
+    vendor_files(files, target, committed - {""})
     if options.python:
         vendor_pythons(environment, driver, python.version, platforms, os.path.join(target, "python"))
     hint = "prime --offline uses it" if target == vendor_dir(root) else \
@@ -5821,8 +6255,11 @@ def files_for(lock, platforms, version):
     return chosen
 
 
-def vendor_files(files, target):
-    """Download files into a directory, each verified, and remove those of an earlier time that are not needed."""
+def vendor_files(files, target, committed=()):
+    """Download files into a directory, each verified, and remove those of an earlier time that are not needed.
+
+    committed  set of str, the SHA-256 that a lock of the repo gives: they do not come from the server of the files (H7)
+    """
     import json
 
     manifest = os.path.join(target, MANIFEST)
@@ -5834,7 +6271,7 @@ def vendor_files(files, target):
         path = os.path.join(target, name)
         if not sha256 or hash_file(path) != sha256:
             report.step("fetching %s" % name)
-            download(url, path, sha256, size)
+            download(url, path, sha256, size, "hash" if sha256 in committed else "loopback")
             report.done()
     write_atomic(manifest, as_json({"schema": SCHEMA, "files": sorted(files)}).encode())
     for name in before - set(files):
@@ -6073,11 +6510,10 @@ def fetch_other(options, path, aside):
 
     Returns what version it says it is, once it proved to be one; "" if there is none newer in the index.
     """
-    source = options.source
-    if source and "://" in source and not source.lower().startswith(("https:", "file:")) and not options.sha256:
-        raise PrimeError("%s could be anybody's" % shown([source]), hint="give https, or --sha256", status=2)
+    source, trust = options.source, "hash" if options.sha256 else "https"
     if source:
-        download(source if "://" in source else file_url(os.path.abspath(source)), aside, options.sha256)
+        url = source if "://" in source else file_url(os.path.abspath(source))
+        download(url, aside, options.sha256, trust=trust)
     else:
         source = fetch_release(options, aside)
         if not source:
@@ -6097,14 +6533,15 @@ def fetch_release(options, target):
     Returns the URL of the wheel that it was taken from; "" if there is nothing newer.
     """
     import io
-    import zipfile
 
     environment = open_environment(options)
     index = "" if is_closed(environment) else chosen_index(environment["index_url"])
     if not index:
         raise PrimeError("no index may be asked for another version", hint="prime update --from FILE")
-    links = [(Version(name.split("-")[1]), url, sha256) for name, url, sha256 in index_links(index, "proto-prime")
-             if name.startswith("proto_prime-") and name.endswith("-py3-none-any.whl")]
+    trust = "hash" if options.sha256 else "https"  # H7
+    links = [(wheel_version(link[0], "proto_prime"),) + link[1:]
+             for link in index_links(index, "proto-prime", trust) if link[0].endswith("-py3-none-any.whl")]
+    links = [each for each in links if each[0]]  # odd names are passed over (H16)
     wanted = Version(options.release) if options.release else None
     links = [each for each in links if each[0].key == wanted.key] if wanted else \
         [each for each in links if not each[0].is_prerelease and each[0].key >= Version(__version__).key]
@@ -6112,14 +6549,10 @@ def fetch_release(options, target):
         raise PrimeError("there is no version %s of proto-prime in %s" % (options.release, masked(index)))
     if not links:
         return ""
-    _, url, sha256 = max(links, key=lambda each: each[0].key)
-    wheel, place = fetch(url)
+    _, url, sha256, size = max(links, key=lambda each: each[0].key)
+    wheel, place = fetch(url, trust=trust_in(index, trust), cap=size or PAGE_CAP)
     check_hash(wheel, sha256, place)
-    try:
-        with zipfile.ZipFile(io.BytesIO(wheel)) as archive:
-            data = archive.read("proto_prime.py")
-    except (KeyError, zipfile.BadZipFile, zipfile.zlib.error) as problem:  # type: ignore[attr-defined]
-        raise PrimeError("%s is no wheel of proto-prime: %s" % (place, problem))
+    data = file_in_wheel(io.BytesIO(wheel), "proto_prime.py", "%s is no wheel of proto-prime" % masked(place))
     check_hash(data, options.sha256, place)
     write_atomic(target, data)
     return place
@@ -6148,7 +6581,7 @@ class RpcError(Exception):
         self.code, self.data = code, data
 
     def as_dict(self):
-        told = {"code": self.code, "message": str(self)[:500]}
+        told = {"code": self.code, "message": masked(str(self))[:500]}
         return told if self.data is None else dict(told, data=self.data)
 
 
@@ -6857,7 +7290,11 @@ def status_of(work):
         for process in list(_live):  # those that other threads wait for
             end_group(process, grace=0)
         return fail(PrimeError("interrupted by %s" % signal_name(stop.signum), status=128 + stop.signum))
+    except MemoryError:  # H16
+        return fail(PrimeError("there is not enough memory", hint=LIMIT_HINT))
     except Exception as problem:
+        if "start new thread" in str(problem):  # of a RuntimeError
+            return fail(PrimeError(str(problem), hint=LIMIT_HINT))
         return fail(PrimeError("%s: %s" % (type(problem).__name__, problem),
                                hint="this is a fault of prime; -vv tells where it is"))
 

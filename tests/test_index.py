@@ -410,7 +410,6 @@ def test_I4_uv_that_is_not_what_the_index_says_is_refused_without_pip(client, in
     check_no_fetch(client, words, "--index-url", index.url())
 
 
-@pytest.mark.xfail(strict=True, reason="zipfile has more than one exception")
 def test_I4_wheel_of_uv_that_cannot_be_unpacked_is_refused(client, index):
     data = io.BytesIO()
     with zipfile.ZipFile(data, "w") as archive:
