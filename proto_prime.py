@@ -2508,6 +2508,7 @@ def find_root(option=""):
 
     Goes up from the started file as it was written, then from where its symlinks lead, else takes its
     directory; when the source came through a pipe or is a package, the same from the current directory.
+    Above where it begins only a config counts that no other user wrote (H12).
     """
     told, script = option or os.environ.get(ROOT_VAR), script_path()
     if told and not os.path.isdir(told):
@@ -2519,11 +2520,54 @@ def find_root(option=""):
                   for written in (os.path.abspath, os.path.realpath)]
     except FileNotFoundError:  # E7
         raise PrimeError("the current directory does not exist", hint="cd to one that does")
+    beside = script if script and not is_installed() else starts[0]
     for directory in ancestors(starts[0]) + ancestors(starts[1]):
-        for name in (PYPROJECT, OWN_CONFIG):
-            if os.path.exists(os.path.join(directory, name)):
-                return directory
+        paths = [os.path.join(directory, name) for name in (PYPROJECT, OWN_CONFIG)]
+        paths = [path for path in paths if os.path.exists(path)]
+        if paths and (directory in starts or not any(
+                is_left_aside(path, beside, "--root %s takes it" % directory) for path in paths)):
+            return directory
     return starts[0]
+
+
+def is_left_aside(path, beside, hint):
+    """Whether a file above the repo counts for nothing, which is said once: it is another user's (H12).
+
+    Neither ours, nor root's, nor of the owner of the file or directory `beside`, who could have written that as well.
+    What a link belongs to counts like what it leads to.
+    """
+    if WINDOWS:
+        return False
+    for look in (os.lstat, os.stat):
+        try:
+            owner = look(path).st_uid
+            if owner not in (0, os.geteuid(), os.stat(beside).st_uid):
+                note_once("%s is left aside, for it belongs to %s; %s, or chown it" % (path, user_name(owner), hint))
+                return True
+        except OSError:  # a dangling link, which nobody reads
+            pass
+    return False
+
+
+def user_name(uid):
+    """What the user of a number is called: "mary (uid 1000)"."""
+    try:
+        import pwd
+
+        return "%s (uid %d)" % (pwd.getpwuid(uid).pw_name, uid)
+    except (ImportError, KeyError):
+        return "uid %d" % uid
+
+
+_noted = set()  # type: set  # what `note_once` said
+
+
+def note_once(text):
+    """`report.note`, unless this process or the stage before it said the same."""
+    before = "".join(report.unlogged) + os.environ.get(SAID_VAR, "")
+    if text not in _noted and one_line(text) not in before:
+        report.note(text)
+    _noted.add(text)
 
 
 def state_dir(root, *names):
@@ -2556,11 +2600,12 @@ class Config:
     pyproject  dict, all of pyproject.toml; empty if there is none
     seen       dict, each path that was looked at, to its signature before that
     known      dict, the path of each TOML file that was read, to its text and content
+    aside      set, the paths of files that do not count for the sake of their owner
     """
 
     def __init__(self, root):
         self.root, self.seen, self.known = root, {}, {}  # type: str, dict, dict
-        self.file = self.text = ""
+        self.file, self.text, self.aside = "", "", set()  # type: str, str, set
         text, self.pyproject = self.read(os.path.join(root, PYPROJECT))
         own_text, own = self.read(os.path.join(root, OWN_CONFIG))
         self.table, tools = table_in(self.pyproject, PYPROJECT, "tool", "proto-prime"), self.pyproject.get("tool", {})
@@ -3063,7 +3108,11 @@ def version_file_request(environment):
     """The `Request` of the first usable line of the nearest .python-version, or None."""
     for directory in ancestors(environment.root):
         path = environment.config.look(os.path.join(directory, ".python-version"))
-        text = load_text(path) if os.path.isfile(path) else ""
+        is_file, hint = os.path.isfile(path), "a .python-version of the repo's own goes before it"
+        if is_file and directory != environment.root and is_left_aside(path, environment.root, hint):
+            environment.config.aside.add(path)
+            continue
+        text = load_text(path) if is_file else ""
         lines = [line.partition("#")[0].strip() for line in text.splitlines()]
         for text in filter(None, lines):
             for words in (text, text.split()[0]):  # pyenv puts several into a line
@@ -3711,9 +3760,15 @@ def has_certificates():
         os.path.isfile(place) or os.path.isdir(place) and os.listdir(place) for place in CERTIFICATES)
 
 
-def uv_environ():
-    """The environment for uv, which is to trust the certificates that pip and the system trust."""
+def uv_environ(root=""):
+    """The environment for uv, which is to trust the certificates that pip and the system trust.
+
+    root  str, the ref root, if uv works there: it looks for settings in the directories above, too
+    """
     environ = clean_environ(for_tool=True)
+    if root and "UV_CONFIG_FILE" not in environ and has_foreign_settings(root):
+        own = os.path.join(environ.get("XDG_CONFIG_HOME") or os.path.join(home_dir(), ".config"), "uv", "uv.toml")
+        environ.update({"UV_CONFIG_FILE": own} if os.path.isfile(own) else {"UV_NO_CONFIG": "1"})
     if "SSL_CERT_FILE" not in environ and "PIP_CERT" in environ:
         environ["SSL_CERT_FILE"] = environ["PIP_CERT"]
     settings = [("UV_PYTHON_INSTALL_BIN", "0"), ("UV_HTTP_RETRIES", RETRIES)]
@@ -3724,6 +3779,18 @@ def uv_environ():
     for name, value in settings:
         environ.setdefault(name, value)
     return environ
+
+
+def has_foreign_settings(root):
+    """Whether uv would take its settings from a directory above the repo where another user put them (H12)."""
+    for directory in ancestors(root):
+        for name in ("uv.toml", PYPROJECT):
+            path = os.path.join(directory, name)
+            if name == PYPROJECT and not has_bytes(path, b"tool.uv") or not os.path.exists(path):
+                continue
+            hint = "a uv.toml of the repo's own goes before it"
+            return directory != root and is_left_aside(path, root, hint)
+    return False
 
 
 def find_uv(wanted, hashes=()):
@@ -3895,7 +3962,7 @@ class UvDriver:
         guard(directory)
         argv = [self.uv, "pip", "install", "--python", environment_python(directory)]
         argv += ["--refresh"] if self.is_anew and not is_offline() else []
-        run_tool(argv + list(options) + list(requirements), "installing with uv", uv_environ(), root)
+        run_tool(argv + list(options) + list(requirements), "installing with uv", uv_environ(root), root)
 
     def install_lock(self, environment, directory, lock):
         """Install what uv.lock or pylock.toml says; from the files at hand what both name by its hashes."""
@@ -3919,9 +3986,9 @@ class UvDriver:
             pins, _ = contents.write(aside, is_closed=True)
             argv = [self.uv, "pip", "install", "--no-deps", "--python", python] + index_options(environment)
             if contents.unpinned:  # apart, for beside hashes uv takes nothing without
-                run_tool(argv + contents.unpinned, title, uv_environ(), environment.root)
+                run_tool(argv + contents.unpinned, title, uv_environ(environment.root), environment.root)
             argv += pins
-        run_tool(argv, title, dict(uv_environ(), UV_PROJECT_ENVIRONMENT=directory), environment.root)
+        run_tool(argv, title, dict(uv_environ(environment.root), UV_PROJECT_ENVIRONMENT=directory), environment.root)
         remove(aside)
 
     def export(self, environment, target):
@@ -3934,7 +4001,7 @@ class UvDriver:
         argv += ["--no-default-groups", "--output-file", target]
         argv += ["--project", os.path.dirname(environment.path(environment["lock_file"]))] + uv_lock_words(environment)
         os.makedirs(os.path.dirname(target), exist_ok=True)
-        run_tool(argv, "reading uv.lock with uv", uv_environ(), environment.root)
+        run_tool(argv, "reading uv.lock with uv", uv_environ(environment.root), environment.root)
 
     def resolve(self, requirements, target, python, options, root, oldest=""):
         """Resolve `requirements`, lines of a requirements file, into a pylock.toml for every platform.
@@ -3950,7 +4017,7 @@ class UvDriver:
         argv += ["--python-version", oldest] if oldest else []
         try:
             write_atomic(aside, "".join(line + "\n" for line in requirements).encode())
-            run_tool(argv + list(options) + [aside], "resolving with uv", uv_environ(), root)
+            run_tool(argv + list(options) + [aside], "resolving with uv", uv_environ(root), root)
         finally:
             remove(aside)
 
@@ -4892,7 +4959,9 @@ def write_stamp(environment, generation, published):
     requested, root = environment.requested, environment.root
     ours = [generation.python.path, generation.program, site_packages(generation.path)]
     ours += [os.path.join(generation.path, name) for name in ("pyvenv.cfg", MARKER)]
-    files = [(path, known, hash_file(path)) for path, known in sorted(environment.config.seen.items())]
+    aside = environment.config.aside  # H12: with another owner they would count, as they are
+    files = [(path, known, "" if path in aside else hash_file(path))
+             for path, known in sorted(environment.config.seen.items())]
     is_whole = all(signature(path) == known for path, known, _ in files)
     files += [(path, signature(path), "") for path in ours]
     head, said = stamp_head(root, requested), current_line(environment, generation)
@@ -5610,7 +5679,7 @@ def command_lock(options):
     try:
         if environment["lock_file"].endswith("uv.lock") and not beside_projects(environment):
             argv = [driver.uv, "lock", "--python", python.path] + (["--upgrade"] if options.upgrade else [])
-            run_tool(argv, "renewing uv.lock with uv", uv_environ(), environment.root)
+            run_tool(argv, "renewing uv.lock with uv", uv_environ(environment.root), environment.root)
             driver.export(environment, aside)
         else:
             if os.path.exists(target) and not options.upgrade and is_toml(target):
