@@ -3485,6 +3485,15 @@ def this_platform():
     return system + "-" + machine if system + "-" + machine in PLATFORMS else ""
 
 
+def wheel_version(name):
+    """The `Version` in the file name of a wheel; None if that is no such name, as an index may have some (H4)."""
+    parts = name.split("-")
+    try:
+        return Version(parts[1]) if len(parts) in (5, 6) else None
+    except PrimeError:
+        return None
+
+
 def fits(name, platforms, version=""):
     """Whether a wheel of this file name may be installed on one of `platforms` by a CPython of `version`.
 
@@ -3492,13 +3501,14 @@ def fits(name, platforms, version=""):
     """
     import re
 
-    if not name.endswith(".whl"):
+    if not name.endswith(".whl") or wheel_version(name) is None:
         return False
     pythons, abis, tags = [part.split(".") for part in name[:-4].split("-")[-3:]]
     numbers = version.split(".")[:2]
     own = "cp" + "".join(numbers)
     runs = not version or "py3" in pythons or own in pythons or "py" + "".join(numbers) in pythons
-    runs = runs or "abi3" in abis and any(int(tag[3:] or 0) <= int(numbers[1]) for tag in pythons if tag[:3] == "cp3")
+    least = [numbers_in(tag[3:])[:1] for tag in pythons if tag[:3] == "cp3"]
+    runs = runs or "abi3" in abis and any(each <= [int(numbers[1])] for each in least)
     return runs and any(tag == "any" or re.match(PLATFORMS[each][1], tag) for each in platforms for tag in tags)
 
 
@@ -3903,7 +3913,7 @@ def fetch_uv_itself(wanted, directory, options, hashes):
     index = chosen_index(options[options.index("--index-url") + 1] if "--index-url" in options else "")
     if index and "--no-index" not in options:
         links += index_links(index, "uv")
-    fitting = [(Version(name.split("-")[1]), name, url, sha256) for name, url, sha256 in links
+    fitting = [(wheel_version(name), name, url, sha256) for name, url, sha256 in links
                if name.startswith("uv-") and fits(name, [this_platform()])]
     fitting = [each for each in fitting if wanted.failing(each[0]) is None and not each[0].is_prerelease]
     report.done()
@@ -6161,8 +6171,8 @@ def fetch_release(options, target):
     index = "" if is_closed(environment) else chosen_index(environment["index_url"])
     if not index:
         raise PrimeError("no index may be asked for another version", hint="prime update --from FILE")
-    links = [(Version(name.split("-")[1]), url, sha256) for name, url, sha256 in index_links(index, "proto-prime")
-             if name.startswith("proto_prime-") and name.endswith("-py3-none-any.whl")]
+    links = [(wheel_version(name), url, sha256) for name, url, sha256 in index_links(index, "proto-prime")
+             if name.startswith("proto_prime-") and name.endswith("-py3-none-any.whl") and wheel_version(name)]
     wanted = Version(options.release) if options.release else None
     links = [each for each in links if each[0].key == wanted.key] if wanted else \
         [each for each in links if not each[0].is_prerelease and each[0].key >= Version(__version__).key]
