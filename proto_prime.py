@@ -437,6 +437,8 @@ def check_regular(st, path):
         raise IsADirectoryError(21, "it is a directory", path)
     if kind != 0o100000:
         raise OSError(22, "it is no regular file", path)
+    if st.st_size > PARSE_CAP and getattr(st, "st_blocks", st.st_size) * 512 < st.st_size // 16:
+        raise OSError(27, "it has more than %d MiB, which are not there" % (PARSE_CAP >> 20), path)  # such as kcore
 
 
 def chunks_of(path, cap):
@@ -3104,6 +3106,9 @@ def find_required(environment):
         environment.required = found or (environment.also or [Request("", "nothing")])[0]
 
 
+VERSION_LINES = 100  # of a .python-version that are looked at (H10)
+
+
 def version_file_request(environment):
     """The `Request` of the first usable line of the nearest .python-version, or None."""
     for directory in ancestors(environment.root):
@@ -3114,7 +3119,7 @@ def version_file_request(environment):
             continue
         text = load_text(path) if is_file else ""
         lines = [line.partition("#")[0].strip() for line in text.splitlines()]
-        for text in filter(None, lines):
+        for text in list(filter(None, lines))[:VERSION_LINES]:
             for words in (text, text.split()[0]):  # pyenv puts several into a line
                 try:
                     return parse_request(known_version(words), path, base=directory)

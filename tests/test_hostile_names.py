@@ -6,7 +6,7 @@ import os
 import sys
 
 import pytest
-from conftest import TOP, some_python, uv_program
+from conftest import TOP, uv_program
 from test_locks import pylock, six_package, wheel
 
 sys.path.insert(0, str(TOP))
