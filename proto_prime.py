@@ -251,16 +251,17 @@ class Reporter:
 
     def note(self, text):
         """A line for everybody who did not ask for quiet."""
-        self._say("prime: " + text, 0)
+        self._say("prime: " + one_line(text), 0)
 
     def detail(self, text):
         """A line for -v: a stage, a decision with its reason, a child command."""
-        self._say("prime: " + text, 1)
+        self._say("prime: " + one_line(text), 1)
 
     def error(self, error):
         """A PrimeError, with what was tried and a hint."""
         lines = ["prime: error: %s" % error] + ["  " + line for line in error.tried]
-        self._say("\n".join(lines + (["  hint: " + error.hint] if error.hint else [])), -1)
+        lines += ["  hint: " + error.hint] if error.hint else []
+        self._say("\n".join(map(one_line, lines)), -1)
 
     def output(self, data):
         """Bytes that a child printed, whole lines for `masked`'s sake: to the log always, to stderr with -vv."""
@@ -355,6 +356,11 @@ def visible(text):
                    for char in text)
 
 
+def one_line(text):
+    """`text` with escapes for its line ends, too: a value that is told makes no line of its own (H13)."""
+    return visible(text).replace("\n", "\\n")
+
+
 def clipped(text, room):
     """The start of `text` that takes at most so many columns of a terminal."""
     for place, char in enumerate(text):
@@ -401,15 +407,28 @@ def as_json(value):
     """Indented JSON text of a value, with a line end."""
     import json
 
-    return json.dumps(value, indent=2, default=list) + "\n"
+    return json.dumps(value, indent=2, default=list).replace("\x7f", "\\u007f") + "\n"  # it leaves that one alone
+
+
+NEAR_CAP = 100  # characters of names that are compared, which takes their square (H10)
 
 
 def nearest(name, known):
     """The hint for an unknown name: the known one that comes nearest, else all of them; "" if there are none."""
     import difflib
 
-    near = difflib.get_close_matches(name, known, 1, 0.5)
+    known = [each for each in known if len(each) <= NEAR_CAP]
+    near = difflib.get_close_matches(name[:NEAR_CAP], known, 1, 0.5)
     return 'did you mean "%s"?' % near[0] if near else "known: " + ", ".join(sorted(known)) if known else ""
+
+
+def shown_value(value):
+    """A value of a config or a lock as an error shows it: its start, if it is a long one (H10)."""
+    try:
+        text = repr(value)
+    except (RecursionError, ValueError):  # nested too deep, or a number of more digits than python prints
+        return "a value that is too large"
+    return text if len(text) <= 200 else text[:200] + "..."
 
 
 def tilde(path):
@@ -423,11 +442,59 @@ def tilde(path):
 # --------------------------------------------------------------------------------------------------
 
 
+PARSE_CAP = 1 << 24  # bytes of a file that is read as a whole
+HASH_CAP = 1 << 32  # bytes of a file that is hashed: some in /proc have no end
+READ_SIZE = 1 << 16
+# Not to be waited for as a fifo is, nor our terminal, nor for children.
+READ_FLAGS = os.O_RDONLY | sum(getattr(os, name, 0) for name in (
+    "O_NONBLOCK", "O_CLOEXEC", "O_NOCTTY", "O_BINARY", "O_NOINHERIT"))
+
+
+def open_regular(path):
+    """A descriptor to read a regular file by; OSError for a directory, device, fifo or socket (H10).
+
+    A device is not even opened, for that alone does something to some.
+    """
+    check_regular(os.stat(path), path)
+    descriptor = os.open(path, READ_FLAGS)
+    try:
+        check_regular(os.fstat(descriptor), path)  # it may be another one by now
+        return descriptor
+    except OSError:
+        os.close(descriptor)
+        raise
+
+
+def check_regular(st, path):
+    """OSError unless a result of `stat` is that of a regular file."""
+    kind = st.st_mode & 0o170000  # as `stat.S_IFMT` has it
+    if kind == 0o040000:
+        raise IsADirectoryError(21, "it is a directory", path)
+    if kind != 0o100000:
+        raise OSError(22, "it is no regular file", path)
+    if st.st_size > PARSE_CAP and getattr(st, "st_blocks", st.st_size) * 512 < st.st_size // 16:
+        raise OSError(27, "it has more than %d MiB, which are not there" % (PARSE_CAP >> 20), path)  # such as kcore
+
+
+def chunks_of(path, cap):
+    """The bytes of a regular file, in chunks; OSError if it cannot be read, or has more than `cap` of them (H10)."""
+    descriptor, left = open_regular(path), cap
+    try:
+        chunk = os.read(descriptor, READ_SIZE)
+        while chunk:
+            left -= len(chunk)
+            if left < 0:
+                raise OSError(27, "it has more than %d MiB" % (cap >> 20), path)
+            yield chunk
+            chunk = os.read(descriptor, READ_SIZE)
+    finally:
+        os.close(descriptor)
+
+
 def load_text(path):
     """The text of a UTF-8 file, less a byte order mark; PrimeError if it cannot be had."""
     try:
-        with open(path, "rb") as file:
-            text = file.read().decode("utf-8")  # utf-8-sig is a module of its own
+        text = b"".join(chunks_of(path, PARSE_CAP)).decode("utf-8")  # utf-8-sig is a module of its own
         return text[1:] if text[:1] == "\ufeff" else text
     except OSError as problem:
         raise PrimeError("cannot read %s: %s" % (path, problem.strerror), status=2)
@@ -554,7 +621,12 @@ def is_link(path):
 
 
 def hash_bytes(data):
-    """SHA-256 of bytes, in hex. Not from `hashlib`, which takes milliseconds to load OpenSSL."""
+    """SHA-256 of bytes, in hex."""
+    return new_hash(data).hexdigest()
+
+
+def new_hash(data=b""):
+    """What computes a SHA-256. Not from `hashlib`, which takes milliseconds to load OpenSSL."""
     try:
         from _sha2 import sha256  # type: ignore[import-not-found]  # 3.12 and later
     except ImportError:
@@ -562,22 +634,26 @@ def hash_bytes(data):
             from _sha256 import sha256  # type: ignore[import-not-found]
         except ImportError:  # PyPy
             from hashlib import sha256
-    return sha256(data).hexdigest()
+    return sha256(data)
 
 
 def bytes_of(path):
-    """A file's content; None if it cannot be read."""
+    """A file's content; None if it cannot be read, is no regular file or larger than `PARSE_CAP`."""
     try:
-        with open(path, "rb") as file:
-            return file.read()
+        return b"".join(chunks_of(path, PARSE_CAP))
     except (OSError, ValueError):
         return None
 
 
 def hash_file(path):
-    """SHA-256 of a file's bytes in hex; "" if it cannot be read."""
-    content = bytes_of(path)
-    return "" if content is None else hash_bytes(content)
+    """SHA-256 of a file's bytes in hex; "" if it cannot be read, or has more of them than `HASH_CAP`."""
+    sha256 = new_hash()
+    try:
+        for chunk in chunks_of(path, HASH_CAP):
+            sha256.update(chunk)
+    except (OSError, ValueError):
+        return ""
+    return sha256.hexdigest()
 
 
 def has_bytes(path, mark):
@@ -588,10 +664,15 @@ def has_bytes(path, mark):
 def is_script(path):
     """Whether a program is a script, such as a shim: what it answers depends on more than its file."""
     try:
-        with open(path, "rb") as file:
-            return file.read(2) == b"#!"
+        descriptor = open_regular(path)
+    except (OSError, ValueError):
+        return False
+    try:
+        return os.read(descriptor, 2) == b"#!"
     except OSError:
         return False
+    finally:
+        os.close(descriptor)
 
 
 def digest(value):
@@ -611,6 +692,79 @@ def signature(path):
     except (OSError, ValueError):
         return "-"
     return "%d.%d.%d.%d" % (st.st_size, st.st_mtime_ns, st.st_ctime_ns, st.st_ino)
+
+
+def has_control(text):
+    """Whether a text has a character that ends a line somewhere, or that no line shows; a tab is a blank (H15)."""
+    return not text.isprintable() and any(
+        char < " " and char != "\t" or "\x7f" <= char < "\xa0" or char in "\u2028\u2029" for char in text)
+
+
+def check_text(text, field, file, is_requirement=False):
+    """A text that becomes an argument of pip or uv, or a line of a file; PrimeError with status 2 if it cannot (H15).
+
+    text            what stands in the field of the file, any value
+    is_requirement  no word of it may begin with "-": behind a requirement in a file that is an option, too
+    Returns the text.
+    """
+    kind, reason = " is no requirement: it" if is_requirement else "", ""
+    if not isinstance(text, str):
+        raise PrimeError("%s: %s%s is no string" % (field, shown_value(text), kind), file, status=2)
+    if has_control(text):
+        reason = "has a line end or another control character"
+    elif text.strip()[:1] == "-":  # would be an option of pip's
+        reason = 'starts with "-"'
+    elif is_requirement and any(word[:1] == "-" for word in text.split()):
+        reason = 'has a word that starts with "-"'
+    if reason:
+        raise PrimeError('%s: "%s"%s %s' % (one_line(field), one_line(text[:200]), kind, reason), file, status=2)
+    return text
+
+
+def texts_in(value, name=""):
+    """All strings in a value of lists and tables, keys included: pairs of a dotted name and the string."""
+    waiting = [(name, value)]
+    while waiting:
+        name, value = waiting.pop()
+        if isinstance(value, str):
+            yield name, value
+        elif isinstance(value, (list, tuple)):
+            waiting += [(name, each) for each in value]
+        elif isinstance(value, dict):
+            waiting += [("%s.%s" % (name, key) if name else key, each) for key, each in value.items()]
+            waiting += [(name, key) for key in value]
+
+
+# What Windows takes for a device, with any ending.
+DEVICES = {"con", "prn", "aux", "nul", "conin$", "conout$"} | {
+    device + number for device in ("com", "lpt") for number in "0123456789\xb9\xb2\xb3"}
+
+
+def why_no_file_name(text):
+    """Why a text from elsewhere is no name of a file on every platform; "" if it is one (H4)."""
+    if not isinstance(text, str) or text in ("", ".", ".."):
+        return "it names no file"
+    if "/" in text or "\\" in text or ":" in text:
+        return "it names a place"
+    if has_control(text) or "\t" in text:
+        return "it has a control character"
+    if text[-1] in " .":
+        return "Windows drops its end"
+    if text.partition(".")[0].rstrip(" ").lower() in DEVICES:
+        return "it is a device of Windows"
+    try:
+        is_long = len(text.encode("utf-8")) > 255
+    except UnicodeError:
+        return "it is no text"
+    return "it is too long" if is_long else ""
+
+
+def file_name(text, origin):
+    """`text`, which was read from elsewhere, as the name of a file; PrimeError with `origin` if it is none (H4)."""
+    reason = why_no_file_name(text)
+    if reason:
+        raise PrimeError("%s is not taken for the name of a file: %s" % (shown_value(text), reason), origin)
+    return text
 
 
 LOCKLESS = ("ENOLCK", "ENOTSUP", "ENOSYS", "EINVAL")  # what a file system without locks answers
@@ -1791,7 +1945,7 @@ def read_escape(src, pos, quotes):
 def read_scalar(src, pos):
     """Read a value without parts: a number, a boolean, a date or a time."""
     makers = (("date", make_date), ("time", make_time), ("float", float),
-              ("integer", lambda digits: int(digits, 0)), ("boolean", lambda word: word == "true"))
+              ("integer", make_integer), ("boolean", lambda word: word == "true"))
     for kind, make in makers:
         found = match_toml(kind, src, pos)
         if found is None:
@@ -1801,6 +1955,16 @@ def read_scalar(src, pos):
         except ValueError as error:
             raise locate_toml_error(src, pos, "invalid %s: %s" % (kind, error)) from None
     raise locate_toml_error(src, pos, "expected a value")
+
+
+DIGITS = 4300  # of an integer, at most, as Python has it from 3.11 on: to read more takes their square (H10)
+
+
+def make_integer(digits):
+    """Return an int."""
+    if len(digits) > DIGITS and len(digits.replace("_", "").lstrip("+-")) > DIGITS:
+        raise ValueError("it has more than %d digits" % DIGITS)
+    return int(digits, 0)
 
 
 def make_date(year, month, day, hour, minute, second, fraction, zone, sign, hours, minutes):
@@ -2055,7 +2219,7 @@ def parse_request(text, origin="", is_strict=False, base=""):
     request = _parse_version(text, plain, origin)
     if request is None and os.path.dirname(plain):
         request = Request(text, origin, path=os.path.join(base, os.path.expanduser(plain)))
-    elif request is None and re.match(r"[\w.+-]*(python|pypy)[\w.+-]*$", plain):
+    elif request is None and re.match(r"[\w.+-]+$", plain) and ("python" in plain or "pypy" in plain):
         request = Request(text, origin, path=plain)
     if request is None:
         raise malformed(text, origin)
@@ -2168,11 +2332,8 @@ class Candidate:
 
 def read_pyvenv_cfg(directory):
     """The keys of `directory`/pyvenv.cfg as a dict, empty if there is no such file."""
-    try:
-        with open(os.path.join(directory, "pyvenv.cfg"), encoding="utf-8", errors="replace") as file:
-            pairs = [line.split("=", 1) for line in file if "=" in line]
-    except OSError:
-        return {}
+    text = (bytes_of(os.path.join(directory, "pyvenv.cfg")) or b"").decode("utf-8", "replace")
+    pairs = [line.split("=", 1) for line in text.replace("\r", "\n").split("\n") if "=" in line]
     return {key.strip().lower(): value.strip().replace("\0", "?") for key, value in pairs}
 
 
@@ -2778,6 +2939,7 @@ FIELDS = {
     "default_env": ("text", "default", "the environment that is meant when none is named"),
 }  # type: dict
 RUNTIME_FIELDS = ("env_vars", "venv_dir_rel_path", "default_env", "platforms")  # they change nothing that is installed
+FREE_FIELDS = ("env_vars", "post_boot")  # any text: it is for the user's own programs
 PROJECT_KEYS = {"path": "text", "extras": "texts", "groups": "texts", "editable": "flag"}
 
 
@@ -2846,6 +3008,7 @@ def find_root(option=""):
 
     Goes up from the started file as it was written, then from where its symlinks lead, else takes its
     directory; when the source came through a pipe or is a package, the same from the current directory.
+    Above where it begins only a config counts that no other user wrote (H12).
     """
     told, script = option or os.environ.get(ROOT_VAR), script_path()
     if told and not os.path.isdir(told):
@@ -2857,11 +3020,54 @@ def find_root(option=""):
                   for written in (os.path.abspath, os.path.realpath)]
     except FileNotFoundError:  # E7
         raise PrimeError("the current directory does not exist", hint="cd to one that does")
+    beside = script if script and not is_installed() else starts[0]
     for directory in ancestors(starts[0]) + ancestors(starts[1]):
-        for name in (PYPROJECT, OWN_CONFIG):
-            if os.path.exists(os.path.join(directory, name)):
-                return directory
+        paths = [os.path.join(directory, name) for name in (PYPROJECT, OWN_CONFIG)]
+        paths = [path for path in paths if os.path.exists(path)]
+        if paths and (directory in starts or not any(
+                is_left_aside(path, beside, "--root %s takes it" % directory) for path in paths)):
+            return directory
     return starts[0]
+
+
+def is_left_aside(path, beside, hint):
+    """Whether a file above the repo counts for nothing, which is said once: it is another user's (H12).
+
+    Neither ours, nor root's, nor of the owner of the file or directory `beside`, who could have written that as well.
+    What a link belongs to counts like what it leads to.
+    """
+    if WINDOWS:
+        return False
+    for look in (os.lstat, os.stat):
+        try:
+            owner = look(path).st_uid
+            if owner not in (0, os.geteuid(), os.stat(beside).st_uid):
+                note_once("%s is left aside, for it belongs to %s; %s, or chown it" % (path, user_name(owner), hint))
+                return True
+        except OSError:  # a dangling link, which nobody reads
+            pass
+    return False
+
+
+def user_name(uid):
+    """What the user of a number is called: "mary (uid 1000)"."""
+    try:
+        import pwd
+
+        return "%s (uid %d)" % (pwd.getpwuid(uid).pw_name, uid)
+    except (ImportError, KeyError):
+        return "uid %d" % uid
+
+
+_noted = set()  # type: set  # what `note_once` said
+
+
+def note_once(text):
+    """`report.note`, unless this process or the stage before it said the same."""
+    before = "".join(report.unlogged) + os.environ.get(SAID_VAR, "")
+    if text not in _noted and one_line(text) not in before:
+        report.note(text)
+    _noted.add(text)
 
 
 def state_dir(root, *names):
@@ -2901,11 +3107,12 @@ class Config:
     pyproject  dict, all of pyproject.toml; empty if there is none
     seen       dict, each path that was looked at, to its signature before that
     known      dict, the path of each TOML file that was read, to its text and content
+    aside      set, the paths of files that do not count for the sake of their owner
     """
 
     def __init__(self, root):
         self.root, self.seen, self.known = root, {}, {}  # type: str, dict, dict
-        self.file = self.text = ""
+        self.file, self.text, self.aside = "", "", set()  # type: str, str, set
         text, self.pyproject = self.read(os.path.join(root, PYPROJECT))
         own_text, own = self.read(os.path.join(root, OWN_CONFIG))
         self.table, tools = table_in(self.pyproject, PYPROJECT, "tool", "proto-prime"), self.pyproject.get("tool", {})
@@ -2951,18 +3158,28 @@ class Config:
 
     def where(self, name):
         """The file, and the line that defines a dotted name of our table, or else what it is in."""
-        import re
-
         wanted = "tool.proto-prime." * (self.file == PYPROJECT) + name + "."
         header, found = "", ("tool.proto-prime" if self.file == PYPROJECT else "", 0)
-        for number, line in enumerate(self.text.splitlines(), 1):  # a row of a list stands further in than a header
-            told = re.match(r"(?:\s?(\[+[\w\s.\"'-]+\]+)\s*(?:#.*)?$|\s*([\w\s.\"'-]+)=)", line)
-            if told:
-                key = re.sub(r"[\s\"'\[\]]", "", told.group(1) or told.group(2))
-                header, key = (key + ".", key) if told.group(1) else (header, header + key)
-                if wanted.startswith(key + ".") and len(key) > len(found[0]):
-                    found = key, number
+        for number, line in enumerate(self.text.split("\n"), 1):
+            key, is_header = defined_in(line)
+            if not key:
+                continue
+            header, key = (key + ".", key) if is_header else (header, header + key)
+            if wanted.startswith(key + ".") and len(key) > len(found[0]):
+                found = key, number
         return self.file + (", line %d" % found[1] if found[1] else "")
+
+
+def defined_in(line):
+    """The dotted name that a line of TOML defines, without blanks and quotes, and whether it is a header; or ""."""
+    bare = line.strip()
+    is_header = bare[:1] == "[" and "[" in line[:2]  # a row of a list stands further in
+    name = bare.partition("#")[0].rstrip().strip("[]") if is_header else bare.partition("=")[0]
+    if is_header and not bare.partition("#")[0].rstrip().endswith("]") or not is_header and "=" not in bare:
+        return "", is_header
+    name = "".join(char for char in name if not char.isspace() and char not in "\"'")
+    is_plain = all(char.isalnum() or char in "_.-" for char in name)
+    return name if is_plain else "", is_header
 
 
 def table_in(document, file, *names):
@@ -2983,6 +3200,8 @@ def load_config(root):
             raise config.error("env." + name, "env.%s is not a table of fields" % name)
         if not all(char.isalnum() or char in "-_" for char in name) or not name:
             raise config.error("env." + name, 'environment name "%s" has more than letters, digits, - and _' % name)
+        if why_no_file_name(name):  # which it becomes, with more behind it
+            raise config.error("env." + name, 'environment name "%s": %s' % (name, why_no_file_name(name)))
         check_fields(config, table, set(FIELDS) - {"default_env"}, "env.%s." % name)
     return config
 
@@ -2996,12 +3215,12 @@ def check_fields(config, table, known, prefix):
             continue
         expected, is_valid = KINDS[FIELDS[key][0]]
         if not is_valid(value):
-            raise config.error(prefix + key, "%s%s must be %s, not %r" % (prefix, key, expected, value))
+            told = prefix, key, expected, shown_value(value)
+            raise config.error(prefix + key, "%s%s must be %s, not %s" % told)
         if "\\u0000" in as_json(value).replace("\\\\", ""):  # as JSON has a NUL
             raise config.error(prefix + key, "%s%s has a NUL, which no path and no argument can have" % (prefix, key))
-        for text in value if is_texts(value) else ():
-            if text.startswith("-"):  # would be an option of pip's
-                raise config.error(prefix + key, '%s%s: "%s" starts with "-"' % (prefix, key, text))
+        for _, text in () if key in FREE_FIELDS else texts_in(value):
+            check_text(text, prefix + key, config.where(prefix + key), is_requirement=key == "dependencies")
 
 
 def parse_uv_version(text, origin=""):
@@ -3093,6 +3312,7 @@ def load_environment(config, name="", requested="", may_lack_lock=False):
         told = table_in(config.pyproject, PYPROJECT, "tool", "uv").get("required-version", "")
         environment.set("uv_version", told, PYPROJECT + ": tool.uv.required-version" if told else "default")
     parse_uv_version(environment["uv_version"], environment.origins["uv_version"])
+    check_text(environment["uv_version"], "uv_version", environment.origins["uv_version"])
     for field in ("requirements_files", "constraints_file", "lock_file", "python_selector_file_rel_path"):
         for path in environment[field] if is_texts(environment[field]) else [environment[field]]:
             if path and not os.path.isfile(environment.path(path)) and not (may_lack_lock and field == "lock_file"):
@@ -3163,7 +3383,7 @@ def complete_project(environment, item):
     requirements = []  # type: list
     for group in chosen:
         requirements += expand_group(groups, group, os.path.join(path, PYPROJECT))
-    declared = table_in(document, PYPROJECT, "project", "optional-dependencies")
+    declared, file = table_in(document, PYPROJECT, "project", "optional-dependencies"), os.path.join(path, PYPROJECT)
     spelling = {normalized(extra): extra for extra in declared}  # pip before 23.3 knows no other
     is_static = "project" in document and "optional-dependencies" not in dynamic_fields(document)
     for extra in project.get("extras", []) if is_static else ():
@@ -3173,7 +3393,7 @@ def complete_project(environment, item):
     installable = is_installable(document, path)
     extras = [spelling.get(normalized(extra), extra) for extra in project.get("extras", [])]
     if is_application(document):
-        requirements += dependencies_of(document, extras, os.path.join(path, PYPROJECT))
+        requirements += dependencies_of(document, extras, file)
     elif not installable and not chosen:
         raise environment.error("projects", 'projects: "%s" has no [project], [build-system] or setup.py to install'
                                 % project["path"])
@@ -3205,42 +3425,54 @@ def dependencies_of(document, extras, file):
     import re
 
     told = table_in(document, file, "project")
-    declared, found, names = told.get("optional-dependencies", {}), [], [None] + extras  # type: dict, list, list
-    for name in names:  # which grows
-        lines = told.get("dependencies", []) if name is None else declared.get(name, [])
+    own, declared = normalized(str(told.get("name", ""))), table_in(document, file, "project", "optional-dependencies")
+    spellings, found, names = {}, [], dict.fromkeys([""] + extras)  # type: dict, list, dict
+    for each in declared:
+        spellings.setdefault(normalized(each), []).append(each)
+    waiting = list(names)
+    for name in waiting:  # which grows
+        lines = declared.get(name, []) if name else told.get("dependencies", [])
         for line in lines if is_texts(lines) else ():
+            check_text(line, 'project.optional-dependencies.%s' % name if name else "project.dependencies", file, True)
             match = re.match(r"\s*(\w[\w.-]*)\s*(?:\[([^\]]*)\])?", line)
-            if not match:  # such as an option of pip's
-                raise PrimeError("%r is no requirement" % line, file, status=2)
-            if normalized(match.group(1)) != normalized(told.get("name", "")):
+            if not match:
+                raise PrimeError("%s is no requirement" % shown_value(line), file, status=2)
+            if normalized(match.group(1)) != own:
                 found.append(line)
                 continue
-            wanted = set(map(normalized, (match.group(2) or "").replace(" ", "").split(",")))
-            names += [each for each in declared if normalized(each) in wanted and each not in names]
+            wanted = (match.group(2) or "").replace(" ", "").split(",")
+            more = [each for extra in wanted for each in spellings.get(normalized(extra), ()) if each not in names]
+            names.update(dict.fromkeys(more))
+            waiting += more
     return found
 
 
-def files_of(config, directory):
-    """The files that decide what a project is and requires, and the projects that it names; present or not."""
-    places, files = [os.path.normpath(directory)], []  # type: list, list
-    for place in places:  # which grows
+def files_of(config, directory, members=None):
+    """The files that decide what a project is and requires, and the projects that it names; present or not.
+
+    members  `Budget` of the directory entries that are looked at for members of workspaces
+    """
+    places, files, budget = {os.path.normpath(directory): None}, [], members or Budget()  # type: dict, list, Budget
+    waiting = list(places)
+    for place in waiting:  # which grows
         files += [os.path.join(place, name) for name in (PYPROJECT, "setup.py", "setup.cfg")]
-        for path in named_paths(config.project(place), place):
+        for path in named_paths(config.project(place), place, members=budget):
             if not os.path.isdir(path):
                 files.append(path)
             elif path not in places:
-                places.append(path)
+                places[path] = None
+                waiting.append(path)
     return files
 
 
-def named_paths(document, directory, skipped=("readme", "long_description")):
+def named_paths(document, directory, skipped=("readme", "long_description"), members=None):
     """The paths that a pyproject.toml, or a setup.cfg beside it, takes a part from, but for the skipped fields.
 
     They are those of a version, of setuptools' dynamic fields, of uv's sources and members of a workspace.
     """
     import re
 
-    tools = table_in(document, PYPROJECT, "tool")
+    tools, budget = table_in(document, PYPROJECT, "tool"), members or Budget()
     settings = (bytes_of(os.path.join(directory, "setup.cfg")) or b"").decode("utf-8", "replace")
     told = re.findall(r"^[ \t]*([\w.-]+)[ \t]*=\s*file:(.*)$", settings, re.MULTILINE)
     found = [os.path.join(directory, name.strip()) for key, names in told if key not in skipped
@@ -3261,32 +3493,100 @@ def named_paths(document, directory, skipped=("readme", "long_description")):
             elif key == "path" and paths:
                 found.append(os.path.join(directory, *paths))
             elif key == "members" and paths:
-                import glob
-
                 for pattern in paths:
-                    found += sorted(glob.glob(os.path.join(glob.escape(directory), pattern, "")))
+                    found += members_of(directory, pattern, budget)
             else:
                 waiting.append(item)
     return [os.path.normpath(path) for path in found if "\0" not in path]
 
 
-def expand_group(groups, name, file, parents=()):
-    """The requirements of a dependency group, its includes expanded (PEP 735). A list of str."""
-    known, name = {normalized(group): content for group, content in groups.items()}, normalized(name)
-    if name in parents:
-        raise PrimeError("dependency group %s includes itself" % name, file, status=2)
-    if name not in known:
-        raise PrimeError("there is no dependency group %s" % name, file, hint=nearest(name, known), status=2)
-    requirements = []
-    if not isinstance(known[name], list):
-        raise PrimeError("dependency group %s is not a list" % name, file, status=2)
-    for item in known[name]:
-        if isinstance(item, str) and not item.startswith("-"):  # would be an option of pip's
-            requirements.append(item)
+class Budget:
+    """How many directory entries may still be looked at for the members of workspaces (H10)."""
+
+    def __init__(self):
+        self.left = MEMBERS_CAP
+
+    def spend(self, pattern, directory):
+        """Look at one more; PrimeError if it is one too many."""
+        self.left -= 1
+        if self.left < 0:
+            raise PrimeError("workspace members %s: more than %d files and directories would have to be looked at" % (
+                shown_value(pattern), MEMBERS_CAP), os.path.join(directory, PYPROJECT), status=2,
+                hint="name the members, or their common directory")
+
+
+MEMBERS_CAP = 10000
+
+
+def members_of(directory, pattern, budget):
+    """The directories that a pattern for workspace members names, relative to `directory`: a sorted list of paths.
+
+    As `glob` has it, whose patterns may take ever longer to match: `**` is `*`, and a name takes two of them at most.
+    """
+    import fnmatch
+
+    found = [os.sep if pattern[:1] == "/" else directory]
+    for part in filter(None, pattern.replace(os.sep, "/").split("/")):
+        following = []  # type: list
+        while "**" in part:
+            part = part.replace("**", "*")
+        if len(part) > 255:  # as no name is
+            return []
+        if part.count("*") > 2:
+            raise PrimeError('workspace members %s: a name with more than two "*"' % shown_value(pattern),
+                             os.path.join(directory, PYPROJECT), status=2, hint="name the members")
+        for place in found:
+            budget.spend(pattern, directory)
+            if not set(part) & set("*?["):
+                following.append(os.path.join(place, part))
+                continue
+            for name in names_in(place):
+                budget.spend(pattern, directory)
+                if (name[:1] != "." or part[:1] == ".") and fnmatch.fnmatch(name, part):
+                    following.append(os.path.join(place, name))
+        found = [path for path in following if os.path.isdir(path)]
+    return sorted(found)
+
+
+def names_in(directory):
+    """The names in a directory one by one, in no order, as many as are asked for; none if it cannot be read."""
+    try:
+        with os.scandir(directory) as entries:
+            for entry in entries:
+                yield entry.name
+    except (OSError, ValueError):
+        return
+
+
+def expand_group(groups, name, file):
+    """The requirements of a dependency group, its includes expanded, each once (PEP 735). A list of str."""
+    known, requirements = {normalized(group): content for group, content in groups.items()}, []  # type: dict, list
+    path, seen, done = [], set(), set()  # type: list, set, set  # the group that is read now, behind those around it
+
+    def enter(name):
+        if name in seen:
+            raise PrimeError("dependency group %s includes itself" % name, file, status=2)
+        if name not in known:
+            raise PrimeError("there is no dependency group %s" % name, file, hint=nearest(name, known), status=2)
+        if not isinstance(known[name], list):
+            raise PrimeError("dependency group %s is not a list" % name, file, status=2)
+        path.append((name, iter(known[name])))
+        seen.add(name)
+
+    enter(normalized(name))
+    while path:
+        name, items = path[-1]
+        item = next(items, None)
+        if item is None:
+            done.add(name)
+            path.pop()
+        elif isinstance(item, str):
+            requirements.append(check_text(item, "dependency group %s" % name, file, is_requirement=True))
         elif isinstance(item, dict) and isinstance(item.get("include-group"), str):
-            requirements += expand_group(groups, item["include-group"], file, parents + (name,))
+            if normalized(item["include-group"]) not in done:
+                enter(normalized(item["include-group"]))
         else:
-            raise PrimeError("dependency group %s: %r is no requirement" % (name, item), file, status=2)
+            raise PrimeError("dependency group %s: %s is no requirement" % (name, shown_value(item)), file, status=2)
     return requirements
 
 
@@ -3297,7 +3597,8 @@ def find_required(environment):
     try:
         environment.also = [Request(specifiers, origin, parse_clauses(specifiers))] if specifiers else []
     except (PrimeError, AttributeError):
-        raise PrimeError('malformed requires-python "%s"' % specifiers, PYPROJECT, status=2)
+        raise PrimeError('malformed requires-python "%s"' % (specifiers,), PYPROJECT, status=2)
+    check_text(specifiers or "", "requires-python", PYPROJECT)
     field = "required_python_version"
     if environment[field]:
         try:
@@ -3310,13 +3611,20 @@ def find_required(environment):
         environment.required = found or (environment.also or [Request("", "nothing")])[0]
 
 
+VERSION_LINES = 100  # of a .python-version that are looked at (H10)
+
+
 def version_file_request(environment):
     """The `Request` of the first usable line of the nearest .python-version, or None."""
     for directory in ancestors(environment.root):
         path = environment.config.look(os.path.join(directory, ".python-version"))
-        text = load_text(path) if os.path.isfile(path) else ""
+        is_file, hint = os.path.isfile(path), "a .python-version of the repo's own goes before it"
+        if is_file and directory != environment.root and is_left_aside(path, environment.root, hint):
+            environment.config.aside.add(path)
+            continue
+        text = load_text(path) if is_file else ""
         lines = [line.partition("#")[0].strip() for line in text.splitlines()]
-        for text in filter(None, lines):
+        for text in list(filter(None, lines))[:VERSION_LINES]:
             for words in (text, text.split()[0]):  # pyenv puts several into a line
                 try:
                     return parse_request(known_version(words), path, base=directory)
@@ -3370,29 +3678,52 @@ def input_files(environment):
 
 def with_includes(environment, names):
     """The paths of requirements files, of what they include by -r and -c, and of local projects in them."""
-    import re
-
-    include = re.compile(r"(?:-[rc]\s*|--(?:requirement|constraint)[\s=]\s*)(.+)$")
-    project = re.compile(r"(-e\s*|--editable[\s=]\s*|[\w.-]+(?:\[[^\]]*\])?\s*@\s*)?([^\[;]*[^\[;\s])")
-    paths, waiting = [], [environment.path(name) for name in reversed(names) if name]  # type: list, list
+    paths, read, places, budget = [], set(), set(), Budget()  # type: list, set, set, Budget
+    waiting = [environment.path(name) for name in reversed(names) if name]
     while waiting:
         path = waiting.pop()
-        if path in paths:
+        if path in read:
             continue
+        read.add(path)
         paths.append(environment.config.look(path))
-        lines = requirement_lines(path)
-        for told in filter(None, map(project.match, lines)):
-            name = re.sub(r"\s+--?\w.*", "", told.group(2))  # less its options
-            place = os.path.normpath(os.path.join(environment.root, name))  # as pip and uv take it
-            is_path = bool(told.group(1)) or "/" in name or name[:1] == "."
-            if is_path and os.path.isdir(place):
-                paths += files_of(environment.config, place)
-            elif is_path and os.path.isfile(place):
-                paths.append(place)
-        found = map(include.match, lines)
-        included = [each.group(1) for each in found if each and "://" not in each.group(1)]
+        included = []
+        for line in requirement_lines(path):
+            option, value = option_of(line)
+            if option in ("-r", "--requirement", "-c", "--constraint"):
+                included += [value] if value and "://" not in value else []
+                continue
+            place = project_path(environment.root, line)
+            if place and place not in places:
+                places.add(place)
+                paths += files_of(environment.config, place, budget) if os.path.isdir(place) else [place]
         waiting += [os.path.normpath(os.path.join(os.path.dirname(path), name)) for name in reversed(included)]
     return paths
+
+
+def option_of(line):
+    """The option that a line of a requirements file begins with, and its value; ("", the line) if it is none."""
+    if line[:2] == "--":
+        name = line.replace("=", " ", 1).split(None, 1)[0] if line.split() else ""
+        return name, line[len(name) + 1:].strip()
+    if line[:2] in ("-r", "-c", "-e"):
+        return line[:2], line[2:].strip()
+    return "", line
+
+
+def project_path(root, line):
+    """The directory or file here that a line of a requirements file requires, as pip and uv take it; "" if none."""
+    option, value = option_of(line)
+    if option not in ("", "-e", "--editable"):
+        return ""
+    name, at, after = value.partition("@")
+    name = name.strip().partition("[")[0]
+    is_named = bool(at) and bool(name) and all(char.isalnum() or char in "_.-" for char in name)
+    value = after.strip() if is_named else value
+    value = value.partition(";")[0].partition("[")[0].rstrip()
+    words = less_options(value)
+    is_path = bool(option) or is_named or "/" in words or words[:1] == "."
+    place = os.path.normpath(os.path.join(root, words)) if words and is_path else ""
+    return place if place and "\0" not in place and os.path.exists(place) else ""
 
 
 def requirement_lines(path):
@@ -3401,23 +3732,60 @@ def requirement_lines(path):
     What is named by a file URL is named by its path.
     """
     import re
-    import shlex
 
     text = load_text(path).replace("\0", "") if os.path.isfile(path) else ""
     found = []
-    for line in re.sub(r"^(?!\s*#)(.*)\\\r?\n", r"\1", text, flags=re.MULTILINE).splitlines():
+    for line in joined_lines(text):
         line = re.sub(r"\$\{([A-Z0-9_]+)\}", lambda told: os.environ.get(told.group(1), told.group()), line)
-        line = re.sub(r"(^|\s)#.*$", "", line).strip()
-        try:
-            line = " ".join(shlex.split(line)) if line[:1] == "-" else line
-        except ValueError:  # an open quote
-            pass
+        line = less_comment(line).strip()
+        line = " ".join(shell_words(line)) if line[:1] == "-" else line
         if "file:" in line:
             import urllib.parse
 
             line = urllib.parse.unquote(re.sub(r"\bfile:(//(localhost)?)?", "", line.partition("#")[0]))
         found.append(line)
     return found
+
+
+def joined_lines(text):
+    """The lines of a text, those joined of which the first ends in a backslash; a comment ends in none."""
+    found, parts = [], []  # type: list, list
+    for line in text.splitlines():
+        if line.endswith("\\") and not line.lstrip().startswith("#"):
+            parts.append(line[:-1])
+        else:
+            found.append("".join(parts + [line]))
+            parts = []
+    return found + ["".join(parts)] * bool(parts)
+
+
+def less_comment(line):
+    """A line up to the first "#" that stands at its begin or behind a blank."""
+    end = line.find("#")
+    while end > 0 and not line[end - 1].isspace():
+        end = line.find("#", end + 1)
+    return line if end < 0 else line[:end]
+
+
+def less_options(text):
+    """A text up to the first word that is an option."""
+    end = text.find("-", 1)
+    while end > 0:
+        letter = end + (2 if text.startswith("--", end) else 1)
+        if text[end - 1].isspace() and text[letter: letter + 1].isalnum():
+            return text[:end].rstrip()
+        end = text.find("-", end + 1)
+    return text
+
+
+def shell_words(line):
+    """The words of a line as a shell has them; as they are where a quote is open, or where there are too many."""
+    import shlex
+
+    try:
+        return shlex.split(line) if len(line) < 10000 else line.split()  # it takes the square of that (H10)
+    except ValueError:
+        return line.split(" ")
 
 
 # --------------------------------------------------------------------------------------------------
@@ -3735,7 +4103,7 @@ def index_link(place, index, entry):
     try:
         url = urllib.parse.urljoin(place, relative)
         scheme, base = urllib.parse.urlsplit(url).scheme, urllib.parse.urlsplit(place).scheme
-        is_other = scheme not in ("http", "https", base)
+        is_other = scheme not in ("http", "https", base) or why_no_file_name(unquoted(url))  # H4
         is_hash = not sha256 or re.match(r"[0-9a-fA-F]{64}$", sha256)
         return None if is_other or not is_hash else (unquoted(url), with_user(url, [index]), sha256, size)
     except ValueError:  # such as an odd host
@@ -3771,7 +4139,7 @@ def with_user(url, indexes):
 
 
 def unquoted(url):
-    """The file name at the end of a URL."""
+    """What stands at the end of a URL, which `file_name` may take for the name of a file."""
     import urllib.parse
 
     return urllib.parse.unquote(urllib.parse.urlsplit(url).path.rsplit("/", 1)[-1])
@@ -3981,7 +4349,7 @@ def run_pip(python, program, words, title, environ, root, log):
     try:
         run_tool([python, "-I"] + start + words + ["--log", log], title, environ, root)
     except PrimeError as problem:  # such as what an index answered, or what a build lacks
-        told = load_text(log).splitlines() if os.path.isfile(log) else []
+        told = (bytes_of(log) or b"").decode("utf-8", "replace").splitlines()
         told = [line.split(" ", 1)[-1].strip() for line in told]  # less the time
         lines = [line for line in told if "Could not fetch URL" in line or line.startswith("ERROR: ")]
         begin = max([count for count, line in enumerate(told) if line.startswith("Running command")] or [len(told)])
@@ -4079,9 +4447,15 @@ def has_certificates():
         os.path.isfile(place) or os.path.isdir(place) and os.listdir(place) for place in CERTIFICATES)
 
 
-def uv_environ():
-    """The environment for uv, which is to trust the certificates that pip and the system trust."""
+def uv_environ(root=""):
+    """The environment for uv, which is to trust the certificates that pip and the system trust.
+
+    root  str, the ref root, if uv works there: it looks for settings in the directories above, too
+    """
     environ = clean_environ(for_tool=True)
+    if root and "UV_CONFIG_FILE" not in environ and has_foreign_settings(root):
+        own = os.path.join(environ.get("XDG_CONFIG_HOME") or os.path.join(home_dir(), ".config"), "uv", "uv.toml")
+        environ.update({"UV_CONFIG_FILE": own} if os.path.isfile(own) else {"UV_NO_CONFIG": "1"})
     if "SSL_CERT_FILE" not in environ and "PIP_CERT" in environ:
         environ["SSL_CERT_FILE"] = environ["PIP_CERT"]
     settings = [("UV_PYTHON_INSTALL_BIN", "0"), ("UV_HTTP_RETRIES", RETRIES)]
@@ -4092,6 +4466,18 @@ def uv_environ():
     for name, value in settings:
         environ.setdefault(name, value)
     return environ
+
+
+def has_foreign_settings(root):
+    """Whether uv would take its settings from a directory above the repo where another user put them (H12)."""
+    for directory in ancestors(root):
+        for name in ("uv.toml", PYPROJECT):
+            path = os.path.join(directory, name)
+            if name == PYPROJECT and not has_bytes(path, b"tool.uv") or not os.path.exists(path):
+                continue
+            hint = "a uv.toml of the repo's own goes before it"
+            return directory != root and is_left_aside(path, root, hint)
+    return False
 
 
 def find_uv(wanted, hashes=()):
@@ -4210,7 +4596,8 @@ def fetch_uv_itself(wanted, directory, options, hashes):
     places = places_of(options) + " ".join(own).split()
     places = [urllib.request.url2pathname(place[5:]) if place.startswith("file:") else place for place in places]
     paths = [os.path.join(place, name) for place in places if os.path.isdir(place) for name in os.listdir(place)]
-    links = [(os.path.basename(path), file_url(path), "", 0) for path in paths]
+    links = [(os.path.basename(path), file_url(path), "", 0) for path in paths
+             if os.path.isfile(path) and not why_no_file_name(os.path.basename(path))]
     index = chosen_index(options[options.index("--index-url") + 1] if "--index-url" in options else "")
     trust = "hash" if hashes else "loopback"  # H7
     if index and "--no-index" not in options:
@@ -4288,7 +4675,7 @@ class UvDriver:
         guard(directory)
         argv = [self.uv, "pip", "install", "--python", environment_python(directory)]
         argv += ["--refresh"] if self.is_anew and not is_offline() else []
-        run_tool(argv + list(options) + list(requirements), "installing with uv", uv_environ(), root)
+        run_tool(argv + list(options) + list(requirements), "installing with uv", uv_environ(root), root)
 
     def install_lock(self, environment, directory, lock):
         """Install what uv.lock or pylock.toml says; from the files at hand what both name by its hashes."""
@@ -4312,9 +4699,9 @@ class UvDriver:
             pins, _ = contents.write(aside, is_closed=True)
             argv = [self.uv, "pip", "install", "--no-deps", "--python", python] + index_options(environment)
             if contents.unpinned:  # apart, for beside hashes uv takes nothing without
-                run_tool(argv + contents.unpinned, title, uv_environ(), environment.root)
+                run_tool(argv + contents.unpinned, title, uv_environ(environment.root), environment.root)
             argv += pins
-        run_tool(argv, title, dict(uv_environ(), UV_PROJECT_ENVIRONMENT=directory), environment.root)
+        run_tool(argv, title, dict(uv_environ(environment.root), UV_PROJECT_ENVIRONMENT=directory), environment.root)
         remove(aside)
 
     def export(self, environment, target):
@@ -4322,11 +4709,12 @@ class UvDriver:
         argv = [self.uv, "export", "--locked", "--format", "pylock.toml", "--no-header", "--quiet"]
         for project in environment["projects"]:
             told = environment.config.project(project["path"]).get("project", {})
-            argv += ["--no-emit-package=" + told["name"]] if "name" in told else []
+            argv += ["--no-emit-package=" + check_text(told["name"], "project.name", project["path"])] \
+                if "name" in told else []
         argv += ["--no-default-groups", "--output-file", target]
         argv += ["--project", os.path.dirname(environment.path(environment["lock_file"]))] + uv_lock_words(environment)
         os.makedirs(os.path.dirname(target), exist_ok=True)
-        run_tool(argv, "reading uv.lock with uv", uv_environ(), environment.root)
+        run_tool(argv, "reading uv.lock with uv", uv_environ(environment.root), environment.root)
 
     def resolve(self, requirements, target, python, options, root, oldest=""):
         """Resolve `requirements`, lines of a requirements file, into a pylock.toml for every platform.
@@ -4334,12 +4722,15 @@ class UvDriver:
         What `target` pins already stays as it is, if it can. oldest  str, the least version of python, or ""
         """
         aside = target + ".in"
+        for line in requirements:
+            if has_control(line) or line.endswith("\\"):  # H15
+                raise PrimeError('"%s" is no line of a requirements file' % one_line(line), status=2)
         argv = [self.uv, "pip", "compile", "--universal", "--generate-hashes", "--format", "pylock.toml", "--quiet"]
         argv += ["--no-header", "--python", python.path, "--output-file", target]
         argv += ["--python-version", oldest] if oldest else []
         try:
             write_atomic(aside, "".join(line + "\n" for line in requirements).encode())
-            run_tool(argv + list(options) + [aside], "resolving with uv", uv_environ(), root)
+            run_tool(argv + list(options) + [aside], "resolving with uv", uv_environ(root), root)
         finally:
             remove(aside)
 
@@ -4444,7 +4835,8 @@ def locked_members(path, projects):
         if project["path"] not in names and project["installable"]:
             raise PrimeError("%s does not hold the project %s" % (path, project["path"]),
                              hint='let it be a member of the workspace, or set lock_file = ""')
-    return [names[each["path"]] for each in projects if names.get(each["path"]) in members]
+    chosen = [names[each["path"]] for each in projects if names.get(each["path"]) in members]
+    return [check_text(name, "package", path) for name in chosen]
 
 
 def check_sources(environment, driver, python):
@@ -4487,12 +4879,16 @@ class Lock:
         self.extras = [each for each in document.get("extras", []) if normalized(each) in map(normalized, extras)]
         self.groups = [each for each in document.get("dependency-groups", [])
                        if normalized(each) in map(normalized, list(groups) + document.get("default-groups", []))]
+        for field in ("extras", "dependency-groups", "default-groups", "environments"):
+            for _, text in texts_in(document.get(field)):
+                check_text(text, field, path, is_requirement=True)
         self.limits = " or ".join("(%s)" % each for each in document.get("environments", []))
         self.pins, self.unpinned, self.files = [], [], {}  # type: list, list, dict
         for package in self.packages:
             self._add(package)
 
     def _add(self, package):
+        self._check(package)
         name, marker = package["name"], self._marker(package)
         archive, vcs, tree = (package.get(key) for key in ("archive", "vcs", "directory"))
         artifacts = package.get("wheels", []) + [package[key] for key in ("sdist", "archive") if key in package]
@@ -4504,7 +4900,7 @@ class Lock:
             size, sha256 = each.get("size", 0), each["hashes"].get("sha256", "")
             if not isinstance(size, int) or not isinstance(sha256, str):
                 raise TypeError("size %r, sha256 %r" % (size, sha256))
-            self.files[each.get("name") or unquoted(url)] = url, sha256, size
+            self.files[self.file_of(each)] = url, sha256, size
         if tree:
             place = os.path.join(os.path.dirname(self.path), tree["path"], tree.get("subdirectory", ""))
             place = os.path.normpath(place)
@@ -4520,6 +4916,27 @@ class Lock:
             what = "%s==%s" % (name, package["version"]) if not archive else \
                 "%s @ %s%s" % (name, self.url(archive), within)
             self.pins.append(" ".join([what + marker] + hashes))
+
+    def _check(self, package):
+        """PrimeError unless each text of a package stays one argument, and one word of a line (H15)."""
+        name = package["name"]
+        for field, text in texts_in({key: value for key, value in package.items() if key != "tool"}):
+            is_place = field.rpartition(".")[2] in ("name", "path")
+            check_text(text, 'package "%s": %s' % (name, field), self.path, is_requirement=not is_place)
+            if field.rpartition(".")[2] in ("url", "version", "commit-id", "type") and text.split() != [text]:
+                raise PrimeError('package "%s": %s "%s" has a blank' % (name, field, text), self.path, status=2)
+        if not name or set(name.lower()) - set("abcdefghijklmnopqrstuvwxyz0123456789._-"):
+            raise PrimeError('"%s" is no name of a package' % one_line(name), self.path, status=2)
+
+    def file_of(self, artifact):
+        """The file name of an artifact. PrimeError if it is none, or what pip makes of the URL is none (H4)."""
+        import urllib.parse
+
+        at_end = unquoted(self.url(artifact))
+        name = file_name(artifact.get("name") or at_end, self.path)
+        for text in filter(None, (at_end, urllib.parse.unquote(at_end))):
+            file_name(text, self.path)
+        return name
 
     def url(self, artifact):
         beside = os.path.join(os.path.dirname(self.path), artifact.get("path", ""))
@@ -4540,9 +4957,11 @@ class Lock:
 
     def write(self, directory, is_closed):
         """Write the pins for an installer. Returns its options: those that name the pins, those that name files."""
+        import html
+
         pins, page = os.path.join(directory, "requirements.txt"), os.path.join(directory, "links.html")
         write_atomic(pins, "".join(line + "\n" for line in self.pins).encode())
-        links = ['<a href="%s%s">%s</a>\n' % (url, "#sha256=" + sha256 if sha256 else "", name)
+        links = ['<a href="%s">%s</a>\n' % (html.escape(url + ("#sha256=" + sha256) * bool(sha256)), html.escape(name))
                  for name, (url, sha256, _) in self.files.items() if is_local(url) or not is_closed]
         write_atomic(page, "".join(links).encode())
         return ["--require-hashes", "-r", pins], ["--find-links", file_url(page)]
@@ -4671,8 +5090,7 @@ def mend_launchers(directory):
     pattern = b"#!(?:/bin/sh\n'''exec' )?\"?" + re.escape(os.fsencode(place)) + b"/(python[\\d.]*)\"?(?: .*\n' ''')?\n"
     launcher = b"""#!/bin/sh\n'''exec' "$(dirname -- "$(realpath -- "$0")")"/%s "$0" "$@"\n' '''\n"""
     for path in filter(os.path.isfile, [os.path.join(place, name) for name in os.listdir(place)]):
-        with open(path, "rb") as file:
-            text = file.read()
+        text = bytes_of(path) or b""
         match = re.match(pattern, text)
         if match:
             with open(path, "wb") as file:
@@ -4749,11 +5167,10 @@ def generations(environment):
     found = []
     for path in builds(environment.root):
         try:
-            with open(os.path.join(path, MARKER), "rb") as file:
-                meta = json.loads(file.read().decode())
+            meta = json.loads((bytes_of(os.path.join(path, MARKER)) or b"").decode())
             if (meta["schema"], meta["name"]) == (SCHEMA, environment.name):
                 found.append(Generation(path, meta))
-        except (OSError, ValueError, KeyError, TypeError):  # T5: incomplete, damaged, or another's
+        except (OSError, ValueError, KeyError, TypeError, RecursionError):  # T5: incomplete, damaged, or another's
             continue
     return sorted(found, key=lambda generation: generation.created, reverse=True)
 
@@ -5369,7 +5786,9 @@ def write_stamp(environment, generation, published):
     requested, root = environment.requested, environment.root
     ours = [generation.python.path, generation.program, site_packages(generation.path)]
     ours += [os.path.join(generation.path, name) for name in ("pyvenv.cfg", MARKER)]
-    files = [(path, known, hash_file(path)) for path, known in sorted(environment.config.seen.items())]
+    aside = environment.config.aside  # H12: with another owner they would count, as they are
+    files = [(path, known, "" if path in aside else hash_file(path))
+             for path, known in sorted(environment.config.seen.items())]
     is_whole = all(signature(path) == known for path, known, _ in files)
     files += [(path, signature(path), "") for path in ours]
     head, said = stamp_head(root, requested), current_line(environment, generation)
@@ -5507,7 +5926,9 @@ def take_stage(root):
     stage, _, place = os.environ.pop(PY_EXEC, "").partition(":")
     if stage not in STAGES or place != root:
         return "wild"
-    report.unlogged.insert(0, said)  # so that the log of a build is whole
+    # So that the log of a build is whole; told apart, for a variable may say anything (H13).
+    lines = said.split("\n")[:-1] if said.endswith("\n") else said.split("\n") * bool(said)
+    report.unlogged.insert(0, "".join("wild| %s\n" % visible(line) for line in lines))
     return stage
 
 
@@ -5696,8 +6117,8 @@ def command_run(options):
     if words[0] == "-":
         environment = script_environment(options, read_stdin())
     elif has_metadata(words[0]):
-        with open(words[0], encoding="utf-8-sig", errors="replace", newline="") as script:
-            environment = script_environment(options, script.read())
+        text = (bytes_of(words[0]) or b"").decode("utf-8", "replace")
+        environment = script_environment(options, text[1:] if text[:1] == "\ufeff" else text)
     environment = environment or open_environment(options)
     prefix = prefix_of(environment, options, boots)
     try:
@@ -5758,26 +6179,23 @@ def script_environment(options, text):
 
     It is one of a repo of its own, whose config is written from the script's and from where wheels come from here.
     """
-    import re
-
-    pattern = r"^# /// script[ \t]*\r?$\n((?:^#(?:| .*)\r?$\n)*)^# ///[ \t]*\r?$"
-    blocks = re.findall(pattern, text if text.endswith("\n") else text + "\n", re.MULTILINE)
+    blocks, is_open = metadata_blocks(text)
     if len(blocks) > 1:
         raise PrimeError("the script has more than one block of metadata (PEP 723)", status=2)
-    if not blocks and re.search(r"^# /// script[ \t]*\r?$", text, re.MULTILINE):
+    if not blocks and is_open:
         raise PrimeError("the script's metadata (PEP 723): \"# /// script\" has no \"# ///\" behind it", status=2,
                          hint="each line between begins with \"# \", or is \"#\"")
     if not blocks:
         return None
     try:
-        told = parse_toml("".join(line[2:] + "\n" for line in blocks[0].splitlines()))
+        told = parse_toml(blocks[0])
     except TomlError as error:
         raise PrimeError("the script's metadata (PEP 723): %s" % error, status=2)
     required, dependencies = told.get("requires-python", ""), told.get("dependencies", [])
     for name, kind, value in (("requires-python", "text", required), ("dependencies", "texts", dependencies)):
         if not KINDS[kind][1](value):
-            raise PrimeError("%s must be %s, not %r" % (name, KINDS[kind][0], value), "the script's metadata, PEP 723",
-                             status=2)
+            raise PrimeError("%s must be %s, not %s" % (name, KINDS[kind][0], shown_value(value)),
+                             "the script's metadata, PEP 723", status=2)
     config = derived_config(open_environment(options), required, dependencies)
     root = cache_dir("scripts", digest(config))
     if os.path.lexists(root) and not is_ours(root):
@@ -5787,6 +6205,30 @@ def script_environment(options, text):
         write_atomic(os.path.join(root, OWN_CONFIG), config.encode())
     os.utime(root)  # for `clean`
     return load_environment(load_config(root))
+
+
+def metadata_blocks(text):
+    """The TOML of each block of metadata in a script (PEP 723), a list of str; and whether one has no end.
+
+    A block ends with the last "# ///" of the comment lines that follow its begin.
+    """
+    blocks, is_open = [], False
+    lines = [line[:-1] if line.endswith("\r") else line for line in text.split("\n")]
+    place = 0
+    while place < len(lines):
+        if lines[place].rstrip(" \t") != "# /// script":
+            place += 1
+            continue
+        begin = place = place + 1
+        end = -1
+        while place < len(lines) and (lines[place] == "#" or lines[place].startswith("# ")):
+            end = place if lines[place].rstrip(" \t") == "# ///" else end
+            place += 1
+        is_open = is_open or end < 0
+        if end >= 0:
+            blocks.append("".join(line[2:] + "\n" for line in lines[begin:end]))
+            place = end + 1
+    return blocks, is_open
 
 
 def derived_config(environment, required, dependencies=()):
@@ -5926,7 +6368,7 @@ def info_text(told):
     rows += [(name, "%s (%s)" % (entry["value"], entry["from"]))
              for name, entry in told["config"].items() if entry["from"] != "default"]
     width = max(len(name) for name, _ in rows)
-    return "".join("%-*s  %s\n" % (width, name, text) for name, text in rows)
+    return "".join("%-*s  %s\n" % (width, name, one_line(text)) for name, text in rows)
 
 
 def command_python(options):
@@ -5951,7 +6393,7 @@ def command_python(options):
         told = [candidate.as_dict() for candidate in listed]
         emit(as_json({"schema": SCHEMA, "request": environment.required.text, "candidates": told}))
     elif options.all:
-        emit("".join("%-9s %-6s %s\n" % (each.verdict, each.source, each) for each in listed))
+        emit("".join("%-9s %-6s %s\n" % (each.verdict, each.source, one_line(str(each))) for each in listed))
     elif python:
         emit(python.path + "\n")
     if python is None:
@@ -6073,8 +6515,10 @@ def resolve(environment, driver, python, target):
     if environment["constraints_file"]:
         options += ["--constraint", environment.path(environment["constraints_file"])]
     words, lines = install_requirements(environment), []
+    words.reverse()
     while words:  # an option and its value are a line
-        lines.append(" ".join([words.pop(0), words.pop(0)] if words[0][:1] == "-" else [words.pop(0)]))
+        word = words.pop()
+        lines.append(word + " " + words.pop() if word in ("-e", "-r") else word)
     numbers = max(floor, key=lambda clause: clause.version.key).version.release[:3] if floor else ()
     driver.resolve(lines, target, python, options, environment.root, ".".join(map(str, numbers)))
 
@@ -6107,7 +6551,7 @@ def command_lock(options):
     try:
         if environment["lock_file"].endswith("uv.lock") and not beside_projects(environment):
             argv = [driver.uv, "lock", "--python", python.path] + (["--upgrade"] if options.upgrade else [])
-            run_tool(argv, "renewing uv.lock with uv", uv_environ(), environment.root)
+            run_tool(argv, "renewing uv.lock with uv", uv_environ(environment.root), environment.root)
             driver.export(environment, aside)
         else:
             if os.path.exists(target) and not options.upgrade and is_toml(target):
@@ -6154,6 +6598,8 @@ def command_vendor(options):
     if target == vendor_dir(root) and is_discovered(root):
         raise PrimeError("vendor: setuptools would take vendor/ for a package of the project",
                          hint='prime vendor .vendor, then find_links = [".vendor"] in the config')
+    check_target(root, target)
+    read_manifest(target)
     platforms = environment["platforms"] or [this_platform()]
     driver, python = tools_of(environment)
     lock = environment["lock_file"]
@@ -6178,6 +6624,7 @@ def command_vendor(options):
     files = {name: (with_user(entry[0], indexes),) + entry[1:] for name, entry in files.items()}
     vendor_files(files, target, committed - {""})
     if options.python:
+        check_target(root, os.path.join(target, "python"))
         vendor_pythons(environment, driver, python.version, platforms, os.path.join(target, "python"))
     hint = "prime --offline uses it" if target == vendor_dir(root) else \
         'find_links = ["%s"] with no_index = true uses it' % os.path.relpath(target, root)
@@ -6218,16 +6665,23 @@ def build_requirements(environment, driver, python, aside):
     own = [project["path"] for project in environment["projects"]]
     for place in places_built(environment):
         system = table_in(environment.config.project(place), PYPROJECT, "build-system")
-        requires = system.get("requires", ["setuptools", "wheel"])
-        paths = [os.path.join(place, path) for path in system.get("backend-path", [])]
-        argv = [environment_python(directory), "-I", "-c", BACKEND_ASKS, answer]
-        argv += [system.get("build-backend", "setuptools.build_meta:__legacy__")] + paths
+        requires, file = system.get("requires", ["setuptools", "wheel"]), os.path.join(place, PYPROJECT)
+        backend, paths = system.get("build-backend", "setuptools.build_meta:__legacy__"), system.get("backend-path", [])
+        for field, value in (("requires", requires), ("backend-path", paths), ("build-backend", [backend])):
+            if not is_texts(value):
+                raise PrimeError("build-system.%s: %s is not as PEP 517 says" % (field, shown_value(value)), file,
+                                 status=2)
+            for text in value:
+                check_text(text, "build-system." + field, file, is_requirement=field == "requires")
+        argv = [environment_python(directory), "-I", "-c", BACKEND_ASKS, answer, backend]
+        argv += [os.path.join(place, path) for path in paths]
         try:
             remove(directory)
             driver.create(python, directory, "backend")
             driver.install(requires, directory, index_options(environment), place)
             run_tool(argv, "asking the build backend of %s" % place, cwd=place)
-            lines += requires + load_text(answer).splitlines()
+            lines += requires + [check_text(line, "what its build backend requires", file, is_requirement=True)
+                                 for line in load_text(answer).splitlines()]
         except PrimeError as problem:
             if place in own:
                 raise
@@ -6247,10 +6701,9 @@ def files_for(lock, platforms, version):
     """The files of a `Lock` for some platforms: its wheels, and where none fits, its sources. As `Lock.files`."""
     chosen = {}  # type: dict
     for package in lock.packages:
-        names = [each.get("name") or unquoted(lock.url(each)) for each in package.get("wheels", [])]
+        names = [lock.file_of(each) for each in package.get("wheels", [])]
         names = [name for name in names if fits(name, platforms, version)]
-        names = names or [each.get("name") or unquoted(lock.url(each))
-                          for each in (package.get("sdist"), package.get("archive")) if each]
+        names = names or [lock.file_of(each) for each in (package.get("sdist"), package.get("archive")) if each]
         chosen.update((name, lock.files[name]) for name in names)
     return chosen
 
@@ -6259,23 +6712,83 @@ def vendor_files(files, target, committed=()):
     """Download files into a directory, each verified, and remove those of an earlier time that are not needed.
 
     committed  set of str, the SHA-256 that a lock of the repo gives: they do not come from the server of the files (H7)
+    What the manifest does not name is not ours: it is neither overwritten nor removed (H3). The manifest names
+    what may be there before that is written, so that what a killed one leaves is known to the next.
     """
-    import json
-
-    manifest = os.path.join(target, MANIFEST)
-    try:
-        before = set(json.loads(load_text(manifest))["files"])
-    except (PrimeError, ValueError, KeyError, TypeError):
-        before = set()
+    before = read_manifest(target)
+    for name, (_, sha256, _) in files.items():
+        check_vendored(target, name, sha256, is_ours=name in before)
+    write_manifest(target, before | set(files))
     for name, (url, sha256, size) in sorted(files.items()):
         path = os.path.join(target, name)
-        if not sha256 or hash_file(path) != sha256:
+        if not sha256 or hash_file(path) != sha256.lower():
             report.step("fetching %s" % name)
             download(url, path, sha256, size, "hash" if sha256 in committed else "loopback")
             report.done()
-    write_atomic(manifest, as_json({"schema": SCHEMA, "files": sorted(files)}).encode())
-    for name in before - set(files):
-        remove(os.path.join(target, os.path.basename(name)))
+    needed = {name.lower() for name in files}  # one file under both spellings, on some file systems
+    for name in before:
+        if name.lower() not in needed:
+            remove(os.path.join(target, name))
+    write_manifest(target, files)
+
+
+def check_target(root, target):
+    """PrimeError if a directory for files of ours is a link, or is below one in the repo (H3)."""
+    inside = target.startswith(root + os.sep)
+    for path in ancestors(target):
+        if is_link(path):
+            raise PrimeError("vendor: %s is a link: nothing is written through it" % path,
+                             hint="remove it, or name another directory")
+        if not inside or path == root:
+            break
+        inside = path != root
+    if os.path.lexists(target) and not os.path.isdir(target):
+        raise PrimeError("vendor: %s is no directory" % target, hint="remove it, or name another directory")
+
+
+def check_vendored(target, name, sha256, is_ours):
+    """PrimeError if at the name of a file that is to be vendored something stands that is not ours (H3)."""
+    path = os.path.join(target, file_name(name, "what is to be vendored"))
+    if name.lower() == MANIFEST:
+        raise PrimeError("vendor: %s would take the place of the manifest" % name)
+    if not os.path.lexists(path):
+        return
+    if is_link(path) or not os.path.isfile(path):
+        raise PrimeError("vendor: %s is no regular file" % path, hint="remove it")
+    if not is_ours and (not sha256 or hash_file(path) != sha256.lower()):
+        raise PrimeError("vendor: %s is there already, and %s does not name it" % (path, MANIFEST), hint="rename it")
+
+
+def read_manifest(target):
+    """The names of the files that `prime vendor` put into a directory, a set; PrimeError if it is no manifest (H3)."""
+    import json
+
+    path = os.path.join(target, MANIFEST)
+    if not os.path.lexists(path):
+        return set()
+    if is_link(path):
+        raise PrimeError("%s is a link" % path, hint="remove it")
+    try:
+        told = json.loads(load_text(path))
+        names = told["files"]
+    except PrimeError as problem:
+        raise PrimeError(str(problem), hint="remove it, and vendor once more")
+    except (ValueError, KeyError, TypeError, RecursionError) as problem:
+        raise PrimeError("%s is no manifest: %s" % (path, problem), hint="remove it, and vendor once more")
+    if not isinstance(names, list):
+        raise PrimeError("%s is no manifest: files is no list" % path, hint="remove it, and vendor once more")
+    for name in names:
+        place = os.path.join(target, file_name(name, path))
+        if name.lower() == MANIFEST or is_link(place) or os.path.lexists(place) and not os.path.isfile(place):
+            raise PrimeError("%s names %s, which is no regular file" % (path, shown_value(name)),
+                             hint="nothing was removed; look who wrote it")
+    return set(names)
+
+
+def write_manifest(target, names):
+    """Keep the names of the files that `prime vendor` puts into a directory."""
+    path = os.path.join(target, MANIFEST)
+    write_atomic(path, as_json({"schema": SCHEMA, "files": sorted(names)}).encode())
 
 
 ENTRY_SCRIPT = '''\
@@ -6337,9 +6850,9 @@ def command_init(options):
         files.append((os.path.join(root, OWN_CONFIG), starter_config(root)))
     for path in [os.path.join(place, "proto_prime.py")] + [path for path, _ in files]:
         if not os.path.exists(path):  # else it is left as it is
-            check_target(root, path)
+            check_init_target(root, path)
     if missing_in_gitignore(root):
-        check_target(root, os.path.join(root, ".gitignore"))
+        check_init_target(root, os.path.join(root, ".gitignore"))
     made = [copy_of_this(options, os.path.join(place, "proto_prime.py"))]
     for path, text in files:
         if os.path.lexists(path):
@@ -6359,7 +6872,7 @@ def command_init(options):
     return 0
 
 
-def check_target(root, path):
+def check_init_target(root, path):
     """PrimeError if what `init` writes to `path` would come to stand elsewhere, behind a link (H5)."""
     leads_to = os.path.realpath(path)
     if is_link(path) or not leads_to.startswith(os.path.join(os.path.realpath(root), "")):
@@ -6613,14 +7126,19 @@ def read_messages(chunks):
                 break
 
 
+# The bytes of which the name of a header's field may consist.
+FIELD_NAME = set(b"!#$%&'*+.^_`|~-0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ")
+
+
 def content_length(head):
     """The length that a frame's header names; -1 if it names none that holds, None if it is no header."""
-    import re
-
-    field = re.compile(br"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*(.*?)[ \t]*$")
-    lines = [field.match(line) for line in head.replace(b"\r\n", b"\n").split(b"\n")]
-    told = [line.group(2) for line in lines if line and line.group(1).lower() == b"content-length"]
-    if not all(lines) or not told:
+    told = []
+    for line in head.replace(b"\r\n", b"\n").split(b"\n"):
+        name, colon, value = line.partition(b":")
+        if not colon or not name or set(name) - FIELD_NAME:
+            return None
+        told += [value.strip(b" \t")] if name.lower() == b"content-length" else []
+    if not told:
         return None
     is_sound = len(told) == 1 and told[0].isdigit() and len(told[0]) < 12
     return int(told[0]) if is_sound and int(told[0]) <= MESSAGE_CAP else -1
@@ -6957,8 +7475,7 @@ class Server:
         for entry in entries_named(self.made(), DIGEST_NAME):
             place = os.path.join(self.made(), entry)
             try:
-                with open(os.path.join(place, "name"), "rb") as file:
-                    name = file.read().decode("utf-8", "surrogatepass")
+                name = b"".join(chunks_of(os.path.join(place, "name"), PARSE_CAP)).decode("utf-8", "surrogatepass")
                 environment = load_environment(load_config(place))
             except (OSError, PrimeError, UnicodeError) as problem:
                 report.note("%s is no environment: %s" % (place, problem))
@@ -7051,10 +7568,10 @@ def packages_in(prefix):
     for name in os.listdir(place) if place else ():
         files = [os.path.join(place, name, file) for file in ("METADATA", "PKG-INFO")] + [os.path.join(place, name)]
         file = next(filter(os.path.isfile, files), "") if name.endswith((".dist-info", ".egg-info")) else ""
-        head = []
+        head = []  # type: list
         if file:
-            with open(file, "rb") as metadata:  # of old tools not always in UTF-8
-                head = metadata.read().decode("utf-8", "replace").split("\n\n")[0].splitlines()
+            text = (bytes_of(file) or b"").decode("utf-8", "replace")  # of old tools not always in UTF-8
+            head = text.replace("\r\n", "\n").split("\n\n", 1)[0].splitlines()
         told = dict(line.split(": ", 1) for line in head if ": " in line and line[0] != " ")
         if "Name" in told and "Version" in told:
             found.append({"name": told["Name"], "version": told["Version"]})
