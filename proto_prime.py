@@ -271,7 +271,7 @@ class Reporter:
         """Announce long work: with a plain line, on a terminal with a live one until `done`."""
         import time
 
-        self.step_title, self.step_start = "prime: " + visible(masked(title)), time.monotonic()
+        self.step_title, self.step_start = "prime: " + one_line(masked(title)), time.monotonic()
         self.is_live = self.verbosity == 0 and self._is_terminal() and is_foreground()
         if self.is_live:
             self.tick()
@@ -722,7 +722,10 @@ def check_text(text, field, file, is_requirement=False):
 
 
 def texts_in(value, name=""):
-    """All strings in a value of lists and tables, keys included: pairs of a dotted name and the string."""
+    """All strings in a value of lists and tables, keys included: pairs of a name and the string.
+
+    The name is that of what it is in at the top, a dot, and its own: all between could be longer than the file (H10).
+    """
     waiting = [(name, value)]
     while waiting:
         name, value = waiting.pop()
@@ -731,7 +734,8 @@ def texts_in(value, name=""):
         elif isinstance(value, (list, tuple)):
             waiting += [(name, each) for each in value]
         elif isinstance(value, dict):
-            waiting += [("%s.%s" % (name, key) if name else key, each) for key, each in value.items()]
+            top = name.partition(".")[0]
+            waiting += [("%s.%s" % (top, key) if top else key, each) for key, each in value.items()]
             waiting += [(name, key) for key in value]
 
 
@@ -3219,8 +3223,12 @@ def check_fields(config, table, known, prefix):
             raise config.error(prefix + key, "%s%s must be %s, not %s" % told)
         if "\\u0000" in as_json(value).replace("\\\\", ""):  # as JSON has a NUL
             raise config.error(prefix + key, "%s%s has a NUL, which no path and no argument can have" % (prefix, key))
-        for _, text in () if key in FREE_FIELDS else texts_in(value):
-            check_text(text, prefix + key, config.where(prefix + key), is_requirement=key == "dependencies")
+        try:
+            for _, text in () if key in FREE_FIELDS else texts_in(value):
+                check_text(text, prefix + key, config.file, is_requirement=key == "dependencies")
+        except PrimeError as problem:
+            problem.where = config.where(prefix + key)
+            raise
 
 
 def parse_uv_version(text, origin=""):
@@ -4829,7 +4837,7 @@ def locked_members(path, projects):
         names = {os.path.normpath(os.path.join(os.path.dirname(path), each["source"][kind])): each["name"]
                  for each in document.get("package", []) for kind in ("editable", "virtual", "directory")
                  if kind in each["source"]}
-    except (TomlError, KeyError, TypeError, AttributeError) as problem:
+    except (TomlError, KeyError, TypeError, AttributeError, RecursionError) as problem:
         raise PrimeError("%s is no uv.lock that is understood: %r" % (path, problem), status=2)
     for project in projects:
         if project["path"] not in names and project["installable"]:
@@ -4919,7 +4927,7 @@ class Lock:
 
     def _check(self, package):
         """PrimeError unless each text of a package stays one argument, and one word of a line (H15)."""
-        name = package["name"]
+        name = check_text(package["name"], "the name of a package", self.path)
         for field, text in texts_in({key: value for key, value in package.items() if key != "tool"}):
             is_place = field.rpartition(".")[2] in ("name", "path")
             check_text(text, 'package "%s": %s' % (name, field), self.path, is_requirement=not is_place)
@@ -4997,7 +5005,7 @@ def read_lock(environment, path):
         return Lock(path, document, *chosen_parts(environment))
     except TomlError as error:
         raise PrimeError("%s: %s" % (path, error), status=2)
-    except (KeyError, TypeError, AttributeError, ValueError) as problem:
+    except (KeyError, TypeError, AttributeError, ValueError, RecursionError) as problem:
         raise PrimeError("%s is not as PEP 751 says: %r" % (path, problem), status=2)
 
 

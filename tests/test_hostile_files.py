@@ -201,7 +201,10 @@ def test_number_of_a_million_digits_is_read_in_little_time(repo, version, number
 
 
 @pytest.mark.parametrize("text", ["x = " + "[" * 100000, "x = " + "{a=" * 100000, "[tool" + ".a" * 100000 + "]\n",
-                                  "env_vars" + ".a" * 100000 + " = 1\n", "[[" * 100000], ids=lambda each: each[:8])
+                                  "env_vars" + ".a" * 100000 + " = 1\n", "[[" * 100000,
+                                  'lock-version = "1.0"\n[[packages]]\nname' + ".a" * 100000 + " = 1\n",
+                                  'lock-version = "1.0"\n[[packages]]\nname = "a"\nx' + ".a" * 100000 + " = 1\n"],
+                         ids=["arrays", "tables", "header", "field", "headers", "name", "package"])
 @pytest.mark.parametrize("name", ["proto_prime.toml", "pyproject.toml", "pylock.toml", "uv.lock"])
 def test_deep_nesting_is_an_error_and_no_crash(repo, name, text):
     if name in ("pylock.toml", "uv.lock"):
@@ -216,6 +219,12 @@ def test_deep_nesting_in_what_a_generation_says_is_damage(plain):
     plain.prime()
     (plain.generations[0] / "proto-prime.json").write_text("[" * 100000)
     assert "fault of prime" not in plain.prime().stderr
+
+
+def test_config_of_many_values_is_read_in_little_time(repo):
+    rows = ["\"six ; os_name == '%d'\",\n" % count for count in range(30000)]
+    repo.config("dependencies = [\n%s]\n" % "".join(rows))
+    repo.prime("info", status=1, timeout=SECONDS)
 
 
 def test_groups_that_include_each_other_twice_are_read_once(repo):
