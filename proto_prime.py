@@ -3524,7 +3524,7 @@ def run_tool(argv, title, environ=None, cwd=os.sep):
         if full and cache_dir() in " ".join(argv[1:]):
             hints = [CACHE_HINT]
         how = child.problem or str(child).split(": ")[1]
-        hints[:0] = filter(None, [limit_hint(how)])
+        hints[:0] = filter(None, [limit_hint("\n".join([how] + child.tail()))])
         raise PrimeError("%s failed: %s" % (title, how), tried=list(dict.fromkeys(full + child.tail())),
                          hint="; ".join(hints))
 
