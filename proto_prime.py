@@ -1170,7 +1170,16 @@ def start_thread(work, *args):
         raise PrimeError("no thread can be started: %s" % (problem or "out of memory"), hint=LIMIT_HINT)
 
 
-LIMIT_HINT = "look at the limits of this user, or of this container: processes (ulimit -u), memory (ulimit -v)"
+LIMIT_HINT = "look at the limits of this user, or of this container: processes (ulimit -u), memory (ulimit -v), " \
+    "open files (ulimit -n)"
+
+
+def limit_hint(text):
+    """`LIMIT_HINT` if a message tells that the machine gives no more files, processes or memory (H16); else ""."""
+    import errno
+
+    signs = [os.strerror(number) for number in (errno.EMFILE, errno.ENFILE, errno.EAGAIN, errno.ENOMEM)]
+    return LIMIT_HINT if any(sign in text for sign in signs + ["start new thread"]) else ""
 
 
 def _drain(pipe, chunks, news):
@@ -2790,9 +2799,12 @@ def judge_all(found, requests):
         import threading
 
         threads = [threading.Thread(target=judge, args=(candidate, requests)) for candidate in unknown]
-        with unbroken():
-            for thread in threads:
-                thread.start()
+        try:
+            with unbroken():
+                for thread in threads:
+                    thread.start()
+        except RuntimeError as problem:  # H16: what was not asked is asked below, one after the other
+            report.detail("asking one after the other: %s" % problem)
         for thread in threads:
             while thread.is_alive():  # a signal in the moment before a wait would be noticed after it
                 thread.join(0.1)
@@ -3931,10 +3943,10 @@ def net_errors():
     return OSError, ValueError, OverflowError, EOFError, http.client.HTTPException
 
 
-def fetch(url, accept="*/*", trust="https", cap=BODY_CAP):
+def fetch(url, accept="*/*", trust="https", cap=0):
     """The bytes behind a URL, and the URL after redirects; tried again when the network fails (B9).
 
-    trust  as in `check_url`; cap  int, bytes, what it may have at most
+    trust  as in `check_url`; cap  int, bytes, what it may have at most; 0 for `BODY_CAP`
     It works in a thread of its own, for neither a name server nor a server that sends a byte now and then knows an end.
     """
     import threading
@@ -3945,7 +3957,7 @@ def fetch(url, accept="*/*", trust="https", cap=BODY_CAP):
 
     def work():
         try:
-            answer.append(fetch_patiently(url, accept, trust, cap, stop))
+            answer.append(fetch_patiently(url, accept, trust, cap or BODY_CAP, stop))
         except BaseException as problem:
             answer.append(problem)
         is_done.set()
@@ -4019,7 +4031,7 @@ def download(url, target, sha256="", size=0, trust="https"):
 
     sha256  str in hex, or ""; size  int, bytes, or 0: what it must be; trust  as in `check_url`
     """
-    data, place = fetch(url, trust=trust, cap=size or BODY_CAP)
+    data, place = fetch(url, trust=trust, cap=size)
     if size and len(data) != size:
         raise PrimeError("%s is %d bytes long instead of %d" % (masked(place), len(data), size))
     check_hash(data, sha256, place)
@@ -4215,6 +4227,7 @@ def run_tool(argv, title, environ=None, cwd=os.sep):
         if full and cache_dir() in " ".join(argv[1:]):
             hints = [CACHE_HINT]
         how = child.problem or str(child).split(": ")[1]
+        hints[:0] = filter(None, [limit_hint("\n".join([how] + child.tail()))])
         raise PrimeError("%s failed: %s" % (title, how), tried=list(dict.fromkeys(full + child.tail())),
                          hint="; ".join(hints))
 
@@ -6015,6 +6028,7 @@ def no_python(environment, more=()):
     if set(others) & set(environment.locked):
         hint += "; or let prime lock make %s anew, for another python" % environment["lock_file"]
     origin = required.origin if required.text or not others else others[0].origin
+    hint = limit_hint(said) or hint
     return PrimeError("no python satisfies " + " and ".join(told + list(map(as_told, others))), origin,
                       [str(each) for each in environment.tried] + list(more), hint)
 
@@ -7807,7 +7821,8 @@ def status_of(work):
     except BrokenPipeError:  # `| head -1`
         return 128 + 13
     except OSError as problem:
-        return fail(PrimeError(problem.strerror or str(problem), problem.filename or ""))
+        words = problem.strerror or str(problem)
+        return fail(PrimeError(words, problem.filename or "", hint=limit_hint(words)))
     except UnicodeError as problem:  # E10: 3.6 in the C locale
         return fail(PrimeError("a path or a value has characters that this locale cannot say: %s" % problem))
     except Interrupted as stop:
@@ -7818,7 +7833,7 @@ def status_of(work):
     except MemoryError:  # H16
         return fail(PrimeError("there is not enough memory", hint=LIMIT_HINT))
     except Exception as problem:
-        if "start new thread" in str(problem):  # of a RuntimeError
+        if isinstance(problem, RuntimeError) and limit_hint(str(problem)):
             return fail(PrimeError(str(problem), hint=LIMIT_HINT))
         return fail(PrimeError("%s: %s" % (type(problem).__name__, problem),
                                hint="this is a fault of prime; -vv tells where it is"))

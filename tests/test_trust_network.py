@@ -2,7 +2,9 @@
 
 import io
 import json
+import os
 import re
+import shutil
 import socket
 import subprocess
 import threading
@@ -256,9 +258,9 @@ def test_H7_one_rule_for_every_url():
 
     for url in ("https://h/x", "HTTPS://h/x", "file:///x"):
         assert all(may(url, trust) for trust in ("https", "loopback", "hash")), url
-    for url in ("http://127.0.0.1/x", "http://127.9.9.9:1/x", "http://[::1]/x", "http://localhost/x", "HTTP://LOCALHOST/x"):
+    for url in ("http://127.0.0.1/x", "http://127.9.9.9:1/x", "http://[::1]/x", "HTTP://LOCALHOST/x"):
         assert [may(url, trust) for trust in ("https", "loopback", "hash")] == [False, True, True], url
-    for url in ("http://h/x", "http://127.0.0.1.h/x", "http://localhost@h/x", "http://1270.0.0.1/x", "ftp://127.0.0.1/x"):
+    for url in ("http://h/x", "http://127.0.0.1.h/x", "http://localhost@h/x", "http://1270.0.0.1/x", "ftp://[::1]/x"):
         assert [may(url, trust) for trust in ("https", "loopback", "hash")] == [False, False, True], url
     for url in ("data:text/plain,x", "x", "", "gopher://h", "//h/x", "http:h", "http://[h"):
         assert url == "http:h" or not may(url, "hash"), url
@@ -391,7 +393,8 @@ def test_H16_server_that_does_what_none_should(plain, what, version):
 
 
 @pytest.mark.parametrize("url", ["http://127.0.0.1:abc/", "http://127.0.0.1:99999999/", "http://127.0.0.1:-1/",
-                                 "http://\u2100.test/", "http://\u00e4\u00f6.test:1/", "https://x..y/", "http://" + "a" * 70000,
+                                 "http://\u2100.test/", "http://\u00e4\u00f6.test:1/", "https://x..y/",
+                                 "http://" + "a" * 70000,
                                  "http://127.0.0.1:0/", "https://[::1", "https://", "file://", "file:///dev/zero",
                                  "http://127.0.0.1:1/\n", "http://127.0.0.1:1/a b", "http://127.0.0.1:1/\u20ac"])
 def test_H16_odd_urls_are_errors(plain, url):
@@ -399,13 +402,13 @@ def test_H16_odd_urls_are_errors(plain, url):
     assert status in (1, 2) and stderr.startswith("prime: error: "), stderr
 
 
-ODD_NAMES = ["uv-1.whl", "uv-banana-py3-none-any.whl", "uv-.whl", "uv.whl", "uv-1-py3-none.whl", "uv-1-cp3x-abi3-any.whl",
-             "uv--py3-none-any.whl", "..whl", "", "uv-%s-py3-none-any.whl" % ("9" * 5000)]
-ODD_FILES = [None, 1, "x", [], {}, {"url": 1, "hashes": {}}, {"url": "x", "hashes": []}, {"url": "uv-9.9.9-py3-none-any.whl"},
+ODD_NAMES = ["uv-1.whl", "uv-banana-py3-none-any.whl", "uv-.whl", "uv.whl", "uv-1-py3-none.whl", "uv--py3-none-any.whl",
+             "..whl", "", "uv-%s-py3-none-any.whl" % ("9" * 5000)]
+ODD_FILES = [None, 1, "x", [], {}, {"url": 1, "hashes": {}}, {"url": "x", "hashes": []},
              {"url": "uv-9.9.9-py3-none-any.whl", "hashes": {"sha256": 5}},
              {"url": "uv-9.9.9-py3-none-any.whl", "hashes": {"sha256": "zz"}},
-             {"url": "http://[/uv-9.9.9-py3-none-any.whl", "hashes": {}}, {"url": "uv-9.whl", "hashes": {}, "size": "x"}]
-ODD_FILES.remove({"url": "uv-9.9.9-py3-none-any.whl"})  # an index without hashes is none that is odd
+             {"url": "http://[/uv-9.9.9-py3-none-any.whl", "hashes": {}},
+             {"url": "uv-9.whl", "hashes": {}, "size": "x"}]
 
 
 @pytest.mark.parametrize("form", ["JSON", "HTML"])
@@ -419,13 +422,16 @@ def test_H16_odd_files_of_an_index_are_passed_over(plain, index, wheelhouse, for
     code = "proto_prime.BODY_CAP <<= 9; proto_prime.fetch_uv_itself(proto_prime.parse_uv_version(''), sys.argv[3], " \
            "['--index-url', sys.argv[2]], ())"
     (plain.home / "uv").mkdir()
-    status, stderr = call(plain, code, index.url("files"), plain.home / "uv", env={"PIP_NO_INDEX": "0", "PIP_FIND_LINKS": ""})
+    env = {"PIP_NO_INDEX": "0", "PIP_FIND_LINKS": ""}
+    status, stderr = call(plain, code, index.url("files"), plain.home / "uv", env=env)
     assert status == 0, stderr
     assert (plain.home / "uv" / "uv").stat().st_size > 1 << 20
 
 
-@pytest.mark.parametrize("page", [b"[]", b"null", b'{"files": 5}', b'{"files": {"a": 1}}', b"[" * 100000, b"\xff\xfe", b"",
-                                  b"<a " * 100000, b"<a href='" * 100000, b'<a "\'' * 100000])
+@pytest.mark.parametrize("page", [b"[]", b"null", b'{"files": 5}', b'{"files": {"a": 1}}', b"[" * 100000,
+                                  b"\xff\xfe", b"",
+                                  b"<a " * 100000, b"<a href='" * 100000,
+                                  b'<a "\'' * 100000])
 def test_H16_pages_of_an_index_that_are_none(plain, index, page):  # noqa: F811
     index.files["uv"] = page
     status, stderr = call(plain, "print(proto_prime.index_links(sys.argv[2], 'uv', 'loopback'), file=sys.stderr)",
@@ -464,6 +470,33 @@ def test_H16_system_without_threads(plain):
         assert status == 1 and "start new thread" in stderr and "hint: look at the limits" in stderr, stderr
 
 
+def test_H16_user_without_processes(tmp_path):
+    """A second user, whose processes are counted, and who may have a few of them."""
+    if os.geteuid() or not shutil.which("setpriv") or not shutil.which("bash"):
+        pytest.skip("no second user to be had (root, setpriv, bash)")
+    user, repo = 54321, tmp_path / "repo"
+    program = next((each for each in ("/usr/bin/python3", "/usr/local/bin/python3") if os.path.exists(each)), "")
+    probe = ["setpriv", "--reuid=%d" % user, "--regid=%d" % user, "--clear-groups"]
+    repo.mkdir()
+    for name in ("proto_prime.py", "examples/hello/prime"):
+        shutil.copy(str(TOP / name), str(repo))
+    (repo / "proto_prime.toml").write_text("")
+    for place in [repo] + list(repo.parents)[:-2]:
+        os.chmod(str(place), 0o755)
+    for place in [repo] + list(repo.iterdir()):
+        os.chown(str(place), user, user)
+    reads = probe + [program, "-c", "open('%s/prime')" % repo]
+    if not program or subprocess.run(reads, stderr=subprocess.PIPE).returncode:
+        pytest.skip("no python that another user may run")
+    env = {"HOME": str(repo), "PATH": "/usr/bin:/bin", "PROTOPRIMER_VENV_DRIVER": "venv_pip"}
+    for limit in (1, 2, 3):
+        argv = probe + ["bash", "-c", 'ulimit -u %d; exec "$@"' % limit, "bash", program, str(repo / "prime"), "reset"]
+        done = subprocess.run(argv, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                              universal_newlines=True, timeout=120)
+        assert done.returncode == 1 and "Traceback" not in done.stderr and "fault of prime" not in done.stderr
+        assert "ulimit -u" in done.stderr, done.stderr
+
+
 def test_H16_system_without_memory(plain):
     status, stderr = call(plain, "raise MemoryError")
     assert status == 1 and "not enough memory" in stderr and "hint: look at the limits" in stderr
@@ -471,12 +504,17 @@ def test_H16_system_without_memory(plain):
 
 @pytest.mark.parametrize("limit", list(range(4, 13)))
 def test_H16_few_open_files(plain, limit):
-    for argv in ([], ["info"]):
-        command = ["sh", "-c", 'ulimit -n %d; exec "$@"' % limit, "sh", str(some_python()), str(plain.path / "prime")]
-        done = subprocess.run(command + argv, env=plain.env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+    def run(*argv):
+        command = ["sh", "-c", 'ulimit -n %d; exec "$@"' % limit, "sh", str(python("3.12"))] + list(argv)
+        return subprocess.run(command, env=plain.env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                               stderr=subprocess.PIPE, universal_newlines=True, timeout=120, cwd=str(plain.path))
+
+    if run("-c", "pass").returncode:
+        pytest.skip("this python does not start with so few files")
+    for argv in ([], ["info"]):
+        done = run(str(plain.path / "prime"), *argv)
         assert "Traceback" not in done.stderr and "fault of prime" not in done.stderr, done.stderr
-        assert not done.returncode or done.stderr or argv, done.stderr
+        assert not done.returncode or "ulimit -n" in done.stderr or argv, done.stderr  # info's 1: not built yet
 
 
 # -- H6: several indexes -----------------------------------------------------------------------------
@@ -535,3 +573,9 @@ def test_H6_with_a_lock_it_matters_not(several, index):  # noqa: F811
     several.config(text)
     result = several.prime()
     assert "going on with pip" in result.stderr and "without a lock" not in result.stderr
+
+
+def test_H16_odd_wheels_fit_nowhere():
+    for name in ODD_NAMES + ["six-1-cp3x-abi3-any.whl", "six-1-cp3\u0663-abi3-any.whl", "six-1-cp39999-abi3-any.whl"]:
+        assert not proto_prime.fits(name, ["linux-x86_64"], "3.12.1") or name.endswith("-py3-none-any.whl")
+    assert proto_prime.fits("six-1-cp38-abi3-any.whl", ["linux-x86_64"], "3.12.1")
