@@ -38,7 +38,7 @@ made/0123456789ab/.prime made/0123456789ab/.prime/envs/default-0123456789ab/prot
 """.split() + ["odd \u00fc name\n"]
 CACHE = """
 . .proto-prime CACHEDIR.TAG lock proto_prime proto_prime/uv/uv-1 proto_prime/answers/0123456789abcdef notes.txt
-uv uv/uv-1.2.3 uv/uv-99.0.0 uv/uv-99.0.0.sha256 uv/lock uv/aside/x uv/archive/data uv/aside-0123456789abcdef/x
+uv uv/uv-1.2.3 uv/uv-99.0.0 uv/uv-99.0.0.sha256 uv/lock in-use uv/aside/x uv/archive/data uv/aside-0123456789abcdef/x
 pip pip/26.0 pip/26.0-0123456789abcdef pip/26.0-0123456789abcdef/pip/x pip/26.0-0123456789abcdef/.proto-prime pip/http
 answers answers/0123456789abcdef answers/mine answers/0123456789abcdef/x locks locks/0123456789abcdef locks/mine
 scripts scripts/build.sh scripts/0123456789ab/proto_prime.toml scripts/0123456789ab/.proto-prime
@@ -130,7 +130,7 @@ def state_of(base):
 HEX = "[0-9a-f]"
 OUR_FILES = r"""lock|use|\.gitignore|\.proto-prime|CACHEDIR\.TAG|log/\d{8}-\d{6}-\d+\.log|stamp/(default|docs)
 |stamp/HEX{12}\.(default|docs)|held/(default|docs)|building/[\w-]+-HEX{12}(\.\d+)?
-|uv/uv-\d.*|uv/lock|answers/HEX{16}|locks/HEX{16}""".replace("HEX", HEX).replace("\n", "")
+|uv/uv-\d.*|uv/lock|in-use|answers/HEX{16}|locks/HEX{16}""".replace("HEX", HEX).replace("\n", "")
 OUR_TREES = r"""made/HEX{12}|aside-HEX{16}|uv/aside-HEX{16}|pip/aside-HEX{16}|pip/\d.*-HEX{16}|scripts/HEX{12}
 |shell/HEX{12}""".replace("HEX", HEX).replace("\n", "")
 OUR_BUILDS = r"envs/[\w-]+-HEX{12}(\.\d+)?".replace("HEX", HEX)
