@@ -40,14 +40,45 @@ runs() { # whether it is a python that can run this file; an empty one ends well
     esac
 }
 
-fetch() { # a URL, to a file
+fetch() { # a URL, to a file: from https or a file, also after redirects, unless a hash tells what it must be (H7)
+    protocols="=https"
+    case $1 in
+    https://*) ;;
+    file://*) protocols="=file" ;;
+    *)
+        [ -n "${PROTOPRIMER_UV_INSTALLER_SHA256-}" ] ||
+            fail "$shown could be anybody's" "give https, or PROTOPRIMER_UV_INSTALLER_SHA256"
+        protocols="=http,https"
+        ;;
+    esac
     if command -v curl >/dev/null 2>&1; then
-        curl -LsSf --proto-redir =https -o "$2" "$1"
+        curl -LsSf --proto "$protocols" --proto-redir "$protocols" -o "$2" "$1"
+    elif [ "$protocols" = "=file" ]; then
+        cat "${1#file://}" >"$2"
     elif command -v wget >/dev/null 2>&1; then
-        wget -t 2 -qO "$2" "$1"
+        wget -t 2 -S -qO "$2" "$1" 2>"$2.head" && is_secure "$2.head"
     else
         fail "there is no python here, and neither curl nor wget to fetch one" "install one of the three"
     fi
+}
+
+is_secure() { # whether all that wget says it was led to is https, and every certificate was looked at
+    [ -z "${PROTOPRIMER_UV_INSTALLER_SHA256-}" ] || return 0
+    while read -r line; do
+        case $line in
+        [Ll][Oo][Cc][Aa][Tt][Ii][Oo][Nn]:*)
+            place=${line#*:}
+            while [ "${place# }" != "$place" ]; do place=${place# }; done
+            case $place in
+            https://* | /*) ;;
+            *) fail "$shown leads to what is not https" "PROTOPRIMER_UV_INSTALLER_URL names another place" ;;
+            esac
+            ;;
+        *"certificate validation not implemented"*)
+            fail "this wget does not look at certificates" "install curl, or give PROTOPRIMER_UV_INSTALLER_SHA256"
+            ;;
+        esac
+    done <"$1"
 }
 
 sha256() {
@@ -74,15 +105,18 @@ agree() { # to a download: asked where a terminal is, said where none is
 
 fetch_uv() { # into the user cache, by its stand-alone installer
     url=${PROTOPRIMER_UV_INSTALLER_URL:-https://astral.sh/uv/install.sh} aside=$cache/aside.$$
-    agree "uv will be fetched with $url into $cache, and fetch one" "$@"
+    shown=$url
+    case $url in *@*) shown=${url%%//*}//***@${url##*@} ;; esac # H14
+    agree "uv will be fetched with $shown into $cache, and fetch one" "$@"
     trap 'rm -rf "$aside"; exit 129' HUP
     trap 'rm -rf "$aside"; exit 130' INT
     trap 'rm -rf "$aside"; exit 143' TERM
     mkdir -p "$aside" || fail "cannot write to $cache" "PROTOPRIMER_CACHE_DIR names another directory"
-    fetch "$url" "$aside/install.sh" || fail "cannot fetch $url" "PROTOPRIMER_UV_INSTALLER_URL names another place"
+    fetch "$url" "$aside/install.sh" || fail "cannot fetch $shown" "PROTOPRIMER_UV_INSTALLER_URL names another place"
     sum=$(sha256 "$aside/install.sh")
     [ "${PROTOPRIMER_UV_INSTALLER_SHA256:-$sum}" = "$sum" ] ||
-        fail "$url is not what PROTOPRIMER_UV_INSTALLER_SHA256 says: its SHA-256 is $sum" "look at it before you run it"
+        fail "$shown is not what PROTOPRIMER_UV_INSTALLER_SHA256 says: its SHA-256 is $sum" \
+            "look at it before you run it"
     UV_UNMANAGED_INSTALL=$aside UV_NO_MODIFY_PATH=1 sh "$aside/install.sh" </dev/null >&2 ||
         fail "the installer of uv failed" "install uv or a python"
     version=$("$aside/uv" --version) || fail "the uv that was fetched does not run" "install a python"
@@ -217,26 +251,27 @@ class Reporter:
 
     def note(self, text):
         """A line for everybody who did not ask for quiet."""
-        self._say("prime: " + text, 0)
+        self._say("prime: " + one_line(text), 0)
 
     def detail(self, text):
         """A line for -v: a stage, a decision with its reason, a child command."""
-        self._say("prime: " + text, 1)
+        self._say("prime: " + one_line(text), 1)
 
     def error(self, error):
         """A PrimeError, with what was tried and a hint."""
         lines = ["prime: error: %s" % error] + ["  " + line for line in error.tried]
-        self._say("\n".join(lines + (["  hint: " + error.hint] if error.hint else [])), -1)
+        lines += ["  hint: " + error.hint] if error.hint else []
+        self._say("\n".join(map(one_line, lines)), -1)
 
     def output(self, data):
-        """Bytes that a child printed: to the log always, to stderr with -vv."""
-        self._write(data.decode("utf-8", "backslashreplace"), 2)
+        """Bytes that a child printed, whole lines for `masked`'s sake: to the log always, to stderr with -vv."""
+        self._write(masked(data.decode("utf-8", "backslashreplace")), 2)
 
     def step(self, title):
         """Announce long work: with a plain line, on a terminal with a live one until `done`."""
         import time
 
-        self.step_title, self.step_start = "prime: " + visible(title), time.monotonic()
+        self.step_title, self.step_start = "prime: " + visible(masked(title)), time.monotonic()
         self.is_live = self.verbosity == 0 and self._is_terminal() and is_foreground()
         if self.is_live:
             self.tick()
@@ -278,7 +313,7 @@ class Reporter:
     def _say(self, text, level):
         if self.verbosity >= level:
             self.done()
-        text = visible(text) + "\n"
+        text = visible(masked(text)) + "\n"  # H14
         self._write(text, level, self._painted(text))
 
     def _write(self, text, level, painted=""):
@@ -319,6 +354,11 @@ def visible(text):
         return text
     return "".join(char if char.isprintable() or char == "\n" else char.encode("unicode_escape").decode()
                    for char in text)
+
+
+def one_line(text):
+    """`text` with escapes for its line ends, too: a value that is told makes no line of its own (H13)."""
+    return visible(text).replace("\n", "\\n")
 
 
 def clipped(text, room):
@@ -367,15 +407,28 @@ def as_json(value):
     """Indented JSON text of a value, with a line end."""
     import json
 
-    return json.dumps(value, indent=2, default=list) + "\n"
+    return json.dumps(value, indent=2, default=list).replace("\x7f", "\\u007f") + "\n"  # it leaves that one alone
+
+
+NEAR_CAP = 100  # characters of names that are compared, which takes their square (H10)
 
 
 def nearest(name, known):
     """The hint for an unknown name: the known one that comes nearest, else all of them; "" if there are none."""
     import difflib
 
-    near = difflib.get_close_matches(name, known, 1, 0.5)
+    known = [each for each in known if len(each) <= NEAR_CAP]
+    near = difflib.get_close_matches(name[:NEAR_CAP], known, 1, 0.5)
     return 'did you mean "%s"?' % near[0] if near else "known: " + ", ".join(sorted(known)) if known else ""
+
+
+def shown_value(value):
+    """A value of a config or a lock as an error shows it: its start, if it is a long one (H10)."""
+    try:
+        text = repr(value)
+    except (RecursionError, ValueError):  # nested too deep, or a number of more digits than python prints
+        return "a value that is too large"
+    return text if len(text) <= 200 else text[:200] + "..."
 
 
 def tilde(path):
@@ -389,11 +442,59 @@ def tilde(path):
 # --------------------------------------------------------------------------------------------------
 
 
+PARSE_CAP = 1 << 24  # bytes of a file that is read as a whole
+HASH_CAP = 1 << 32  # bytes of a file that is hashed: some in /proc have no end
+READ_SIZE = 1 << 16
+# Not to be waited for as a fifo is, nor our terminal, nor for children.
+READ_FLAGS = os.O_RDONLY | sum(getattr(os, name, 0) for name in (
+    "O_NONBLOCK", "O_CLOEXEC", "O_NOCTTY", "O_BINARY", "O_NOINHERIT"))
+
+
+def open_regular(path):
+    """A descriptor to read a regular file by; OSError for a directory, device, fifo or socket (H10).
+
+    A device is not even opened, for that alone does something to some.
+    """
+    check_regular(os.stat(path), path)
+    descriptor = os.open(path, READ_FLAGS)
+    try:
+        check_regular(os.fstat(descriptor), path)  # it may be another one by now
+        return descriptor
+    except OSError:
+        os.close(descriptor)
+        raise
+
+
+def check_regular(st, path):
+    """OSError unless a result of `stat` is that of a regular file."""
+    kind = st.st_mode & 0o170000  # as `stat.S_IFMT` has it
+    if kind == 0o040000:
+        raise IsADirectoryError(21, "it is a directory", path)
+    if kind != 0o100000:
+        raise OSError(22, "it is no regular file", path)
+    if st.st_size > PARSE_CAP and getattr(st, "st_blocks", st.st_size) * 512 < st.st_size // 16:
+        raise OSError(27, "it has more than %d MiB, which are not there" % (PARSE_CAP >> 20), path)  # such as kcore
+
+
+def chunks_of(path, cap):
+    """The bytes of a regular file, in chunks; OSError if it cannot be read, or has more than `cap` of them (H10)."""
+    descriptor, left = open_regular(path), cap
+    try:
+        chunk = os.read(descriptor, READ_SIZE)
+        while chunk:
+            left -= len(chunk)
+            if left < 0:
+                raise OSError(27, "it has more than %d MiB" % (cap >> 20), path)
+            yield chunk
+            chunk = os.read(descriptor, READ_SIZE)
+    finally:
+        os.close(descriptor)
+
+
 def load_text(path):
     """The text of a UTF-8 file, less a byte order mark; PrimeError if it cannot be had."""
     try:
-        with open(path, "rb") as file:
-            text = file.read().decode("utf-8")  # utf-8-sig is a module of its own
+        text = b"".join(chunks_of(path, PARSE_CAP)).decode("utf-8")  # utf-8-sig is a module of its own
         return text[1:] if text[:1] == "\ufeff" else text
     except OSError as problem:
         raise PrimeError("cannot read %s: %s" % (path, problem.strerror), status=2)
@@ -535,7 +636,12 @@ def is_link(path):
 
 
 def hash_bytes(data):
-    """SHA-256 of bytes, in hex. Not from `hashlib`, which takes milliseconds to load OpenSSL."""
+    """SHA-256 of bytes, in hex."""
+    return new_hash(data).hexdigest()
+
+
+def new_hash(data=b""):
+    """What computes a SHA-256. Not from `hashlib`, which takes milliseconds to load OpenSSL."""
     try:
         from _sha2 import sha256  # type: ignore[import-not-found]  # 3.12 and later
     except ImportError:
@@ -543,22 +649,26 @@ def hash_bytes(data):
             from _sha256 import sha256  # type: ignore[import-not-found]
         except ImportError:  # PyPy
             from hashlib import sha256
-    return sha256(data).hexdigest()
+    return sha256(data)
 
 
 def bytes_of(path):
-    """A file's content; None if it cannot be read."""
+    """A file's content; None if it cannot be read, is no regular file or larger than `PARSE_CAP`."""
     try:
-        with open(path, "rb") as file:
-            return file.read()
+        return b"".join(chunks_of(path, PARSE_CAP))
     except (OSError, ValueError):
         return None
 
 
 def hash_file(path):
-    """SHA-256 of a file's bytes in hex; "" if it cannot be read."""
-    content = bytes_of(path)
-    return "" if content is None else hash_bytes(content)
+    """SHA-256 of a file's bytes in hex; "" if it cannot be read, or has more of them than `HASH_CAP`."""
+    sha256 = new_hash()
+    try:
+        for chunk in chunks_of(path, HASH_CAP):
+            sha256.update(chunk)
+    except (OSError, ValueError):
+        return ""
+    return sha256.hexdigest()
 
 
 def has_bytes(path, mark):
@@ -569,10 +679,15 @@ def has_bytes(path, mark):
 def is_script(path):
     """Whether a program is a script, such as a shim: what it answers depends on more than its file."""
     try:
-        with open(path, "rb") as file:
-            return file.read(2) == b"#!"
+        descriptor = open_regular(path)
+    except (OSError, ValueError):
+        return False
+    try:
+        return os.read(descriptor, 2) == b"#!"
     except OSError:
         return False
+    finally:
+        os.close(descriptor)
 
 
 def digest(value):
@@ -592,6 +707,79 @@ def signature(path):
     except (OSError, ValueError):
         return "-"
     return "%d.%d.%d.%d" % (st.st_size, st.st_mtime_ns, st.st_ctime_ns, st.st_ino)
+
+
+def has_control(text):
+    """Whether a text has a character that ends a line somewhere, or that no line shows; a tab is a blank (H15)."""
+    return not text.isprintable() and any(
+        char < " " and char != "\t" or "\x7f" <= char < "\xa0" or char in "\u2028\u2029" for char in text)
+
+
+def check_text(text, field, file, is_requirement=False):
+    """A text that becomes an argument of pip or uv, or a line of a file; PrimeError with status 2 if it cannot (H15).
+
+    text            what stands in the field of the file, any value
+    is_requirement  no word of it may begin with "-": behind a requirement in a file that is an option, too
+    Returns the text.
+    """
+    kind, reason = " is no requirement: it" if is_requirement else "", ""
+    if not isinstance(text, str):
+        raise PrimeError("%s: %s%s is no string" % (field, shown_value(text), kind), file, status=2)
+    if has_control(text):
+        reason = "has a line end or another control character"
+    elif text.strip()[:1] == "-":  # would be an option of pip's
+        reason = 'starts with "-"'
+    elif is_requirement and any(word[:1] == "-" for word in text.split()):
+        reason = 'has a word that starts with "-"'
+    if reason:
+        raise PrimeError('%s: "%s"%s %s' % (one_line(field), one_line(text[:200]), kind, reason), file, status=2)
+    return text
+
+
+def texts_in(value, name=""):
+    """All strings in a value of lists and tables, keys included: pairs of a dotted name and the string."""
+    waiting = [(name, value)]
+    while waiting:
+        name, value = waiting.pop()
+        if isinstance(value, str):
+            yield name, value
+        elif isinstance(value, (list, tuple)):
+            waiting += [(name, each) for each in value]
+        elif isinstance(value, dict):
+            waiting += [("%s.%s" % (name, key) if name else key, each) for key, each in value.items()]
+            waiting += [(name, key) for key in value]
+
+
+# What Windows takes for a device, with any ending.
+DEVICES = {"con", "prn", "aux", "nul", "conin$", "conout$"} | {
+    device + number for device in ("com", "lpt") for number in "0123456789\xb9\xb2\xb3"}
+
+
+def why_no_file_name(text):
+    """Why a text from elsewhere is no name of a file on every platform; "" if it is one (H4)."""
+    if not isinstance(text, str) or text in ("", ".", ".."):
+        return "it names no file"
+    if "/" in text or "\\" in text or ":" in text:
+        return "it names a place"
+    if has_control(text) or "\t" in text:
+        return "it has a control character"
+    if text[-1] in " .":
+        return "Windows drops its end"
+    if text.partition(".")[0].rstrip(" ").lower() in DEVICES:
+        return "it is a device of Windows"
+    try:
+        is_long = len(text.encode("utf-8")) > 255
+    except UnicodeError:
+        return "it is no text"
+    return "it is too long" if is_long else ""
+
+
+def file_name(text, origin):
+    """`text`, which was read from elsewhere, as the name of a file; PrimeError with `origin` if it is none (H4)."""
+    reason = why_no_file_name(text)
+    if reason:
+        raise PrimeError("%s is not taken for the name of a file: %s" % (shown_value(text), reason), origin)
+    return text
 
 
 LOCKLESS = ("ENOLCK", "ENOTSUP", "ENOSYS", "EINVAL")  # what a file system without locks answers
@@ -821,7 +1009,10 @@ class Child:
         """The last non-blank lines that it printed, on stderr rather than on stdout."""
         import re
 
-        text = (self.stderr.strip() or self.stdout.strip()).decode("utf-8", "backslashreplace")
+        data = self.stderr if self.stderr.strip() else self.stdout
+        if len(data) >= OUTPUT_CAP:  # its begin was cut away, maybe within a URL (H14)
+            data = re.split(br"\s", data, maxsplit=1)[-1]
+        text = masked(data.strip().decode("utf-8", "backslashreplace"))
         text = re.sub(r"\x1b\[[0-?]*[ -/]*[@-~]", "", text)  # colours, which FORCE_COLOR brings
         said = [line.rstrip().rpartition("\r")[2].expandtabs() for line in text.split("\n")]  # what came to stand there
         return [visible(line) for line in said if line.strip()][-lines:]
@@ -847,6 +1038,33 @@ def end_signals():
     import _signal  # type: ignore[import-not-found]  # built in, while `signal` imports enum
 
     return [getattr(_signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT") if hasattr(_signal, name)]
+
+
+class Output:
+    """What a child prints on one pipe: `kept` is the end of it, at most `cap` bytes; its lines go to the log or not."""
+
+    def __init__(self, cap, is_logged):
+        self.kept, self.cap, self.is_logged, self.waiting = bytearray(), cap, is_logged, b""
+
+    def add(self, chunk):
+        """Take what came. A line waits for its end: `masked` cannot know a URL by a half (H14)."""
+        self.kept += chunk
+        del self.kept[:-self.cap]
+        end = max(chunk.rfind(b"\n"), chunk.rfind(b"\r")) + 1
+        if len(self.waiting) > LINE_CAP:
+            end = len(chunk)
+        if end:
+            self.tell(self.waiting + chunk[:end])
+        self.waiting = chunk[end:] if end else self.waiting + chunk
+
+    def tell(self, lines):
+        if self.is_logged and lines:
+            report.output(lines)
+
+    def end(self):
+        """No more will be taken."""
+        self.tell(self.waiting)
+        self.waiting = b""
 
 
 class unbroken:
@@ -875,6 +1093,7 @@ def is_main_thread():
 
 
 OUTPUT_CAP = 1 << 16  # bytes kept of each stream; the log has the rest
+LINE_CAP = 1 << 20  # bytes of a line that are waited for
 _live = set()  # type: set  # the children that run now
 # The signals that came: after the first no child is started, after the second none is waited for.
 _stops = []  # type: list
@@ -903,19 +1122,21 @@ def run_child(argv, environ=None, cwd=os.sep, timeout=None, until=b"", is_logged
     except (OSError, ValueError) as error:
         status = 127 if isinstance(error, FileNotFoundError) else 126
         return Child(status, problem="cannot be started: %s" % (getattr(error, "strerror", "") or error))
-    kept, news = {process.stdout: bytearray(), process.stderr: bytearray()}, threading.Event()
+    printed = {pipe: Output(cap, is_logged) for pipe in (process.stdout, process.stderr)}
     deadline, has_finished = time.monotonic() + (timeout or float("inf")), False
-    chunks = collections.deque()  # type: collections.deque
+    chunks, news = collections.deque(), threading.Event()  # type: collections.deque, threading.Event
     try:
-        for pipe in kept:
-            threading.Thread(target=_drain, args=(pipe, chunks, news), daemon=True).start()
-        has_finished = _follow(process, chunks, news, kept, deadline, until, is_logged, cap)
+        for pipe in printed:
+            start_thread(_drain, pipe, chunks, news)
+        has_finished = _follow(process, chunks, news, printed, deadline, until)
     finally:
         if not has_finished or until:
             end_group(process, grace=0 if until or timeout else 5)
         _live.discard(process)
+        for output in printed.values():
+            output.end()
     problem = "" if has_finished else "gave no answer within %d s" % timeout
-    return Child(process.wait(), bytes(kept[process.stdout]), bytes(kept[process.stderr]), problem)
+    return Child(process.wait(), bytes(printed[process.stdout].kept), bytes(printed[process.stderr].kept), problem)
 
 
 def start_child(argv, environ, cwd, is_guarded=False):
@@ -943,12 +1164,28 @@ def check_stops():
         raise Interrupted(_stops[0])
 
 
+def start_thread(work, *args):
+    """Call work(*args) in a thread of its own, which does not keep the process alive. PrimeError if there is none."""
+    import threading
+
+    def begin():
+        if not WINDOWS:  # a signal is the main thread's: one that came here would be lost to `run_as_child`
+            import _signal
+
+            _signal.pthread_sigmask(_signal.SIG_BLOCK, set(range(1, _signal.NSIG)) - {32, 33})
+        work(*args)
+
+    try:
+        threading.Thread(target=begin, daemon=True).start()
+    except (RuntimeError, MemoryError) as problem:  # H16
+        raise PrimeError("no thread can be started: %s" % (problem or "out of memory"), hint=LIMIT_HINT)
+
+
+LIMIT_HINT = "look at the limits of this user, or of this container: processes (ulimit -u), memory (ulimit -v)"
+
+
 def _drain(pipe, chunks, news):
     """Read a pipe to its end, which b"" tells."""
-    if not WINDOWS:  # a signal is the main thread's: one that came here would be lost to `run_as_child`
-        import _signal
-
-        _signal.pthread_sigmask(_signal.SIG_BLOCK, set(range(1, _signal.NSIG)) - {32, 33})
     chunk = b"-"
     while chunk:
         chunk = os.read(pipe.fileno(), OUTPUT_CAP)
@@ -956,11 +1193,11 @@ def _drain(pipe, chunks, news):
         news.set()
 
 
-def _follow(process, chunks, news, kept, deadline, until, is_logged, cap):
+def _follow(process, chunks, news, printed, deadline, until):
     """Keep what a child prints. True when it has ended or has answered, False when its time is over."""
     import time
 
-    open_pipes, pause = len(kept), 0.0005  # seconds, to begin with: who closes both pipes is about to end
+    open_pipes, pause = len(printed), 0.0005  # seconds, to begin with: who closes both pipes is about to end
     while open_pipes or process.poll() is None:
         report.tick()
         check_stops()
@@ -974,12 +1211,9 @@ def _follow(process, chunks, news, kept, deadline, until, is_logged, cap):
             pause = pause if open_pipes else min(2 * pause, 0.05)
             continue
         pipe, chunk = chunks.popleft()
-        if is_logged:
-            report.output(chunk)
         open_pipes -= not chunk
-        kept[pipe] += chunk
-        del kept[pipe][:-cap]
-        if until and until in kept[process.stdout]:
+        printed[pipe].add(chunk)
+        if until and until in printed[process.stdout].kept:
             break
     return True
 
@@ -1094,10 +1328,116 @@ def shown(argv):
 
 
 def masked(text):
-    """A text without the user names and passwords of the URLs in it."""
+    """A text without the user names and passwords of the URLs in it, however they are written (H14).
+
+    What stands behind the slashes up to an "@" is hidden even where it has a "/", "#" or "?", which no password of a
+    URL may have; what follows an "@" in a path stays, if it can be told from that: a revision, a version. An URL
+    that ends before its "@" comes is hidden as well. Takes linear time.
+    """
+    if "//" not in text and "\\/" not in text:  # `re` costs a warm boot 4 ms
+        return text
     import re
 
-    return re.sub(r"://[^/\s]+@", "://***@", text)
+    slashes = re.compile(r"(?::|(?<![\w/\\.:~)\]-]))(?:\\?/){2,}")
+    parts, end, match = [], 0, slashes.search(text)
+    while match:
+        following = slashes.search(text, match.end())
+        until = hidden_until(text, match, following.start() if following else len(text))
+        if until > match.end():
+            parts += [text[end:match.end()], "***"]
+            end = until
+        match = following
+    return "".join(parts) + text[end:]
+
+
+def masked_values(value, mask=masked):
+    """A JSON value with each text in it `masked`."""
+    if isinstance(value, str):
+        return mask(value)
+    if isinstance(value, dict):
+        return {key: masked_values(each, mask) for key, each in value.items()}
+    return [masked_values(each, mask) for each in value] if isinstance(value, (list, tuple)) else value
+
+
+def masked_input(value):
+    """A JSON value as it is kept and compared: `masked`, and where more is hidden than a URL's user, with a hash of it.
+
+    So another password alone changes nothing, while another path does (H14).
+    """
+    import re
+
+    def mask(text):
+        shown = masked(text)
+        plain = re.sub(r"//[^/?#@\s]*@", "//***@", text) if shown != text else text
+        return shown if shown == plain else "%s (%s)" % (shown, digest(plain))
+
+    return masked_values(value, mask)
+
+
+URL_BLANK, URL_LINE_END = "[\0\t-\r ]", "[\n\r]"
+SCHEME_CHARS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789+.-"
+URL_ADDRESS = r"\[.*|(\d+\.){3}\d+$|localhost$|$"  # what is a host, and no user name
+
+
+def hidden_until(text, slashes, limit):
+    """Up to where `masked` hides what follows the slashes of a URL, a match in `text`. limit: where the next are."""
+    import re
+
+    start = slashes.end()
+    blank = re.compile(URL_BLANK).search(text, start, limit)
+    end = blank.start() if blank else limit
+    if text.find("@", start, end) < 0 and text.find(":", start, end) < 0:
+        return start
+    before = text[max(0, slashes.start() - 40):slashes.start()]
+    scheme = before[len(before.rstrip(SCHEME_CHARS)):]
+    if scheme.lower().endswith("file") and slashes.group().count("/") > 2:  # a path
+        return start
+    quote = before[:len(before) - len(scheme)][-1:]
+    closing = quote in ("'", '"') and re.compile(quote + r"(?=[],:;)}]|$)").search(text, start, end)
+    end = closing.start() if closing else end
+    url = text[start:end]
+    if "@" not in url and is_cut(url):  # within a password, or at a blank in one
+        line_end = re.compile(URL_LINE_END).search(text, end, limit)
+        at = text.find("@", end, line_end.start() if line_end else limit)
+        return at if at >= 0 and not closing else end
+    return start + user_length(url, scheme)
+
+
+def user_length(url, scheme):
+    """How many characters at the start of a URL, less its scheme and slashes, are a user name and a password."""
+    import re
+
+    head, at = re.split(r"[/?#\\]", url, maxsplit=1)[0], url.rfind("@")
+    if at > len(head) and is_revision(url[at + 1:], "+" in scheme or scheme in ("ssh", "git")):
+        at = url.rfind("@", 0, at)
+    if at < 0:
+        return 0
+    host = re.match(r"(\[[^]]*\]|[\w.~-]*)(:\d*)?$", head)
+    if at < len(head) or not host:
+        return at
+    if re.match(URL_ADDRESS, host.group(1)):
+        return 0
+    is_host = re.match(r"[\w-]+\.[\w.-]*[A-Za-z]|[\w.-]+:\d|localhost\b|(\d+\.){3}\d", url[at + 1:])
+    return at if host.group(2) or is_host and "." not in host.group(1) else 0  # with a port it may be a password
+
+
+def is_revision(text, is_checkout):
+    """Whether what follows an "@" in a URL's path is a revision of a checkout, or a version."""
+    import re
+
+    word = text[:len(text) - len(re.sub(r"^[\w.+~-]*", "", text))]
+    is_other = text[len(word):][:1] in ("/", ":", "@") or re.match(r"(\d+\.){3}\d+$|localhost$", word)
+    return bool(word) and not is_other and (is_checkout or bool(re.match(r"v?\d", word)))
+
+
+def is_cut(url):
+    """Whether a URL, less its scheme and slashes, has something else than a port behind its first ":"."""
+    import re
+
+    match = re.match(r"([\w.%+~!$&*=-]+):\d*([^\d/?#\\])", url)
+    if not match or re.match(URL_ADDRESS, match.group(1)):
+        return False
+    return match.group(2) not in ")]}>,;:'\"!."  # what stands behind a URL in a text
 
 
 def replace_process(argv, environ, program="", may_spawn=True):
@@ -1647,7 +1987,7 @@ def read_escape(src, pos, quotes):
 def read_scalar(src, pos):
     """Read a value without parts: a number, a boolean, a date or a time."""
     makers = (("date", make_date), ("time", make_time), ("float", float),
-              ("integer", lambda digits: int(digits, 0)), ("boolean", lambda word: word == "true"))
+              ("integer", make_integer), ("boolean", lambda word: word == "true"))
     for kind, make in makers:
         found = match_toml(kind, src, pos)
         if found is None:
@@ -1657,6 +1997,16 @@ def read_scalar(src, pos):
         except ValueError as error:
             raise locate_toml_error(src, pos, "invalid %s: %s" % (kind, error)) from None
     raise locate_toml_error(src, pos, "expected a value")
+
+
+DIGITS = 4300  # of an integer, at most, as Python has it from 3.11 on: to read more takes their square (H10)
+
+
+def make_integer(digits):
+    """Return an int."""
+    if len(digits) > DIGITS and len(digits.replace("_", "").lstrip("+-")) > DIGITS:
+        raise ValueError("it has more than %d digits" % DIGITS)
+    return int(digits, 0)
 
 
 def make_date(year, month, day, hour, minute, second, fraction, zone, sign, hours, minutes):
@@ -1911,7 +2261,7 @@ def parse_request(text, origin="", is_strict=False, base=""):
     request = _parse_version(text, plain, origin)
     if request is None and os.path.dirname(plain):
         request = Request(text, origin, path=os.path.join(base, os.path.expanduser(plain)))
-    elif request is None and re.match(r"[\w.+-]*(python|pypy)[\w.+-]*$", plain):
+    elif request is None and re.match(r"[\w.+-]+$", plain) and ("python" in plain or "pypy" in plain):
         request = Request(text, origin, path=plain)
     if request is None:
         raise malformed(text, origin)
@@ -2024,11 +2374,8 @@ class Candidate:
 
 def read_pyvenv_cfg(directory):
     """The keys of `directory`/pyvenv.cfg as a dict, empty if there is no such file."""
-    try:
-        with open(os.path.join(directory, "pyvenv.cfg"), encoding="utf-8", errors="replace") as file:
-            pairs = [line.split("=", 1) for line in file if "=" in line]
-    except OSError:
-        return {}
+    text = (bytes_of(os.path.join(directory, "pyvenv.cfg")) or b"").decode("utf-8", "replace")
+    pairs = [line.split("=", 1) for line in text.replace("\r", "\n").split("\n") if "=" in line]
     return {key.strip().lower(): value.strip().replace("\0", "?") for key, value in pairs}
 
 
@@ -2634,6 +2981,7 @@ FIELDS = {
     "default_env": ("text", "default", "the environment that is meant when none is named"),
 }  # type: dict
 RUNTIME_FIELDS = ("env_vars", "venv_dir_rel_path", "default_env", "platforms")  # they change nothing that is installed
+FREE_FIELDS = ("env_vars", "post_boot")  # any text: it is for the user's own programs
 PROJECT_KEYS = {"path": "text", "extras": "texts", "groups": "texts", "editable": "flag"}
 
 
@@ -2702,6 +3050,7 @@ def find_root(option=""):
 
     Goes up from the started file as it was written, then from where its symlinks lead, else takes its
     directory; when the source came through a pipe or is a package, the same from the current directory.
+    Above where it begins only a config counts that no other user wrote (H12).
     """
     told, script = option or os.environ.get(ROOT_VAR), script_path()
     if told and not os.path.isdir(told):
@@ -2713,11 +3062,54 @@ def find_root(option=""):
                   for written in (os.path.abspath, os.path.realpath)]
     except FileNotFoundError:  # E7
         raise PrimeError("the current directory does not exist", hint="cd to one that does")
+    beside = script if script and not is_installed() else starts[0]
     for directory in ancestors(starts[0]) + ancestors(starts[1]):
-        for name in (PYPROJECT, OWN_CONFIG):
-            if os.path.exists(os.path.join(directory, name)):
-                return directory
+        paths = [os.path.join(directory, name) for name in (PYPROJECT, OWN_CONFIG)]
+        paths = [path for path in paths if os.path.exists(path)]
+        if paths and (directory in starts or not any(
+                is_left_aside(path, beside, "--root %s takes it" % directory) for path in paths)):
+            return directory
     return starts[0]
+
+
+def is_left_aside(path, beside, hint):
+    """Whether a file above the repo counts for nothing, which is said once: it is another user's (H12).
+
+    Neither ours, nor root's, nor of the owner of the file or directory `beside`, who could have written that as well.
+    What a link belongs to counts like what it leads to.
+    """
+    if WINDOWS:
+        return False
+    for look in (os.lstat, os.stat):
+        try:
+            owner = look(path).st_uid
+            if owner not in (0, os.geteuid(), os.stat(beside).st_uid):
+                note_once("%s is left aside, for it belongs to %s; %s, or chown it" % (path, user_name(owner), hint))
+                return True
+        except OSError:  # a dangling link, which nobody reads
+            pass
+    return False
+
+
+def user_name(uid):
+    """What the user of a number is called: "mary (uid 1000)"."""
+    try:
+        import pwd
+
+        return "%s (uid %d)" % (pwd.getpwuid(uid).pw_name, uid)
+    except (ImportError, KeyError):
+        return "uid %d" % uid
+
+
+_noted = set()  # type: set  # what `note_once` said
+
+
+def note_once(text):
+    """`report.note`, unless this process or the stage before it said the same."""
+    before = "".join(report.unlogged) + os.environ.get(SAID_VAR, "")
+    if text not in _noted and one_line(text) not in before:
+        report.note(text)
+    _noted.add(text)
 
 
 def state_dir(root, *names):
@@ -2757,11 +3149,12 @@ class Config:
     pyproject  dict, all of pyproject.toml; empty if there is none
     seen       dict, each path that was looked at, to its signature before that
     known      dict, the path of each TOML file that was read, to its text and content
+    aside      set, the paths of files that do not count for the sake of their owner
     """
 
     def __init__(self, root):
         self.root, self.seen, self.known = root, {}, {}  # type: str, dict, dict
-        self.file = self.text = ""
+        self.file, self.text, self.aside = "", "", set()  # type: str, str, set
         text, self.pyproject = self.read(os.path.join(root, PYPROJECT))
         own_text, own = self.read(os.path.join(root, OWN_CONFIG))
         self.table, tools = table_in(self.pyproject, PYPROJECT, "tool", "proto-prime"), self.pyproject.get("tool", {})
@@ -2807,18 +3200,28 @@ class Config:
 
     def where(self, name):
         """The file, and the line that defines a dotted name of our table, or else what it is in."""
-        import re
-
         wanted = "tool.proto-prime." * (self.file == PYPROJECT) + name + "."
         header, found = "", ("tool.proto-prime" if self.file == PYPROJECT else "", 0)
-        for number, line in enumerate(self.text.splitlines(), 1):  # a row of a list stands further in than a header
-            told = re.match(r"(?:\s?(\[+[\w\s.\"'-]+\]+)\s*(?:#.*)?$|\s*([\w\s.\"'-]+)=)", line)
-            if told:
-                key = re.sub(r"[\s\"'\[\]]", "", told.group(1) or told.group(2))
-                header, key = (key + ".", key) if told.group(1) else (header, header + key)
-                if wanted.startswith(key + ".") and len(key) > len(found[0]):
-                    found = key, number
+        for number, line in enumerate(self.text.split("\n"), 1):
+            key, is_header = defined_in(line)
+            if not key:
+                continue
+            header, key = (key + ".", key) if is_header else (header, header + key)
+            if wanted.startswith(key + ".") and len(key) > len(found[0]):
+                found = key, number
         return self.file + (", line %d" % found[1] if found[1] else "")
+
+
+def defined_in(line):
+    """The dotted name that a line of TOML defines, without blanks and quotes, and whether it is a header; or ""."""
+    bare = line.strip()
+    is_header = bare[:1] == "[" and "[" in line[:2]  # a row of a list stands further in
+    name = bare.partition("#")[0].rstrip().strip("[]") if is_header else bare.partition("=")[0]
+    if is_header and not bare.partition("#")[0].rstrip().endswith("]") or not is_header and "=" not in bare:
+        return "", is_header
+    name = "".join(char for char in name if not char.isspace() and char not in "\"'")
+    is_plain = all(char.isalnum() or char in "_.-" for char in name)
+    return name if is_plain else "", is_header
 
 
 def table_in(document, file, *names):
@@ -2839,6 +3242,8 @@ def load_config(root):
             raise config.error("env." + name, "env.%s is not a table of fields" % name)
         if not all(char.isalnum() or char in "-_" for char in name) or not name:
             raise config.error("env." + name, 'environment name "%s" has more than letters, digits, - and _' % name)
+        if why_no_file_name(name):  # which it becomes, with more behind it
+            raise config.error("env." + name, 'environment name "%s": %s' % (name, why_no_file_name(name)))
         check_fields(config, table, set(FIELDS) - {"default_env"}, "env.%s." % name)
     return config
 
@@ -2852,12 +3257,12 @@ def check_fields(config, table, known, prefix):
             continue
         expected, is_valid = KINDS[FIELDS[key][0]]
         if not is_valid(value):
-            raise config.error(prefix + key, "%s%s must be %s, not %r" % (prefix, key, expected, value))
+            told = prefix, key, expected, shown_value(value)
+            raise config.error(prefix + key, "%s%s must be %s, not %s" % told)
         if "\\u0000" in as_json(value).replace("\\\\", ""):  # as JSON has a NUL
             raise config.error(prefix + key, "%s%s has a NUL, which no path and no argument can have" % (prefix, key))
-        for text in value if is_texts(value) else ():
-            if text.startswith("-"):  # would be an option of pip's
-                raise config.error(prefix + key, '%s%s: "%s" starts with "-"' % (prefix, key, text))
+        for _, text in () if key in FREE_FIELDS else texts_in(value):
+            check_text(text, prefix + key, config.where(prefix + key), is_requirement=key == "dependencies")
 
 
 def parse_uv_version(text, origin=""):
@@ -2949,6 +3354,7 @@ def load_environment(config, name="", requested="", may_lack_lock=False):
         told = table_in(config.pyproject, PYPROJECT, "tool", "uv").get("required-version", "")
         environment.set("uv_version", told, PYPROJECT + ": tool.uv.required-version" if told else "default")
     parse_uv_version(environment["uv_version"], environment.origins["uv_version"])
+    check_text(environment["uv_version"], "uv_version", environment.origins["uv_version"])
     for field in ("requirements_files", "constraints_file", "lock_file", "python_selector_file_rel_path"):
         for path in environment[field] if is_texts(environment[field]) else [environment[field]]:
             if path and not os.path.isfile(environment.path(path)) and not (may_lack_lock and field == "lock_file"):
@@ -3019,7 +3425,7 @@ def complete_project(environment, item):
     requirements = []  # type: list
     for group in chosen:
         requirements += expand_group(groups, group, os.path.join(path, PYPROJECT))
-    declared = table_in(document, PYPROJECT, "project", "optional-dependencies")
+    declared, file = table_in(document, PYPROJECT, "project", "optional-dependencies"), os.path.join(path, PYPROJECT)
     spelling = {normalized(extra): extra for extra in declared}  # pip before 23.3 knows no other
     is_static = "project" in document and "optional-dependencies" not in dynamic_fields(document)
     for extra in project.get("extras", []) if is_static else ():
@@ -3029,7 +3435,7 @@ def complete_project(environment, item):
     installable = is_installable(document, path)
     extras = [spelling.get(normalized(extra), extra) for extra in project.get("extras", [])]
     if is_application(document):
-        requirements += dependencies_of(document, extras, os.path.join(path, PYPROJECT))
+        requirements += dependencies_of(document, extras, file)
     elif not installable and not chosen:
         raise environment.error("projects", 'projects: "%s" has no [project], [build-system] or setup.py to install'
                                 % project["path"])
@@ -3061,42 +3467,54 @@ def dependencies_of(document, extras, file):
     import re
 
     told = table_in(document, file, "project")
-    declared, found, names = told.get("optional-dependencies", {}), [], [None] + extras  # type: dict, list, list
-    for name in names:  # which grows
-        lines = told.get("dependencies", []) if name is None else declared.get(name, [])
+    own, declared = normalized(str(told.get("name", ""))), table_in(document, file, "project", "optional-dependencies")
+    spellings, found, names = {}, [], dict.fromkeys([""] + extras)  # type: dict, list, dict
+    for each in declared:
+        spellings.setdefault(normalized(each), []).append(each)
+    waiting = list(names)
+    for name in waiting:  # which grows
+        lines = declared.get(name, []) if name else told.get("dependencies", [])
         for line in lines if is_texts(lines) else ():
+            check_text(line, 'project.optional-dependencies.%s' % name if name else "project.dependencies", file, True)
             match = re.match(r"\s*(\w[\w.-]*)\s*(?:\[([^\]]*)\])?", line)
-            if not match:  # such as an option of pip's
-                raise PrimeError("%r is no requirement" % line, file, status=2)
-            if normalized(match.group(1)) != normalized(told.get("name", "")):
+            if not match:
+                raise PrimeError("%s is no requirement" % shown_value(line), file, status=2)
+            if normalized(match.group(1)) != own:
                 found.append(line)
                 continue
-            wanted = set(map(normalized, (match.group(2) or "").replace(" ", "").split(",")))
-            names += [each for each in declared if normalized(each) in wanted and each not in names]
+            wanted = (match.group(2) or "").replace(" ", "").split(",")
+            more = [each for extra in wanted for each in spellings.get(normalized(extra), ()) if each not in names]
+            names.update(dict.fromkeys(more))
+            waiting += more
     return found
 
 
-def files_of(config, directory):
-    """The files that decide what a project is and requires, and the projects that it names; present or not."""
-    places, files = [os.path.normpath(directory)], []  # type: list, list
-    for place in places:  # which grows
+def files_of(config, directory, members=None):
+    """The files that decide what a project is and requires, and the projects that it names; present or not.
+
+    members  `Budget` of the directory entries that are looked at for members of workspaces
+    """
+    places, files, budget = {os.path.normpath(directory): None}, [], members or Budget()  # type: dict, list, Budget
+    waiting = list(places)
+    for place in waiting:  # which grows
         files += [os.path.join(place, name) for name in (PYPROJECT, "setup.py", "setup.cfg")]
-        for path in named_paths(config.project(place), place):
+        for path in named_paths(config.project(place), place, members=budget):
             if not os.path.isdir(path):
                 files.append(path)
             elif path not in places:
-                places.append(path)
+                places[path] = None
+                waiting.append(path)
     return files
 
 
-def named_paths(document, directory, skipped=("readme", "long_description")):
+def named_paths(document, directory, skipped=("readme", "long_description"), members=None):
     """The paths that a pyproject.toml, or a setup.cfg beside it, takes a part from, but for the skipped fields.
 
     They are those of a version, of setuptools' dynamic fields, of uv's sources and members of a workspace.
     """
     import re
 
-    tools = table_in(document, PYPROJECT, "tool")
+    tools, budget = table_in(document, PYPROJECT, "tool"), members or Budget()
     settings = (bytes_of(os.path.join(directory, "setup.cfg")) or b"").decode("utf-8", "replace")
     told = re.findall(r"^[ \t]*([\w.-]+)[ \t]*=\s*file:(.*)$", settings, re.MULTILINE)
     found = [os.path.join(directory, name.strip()) for key, names in told if key not in skipped
@@ -3117,32 +3535,100 @@ def named_paths(document, directory, skipped=("readme", "long_description")):
             elif key == "path" and paths:
                 found.append(os.path.join(directory, *paths))
             elif key == "members" and paths:
-                import glob
-
                 for pattern in paths:
-                    found += sorted(glob.glob(os.path.join(glob.escape(directory), pattern, "")))
+                    found += members_of(directory, pattern, budget)
             else:
                 waiting.append(item)
     return [os.path.normpath(path) for path in found if "\0" not in path]
 
 
-def expand_group(groups, name, file, parents=()):
-    """The requirements of a dependency group, its includes expanded (PEP 735). A list of str."""
-    known, name = {normalized(group): content for group, content in groups.items()}, normalized(name)
-    if name in parents:
-        raise PrimeError("dependency group %s includes itself" % name, file, status=2)
-    if name not in known:
-        raise PrimeError("there is no dependency group %s" % name, file, hint=nearest(name, known), status=2)
-    requirements = []
-    if not isinstance(known[name], list):
-        raise PrimeError("dependency group %s is not a list" % name, file, status=2)
-    for item in known[name]:
-        if isinstance(item, str) and not item.startswith("-"):  # would be an option of pip's
-            requirements.append(item)
+class Budget:
+    """How many directory entries may still be looked at for the members of workspaces (H10)."""
+
+    def __init__(self):
+        self.left = MEMBERS_CAP
+
+    def spend(self, pattern, directory):
+        """Look at one more; PrimeError if it is one too many."""
+        self.left -= 1
+        if self.left < 0:
+            raise PrimeError("workspace members %s: more than %d files and directories would have to be looked at" % (
+                shown_value(pattern), MEMBERS_CAP), os.path.join(directory, PYPROJECT), status=2,
+                hint="name the members, or their common directory")
+
+
+MEMBERS_CAP = 10000
+
+
+def members_of(directory, pattern, budget):
+    """The directories that a pattern for workspace members names, relative to `directory`: a sorted list of paths.
+
+    As `glob` has it, whose patterns may take ever longer to match: `**` is `*`, and a name takes two of them at most.
+    """
+    import fnmatch
+
+    found = [os.sep if pattern[:1] == "/" else directory]
+    for part in filter(None, pattern.replace(os.sep, "/").split("/")):
+        following = []  # type: list
+        while "**" in part:
+            part = part.replace("**", "*")
+        if len(part) > 255:  # as no name is
+            return []
+        if part.count("*") > 2:
+            raise PrimeError('workspace members %s: a name with more than two "*"' % shown_value(pattern),
+                             os.path.join(directory, PYPROJECT), status=2, hint="name the members")
+        for place in found:
+            budget.spend(pattern, directory)
+            if not set(part) & set("*?["):
+                following.append(os.path.join(place, part))
+                continue
+            for name in names_in(place):
+                budget.spend(pattern, directory)
+                if (name[:1] != "." or part[:1] == ".") and fnmatch.fnmatch(name, part):
+                    following.append(os.path.join(place, name))
+        found = [path for path in following if os.path.isdir(path)]
+    return sorted(found)
+
+
+def names_in(directory):
+    """The names in a directory one by one, in no order, as many as are asked for; none if it cannot be read."""
+    try:
+        with os.scandir(directory) as entries:
+            for entry in entries:
+                yield entry.name
+    except (OSError, ValueError):
+        return
+
+
+def expand_group(groups, name, file):
+    """The requirements of a dependency group, its includes expanded, each once (PEP 735). A list of str."""
+    known, requirements = {normalized(group): content for group, content in groups.items()}, []  # type: dict, list
+    path, seen, done = [], set(), set()  # type: list, set, set  # the group that is read now, behind those around it
+
+    def enter(name):
+        if name in seen:
+            raise PrimeError("dependency group %s includes itself" % name, file, status=2)
+        if name not in known:
+            raise PrimeError("there is no dependency group %s" % name, file, hint=nearest(name, known), status=2)
+        if not isinstance(known[name], list):
+            raise PrimeError("dependency group %s is not a list" % name, file, status=2)
+        path.append((name, iter(known[name])))
+        seen.add(name)
+
+    enter(normalized(name))
+    while path:
+        name, items = path[-1]
+        item = next(items, None)
+        if item is None:
+            done.add(name)
+            path.pop()
+        elif isinstance(item, str):
+            requirements.append(check_text(item, "dependency group %s" % name, file, is_requirement=True))
         elif isinstance(item, dict) and isinstance(item.get("include-group"), str):
-            requirements += expand_group(groups, item["include-group"], file, parents + (name,))
+            if normalized(item["include-group"]) not in done:
+                enter(normalized(item["include-group"]))
         else:
-            raise PrimeError("dependency group %s: %r is no requirement" % (name, item), file, status=2)
+            raise PrimeError("dependency group %s: %s is no requirement" % (name, shown_value(item)), file, status=2)
     return requirements
 
 
@@ -3153,7 +3639,8 @@ def find_required(environment):
     try:
         environment.also = [Request(specifiers, origin, parse_clauses(specifiers))] if specifiers else []
     except (PrimeError, AttributeError):
-        raise PrimeError('malformed requires-python "%s"' % specifiers, PYPROJECT, status=2)
+        raise PrimeError('malformed requires-python "%s"' % (specifiers,), PYPROJECT, status=2)
+    check_text(specifiers or "", "requires-python", PYPROJECT)
     field = "required_python_version"
     if environment[field]:
         try:
@@ -3166,13 +3653,20 @@ def find_required(environment):
         environment.required = found or (environment.also or [Request("", "nothing")])[0]
 
 
+VERSION_LINES = 100  # of a .python-version that are looked at (H10)
+
+
 def version_file_request(environment):
     """The `Request` of the first usable line of the nearest .python-version, or None."""
     for directory in ancestors(environment.root):
         path = environment.config.look(os.path.join(directory, ".python-version"))
-        text = load_text(path) if os.path.isfile(path) else ""
+        is_file, hint = os.path.isfile(path), "a .python-version of the repo's own goes before it"
+        if is_file and directory != environment.root and is_left_aside(path, environment.root, hint):
+            environment.config.aside.add(path)
+            continue
+        text = load_text(path) if is_file else ""
         lines = [line.partition("#")[0].strip() for line in text.splitlines()]
-        for text in filter(None, lines):
+        for text in list(filter(None, lines))[:VERSION_LINES]:
             for words in (text, text.split()[0]):  # pyenv puts several into a line
                 try:
                     return parse_request(known_version(words), path, base=directory)
@@ -3209,7 +3703,7 @@ def inputs_of(environment):
     for path in input_files(environment):
         environment.config.look(path)
         inputs["file " + path] = hash_file(path)
-    return inputs
+    return masked_input(inputs)
 
 
 def input_files(environment):
@@ -3226,29 +3720,52 @@ def input_files(environment):
 
 def with_includes(environment, names):
     """The paths of requirements files, of what they include by -r and -c, and of local projects in them."""
-    import re
-
-    include = re.compile(r"(?:-[rc]\s*|--(?:requirement|constraint)[\s=]\s*)(.+)$")
-    project = re.compile(r"(-e\s*|--editable[\s=]\s*|[\w.-]+(?:\[[^\]]*\])?\s*@\s*)?([^\[;]*[^\[;\s])")
-    paths, waiting = [], [environment.path(name) for name in reversed(names) if name]  # type: list, list
+    paths, read, places, budget = [], set(), set(), Budget()  # type: list, set, set, Budget
+    waiting = [environment.path(name) for name in reversed(names) if name]
     while waiting:
         path = waiting.pop()
-        if path in paths:
+        if path in read:
             continue
+        read.add(path)
         paths.append(environment.config.look(path))
-        lines = requirement_lines(path)
-        for told in filter(None, map(project.match, lines)):
-            name = re.sub(r"\s+--?\w.*", "", told.group(2))  # less its options
-            place = os.path.normpath(os.path.join(environment.root, name))  # as pip and uv take it
-            is_path = bool(told.group(1)) or "/" in name or name[:1] == "."
-            if is_path and os.path.isdir(place):
-                paths += files_of(environment.config, place)
-            elif is_path and os.path.isfile(place):
-                paths.append(place)
-        found = map(include.match, lines)
-        included = [each.group(1) for each in found if each and "://" not in each.group(1)]
+        included = []
+        for line in requirement_lines(path):
+            option, value = option_of(line)
+            if option in ("-r", "--requirement", "-c", "--constraint"):
+                included += [value] if value and "://" not in value else []
+                continue
+            place = project_path(environment.root, line)
+            if place and place not in places:
+                places.add(place)
+                paths += files_of(environment.config, place, budget) if os.path.isdir(place) else [place]
         waiting += [os.path.normpath(os.path.join(os.path.dirname(path), name)) for name in reversed(included)]
     return paths
+
+
+def option_of(line):
+    """The option that a line of a requirements file begins with, and its value; ("", the line) if it is none."""
+    if line[:2] == "--":
+        name = line.replace("=", " ", 1).split(None, 1)[0] if line.split() else ""
+        return name, line[len(name) + 1:].strip()
+    if line[:2] in ("-r", "-c", "-e"):
+        return line[:2], line[2:].strip()
+    return "", line
+
+
+def project_path(root, line):
+    """The directory or file here that a line of a requirements file requires, as pip and uv take it; "" if none."""
+    option, value = option_of(line)
+    if option not in ("", "-e", "--editable"):
+        return ""
+    name, at, after = value.partition("@")
+    name = name.strip().partition("[")[0]
+    is_named = bool(at) and bool(name) and all(char.isalnum() or char in "_.-" for char in name)
+    value = after.strip() if is_named else value
+    value = value.partition(";")[0].partition("[")[0].rstrip()
+    words = less_options(value)
+    is_path = bool(option) or is_named or "/" in words or words[:1] == "."
+    place = os.path.normpath(os.path.join(root, words)) if words and is_path else ""
+    return place if place and "\0" not in place and os.path.exists(place) else ""
 
 
 def requirement_lines(path):
@@ -3257,17 +3774,13 @@ def requirement_lines(path):
     What is named by a file URL is named by its path.
     """
     import re
-    import shlex
 
     text = load_text(path).replace("\0", "") if os.path.isfile(path) else ""
     found = []
-    for line in re.sub(r"^(?!\s*#)(.*)\\\r?\n", r"\1", text, flags=re.MULTILINE).splitlines():
+    for line in joined_lines(text):
         line = re.sub(r"\$\{([A-Z0-9_]+)\}", lambda told: os.environ.get(told.group(1), told.group()), line)
-        line = re.sub(r"(^|\s)#.*$", "", line).strip()
-        try:
-            line = " ".join(shlex.split(line)) if line[:1] == "-" else line
-        except ValueError:  # an open quote
-            pass
+        line = less_comment(line).strip()
+        line = " ".join(shell_words(line)) if line[:1] == "-" else line
         if "file:" in line:
             import urllib.parse
 
@@ -3276,35 +3789,116 @@ def requirement_lines(path):
     return found
 
 
+def joined_lines(text):
+    """The lines of a text, those joined of which the first ends in a backslash; a comment ends in none."""
+    found, parts = [], []  # type: list, list
+    for line in text.splitlines():
+        if line.endswith("\\") and not line.lstrip().startswith("#"):
+            parts.append(line[:-1])
+        else:
+            found.append("".join(parts + [line]))
+            parts = []
+    return found + ["".join(parts)] * bool(parts)
+
+
+def less_comment(line):
+    """A line up to the first "#" that stands at its begin or behind a blank."""
+    end = line.find("#")
+    while end > 0 and not line[end - 1].isspace():
+        end = line.find("#", end + 1)
+    return line if end < 0 else line[:end]
+
+
+def less_options(text):
+    """A text up to the first word that is an option."""
+    end = text.find("-", 1)
+    while end > 0:
+        letter = end + (2 if text.startswith("--", end) else 1)
+        if text[end - 1].isspace() and text[letter: letter + 1].isalnum():
+            return text[:end].rstrip()
+        end = text.find("-", end + 1)
+    return text
+
+
+def shell_words(line):
+    """The words of a line as a shell has them; as they are where a quote is open, or where there are too many."""
+    import shlex
+
+    try:
+        return shlex.split(line) if len(line) < 10000 else line.split()  # it takes the square of that (H10)
+    except ValueError:
+        return line.split(" ")
+
+
 # --------------------------------------------------------------------------------------------------
 # Downloads
 # --------------------------------------------------------------------------------------------------
 # For what no tool can fetch: pip and uv bring all that they install by themselves.
 
 RETRIES = "2"  # of pip's and uv's downloads, unless the user's settings say otherwise: some seconds (B8, B9)
-NET_SECONDS = 30
+NET_SECONDS = 30  # without a byte
+BODY_SECONDS = 600  # for all of a download, from the first try to the last byte of the last one (H16)
+BODY_CAP = 512 << 20  # bytes of a download whose size nobody said, and of a file in a wheel
+PAGE_CAP = 64 << 20  # bytes of the page of an index
 DEFAULT_INDEX = "https://pypi.org/simple"  # pip's and uv's own
 SIMPLE_JSON = "application/vnd.pypi.simple.v1+json"  # PEP 691
 
 
-def open_url(url, accept="*/*"):
+def check_url(url, trust):
+    """PrimeError unless a URL may be fetched: the one rule of all that this file fetches (H7).
+
+    trust  str, whom its bytes are believed from:
+           "https"     a file that was asked for, and whoever has the certificate of a host
+           "loopback"  an index of the user's on this machine as well, by http as pip takes it (127.0.0.0/8, ::1,
+                       localhost)
+           "hash"      anybody, for they are compared with a SHA-256 that the user, or a committed file, gives
+    """
+    import urllib.parse
+
+    try:
+        place = urllib.parse.urlsplit(url)
+        host = place.hostname or ""
+    except ValueError as problem:
+        raise PrimeError("cannot fetch %s: %s" % (masked(url), problem))
+    is_near = trust == "loopback" and place.scheme == "http" and is_loopback(host)
+    is_known = trust == "hash" and place.scheme in ("http", "ftp")
+    if place.scheme not in ("https", "file") and not is_near and not is_known:
+        hint = "give https, or --sha256" if trust == "https" else \
+            "give https; what uv_sha256 or a pylock.toml of the repo names may come otherwise"
+        raise PrimeError("%s could be anybody's" % shown([url]), hint=hint, status=2)
+
+
+def is_loopback(host):
+    """Whether a host of a URL is this machine, whatever a resolver says."""
+    import re
+
+    return host in ("localhost", "::1") or bool(re.match(r"127(\.\d{1,3}){3}$", host, re.ASCII))
+
+
+def open_url(url, accept="*/*", trust="https"):
     """Open a URL as pip and uv would: proxies, credentials in the URL, certificates of the user's choice.
 
+    trust  as in `check_url`
     Returns (response of urllib, str: the URL less its credentials, after redirects). PrimeError if it cannot be
-    had; a redirect from https to something else is refused (I4).
+    had, or may not; a redirect from https to something else is refused (I4), and any to a file.
     """
     import base64
     import urllib.parse
     import urllib.request
 
-    if is_offline() and not url.startswith("file:"):
+    check_url(url, trust)
+    if is_offline() and not url.lower().startswith("file:"):
         raise PrimeError("offline: %s is not fetched" % shown([url]))
 
     class Redirect(urllib.request.HTTPRedirectHandler):
         def redirect_request(self, req, fp, code, msg, headers, newurl):
-            if req.type == "https" and not newurl.startswith("https:"):
-                raise PrimeError("%s leads to %s, which is not https" % (shown([req.full_url]), shown([newurl])))
             made = super().redirect_request(req, fp, code, msg, headers, newurl)
+            if made and req.type == "https" and made.type != "https":
+                raise Mismatch("%s leads to %s, which is not https" % (shown([req.full_url]), shown([newurl])))
+            if made and made.type not in ("http", "https"):
+                raise Mismatch("%s leads to %s" % (shown([req.full_url]), shown([newurl])))
+            if made:
+                check_url(made.full_url, trust)
             if made and urllib.parse.urlsplit(newurl).netloc != urllib.parse.urlsplit(req.full_url).netloc:
                 made.headers.pop("Authorization", None)  # which is not for others
             return made
@@ -3316,13 +3910,30 @@ def open_url(url, accept="*/*"):
         if user:
             words = urllib.parse.unquote(user).encode()
             headers["Authorization"] = "Basic " + base64.b64encode(words).decode()
+        check_port(place)
         url = urllib.parse.urlunsplit(place._replace(netloc=host))
         request = urllib.request.Request(url, headers=headers)
         opener = urllib.request.build_opener(Redirect(), *net_handlers(place.scheme))
         response = opener.open(request, timeout=NET_SECONDS)
-    except (OSError, ValueError, http_error()) as problem:
+    except net_errors() as problem:
         raise PrimeError("cannot fetch %s: %s" % (masked(url), getattr(problem, "reason", "") or problem))
     return response, response.geturl()
+
+
+def check_port(place):
+    """ValueError unless a split URL has a port that there can be; one of a file, unless it is a regular one (H16)."""
+    import urllib.request
+
+    try:
+        is_right = place.port is None or 0 < place.port < 65536
+    except ValueError:  # which names it, and it may be half a password (H14)
+        is_right = False
+    if not is_right:
+        raise ValueError('what follows ":" is no port (in a password "/" is written as %2F, "#" as %23, "?" as %3F)')
+    if place.scheme == "file":
+        path = urllib.request.url2pathname(place.path)
+        if os.path.exists(path) and not os.path.isfile(path):
+            raise ValueError("%s is no regular file" % path)
 
 
 def net_handlers(scheme):
@@ -3347,42 +3958,104 @@ def net_handlers(scheme):
     return handlers
 
 
-def http_error():
-    """The exceptions of a server that does not speak HTTP."""
+def net_errors():
+    """The exceptions of a network that fails, and of a server that does not speak HTTP: a tuple (H16)."""
     import http.client
 
-    return http.client.HTTPException
+    return OSError, ValueError, OverflowError, EOFError, http.client.HTTPException
 
 
-def fetch(url, accept="*/*"):
-    """The bytes behind a URL, and the URL after redirects; tried again when the network fails (B9)."""
+def fetch(url, accept="*/*", trust="https", cap=BODY_CAP):
+    """The bytes behind a URL, and the URL after redirects; tried again when the network fails (B9).
+
+    trust  as in `check_url`; cap  int, bytes, what it may have at most
+    It works in a thread of its own, for neither a name server nor a server that sends a byte now and then knows an end.
+    """
+    import threading
     import time
 
-    for left in range(int(RETRIES), -1, -1):
+    check_url(url, trust)
+    answer, is_done, stop = [], threading.Event(), threading.Event()  # type: list, threading.Event, threading.Event
+
+    def work():
         try:
-            response, place = open_url(url, accept)
+            answer.append(fetch_patiently(url, accept, trust, cap, stop))
+        except BaseException as problem:
+            answer.append(problem)
+        is_done.set()
+
+    start_thread(work)
+    deadline = time.monotonic() + BODY_SECONDS
+    try:
+        while not is_done.wait(0.1):
+            report.tick()
+            check_stops()
+            if time.monotonic() > deadline:
+                raise PrimeError("cannot fetch %s: it did not come within %d s" % (shown([url]), BODY_SECONDS))
+    finally:
+        stop.set()
+    if isinstance(answer[0], BaseException):
+        raise answer[0]
+    return answer[0]
+
+
+def fetch_patiently(url, accept, trust, cap, stop):
+    """`fetch`, until the event `stop` comes."""
+    left = int(RETRIES)
+    while True:
+        try:
+            response, place = open_url(url, accept, trust)
             with response:
-                data, length = response.read(), response.headers.get("Content-Length")
-            if length and len(data) != int(length):
-                raise PrimeError("%s: %d bytes came instead of %s" % (place, len(data), length))
-            return data, place
-        except (PrimeError, OSError, http_error()) as problem:
-            if not left or is_offline():
+                return read_body(response, place, cap, stop), place
+        except (PrimeError,) + net_errors() as problem:
+            is_final = getattr(problem, "status", 1) == 2 or isinstance(problem, Mismatch)
+            if not left or is_final or is_offline() or stop.is_set():
                 raise problem if isinstance(problem, PrimeError) else PrimeError(
                     "cannot fetch %s: %s" % (shown([url]), problem))
             report.detail("once more: %s" % problem)
-            time.sleep(0.5)
-    raise AssertionError("unreachable")
+        left -= 1
+        stop.wait(0.5)
 
 
-def download(url, target, sha256="", size=0):
+def read_body(response, place, cap, stop):
+    """The bytes of a response, at most `cap`, in a bytearray; PrimeError if it has more, or not as many as it says."""
+    length, data = body_length(response, place), bytearray()
+    if length is not None and length > cap:
+        raise Mismatch("%s is %d bytes long; it may have %d" % (masked(place), length, cap))
+    try:
+        while length is None or len(data) < length:
+            chunk = response.read1(1 << 16 if length is None else min(1 << 16, length - len(data)))
+            data += chunk
+            if len(data) > cap:
+                raise Mismatch("%s has more than the %d bytes that it may have" % (masked(place), cap))
+            if not chunk or stop.is_set():
+                break
+    except MemoryError:
+        raise PrimeError("%s does not fit into memory" % masked(place), hint=LIMIT_HINT)
+    if length is not None and len(data) != length:
+        raise PrimeError("%s: IncompleteRead: %d bytes came instead of %d" % (masked(place), len(data), length))
+    return data
+
+
+def body_length(response, place):
+    """How many bytes a response says that it has, None if it says nothing; PrimeError if that is no number (H16)."""
+    lengths = set(response.headers.get_all("Content-Length") or ())
+    if not lengths or getattr(response, "chunked", False):
+        return None
+    text = lengths.pop().strip()
+    if lengths or not text.isdigit() or not text.isprintable() or len(text) > 18 or ascii(text) != repr(text):
+        raise PrimeError("%s: the server says a length that is none: %s" % (masked(place), ", ".join([text, *lengths])))
+    return int(text)
+
+
+def download(url, target, sha256="", size=0, trust="https"):
     """Fetch a file, verify it, and put it to `target` by one rename. PrimeError if anything is wrong with it.
 
-    sha256  str in hex, or ""; size  int, bytes, or 0: what it must be
+    sha256  str in hex, or ""; size  int, bytes, or 0: what it must be; trust  as in `check_url`
     """
-    data, place = fetch(url)
+    data, place = fetch(url, trust=trust, cap=size or BODY_CAP)
     if size and len(data) != size:
-        raise PrimeError("%s is %d bytes long instead of %d" % (place, len(data), size))
+        raise PrimeError("%s is %d bytes long instead of %d" % (masked(place), len(data), size))
     check_hash(data, sha256, place)
     write_atomic(target, data)
 
@@ -3390,7 +4063,7 @@ def download(url, target, sha256="", size=0):
 def check_hash(data, sha256, place):
     """Mismatch unless bytes have this SHA-256, str in hex or ""; `place` is where they came from."""
     if sha256 and hash_bytes(data) != sha256.lower():
-        raise Mismatch("%s is not what it should be" % place, tried=[
+        raise Mismatch("%s is not what it should be" % masked(place), tried=[
             "expected sha256 " + sha256, "found    sha256 " + hash_bytes(data)])
 
 
@@ -3413,28 +4086,86 @@ def unnamed(index):
     return url if "://" in url and "/" not in name and ":" not in name else index
 
 
-def index_links(index, name):
-    """The files of a project in a package index: a list of (file name, URL, sha256 or "") (PEP 503, 691)."""
-    import html.parser
+def index_links(index, name, trust="https"):
+    """The files of a project in a package index (PEP 503, 691): a list of (file name, URL, sha256 or "", size or 0).
+
+    trust  as in `check_url`. What is odd is passed over, for an index is no fault of the user's (H16).
+    """
+    data, place = fetch("%s/%s/" % (index.rstrip("/"), name), SIMPLE_JSON + ", text/html;q=0.1", trust, PAGE_CAP)
+    text, links = data.decode("utf-8", "replace"), []
+    for entry in json_links(text) or html_links(text):
+        link = index_link(place, index, entry)
+        if link:
+            links.append(link)
+        else:
+            report.detail("passed over in %s: %r" % (masked(place), entry))
+    return links
+
+
+def json_links(text):
+    """What the page of an index says in JSON: a list of (URL, sha256, size), of any types; [] if it is no such page."""
     import json
+
+    try:
+        page = json.loads(text)
+    except (ValueError, RecursionError):
+        return []
+    files = page.get("files") if isinstance(page, dict) else None
+    links = []
+    for each in files if isinstance(files, list) else ():
+        if not isinstance(each, dict) or not isinstance(each.get("hashes", {}), dict):
+            links.append((each, "", 0))
+        elif not each.get("yanked"):
+            links.append((each.get("url"), each.get("hashes", {}).get("sha256", ""), each.get("size") or 0))
+    return links
+
+
+def html_links(text):
+    """What the page of an index says in HTML: a list of (URL, sha256, 0)."""
+    import html
+    import re
+
+    links = []
+    for tag in re.finditer(r"""<a(?=\s)((?:[^<>"']|"[^"<]*"|'[^'<]*')*)>""", text, re.IGNORECASE):
+        href = re.search(r"""\shref\s*=\s*(?:"([^"]*)"|'([^']*)'|([^\s"'>]+))""", tag.group(1), re.IGNORECASE)
+        if href:
+            url, _, fragment = html.unescape("".join(filter(None, href.groups()))).partition("#")
+            links.append((url, fragment[7:] if fragment.startswith("sha256=") else "", 0))
+    return links
+
+
+def index_link(place, index, entry):
+    """A row of `index_links`; None if it is odd, or leads from a server to a file of this machine."""
+    import re
     import urllib.parse
 
-    found = []
-
-    class Page(html.parser.HTMLParser):
-        def handle_starttag(self, tag, attrs):
-            if tag == "a" and dict(attrs).get("href"):
-                url, _, fragment = dict(attrs)["href"].partition("#")
-                found.append((url, fragment[7:] if fragment.startswith("sha256=") else ""))
-
-    data, place = fetch("%s/%s/" % (index.rstrip("/"), name), SIMPLE_JSON + ", text/html;q=0.1")
+    relative, sha256, size = entry
+    if not isinstance(relative, str) or not isinstance(sha256, str) or type(size) is not int or size < 0:
+        return None
     try:
-        files = json.loads(data.decode())["files"]
-        found += [(each["url"], each["hashes"].get("sha256", "")) for each in files if not each.get("yanked")]
-    except (ValueError, KeyError, TypeError):
-        Page().feed(data.decode("utf-8", "replace"))
-    urls = [(urllib.parse.urljoin(place, relative), sha256) for relative, sha256 in found]
-    return [(unquoted(url), with_user(url, [index]), sha256) for url, sha256 in urls]
+        url = urllib.parse.urljoin(place, relative)
+        scheme, base = urllib.parse.urlsplit(url).scheme, urllib.parse.urlsplit(place).scheme
+        is_other = scheme not in ("http", "https", base) or why_no_file_name(unquoted(url))  # H4
+        is_hash = not sha256 or re.match(r"[0-9a-fA-F]{64}$", sha256)
+        return None if is_other or not is_hash else (unquoted(url), with_user(url, [index]), sha256, size)
+    except ValueError:  # such as an odd host
+        return None
+
+
+def trust_in(index, trust):
+    """What a link of an index is trusted as: one of an index with https must be https too (H7)."""
+    return trust if trust == "hash" or not index.lower().startswith("https:") else "https"
+
+
+def wheel_version(name, project):
+    """The `Version` in a file name, if it is one of a wheel of this project as PEP 427 says; else None (H16)."""
+    import re
+
+    match = re.match(r"%s-([\w.!+]+)(-\d\w*)?-[\w.]+-[\w.]+-[\w.]+\.whl$" % re.escape(project), name, re.ASCII)
+    try:
+        return Version(match.group(1)) if match else None
+    except PrimeError:
+        return None
 
 
 def with_user(url, indexes):
@@ -3450,7 +4181,7 @@ def with_user(url, indexes):
 
 
 def unquoted(url):
-    """The file name at the end of a URL."""
+    """What stands at the end of a URL, which `file_name` may take for the name of a file."""
     import urllib.parse
 
     return urllib.parse.unquote(urllib.parse.urlsplit(url).path.rsplit("/", 1)[-1])
@@ -3474,13 +4205,14 @@ def fits(name, platforms, version=""):
     """
     import re
 
-    if not name.endswith(".whl"):
+    if not name.endswith(".whl") or name.count("-") < 4:  # an odd one of an index is none (H16)
         return False
     pythons, abis, tags = [part.split(".") for part in name[:-4].split("-")[-3:]]
     numbers = version.split(".")[:2]
     own = "cp" + "".join(numbers)
     runs = not version or "py3" in pythons or own in pythons or "py" + "".join(numbers) in pythons
-    runs = runs or "abi3" in abis and any(int(tag[3:] or 0) <= int(numbers[1]) for tag in pythons if tag[:3] == "cp3")
+    minors = [int(tag[3:] or 0) for tag in pythons if re.match(r"cp3\d{0,3}$", tag, re.ASCII)]
+    runs = runs or "abi3" in abis and any(minor <= int(numbers[1]) for minor in minors)
     return runs and any(tag == "any" or re.match(PLATFORMS[each][1], tag) for each in platforms for tag in tags)
 
 
@@ -3659,7 +4391,7 @@ def run_pip(python, program, words, title, environ, root, log):
     try:
         run_tool([python, "-I"] + start + words + ["--log", log], title, environ, root)
     except PrimeError as problem:  # such as what an index answered, or what a build lacks
-        told = load_text(log).splitlines() if os.path.isfile(log) else []
+        told = (bytes_of(log) or b"").decode("utf-8", "replace").splitlines()
         told = [line.split(" ", 1)[-1].strip() for line in told]  # less the time
         lines = [line for line in told if "Could not fetch URL" in line or line.startswith("ERROR: ")]
         begin = max([count for count, line in enumerate(told) if line.startswith("Running command")] or [len(told)])
@@ -3757,9 +4489,15 @@ def has_certificates():
         os.path.isfile(place) or os.path.isdir(place) and os.listdir(place) for place in CERTIFICATES)
 
 
-def uv_environ():
-    """The environment for uv, which is to trust the certificates that pip and the system trust."""
+def uv_environ(root=""):
+    """The environment for uv, which is to trust the certificates that pip and the system trust.
+
+    root  str, the ref root, if uv works there: it looks for settings in the directories above, too
+    """
     environ = clean_environ(for_tool=True)
+    if root and "UV_CONFIG_FILE" not in environ and has_foreign_settings(root):
+        own = os.path.join(environ.get("XDG_CONFIG_HOME") or os.path.join(home_dir(), ".config"), "uv", "uv.toml")
+        environ.update({"UV_CONFIG_FILE": own} if os.path.isfile(own) else {"UV_NO_CONFIG": "1"})
     if "SSL_CERT_FILE" not in environ and "PIP_CERT" in environ:
         environ["SSL_CERT_FILE"] = environ["PIP_CERT"]
     settings = [("UV_PYTHON_INSTALL_BIN", "0"), ("UV_HTTP_RETRIES", RETRIES)]
@@ -3770,6 +4508,18 @@ def uv_environ():
     for name, value in settings:
         environ.setdefault(name, value)
     return environ
+
+
+def has_foreign_settings(root):
+    """Whether uv would take its settings from a directory above the repo where another user put them (H12)."""
+    for directory in ancestors(root):
+        for name in ("uv.toml", PYPROJECT):
+            path = os.path.join(directory, name)
+            if name == PYPROJECT and not has_bytes(path, b"tool.uv") or not os.path.exists(path):
+                continue
+            hint = "a uv.toml of the repo's own goes before it"
+            return directory != root and is_left_aside(path, root, hint)
+    return False
 
 
 def find_uv(wanted, hashes=()):
@@ -3888,40 +4638,56 @@ def fetch_uv_itself(wanted, directory, options, hashes):
     places = places_of(options) + " ".join(own).split()
     places = [urllib.request.url2pathname(place[5:]) if place.startswith("file:") else place for place in places]
     paths = [os.path.join(place, name) for place in places if os.path.isdir(place) for name in os.listdir(place)]
-    links = [(os.path.basename(path), file_url(path), "") for path in paths]
+    links = [(os.path.basename(path), file_url(path), "", 0) for path in paths
+             if os.path.isfile(path) and not why_no_file_name(os.path.basename(path))]
     index = chosen_index(options[options.index("--index-url") + 1] if "--index-url" in options else "")
+    trust = "hash" if hashes else "loopback"  # H7
     if index and "--no-index" not in options:
-        links += index_links(index, "uv")
-    fitting = [(Version(name.split("-")[1]), name, url, sha256) for name, url, sha256 in links
-               if name.startswith("uv-") and fits(name, [this_platform()])]
-    fitting = [each for each in fitting if wanted.failing(each[0]) is None and not each[0].is_prerelease]
+        links += index_links(index, "uv", trust)
+    fitting = [(wheel_version(link[0], "uv"), link) for link in links if fits(link[0], [this_platform()])]
+    fitting = [(version, link) for version, link in fitting
+               if version and wanted.failing(version) is None and not version.is_prerelease]
     report.done()
     if not fitting:
         raise PrimeError("there is no uv for %s" % (this_platform() or sys.platform),
                          tried=["none of %d files fits" % len(links)], hint="put a uv on PATH")
-    _, name, url, sha256 = max(fitting, key=lambda each: each[0].key)
+    name, url, sha256, size = max(fitting, key=lambda each: each[0].key)[1]
     wheel = os.path.join(directory, name)
-    download(url, wheel, sha256)
+    download(url, wheel, sha256, size, trust_in(index, trust))
     return unpack_uv(wheel, directory, hashes)
 
 
 def unpack_uv(wheel, directory, hashes):
     """Take uv out of its wheel. Returns (its path, the hash that was enforced)."""
-    import zipfile
-
     sha256 = hash_file(wheel)
     if hashes and sha256 not in map(str.lower, hashes):
         raise Mismatch("%s is not what uv_sha256 says" % os.path.basename(wheel), tried=["sha256 is " + sha256])
     program = os.path.join(directory, "uv" + EXE)
-    try:
-        with zipfile.ZipFile(wheel) as archive:
-            name = next(name for name in archive.namelist() if name.endswith(".data/scripts/uv" + EXE))
-            with open(program, "wb") as file:
-                file.write(archive.read(name))
-    except (StopIteration, zipfile.BadZipFile, zipfile.zlib.error) as problem:  # type: ignore[attr-defined]
-        raise PrimeError("%s is no wheel of uv: %s" % (os.path.basename(wheel), problem))
+    with open(wheel, "rb") as file:
+        content = file_in_wheel(file, ".data/scripts/uv" + EXE, "%s is no wheel of uv" % os.path.basename(wheel))
+    with open(program, "wb") as file:
+        file.write(content)
     os.chmod(program, 0o755)
     return program, sha256 if hashes else ""
+
+
+def file_in_wheel(wheel, ending, message):
+    """The bytes of the file in a wheel, an open one, whose name ends so; PrimeError with `message` if there is none."""
+    import zipfile
+
+    try:
+        with zipfile.ZipFile(wheel) as archive:
+            entries = [each for each in archive.infolist() if each.filename.endswith(ending)]
+            if not entries:
+                raise PrimeError("%s: it has no %s" % (message, ending))
+            entry = min(entries, key=lambda each: len(each.filename))
+            if entry.file_size > BODY_CAP:  # zipfile takes no more than it says (H16)
+                raise PrimeError("%s: %s has %d bytes" % (message, entry.filename, entry.file_size))
+            return archive.read(entry)
+    except (PrimeError, MemoryError):
+        raise
+    except Exception as problem:  # of zipfile, zlib, lzma, struct: it has no list
+        raise PrimeError("%s: %s" % (message, problem))
 
 
 class UvDriver:
@@ -3951,7 +4717,7 @@ class UvDriver:
         guard(directory)
         argv = [self.uv, "pip", "install", "--python", environment_python(directory)]
         argv += ["--refresh"] if self.is_anew and not is_offline() else []
-        run_tool(argv + list(options) + list(requirements), "installing with uv", uv_environ(), root)
+        run_tool(argv + list(options) + list(requirements), "installing with uv", uv_environ(root), root)
 
     def install_lock(self, environment, directory, lock):
         """Install what uv.lock or pylock.toml says; from the files at hand what both name by its hashes."""
@@ -3975,9 +4741,9 @@ class UvDriver:
             pins, _ = contents.write(aside, is_closed=True)
             argv = [self.uv, "pip", "install", "--no-deps", "--python", python] + index_options(environment)
             if contents.unpinned:  # apart, for beside hashes uv takes nothing without
-                run_tool(argv + contents.unpinned, title, uv_environ(), environment.root)
+                run_tool(argv + contents.unpinned, title, uv_environ(environment.root), environment.root)
             argv += pins
-        run_tool(argv, title, dict(uv_environ(), UV_PROJECT_ENVIRONMENT=directory), environment.root)
+        run_tool(argv, title, dict(uv_environ(environment.root), UV_PROJECT_ENVIRONMENT=directory), environment.root)
         remove(aside)
 
     def export(self, environment, target):
@@ -3985,11 +4751,12 @@ class UvDriver:
         argv = [self.uv, "export", "--locked", "--format", "pylock.toml", "--no-header", "--quiet"]
         for project in environment["projects"]:
             told = environment.config.project(project["path"]).get("project", {})
-            argv += ["--no-emit-package=" + told["name"]] if "name" in told else []
+            argv += ["--no-emit-package=" + check_text(told["name"], "project.name", project["path"])] \
+                if "name" in told else []
         argv += ["--no-default-groups", "--output-file", target]
         argv += ["--project", os.path.dirname(environment.path(environment["lock_file"]))] + uv_lock_words(environment)
         os.makedirs(os.path.dirname(target), exist_ok=True)
-        run_tool(argv, "reading uv.lock with uv", uv_environ(), environment.root)
+        run_tool(argv, "reading uv.lock with uv", uv_environ(environment.root), environment.root)
 
     def resolve(self, requirements, target, python, options, root, oldest=""):
         """Resolve `requirements`, lines of a requirements file, into a pylock.toml for every platform.
@@ -3997,12 +4764,15 @@ class UvDriver:
         What `target` pins already stays as it is, if it can. oldest  str, the least version of python, or ""
         """
         aside = target + ".in"
+        for line in requirements:
+            if has_control(line) or line.endswith("\\"):  # H15
+                raise PrimeError('"%s" is no line of a requirements file' % one_line(line), status=2)
         argv = [self.uv, "pip", "compile", "--universal", "--generate-hashes", "--format", "pylock.toml", "--quiet"]
         argv += ["--no-header", "--python", python.path, "--output-file", target]
         argv += ["--python-version", oldest] if oldest else []
         try:
             write_atomic(aside, "".join(line + "\n" for line in requirements).encode())
-            run_tool(argv + list(options) + [aside], "resolving with uv", uv_environ(), root)
+            run_tool(argv + list(options) + [aside], "resolving with uv", uv_environ(root), root)
         finally:
             remove(aside)
 
@@ -4107,7 +4877,8 @@ def locked_members(path, projects):
         if project["path"] not in names and project["installable"]:
             raise PrimeError("%s does not hold the project %s" % (path, project["path"]),
                              hint='let it be a member of the workspace, or set lock_file = ""')
-    return [names[each["path"]] for each in projects if names.get(each["path"]) in members]
+    chosen = [names[each["path"]] for each in projects if names.get(each["path"]) in members]
+    return [check_text(name, "package", path) for name in chosen]
 
 
 def check_sources(environment, driver, python):
@@ -4115,6 +4886,10 @@ def check_sources(environment, driver, python):
     for place in environment["find_links"]:
         if "://" not in place and not place.startswith("file:") and not os.path.exists(environment.path(place)):
             raise environment.error("find_links", 'find_links: there is no "%s"' % place)
+    sources = [] if environment["lock_file"] or driver.name == "venv_uv" else sources_of(environment)
+    if len(sources) > 1:  # H6
+        report.note("without a lock pip takes the best version that any of these has, where uv takes the first of them "
+                    "that has the package: %s" % ", ".join(sources))
     if environment["lock_file"].endswith("uv.lock"):
         uv_lock_words(environment)
     if environment["lock_file"].endswith("uv.lock") and driver.name == "venv_pip":
@@ -4146,12 +4921,16 @@ class Lock:
         self.extras = [each for each in document.get("extras", []) if normalized(each) in map(normalized, extras)]
         self.groups = [each for each in document.get("dependency-groups", [])
                        if normalized(each) in map(normalized, list(groups) + document.get("default-groups", []))]
+        for field in ("extras", "dependency-groups", "default-groups", "environments"):
+            for _, text in texts_in(document.get(field)):
+                check_text(text, field, path, is_requirement=True)
         self.limits = " or ".join("(%s)" % each for each in document.get("environments", []))
         self.pins, self.unpinned, self.files = [], [], {}  # type: list, list, dict
         for package in self.packages:
             self._add(package)
 
     def _add(self, package):
+        self._check(package)
         name, marker = package["name"], self._marker(package)
         archive, vcs, tree = (package.get(key) for key in ("archive", "vcs", "directory"))
         artifacts = package.get("wheels", []) + [package[key] for key in ("sdist", "archive") if key in package]
@@ -4163,7 +4942,7 @@ class Lock:
             size, sha256 = each.get("size", 0), each["hashes"].get("sha256", "")
             if not isinstance(size, int) or not isinstance(sha256, str):
                 raise TypeError("size %r, sha256 %r" % (size, sha256))
-            self.files[each.get("name") or unquoted(url)] = url, sha256, size
+            self.files[self.file_of(each)] = url, sha256, size
         if tree:
             place = os.path.join(os.path.dirname(self.path), tree["path"], tree.get("subdirectory", ""))
             place = os.path.normpath(place)
@@ -4179,6 +4958,27 @@ class Lock:
             what = "%s==%s" % (name, package["version"]) if not archive else \
                 "%s @ %s%s" % (name, self.url(archive), within)
             self.pins.append(" ".join([what + marker] + hashes))
+
+    def _check(self, package):
+        """PrimeError unless each text of a package stays one argument, and one word of a line (H15)."""
+        name = package["name"]
+        for field, text in texts_in({key: value for key, value in package.items() if key != "tool"}):
+            is_place = field.rpartition(".")[2] in ("name", "path")
+            check_text(text, 'package "%s": %s' % (name, field), self.path, is_requirement=not is_place)
+            if field.rpartition(".")[2] in ("url", "version", "commit-id", "type") and text.split() != [text]:
+                raise PrimeError('package "%s": %s "%s" has a blank' % (name, field, text), self.path, status=2)
+        if not name or set(name.lower()) - set("abcdefghijklmnopqrstuvwxyz0123456789._-"):
+            raise PrimeError('"%s" is no name of a package' % one_line(name), self.path, status=2)
+
+    def file_of(self, artifact):
+        """The file name of an artifact. PrimeError if it is none, or what pip makes of the URL is none (H4)."""
+        import urllib.parse
+
+        at_end = unquoted(self.url(artifact))
+        name = file_name(artifact.get("name") or at_end, self.path)
+        for text in filter(None, (at_end, urllib.parse.unquote(at_end))):
+            file_name(text, self.path)
+        return name
 
     def url(self, artifact):
         beside = os.path.join(os.path.dirname(self.path), artifact.get("path", ""))
@@ -4199,9 +4999,11 @@ class Lock:
 
     def write(self, directory, is_closed):
         """Write the pins for an installer. Returns its options: those that name the pins, those that name files."""
+        import html
+
         pins, page = os.path.join(directory, "requirements.txt"), os.path.join(directory, "links.html")
         write_atomic(pins, "".join(line + "\n" for line in self.pins).encode())
-        links = ['<a href="%s%s">%s</a>\n' % (url, "#sha256=" + sha256 if sha256 else "", name)
+        links = ['<a href="%s">%s</a>\n' % (html.escape(url + ("#sha256=" + sha256) * bool(sha256)), html.escape(name))
                  for name, (url, sha256, _) in self.files.items() if is_local(url) or not is_closed]
         write_atomic(page, "".join(links).encode())
         return ["--require-hashes", "-r", pins], ["--find-links", file_url(page)]
@@ -4241,13 +5043,51 @@ def read_lock(environment, path):
         raise PrimeError("%s is not as PEP 751 says: %r" % (path, problem), status=2)
 
 
-def choose_driver(wanted="auto", version="", options=(), hashes=()):
+def sources_of(environment):
+    """The places that what an environment installs may come from, by uv or by pip: a list of URLs, the first the index.
+
+    As far as config, requirements files, uv's tables in pyproject.toml and variables tell: pip.conf and uv.toml of the
+    user are not read. Directories do not count, nor credentials.
+    """
+    if is_closed(environment):
+        return []
+    uv_index = os.environ.get("UV_DEFAULT_INDEX") or os.environ.get("UV_INDEX_URL")
+    by_pip = os.environ.get("PIP_INDEX_URL") or DEFAULT_INDEX  # it is what the user named, or all that pip knows
+    main = [environment["index_url"]] if environment["index_url"] else [uv_index, by_pip] if uv_index else [by_pip]
+    main = [] if is_on("PIP_NO_INDEX") and is_on("UV_NO_INDEX") else main
+    more = environment["extra_index_urls"] + environment["find_links"]
+    for name in ("PIP_EXTRA_INDEX_URL", "UV_INDEX", "UV_EXTRA_INDEX_URL", "PIP_FIND_LINKS", "UV_FIND_LINKS"):
+        more += os.environ.get(name, "").replace(",", " ").split()
+    urls = [masked(unnamed(url)).rstrip("/") for url in main + more + places_required(environment) if not is_local(url)]
+    return list(dict.fromkeys(urls))
+
+
+def places_required(environment):
+    """The indexes and pages of wheels that requirements files and uv's tables in pyproject.toml name: a list of str."""
+    import re
+
+    option = re.compile(r"(?:--(?:extra-index-url|index-url|find-links)[\s=]\s*|-[if]\s*)(\S+)")
+    files = with_includes(environment, environment["requirements_files"] + [environment["constraints_file"]])
+    matches = [option.match(line) for path in files for line in requirement_lines(path)]
+    places = [match.group(1) for match in matches if match]
+    table = table_in(environment.config.pyproject, PYPROJECT, "tool", "uv")
+    tables = table.get("index", [])
+    texts = [each.get("url") for each in (tables if isinstance(tables, list) else []) if isinstance(each, dict)]
+    for name in ("index-url", "extra-index-url", "find-links"):
+        value = table.get(name, [])
+        texts += value if isinstance(value, list) else [value]
+    return places + [text for text in texts if isinstance(text, str)]
+
+
+def choose_driver(wanted="auto", version="", options=(), hashes=(), sources=()):
     """The driver that a config names; for "auto" uv if it can be had, else pip with a notice.
 
     wanted   str, one of `DRIVERS`
     version  str, what uv is asked for
     options  list of str, the index settings, where a uv may have to come from
     hashes   list of str, the SHA-256 that the wheel of uv must have, one of these; any if empty
+    sources  list of str, the indexes that packages may come from where no lock says which: with several pip does not
+             stand in for uv, for who keeps uv from us would choose the packages (H6)
     """
     if wanted not in DRIVERS:
         raise PrimeError("%s is not one of %s" % (wanted, ", ".join(DRIVERS)), status=2)
@@ -4259,14 +5099,23 @@ def choose_driver(wanted="auto", version="", options=(), hashes=()):
     except PrimeError as problem:
         if wanted == "venv_uv" or isinstance(problem, Mismatch):
             raise
+        if len(sources) > 1:
+            places = "packages may come from %s" % ", ".join(sources)
+            raise PrimeError("uv cannot be had, and with several indexes pip does not stand in for it: %s" % problem,
+                             tried=[places] + problem.tried, hint=SOURCES_HINT)
         report.note("going on with pip, for uv cannot be had: %s" % problem)
         return PipDriver()
     return driver
 
 
+SOURCES_HINT = 'prime lock, where uv is, settles what comes from where; venv_driver = "venv_pip" takes the best of all'
+
+
 def driver_of(environment, wanted):
-    """`choose_driver` with all that an environment says of uv."""
-    return choose_driver(wanted, environment["uv_version"], index_options(environment), environment["uv_sha256"])
+    """`choose_driver` with all that an environment says of uv, and of where packages come from."""
+    sources = sources_of(environment) if wanted == "auto" and not environment["lock_file"] else []
+    options = index_options(environment)
+    return choose_driver(wanted, environment["uv_version"], options, environment["uv_sha256"], sources)
 
 
 def mend_launchers(directory):
@@ -4283,8 +5132,7 @@ def mend_launchers(directory):
     pattern = b"#!(?:/bin/sh\n'''exec' )?\"?" + re.escape(os.fsencode(place)) + b"/(python[\\d.]*)\"?(?: .*\n' ''')?\n"
     launcher = b"""#!/bin/sh\n'''exec' "$(dirname -- "$(realpath -- "$0")")"/%s "$0" "$@"\n' '''\n"""
     for path in filter(os.path.isfile, [os.path.join(place, name) for name in os.listdir(place)]):
-        with open(path, "rb") as file:
-            text = file.read()
+        text = bytes_of(path) or b""
         match = re.match(pattern, text)
         if match:
             with open(path, "wb") as file:
@@ -4361,11 +5209,10 @@ def generations(environment):
     found = []
     for path in builds(environment.root):
         try:
-            with open(os.path.join(path, MARKER), "rb") as file:
-                meta = json.loads(file.read().decode())
+            meta = json.loads((bytes_of(os.path.join(path, MARKER)) or b"").decode())
             if (meta["schema"], meta["name"]) == (SCHEMA, environment.name):
                 found.append(Generation(path, meta))
-        except (OSError, ValueError, KeyError, TypeError):  # T5: incomplete, damaged, or another's
+        except (OSError, ValueError, KeyError, TypeError, RecursionError):  # T5: incomplete, damaged, or another's
             continue
     return sorted(found, key=lambda generation: generation.created, reverse=True)
 
@@ -4999,7 +5846,9 @@ def write_stamp(environment, generation, published):
     requested, root = environment.requested, environment.root
     ours = [generation.python.path, generation.program, site_packages(generation.path)]
     ours += [os.path.join(generation.path, name) for name in ("pyvenv.cfg", MARKER)]
-    files = [(path, known, hash_file(path)) for path, known in sorted(environment.config.seen.items())]
+    aside = environment.config.aside  # H12: with another owner they would count, as they are
+    files = [(path, known, "" if path in aside else hash_file(path))
+             for path, known in sorted(environment.config.seen.items())]
     is_whole = all(signature(path) == known for path, known, _ in files)
     files += [(path, signature(path), "") for path in ours]
     head, said = stamp_head(root, requested), current_line(environment, generation)
@@ -5137,7 +5986,9 @@ def take_stage(root):
     stage, _, place = os.environ.pop(PY_EXEC, "").partition(":")
     if stage not in STAGES or place != root:
         return "wild"
-    report.unlogged.insert(0, said)  # so that the log of a build is whole
+    # So that the log of a build is whole; told apart, for a variable may say anything (H13).
+    lines = said.split("\n")[:-1] if said.endswith("\n") else said.split("\n") * bool(said)
+    report.unlogged.insert(0, "".join("wild| %s\n" % visible(line) for line in lines))
     return stage
 
 
@@ -5326,8 +6177,8 @@ def command_run(options):
     if words[0] == "-":
         environment = script_environment(options, read_stdin())
     elif has_metadata(words[0]):
-        with open(words[0], encoding="utf-8-sig", errors="replace", newline="") as script:
-            environment = script_environment(options, script.read())
+        text = (bytes_of(words[0]) or b"").decode("utf-8", "replace")
+        environment = script_environment(options, text[1:] if text[:1] == "\ufeff" else text)
     environment = environment or open_environment(options)
     prefix = prefix_of(environment, options, boots)
     try:
@@ -5388,26 +6239,23 @@ def script_environment(options, text):
 
     It is one of a repo of its own, whose config is written from the script's and from where wheels come from here.
     """
-    import re
-
-    pattern = r"^# /// script[ \t]*\r?$\n((?:^#(?:| .*)\r?$\n)*)^# ///[ \t]*\r?$"
-    blocks = re.findall(pattern, text if text.endswith("\n") else text + "\n", re.MULTILINE)
+    blocks, is_open = metadata_blocks(text)
     if len(blocks) > 1:
         raise PrimeError("the script has more than one block of metadata (PEP 723)", status=2)
-    if not blocks and re.search(r"^# /// script[ \t]*\r?$", text, re.MULTILINE):
+    if not blocks and is_open:
         raise PrimeError("the script's metadata (PEP 723): \"# /// script\" has no \"# ///\" behind it", status=2,
                          hint="each line between begins with \"# \", or is \"#\"")
     if not blocks:
         return None
     try:
-        told = parse_toml("".join(line[2:] + "\n" for line in blocks[0].splitlines()))
+        told = parse_toml(blocks[0])
     except TomlError as error:
         raise PrimeError("the script's metadata (PEP 723): %s" % error, status=2)
     required, dependencies = told.get("requires-python", ""), told.get("dependencies", [])
     for name, kind, value in (("requires-python", "text", required), ("dependencies", "texts", dependencies)):
         if not KINDS[kind][1](value):
-            raise PrimeError("%s must be %s, not %r" % (name, KINDS[kind][0], value), "the script's metadata, PEP 723",
-                             status=2)
+            raise PrimeError("%s must be %s, not %s" % (name, KINDS[kind][0], shown_value(value)),
+                             "the script's metadata, PEP 723", status=2)
     config = derived_config(open_environment(options), required, dependencies)
     root = cache_dir("scripts", digest(config))
     if os.path.lexists(root) and not is_ours(root):
@@ -5417,6 +6265,30 @@ def script_environment(options, text):
         write_atomic(os.path.join(root, OWN_CONFIG), config.encode())
     os.utime(root)  # for `clean`
     return load_environment(load_config(root))
+
+
+def metadata_blocks(text):
+    """The TOML of each block of metadata in a script (PEP 723), a list of str; and whether one has no end.
+
+    A block ends with the last "# ///" of the comment lines that follow its begin.
+    """
+    blocks, is_open = [], False
+    lines = [line[:-1] if line.endswith("\r") else line for line in text.split("\n")]
+    place = 0
+    while place < len(lines):
+        if lines[place].rstrip(" \t") != "# /// script":
+            place += 1
+            continue
+        begin = place = place + 1
+        end = -1
+        while place < len(lines) and (lines[place] == "#" or lines[place].startswith("# ")):
+            end = place if lines[place].rstrip(" \t") == "# ///" else end
+            place += 1
+        is_open = is_open or end < 0
+        if end >= 0:
+            blocks.append("".join(line[2:] + "\n" for line in lines[begin:end]))
+            place = end + 1
+    return blocks, is_open
 
 
 def derived_config(environment, required, dependencies=()):
@@ -5534,7 +6406,8 @@ def command_info(options):
         "current": not reasons,
         "reasons": reasons,
     }
-    emit(masked(as_json(told) if options.json else info_text(told)))
+    told = masked_values(told)
+    emit(as_json(told) if options.json else info_text(told))
     return 1 if reasons else 0
 
 
@@ -5555,7 +6428,7 @@ def info_text(told):
     rows += [(name, "%s (%s)" % (entry["value"], entry["from"]))
              for name, entry in told["config"].items() if entry["from"] != "default"]
     width = max(len(name) for name, _ in rows)
-    return "".join("%-*s  %s\n" % (width, name, text) for name, text in rows)
+    return "".join("%-*s  %s\n" % (width, name, one_line(text)) for name, text in rows)
 
 
 def command_python(options):
@@ -5580,7 +6453,7 @@ def command_python(options):
         told = [candidate.as_dict() for candidate in listed]
         emit(as_json({"schema": SCHEMA, "request": environment.required.text, "candidates": told}))
     elif options.all:
-        emit("".join("%-9s %-6s %s\n" % (each.verdict, each.source, each) for each in listed))
+        emit("".join("%-9s %-6s %s\n" % (each.verdict, each.source, one_line(str(each))) for each in listed))
     elif python:
         emit(python.path + "\n")
     if python is None:
@@ -5702,8 +6575,10 @@ def resolve(environment, driver, python, target):
     if environment["constraints_file"]:
         options += ["--constraint", environment.path(environment["constraints_file"])]
     words, lines = install_requirements(environment), []
+    words.reverse()
     while words:  # an option and its value are a line
-        lines.append(" ".join([words.pop(0), words.pop(0)] if words[0][:1] == "-" else [words.pop(0)]))
+        word = words.pop()
+        lines.append(word + " " + words.pop() if word in ("-e", "-r") else word)
     numbers = max(floor, key=lambda clause: clause.version.key).version.release[:3] if floor else ()
     driver.resolve(lines, target, python, options, environment.root, ".".join(map(str, numbers)))
 
@@ -5736,7 +6611,7 @@ def command_lock(options):
     try:
         if environment["lock_file"].endswith("uv.lock") and not beside_projects(environment):
             argv = [driver.uv, "lock", "--python", python.path] + (["--upgrade"] if options.upgrade else [])
-            run_tool(argv, "renewing uv.lock with uv", uv_environ(), environment.root)
+            run_tool(argv, "renewing uv.lock with uv", uv_environ(environment.root), environment.root)
             driver.export(environment, aside)
         else:
             if os.path.exists(target) and not options.upgrade and is_toml(target):
@@ -5783,6 +6658,8 @@ def command_vendor(options):
     if target == vendor_dir(root) and is_discovered(root):
         raise PrimeError("vendor: setuptools would take vendor/ for a package of the project",
                          hint='prime vendor .vendor, then find_links = [".vendor"] in the config')
+    check_target(root, target)
+    read_manifest(target)
     platforms = environment["platforms"] or [this_platform()]
     driver, python = tools_of(environment)
     lock = environment["lock_file"]
@@ -5799,11 +6676,15 @@ def command_vendor(options):
             locks.append(os.path.join(aside, "pylock.%s.toml" % name))
             driver.resolve(lines, locks[-1], python, index_options(environment), root, oldest)
         files = {}  # type: dict
+        locked = read_lock(environment, locks[0])
         for path in locks:
             files.update(files_for(read_lock(environment, path), platforms, python.version))
     indexes = [environment["index_url"], *environment["extra_index_urls"], *users_indexes()]
-    vendor_files({name: (with_user(entry[0], indexes),) + entry[1:] for name, entry in files.items()}, target)
+    committed = {sha256 for _, sha256, _ in files_for(locked, platforms, python.version).values()} if lock else set()
+    files = {name: (with_user(entry[0], indexes),) + entry[1:] for name, entry in files.items()}
+    vendor_files(files, target, committed - {""})
     if options.python:
+        check_target(root, os.path.join(target, "python"))
         vendor_pythons(environment, driver, python.version, platforms, os.path.join(target, "python"))
     hint = "prime --offline uses it" if target == vendor_dir(root) else \
         'find_links = ["%s"] with no_index = true uses it' % os.path.relpath(target, root)
@@ -5844,16 +6725,23 @@ def build_requirements(environment, driver, python, aside):
     own = [project["path"] for project in environment["projects"]]
     for place in places_built(environment):
         system = table_in(environment.config.project(place), PYPROJECT, "build-system")
-        requires = system.get("requires", ["setuptools", "wheel"])
-        paths = [os.path.join(place, path) for path in system.get("backend-path", [])]
-        argv = [environment_python(directory), "-I", "-c", BACKEND_ASKS, answer]
-        argv += [system.get("build-backend", "setuptools.build_meta:__legacy__")] + paths
+        requires, file = system.get("requires", ["setuptools", "wheel"]), os.path.join(place, PYPROJECT)
+        backend, paths = system.get("build-backend", "setuptools.build_meta:__legacy__"), system.get("backend-path", [])
+        for field, value in (("requires", requires), ("backend-path", paths), ("build-backend", [backend])):
+            if not is_texts(value):
+                raise PrimeError("build-system.%s: %s is not as PEP 517 says" % (field, shown_value(value)), file,
+                                 status=2)
+            for text in value:
+                check_text(text, "build-system." + field, file, is_requirement=field == "requires")
+        argv = [environment_python(directory), "-I", "-c", BACKEND_ASKS, answer, backend]
+        argv += [os.path.join(place, path) for path in paths]
         try:
             remove(directory)
             driver.create(python, directory, "backend")
             driver.install(requires, directory, index_options(environment), place)
             run_tool(argv, "asking the build backend of %s" % place, cwd=place)
-            lines += requires + load_text(answer).splitlines()
+            lines += requires + [check_text(line, "what its build backend requires", file, is_requirement=True)
+                                 for line in load_text(answer).splitlines()]
         except PrimeError as problem:
             if place in own:
                 raise
@@ -5873,32 +6761,94 @@ def files_for(lock, platforms, version):
     """The files of a `Lock` for some platforms: its wheels, and where none fits, its sources. As `Lock.files`."""
     chosen = {}  # type: dict
     for package in lock.packages:
-        names = [each.get("name") or unquoted(lock.url(each)) for each in package.get("wheels", [])]
+        names = [lock.file_of(each) for each in package.get("wheels", [])]
         names = [name for name in names if fits(name, platforms, version)]
-        names = names or [each.get("name") or unquoted(lock.url(each))
-                          for each in (package.get("sdist"), package.get("archive")) if each]
+        names = names or [lock.file_of(each) for each in (package.get("sdist"), package.get("archive")) if each]
         chosen.update((name, lock.files[name]) for name in names)
     return chosen
 
 
-def vendor_files(files, target):
-    """Download files into a directory, each verified, and remove those of an earlier time that are not needed."""
-    import json
+def vendor_files(files, target, committed=()):
+    """Download files into a directory, each verified, and remove those of an earlier time that are not needed.
 
-    manifest = os.path.join(target, MANIFEST)
-    try:
-        before = set(json.loads(load_text(manifest))["files"])
-    except (PrimeError, ValueError, KeyError, TypeError):
-        before = set()
+    committed  set of str, the SHA-256 that a lock of the repo gives: they do not come from the server of the files (H7)
+    What the manifest does not name is not ours: it is neither overwritten nor removed (H3). The manifest names
+    what may be there before that is written, so that what a killed one leaves is known to the next.
+    """
+    before = read_manifest(target)
+    for name, (_, sha256, _) in files.items():
+        check_vendored(target, name, sha256, is_ours=name in before)
+    write_manifest(target, before | set(files))
     for name, (url, sha256, size) in sorted(files.items()):
         path = os.path.join(target, name)
-        if not sha256 or hash_file(path) != sha256:
+        if not sha256 or hash_file(path) != sha256.lower():
             report.step("fetching %s" % name)
-            download(url, path, sha256, size)
+            download(url, path, sha256, size, "hash" if sha256 in committed else "loopback")
             report.done()
-    write_atomic(manifest, as_json({"schema": SCHEMA, "files": sorted(files)}).encode())
-    for name in before - set(files):
-        remove(os.path.join(target, os.path.basename(name)))
+    needed = {name.lower() for name in files}  # one file under both spellings, on some file systems
+    for name in before:
+        if name.lower() not in needed:
+            remove(os.path.join(target, name))
+    write_manifest(target, files)
+
+
+def check_target(root, target):
+    """PrimeError if a directory for files of ours is a link, or is below one in the repo (H3)."""
+    inside = target.startswith(root + os.sep)
+    for path in ancestors(target):
+        if is_link(path):
+            raise PrimeError("vendor: %s is a link: nothing is written through it" % path,
+                             hint="remove it, or name another directory")
+        if not inside or path == root:
+            break
+        inside = path != root
+    if os.path.lexists(target) and not os.path.isdir(target):
+        raise PrimeError("vendor: %s is no directory" % target, hint="remove it, or name another directory")
+
+
+def check_vendored(target, name, sha256, is_ours):
+    """PrimeError if at the name of a file that is to be vendored something stands that is not ours (H3)."""
+    path = os.path.join(target, file_name(name, "what is to be vendored"))
+    if name.lower() == MANIFEST:
+        raise PrimeError("vendor: %s would take the place of the manifest" % name)
+    if not os.path.lexists(path):
+        return
+    if is_link(path) or not os.path.isfile(path):
+        raise PrimeError("vendor: %s is no regular file" % path, hint="remove it")
+    if not is_ours and (not sha256 or hash_file(path) != sha256.lower()):
+        raise PrimeError("vendor: %s is there already, and %s does not name it" % (path, MANIFEST), hint="rename it")
+
+
+def read_manifest(target):
+    """The names of the files that `prime vendor` put into a directory, a set; PrimeError if it is no manifest (H3)."""
+    import json
+
+    path = os.path.join(target, MANIFEST)
+    if not os.path.lexists(path):
+        return set()
+    if is_link(path):
+        raise PrimeError("%s is a link" % path, hint="remove it")
+    try:
+        told = json.loads(load_text(path))
+        names = told["files"]
+    except PrimeError as problem:
+        raise PrimeError(str(problem), hint="remove it, and vendor once more")
+    except (ValueError, KeyError, TypeError, RecursionError) as problem:
+        raise PrimeError("%s is no manifest: %s" % (path, problem), hint="remove it, and vendor once more")
+    if not isinstance(names, list):
+        raise PrimeError("%s is no manifest: files is no list" % path, hint="remove it, and vendor once more")
+    for name in names:
+        place = os.path.join(target, file_name(name, path))
+        if name.lower() == MANIFEST or is_link(place) or os.path.lexists(place) and not os.path.isfile(place):
+            raise PrimeError("%s names %s, which is no regular file" % (path, shown_value(name)),
+                             hint="nothing was removed; look who wrote it")
+    return set(names)
+
+
+def write_manifest(target, names):
+    """Keep the names of the files that `prime vendor` puts into a directory."""
+    path = os.path.join(target, MANIFEST)
+    write_atomic(path, as_json({"schema": SCHEMA, "files": sorted(names)}).encode())
 
 
 ENTRY_SCRIPT = '''\
@@ -5960,9 +6910,9 @@ def command_init(options):
         files.append((os.path.join(root, OWN_CONFIG), starter_config(root)))
     for path in [os.path.join(place, "proto_prime.py")] + [path for path, _ in files]:
         if not os.path.exists(path):  # else it is left as it is
-            check_target(root, path)
+            check_init_target(root, path)
     if missing_in_gitignore(root):
-        check_target(root, os.path.join(root, ".gitignore"))
+        check_init_target(root, os.path.join(root, ".gitignore"))
     made = [copy_of_this(options, os.path.join(place, "proto_prime.py"))]
     for path, text in files:
         if os.path.lexists(path):
@@ -5982,7 +6932,7 @@ def command_init(options):
     return 0
 
 
-def check_target(root, path):
+def check_init_target(root, path):
     """PrimeError if what `init` writes to `path` would come to stand elsewhere, behind a link (H5)."""
     leads_to = os.path.realpath(path)
     if is_link(path) or not leads_to.startswith(os.path.join(os.path.realpath(root), "")):
@@ -6133,11 +7083,10 @@ def fetch_other(options, path, aside):
 
     Returns what version it says it is, once it proved to be one; "" if there is none newer in the index.
     """
-    source = options.source
-    if source and "://" in source and not source.lower().startswith(("https:", "file:")) and not options.sha256:
-        raise PrimeError("%s could be anybody's" % shown([source]), hint="give https, or --sha256", status=2)
+    source, trust = options.source, "hash" if options.sha256 else "https"
     if source:
-        download(source if "://" in source else file_url(os.path.abspath(source)), aside, options.sha256)
+        url = source if "://" in source else file_url(os.path.abspath(source))
+        download(url, aside, options.sha256, trust=trust)
     else:
         source = fetch_release(options, aside)
         if not source:
@@ -6157,14 +7106,15 @@ def fetch_release(options, target):
     Returns the URL of the wheel that it was taken from; "" if there is nothing newer.
     """
     import io
-    import zipfile
 
     environment = open_environment(options)
     index = "" if is_closed(environment) else chosen_index(environment["index_url"])
     if not index:
         raise PrimeError("no index may be asked for another version", hint="prime update --from FILE")
-    links = [(Version(name.split("-")[1]), url, sha256) for name, url, sha256 in index_links(index, "proto-prime")
-             if name.startswith("proto_prime-") and name.endswith("-py3-none-any.whl")]
+    trust = "hash" if options.sha256 else "https"  # H7
+    links = [(wheel_version(link[0], "proto_prime"),) + link[1:]
+             for link in index_links(index, "proto-prime", trust) if link[0].endswith("-py3-none-any.whl")]
+    links = [each for each in links if each[0]]  # odd names are passed over (H16)
     wanted = Version(options.release) if options.release else None
     links = [each for each in links if each[0].key == wanted.key] if wanted else \
         [each for each in links if not each[0].is_prerelease and each[0].key >= Version(__version__).key]
@@ -6172,14 +7122,10 @@ def fetch_release(options, target):
         raise PrimeError("there is no version %s of proto-prime in %s" % (options.release, masked(index)))
     if not links:
         return ""
-    _, url, sha256 = max(links, key=lambda each: each[0].key)
-    wheel, place = fetch(url)
+    _, url, sha256, size = max(links, key=lambda each: each[0].key)
+    wheel, place = fetch(url, trust=trust_in(index, trust), cap=size or PAGE_CAP)
     check_hash(wheel, sha256, place)
-    try:
-        with zipfile.ZipFile(io.BytesIO(wheel)) as archive:
-            data = archive.read("proto_prime.py")
-    except (KeyError, zipfile.BadZipFile, zipfile.zlib.error) as problem:  # type: ignore[attr-defined]
-        raise PrimeError("%s is no wheel of proto-prime: %s" % (place, problem))
+    data = file_in_wheel(io.BytesIO(wheel), "proto_prime.py", "%s is no wheel of proto-prime" % masked(place))
     check_hash(data, options.sha256, place)
     write_atomic(target, data)
     return place
@@ -6208,7 +7154,7 @@ class RpcError(Exception):
         self.code, self.data = code, data
 
     def as_dict(self):
-        told = {"code": self.code, "message": str(self)[:500]}
+        told = {"code": self.code, "message": masked(str(self))[:500]}
         return told if self.data is None else dict(told, data=self.data)
 
 
@@ -6240,14 +7186,19 @@ def read_messages(chunks):
                 break
 
 
+# The bytes of which the name of a header's field may consist.
+FIELD_NAME = set(b"!#$%&'*+.^_`|~-0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ")
+
+
 def content_length(head):
     """The length that a frame's header names; -1 if it names none that holds, None if it is no header."""
-    import re
-
-    field = re.compile(br"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*(.*?)[ \t]*$")
-    lines = [field.match(line) for line in head.replace(b"\r\n", b"\n").split(b"\n")]
-    told = [line.group(2) for line in lines if line and line.group(1).lower() == b"content-length"]
-    if not all(lines) or not told:
+    told = []
+    for line in head.replace(b"\r\n", b"\n").split(b"\n"):
+        name, colon, value = line.partition(b":")
+        if not colon or not name or set(name) - FIELD_NAME:
+            return None
+        told += [value.strip(b" \t")] if name.lower() == b"content-length" else []
+    if not told:
         return None
     is_sound = len(told) == 1 and told[0].isdigit() and len(told[0]) < 12
     return int(told[0]) if is_sound and int(told[0]) <= MESSAGE_CAP else -1
@@ -6586,8 +7537,7 @@ class Server:
             if is_link(place):  # H1
                 continue
             try:
-                with open(os.path.join(place, "name"), "rb") as file:
-                    name = file.read().decode("utf-8", "surrogatepass")
+                name = b"".join(chunks_of(os.path.join(place, "name"), PARSE_CAP)).decode("utf-8", "surrogatepass")
                 environment = load_environment(load_config(place))
             except (OSError, PrimeError, UnicodeError) as problem:
                 report.note("%s is no environment: %s" % (place, problem))
@@ -6680,10 +7630,10 @@ def packages_in(prefix):
     for name in os.listdir(place) if place else ():
         files = [os.path.join(place, name, file) for file in ("METADATA", "PKG-INFO")] + [os.path.join(place, name)]
         file = next(filter(os.path.isfile, files), "") if name.endswith((".dist-info", ".egg-info")) else ""
-        head = []
+        head = []  # type: list
         if file:
-            with open(file, "rb") as metadata:  # of old tools not always in UTF-8
-                head = metadata.read().decode("utf-8", "replace").split("\n\n")[0].splitlines()
+            text = (bytes_of(file) or b"").decode("utf-8", "replace")  # of old tools not always in UTF-8
+            head = text.replace("\r\n", "\n").split("\n\n", 1)[0].splitlines()
         told = dict(line.split(": ", 1) for line in head if ": " in line and line[0] != " ")
         if "Name" in told and "Version" in told:
             found.append({"name": told["Name"], "version": told["Version"]})
@@ -6919,7 +7869,11 @@ def status_of(work):
         for process in list(_live):  # those that other threads wait for
             end_group(process, grace=0)
         return fail(PrimeError("interrupted by %s" % signal_name(stop.signum), status=128 + stop.signum))
+    except MemoryError:  # H16
+        return fail(PrimeError("there is not enough memory", hint=LIMIT_HINT))
     except Exception as problem:
+        if "start new thread" in str(problem):  # of a RuntimeError
+            return fail(PrimeError(str(problem), hint=LIMIT_HINT))
         return fail(PrimeError("%s: %s" % (type(problem).__name__, problem),
                                hint="this is a fault of prime; -vv tells where it is"))
 

@@ -5,6 +5,7 @@ import os
 import platform
 import re
 import shutil
+import signal
 import stat
 import subprocess
 import sys
@@ -16,9 +17,13 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 from make_uv_python_mirror import make_mirror
+from serving import Session
+
+pytest.register_assert_rewrite("helpers")  # its asserts show their values, as those of tests do
 
 TOP = Path(__file__).resolve().parent.parent
 SHARED_WHEELS = ["six", "idna", "flit_core>=3.4,<4", "setuptools", "wheel"]
+EXAMPLES = TOP / "examples"
 PYENV = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv")
 
 ENTRY_SCRIPT = (TOP / "examples" / "hello" / "prime").read_text()
@@ -92,6 +97,19 @@ def shared(tmp_path_factory):
 def cache(shared):
     """The user cache of what a test calls in its own process is that of the repos."""
     os.environ["PROTOPRIMER_CACHE_DIR"] = str(shared / "cache")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def signals_as_usual():
+    """Children start with the usual signals, even if the tests run under `nohup` or in a shell's background.
+
+    A signal that was ignored when the tests began still does nothing here: now by a handler, for a new program
+    inherits what is ignored, but no handler.
+    """
+    for name in ("SIGHUP", "SIGINT", "SIGQUIT", "SIGTERM", "SIGTSTP"):
+        number = getattr(signal, name, None)  # Windows has two of them
+        if number is not None and signal.getsignal(number) == signal.SIG_IGN:
+            signal.signal(number, lambda *_: None)
 
 
 @pytest.fixture(scope="session")
@@ -351,3 +369,42 @@ def other_user():
         pytest.skip("this machine has no python that other users may start")
     finally:
         shutil.rmtree(str(place))
+
+
+@pytest.fixture
+def booted(plain):
+    """A `Repo` with an empty config, and an environment."""
+    plain.prime()
+    return plain
+
+
+@pytest.fixture
+def example(make_repo):
+    """A function that copies an example, as a clone would have it. Returns the `Repo`."""
+
+    def copy(name):
+        repo = make_repo("a copy of " + name)
+        shutil.rmtree(str(repo.path))
+        made = shutil.ignore_patterns(".prime", ".venv", "__pycache__", "hosts", "hosts.h")
+        shutil.copytree(str(EXAMPLES / name), str(repo.path), ignore=made)  # proto_prime.py: no link any more
+        repo.link("python3", some_python())
+        repo.link("uv", uv_program())
+        return repo
+
+    return copy
+
+
+@pytest.fixture
+def serve(repo):
+    """A function that starts a server of `repo`, whose config is empty if it has none. Returns the `Session`."""
+    sessions = []
+
+    def start(*argv, **options):
+        if not (repo.path / "pyproject.toml").exists() and not (repo.path / "proto_prime.toml").exists():
+            repo.config()
+        sessions.append(Session(repo, *argv, **options))
+        return sessions[-1]
+
+    yield start
+    for session in sessions:
+        session.close()

@@ -152,29 +152,6 @@ class Session:
             self.process.wait()
 
 
-@pytest.fixture
-def serve(repo):
-    """A function that starts a server of `repo`, whose config is empty if it has none. Returns the `Session`."""
-    sessions = []
-
-    def start(*argv, **options):
-        if not (repo.path / "pyproject.toml").exists() and not (repo.path / "proto_prime.toml").exists():
-            repo.config()
-        sessions.append(Session(repo, *argv, **options))
-        return sessions[-1]
-
-    yield start
-    for session in sessions:
-        session.close()
-
-
-@pytest.fixture
-def booted(plain):
-    """A `Repo` with an empty config, and an environment."""
-    plain.prime()
-    return plain
-
-
 class Mark:
     """A variable by which a server's children are known, whoever started them and whatever became of their parents."""
 

@@ -8,6 +8,7 @@ import sys
 
 import pytest
 from conftest import project_text, python, snapshot, some_python, uv_program
+from helpers import boot_without_wheels, real_uv_version
 
 import proto_prime
 
@@ -378,11 +379,6 @@ def fake_uv(repo, version):
     return repo.program("uv", '#!/bin/sh\n[ "$1" = --version ] && echo "uv %s"\n' % version)
 
 
-def real_uv_version():
-    told = subprocess.run([uv_program(), "--version"], stdout=subprocess.PIPE, universal_newlines=True).stdout
-    return told.split()[1]
-
-
 @pytest.fixture
 def fresh_cache(plain):
     """A repo whose cache is empty, so that no uv of another test is found there."""
@@ -487,8 +483,6 @@ def test_uv_driver_under_a_python_too_old_for_uv_takes_another_to_deploy_it(fres
 
 # -- C9: a python that comes without pip -------------------------------------------------------------
 
-WITHOUT_WHEELS = "/bin/mount -t tmpfs none /usr/share/python-wheels && exec \"$@\""  # those of Debian's packages
-
 
 @pytest.fixture
 def pipless(repo, spare_python):
@@ -498,18 +492,6 @@ def pipless(repo, spare_python):
     repo.env.update(PATH=str(repo.bin), PROTOPRIMER_VENV_DRIVER="venv_pip")
     repo.config('required_python_version = "3.12"\ndependencies = ["six"]')
     return repo
-
-
-def boot_without_wheels(repo, wild):
-    """Boot where no pip wheel of Debian's is to be seen; skips where that cannot be arranged."""
-    if os.path.isdir("/usr/share/python-wheels"):
-        hide = [shutil.which("unshare") or "unshare", "-m", "/bin/sh", "-c", WITHOUT_WHEELS, "sh"]
-        if not shutil.which("unshare") or subprocess.run(hide + ["/bin/true"], stderr=subprocess.DEVNULL).returncode:
-            pytest.skip("no mount namespace to be had, to hide the pip wheels of this machine in")
-    else:
-        hide = []
-    return subprocess.run(hide + [str(wild), str(repo.path / "prime")], env=repo.env, stdout=subprocess.PIPE,
-                          stderr=subprocess.PIPE, stdin=subprocess.DEVNULL, universal_newlines=True)
 
 
 @pytest.mark.slow

@@ -2,47 +2,10 @@
 
 import os
 import shutil
-import subprocess
 
 import pytest
-from conftest import PYENV, PYTHONS, TOP, python, some_python, uv_program
-
-EXAMPLES = TOP / "examples"
-
-
-@pytest.fixture
-def example(make_repo):
-    """A function that copies an example, as a clone would have it. Returns the `Repo`."""
-
-    def copy(name):
-        repo = make_repo("a copy of " + name)
-        shutil.rmtree(str(repo.path))
-        made = shutil.ignore_patterns(".prime", ".venv", "__pycache__", "hosts", "hosts.h")
-        shutil.copytree(str(EXAMPLES / name), str(repo.path), ignore=made)  # proto_prime.py: no link any more
-        repo.link("python3", some_python())
-        repo.link("uv", uv_program())
-        return repo
-
-    return copy
-
-
-def follow_readme(repo):
-    """Run the commands of the README, its indented lines, in order. Returns {command: its stdout}."""
-    printed = {}
-    for line in (repo.path / "README.md").read_text(encoding="utf-8").splitlines():
-        if line.startswith("    "):
-            command = line.split("  #")[0].strip()
-            done = subprocess.run(
-                ["sh", "-c", command],
-                cwd=str(repo.path),
-                env=repo.env,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-            )
-            assert done.returncode == 0, "%s\n%s" % (command, done.stderr.decode("utf-8", "replace"))
-            printed[command] = done.stdout.decode("utf-8").strip()
-    return printed
+from conftest import EXAMPLES, PYENV, PYTHONS, python, some_python
+from helpers import follow_readme
 
 
 def test_every_example_is_a_client_repo():

@@ -8,13 +8,14 @@ import json
 import os
 import re
 import shutil
+import ssl
 import subprocess
 from pathlib import Path
 
 import pytest
+import trustme
 from conftest import TOP, ancient_python, python, uv_program
-from test_index import Handler, Server
-from test_terminal import Terminal
+from helpers import Handler, Server, Terminal
 
 import proto_prime
 
@@ -49,6 +50,11 @@ class Files(Server):
     def url(self, name):
         return "http://%s/%s" % (self.place, name)
 
+    def installer(self, name):
+        """What lets an installer of uv be fetched from here: its URL, and the hash that http takes."""
+        digest = proto_prime.hash_bytes(self.files[name]) if name in self.files else "0" * 64
+        return {"PROTOPRIMER_UV_INSTALLER_URL": self.url(name), "PROTOPRIMER_UV_INSTALLER_SHA256": digest}
+
     def answer(self, request):
         name = request.path.lstrip("/")
         self.asked.append(name)
@@ -71,7 +77,7 @@ class Machine:
         (root / "etc/passwd").write_text("root:x:0:0::/%s:/bin/sh\n" % HOME)
         self.env = {"HOME": "/" + HOME, "PATH": "/bin", "LANG": "C.UTF-8", "UV_HTTP_RETRIES": "0",
                     "UV_PYTHON_DOWNLOADS_JSON_URL": server.url("downloads.json"),
-                    "PROTOPRIMER_UV_INSTALLER_URL": server.url("install.sh")}
+                    **server.installer("install.sh")}
         self.put("repo/proto_prime.py", (TOP / "proto_prime.py").read_bytes())
         self.install(shell, *([] if shell == "busybox" else TOOLS))
         applets = subprocess.check_output(["busybox", "--list"]).decode().split() if shell == "busybox" else ["sh"]
@@ -169,7 +175,7 @@ def bare(make_machine):
     """A machine with dash and curl, where the installer stops."""
     machine = make_machine()
     machine.install("curl")
-    machine.env["PROTOPRIMER_UV_INSTALLER_URL"] = machine.server.url("stops.sh")
+    machine.env.update(machine.server.installer("stops.sh"))
     return machine
 
 
@@ -216,11 +222,11 @@ def test_from_nothing_to_a_running_example_with_one_command(make_machine, wheelh
 def test_installer_is_fetched_with_curl_or_wget(make_machine, shell, fetcher):
     machine = make_machine(shell)
     machine.install(fetcher)
-    error = machine.refused(env={"PROTOPRIMER_UV_INSTALLER_URL": machine.server.url("stops.sh")})
+    error = machine.refused(env=machine.server.installer("stops.sh"))
     assert error == "prime: error: the installer of uv failed\n  hint: install uv or a python\n"
     machine.server.files["truncated.sh"] = STOPS.encode()
     for name in ("truncated.sh", "none.sh"):
-        error = machine.refused(env={"PROTOPRIMER_UV_INSTALLER_URL": machine.server.url(name)})
+        error = machine.refused(env=machine.server.installer(name))
         assert "error: cannot fetch %s\n  hint: PROTOPRIMER_UV_INSTALLER_URL" % machine.server.url(name) in error
     assert machine.asked()[:2] == ["stops.sh", "truncated.sh"]
 
@@ -248,6 +254,94 @@ def test_I4_installer_is_what_its_hash_says_or_does_not_run(bare):
     bare.check_clean()
 
 
+class SecureFiles(Files):
+    """`Files` by https. `moved` is {name: URL}, to which a redirect leads."""
+
+    def __init__(self, files, authority):
+        self.moved = {}
+        super().__init__(files)
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        authority.issue_cert("127.0.0.1").configure_cert(context)
+        self.socket = context.wrap_socket(self.socket, server_side=True, do_handshake_on_connect=False)
+
+    def url(self, name):
+        return "https://%s/%s" % (self.place, name)
+
+    def answer(self, request):
+        name = request.path.lstrip("/")
+        if name in self.moved:
+            return request.give(302, Location=self.moved[name])
+        return super().answer(request)
+
+
+@pytest.fixture
+def secure(server):
+    """A server by https of an installer that stops, and the certificate of who vouches for it."""
+    authority = trustme.CA()
+    secure = SecureFiles({"stops.sh": STOPS.encode()}, authority)
+    secure.certificate = authority.cert_pem.bytes()
+    yield secure
+    secure.close()
+
+
+def fetching_machine(make_machine, fetcher):
+    """A machine with one of curl, wget and busybox, that trusts the certificate of nobody yet."""
+    machine = make_machine("busybox" if fetcher == "busybox" else "dash")
+    machine.install(fetcher)
+    del machine.env["PROTOPRIMER_UV_INSTALLER_SHA256"]
+    return machine
+
+
+FETCHERS = pytest.mark.parametrize("fetcher", ["curl", "wget", "busybox"])
+
+
+@FETCHERS
+@pytest.mark.parametrize("form", ["http://{}", "HTTP://{}", "ftp://{}", "{}", "http://mary:s3/cret@{}"])
+def test_H7_installer_by_http_without_a_hash_is_refused(make_machine, fetcher, form):
+    machine = fetching_machine(make_machine, fetcher)
+    error = machine.refused(env={"PROTOPRIMER_UV_INSTALLER_URL": form.format(machine.server.place + "/stops.sh")})
+    assert "could be anybody's\n  hint: give https, or PROTOPRIMER_UV_INSTALLER_SHA256\n" in error
+    assert "mary" not in error and "cret" not in error
+    assert machine.asked() == []
+
+
+@pytest.mark.parametrize("fetcher", ["curl", "wget"])
+def test_H7_installer_by_https_needs_no_hash_and_a_redirect_stays_there(make_machine, secure, fetcher):
+    machine = fetching_machine(make_machine, fetcher)
+    machine.put("etc/ssl/certs/ca-certificates.crt", secure.certificate)
+    secure.moved.update({"away.sh": secure.url("stops.sh"), "near.sh": "/stops.sh",
+                         "open.sh": machine.server.url("stops.sh"), "twice.sh": secure.url("open.sh")})
+    for name in ("stops.sh", "away.sh", "near.sh"):
+        error = machine.refused(env={"PROTOPRIMER_UV_INSTALLER_URL": secure.url(name)})
+        assert "the installer of uv failed" in error
+    for name in ("open.sh", "twice.sh"):
+        error = machine.refused(env={"PROTOPRIMER_UV_INSTALLER_URL": secure.url(name)})
+        assert "the installer of uv failed" not in error
+        assert "is not https" in error or "cannot fetch " + secure.url(name) in error
+
+
+@FETCHERS
+def test_H7_installer_of_an_unknown_host_is_refused(make_machine, secure, fetcher):
+    machine = fetching_machine(make_machine, fetcher)
+    error = machine.refused(env={"PROTOPRIMER_UV_INSTALLER_URL": secure.url("stops.sh")})
+    assert "cannot fetch " in error or "does not look at certificates" in error
+
+
+@pytest.mark.parametrize("fetcher", ["curl", "wget"])
+def test_H7_installer_in_a_file_needs_no_hash(make_machine, fetcher):
+    machine = fetching_machine(make_machine, fetcher)
+    machine.install("cat")
+    machine.put("tmp/stops.sh", STOPS)
+    assert "installer of uv failed" in machine.refused(env={"PROTOPRIMER_UV_INSTALLER_URL": "file:///tmp/stops.sh"})
+
+
+def test_H14_password_of_the_installer_is_not_told(bare):
+    url = bare.server.url("stops.sh").replace("//", "//mary:s3cret@")
+    for env in ({}, {"PROTOPRIMER_UV_INSTALLER_SHA256": "0" * 64}):
+        _, stderr = bare.prime(status=1, env=dict(env, PROTOPRIMER_UV_INSTALLER_URL=url))
+        assert "//***@" in stderr and "mary" not in stderr and "s3cret" not in stderr
+
+
 INSTALLERS = {
     "an HTML page": ("<!DOCTYPE html><html><body>Please accept our terms</body></html>", "the installer of uv failed"),
     "one that fails half-way": (': > "$UV_UNMANAGED_INSTALL/uv"; exit 1', "the installer of uv failed"),
@@ -260,6 +354,7 @@ INSTALLERS = {
 def test_I4_installer_that_is_none(bare, what):
     text, words = INSTALLERS[what]
     bare.server.files["stops.sh"] = text.encode()
+    bare.env.update(bare.server.installer("stops.sh"))
     assert "prime: error: %s\n  hint: " % words in bare.refused()
 
 
@@ -276,6 +371,7 @@ def test_on_a_terminal_it_asks_first(bare, answer, goes_on):
 
 def test_B2_interrupted_installer_leaves_nothing_behind(bare):
     bare.server.files["stops.sh"] = b'echo "half a file" > "$UV_UNMANAGED_INSTALL/uv"; echo begun; sleep 60'
+    bare.env.update(bare.server.installer("stops.sh"))
     terminal = Terminal(bare, columns=200).run(*bare.command("proto_prime.py"), stdin=subprocess.DEVNULL)
     terminal.until("^begun").type("\x03")
     terminal.finish(status=130)

@@ -12,8 +12,9 @@ import zipfile
 from pathlib import Path
 
 import pytest
+import trustme
 from conftest import ENTRY_SCRIPT, PYTHONS, TOP, Result, python, snapshot, some_python, uv_program
-from test_index import Index
+from helpers import Index
 
 ARGUMENTS = ["a b", "it's", '"', "new\nline", "--", "-v", "", "*", "$HOME", "\\", "\u00fc"]
 TELLS = "import json, sys; print(json.dumps([sys.version_info[:2], sys.argv[1:]]))"
@@ -342,8 +343,10 @@ def published(client, tmp_path):
             archive.writestr("proto_prime.py", re.sub('(?m)^__version__ = ".*"', '__version__ = "%s"' % version, text))
             archive.writestr(info + "METADATA", "Metadata-Version: 2.1\nName: proto-prime\nVersion: %s\n" % version)
     init(client)
-    index = Index(wheels)
-    client.env.update(PIP_NO_INDEX="0", PIP_INDEX_URL=index.url())
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(str(tmp_path / "authority.pem"))
+    index = Index(wheels, authority)
+    client.env.update(PIP_NO_INDEX="0", PIP_INDEX_URL=index.url(), PIP_CERT=str(tmp_path / "authority.pem"))
     yield index
     index.close()
 

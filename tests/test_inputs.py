@@ -340,7 +340,7 @@ def test_application_that_uv_does_not_install_names_its_own_extras(repo, driver)
     assert repo.inside("import six, idna; print(1)") == "1"
     repo.write("pyproject.toml", '[project]\nname = "a"\nversion = "1"\ndependencies = ["--dry-run"]\n'
                '[tool.uv]\npackage = false\n')
-    assert "'--dry-run' is no requirement" in repo.prime(status=2).stderr
+    assert '"--dry-run" is no requirement' in repo.prime(status=2).stderr
 
 
 def test_vendor_asks_no_backend_of_what_is_not_built(repo):

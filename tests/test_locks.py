@@ -8,6 +8,7 @@ import subprocess
 
 import pytest
 from conftest import PYTHONS, project_text, python, some_python, uv_program
+from helpers import make_wheel, pylock, six_package, wheel
 
 DRIVERS = ("venv_uv", "venv_pip")
 INSTALLED = "import json, sys; from importlib import metadata as m; print(json.dumps(sorted(" \
@@ -35,27 +36,6 @@ def lock(repo, *argv):
     """`prime lock`; returns the file's text."""
     repo.prime(*(argv + ("lock",)))
     return (repo.path / ("pylock.%s.toml" % argv[1] if argv else "pylock.toml")).read_text()
-
-
-def wheel(wheelhouse, name):
-    return next(wheelhouse.glob(name + "-*.whl"))
-
-
-def pylock(packages, head=""):
-    """The text of a pylock.toml with these packages, each lines of TOML."""
-    return 'lock-version = "1.0"\ncreated-by = "test"\n%s\n' % head + "".join(
-        "[[packages]]\n" + package + "\n" for package in packages)
-
-
-def six_package(wheelhouse, more="", **changes):
-    """The entry of six, from the wheel at hand."""
-    import hashlib
-    path = wheel(wheelhouse, "six")
-    told = dict({"url": path.as_uri(), "size": path.stat().st_size,
-                 "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}, **changes)
-    version = path.name.split("-")[1]
-    return 'name = "six"\nversion = "%s"\n%s\nwheels = [{ url = "%s", size = %d, hashes = { sha256 = "%s" } }]' % (
-        version, more, told["url"], told["size"], told["sha256"])
 
 
 # -- prime lock -------------------------------------------------------------------------------------
@@ -94,16 +74,6 @@ def test_lock_keeps_what_was_pinned_until_it_is_upgraded(repo, wheelhouse, tmp_p
     assert '"%s"' % versions[0] in lock(repo)
     repo.prime("lock", "--upgrade")
     assert '"99.0"' in (repo.path / "pylock.toml").read_text()
-
-
-def make_wheel(path, name, version):
-    """Write a wheel with nothing in it."""
-    import zipfile
-    place = "%s-%s.dist-info/" % (name, version)
-    with zipfile.ZipFile(str(path), "w") as archive:
-        archive.writestr(place + "METADATA", "Metadata-Version: 2.1\nName: %s\nVersion: %s\n" % (name, version))
-        archive.writestr(place + "WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
-        archive.writestr(place + "RECORD", "")
 
 
 def test_lock_of_requirements_files_with_constraints_and_spaces(repo, wheelhouse):

@@ -7,14 +7,12 @@ import subprocess
 import sys
 
 import pytest
-import test_examples
 from conftest import PYTHONS, some_python, uv_program
 from filelock import FileLock
-from test_examples import follow_readme
+from helpers import follow_readme
 
 pytest.importorskip("mcp", reason="package mcp needs python 3.10")
 pytestmark = pytest.mark.slow  # a server that takes a second to start, after an installation of thirty packages
-example = test_examples.example  # the fixture
 
 
 @pytest.fixture(scope="session")

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 from conftest import Repo, python, some_python
-from test_interrupts import preloaded, wait_for
+from helpers import preloaded, wait_for
 
 fcntl = pytest.importorskip("fcntl")  # not on Windows, as is the rest
 pty = pytest.importorskip("pty")
@@ -458,7 +458,8 @@ def test_signal_to_the_process_group_reaches_the_command(way, name):
 def test_stop_and_continue(way, name):
     if name == "SIGSTOP":
         way.becomes_it()
-    process = way.start("count")
+    # In a group of its own: that is not orphaned, for these tests are of the same session and no member of the group.
+    process = way.start("count", preexec_fn=lambda: os.setpgid(0, 0))
     assert process.stdout.readline() == b"number 0\n"
     process.send_signal(getattr(signal, name))
     assert stop_of(process) == getattr(signal, name)

@@ -7,15 +7,12 @@ import socket
 import subprocess
 
 import pytest
-import serving
 from conftest import python, some_python
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from serving import HELLO, Session, brief, frame, request
 
 import proto_prime
-
-serve, booted = serving.serve, serving.booted  # fixtures
 
 LIST, GET = "environment/list", "environment/get"
 CREATE, DELETE, EXECUTE = "environment/create", "environment/delete", "environment/execute"

@@ -13,13 +13,10 @@ import threading
 from concurrent.futures import Future
 
 import pytest
-import test_examples
 from conftest import some_python
 from filelock import FileLock
+from helpers import follow_readme
 from serving import HELLO, wait_until
-from test_examples import follow_readme
-
-example = test_examples.example  # the fixture
 
 LIST, GET = "environment/list", "environment/get"
 CREATE, DELETE, EXECUTE = "environment/create", "environment/delete", "environment/execute"

@@ -8,13 +8,10 @@ import sys
 import time
 
 import pytest
-import serving
 from conftest import some_python
 from serving import HELLO, Mark, Session, frame, request, wait_until
 
 import proto_prime
-
-serve, booted = serving.serve, serving.booted  # fixtures
 
 LIST, GET = "environment/list", "environment/get"
 CREATE, EXECUTE = "environment/create", "environment/execute"

@@ -10,8 +10,6 @@ import serving
 from conftest import python, snapshot, some_python
 from serving import request
 
-serve, booted = serving.serve, serving.booted  # fixtures
-
 LIST, GET = "environment/list", "environment/get"
 CREATE, DELETE, EXECUTE = "environment/create", "environment/delete", "environment/execute"
 NO_ENVIRONMENT, NAME_TAKEN, NO_PYTHON, WORK_FAILED = -31001, -31002, -31003, -31004

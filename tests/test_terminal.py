@@ -1,25 +1,21 @@
 """What a person sees on a terminal: the bytes that it got, on the screen of a terminal emulator (pyte)."""
 
 import json
-import os
 import re
-import select
 import shlex
 import shutil
-import signal
-import struct
 import subprocess
 import time
 
 import pytest
 from conftest import python, some_python, uv_program
+from helpers import ROWS, Terminal
 
 fcntl = pytest.importorskip("fcntl")  # not on Windows, as is the rest
 pty = pytest.importorskip("pty")
 termios = pytest.importorskip("termios")
 pyte = pytest.importorskip("pyte")
 
-ROWS = 40
 LONG = "words-that-no-window-here-is-wide-enough-for-" * 4
 WIDE = "日本語 🚀🎉 e\u0301\u0323 \U0001f468\u200d\U0001f469 ☀\ufe0f " * 4
 EVIL = "\x1b[2J\x1b[H\r\t\b\x07\x0b\x0c\x7f\x9b2J"
@@ -30,123 +26,6 @@ prime: building environment default: it was not built yet
 prime: nothing to install: no [project], requirements.txt, or dependencies in the config
 """
 END = "prime: .venv is ready (environment default, python %s)\n"
-
-
-class Terminal:
-    """A pseudo-terminal of some width with one program on it, and the screen that shows what it writes."""
-
-    def __init__(self, repo, columns=80):
-        self.repo, self.raw, self.frames, self.process = repo, b"", [], None
-        self.keyboard, self.device = pty.openpty()
-        self.screen = pyte.Screen(columns, ROWS)
-        self.screen.write_process_input = self.type  # the answers to what fish asks
-        self.stream = pyte.ByteStream(self.screen)
-        self.tell_size(columns)
-
-    def tell_size(self, columns, rows=ROWS):
-        """Have the system say that the window is of this size."""
-        fcntl.ioctl(self.device, termios.TIOCSWINSZ, struct.pack("4H", rows, columns, 0, 0))
-
-    def resize(self, columns):
-        """Make the window so wide, as its user may at any time."""
-        while self._show(0):
-            pass
-        self.tell_size(columns)
-        self.screen.resize(columns=columns)
-
-    def type(self, text):
-        os.write(self.keyboard, text.encode())
-
-    def run(self, *command, env=None, ignores_hangup=False, **streams):
-        """Start a program whose terminal this is; `streams` are those that lead elsewhere."""
-        def take_terminal():
-            fcntl.ioctl(self.device, termios.TIOCSCTTY, 0)
-            signal.signal(signal.SIGHUP, signal.SIG_IGN if ignores_hangup else signal.SIG_DFL)
-
-        environ = dict(dict(self.repo.env, TERM="xterm"), **(env or {}))
-        environ = {name: value for name, value in environ.items() if value is not None}
-        for name in ("stdin", "stdout", "stderr"):
-            streams.setdefault(name, self.device)
-        self.process = subprocess.Popen(command, env=environ, cwd=str(self.repo.path), start_new_session=True,
-                                        preexec_fn=take_terminal, **streams)
-        return self
-
-    def prime(self, *argv, python=None, **options):
-        """Start `prime argv…`."""
-        return self.run(str(python or some_python()), "prime", *argv, **options)
-
-    def sh(self):
-        """Start a shell, whose jobs are what is typed."""
-        return self.run("sh", "-i", env={"PS1": "$ ", "ENV": None}).until(r"^\$")
-
-    @property
-    def rows(self):
-        """What the screen shows, less the blank rest."""
-        return "\n".join(row.rstrip() for row in self.screen.display).rstrip().split("\n")
-
-    def shows(self, pattern):
-        """Whether that is found in a row now."""
-        return any(re.search(pattern, row) for row in self.rows)
-
-    def _show(self, seconds):
-        """Show what comes within that time, if anything does, and keep the state of the screen."""
-        is_there = bool(select.select([self.keyboard], [], [], seconds)[0])
-        if is_there:
-            data = os.read(self.keyboard, 1 << 16)
-            self.raw += data
-            self.stream.feed(data)
-            self.frames.append(self.rows[:self.screen.cursor.y + 1])
-        return is_there
-
-    def until(self, pattern):
-        """Follow until a row shows that."""
-        deadline = time.time() + 30
-        while not self.shows(pattern):
-            has_ended = self.process.poll() is not None
-            assert self._show(0.05) or not has_ended and time.time() < deadline, "\n".join(self.rows)
-        return self
-
-    def pause(self, seconds):
-        """Follow for that long."""
-        deadline = time.time() + seconds
-        while time.time() < deadline:
-            self._show(0.05)
-        return self
-
-    def finish(self, status=0):
-        """Follow to the program's end, which must have this status."""
-        deadline, has_ended = time.time() + 30, False
-        while self._show(0.05) or not has_ended:
-            has_ended = self.process.poll() is not None
-            assert time.time() < deadline, "\n".join(self.rows)
-        assert self.process.returncode == status, "\n".join(self.rows)
-        return self
-
-    def check(self, text):
-        """Assert that the screen shows this text at the end, and that each row of it stayed as it was written.
-
-        The row of the cursor alone may have been another, a live line: so none was wrapped, or left behind.
-        """
-        width, version = self.screen.columns, re.search(rb"python ([\d.]+)\)\r\n", self.raw)
-        lines = text.replace("python %s", "python " + version.group(1).decode() if version else "").splitlines()
-        wanted = [line[start:start + width].rstrip() for line in lines for start in range(0, len(line), width)]
-        assert self.rows == wanted
-        for frame in self.frames:
-            assert frame[:-1] == wanted[:len(frame) - 1]
-
-    def hang_up(self):
-        """Close the window."""
-        for end in (self.keyboard, self.device):
-            os.close(end)
-        self.keyboard = None
-
-    def close(self):
-        if self.process and self.process.poll() is None:
-            self.process.kill()
-        if self.process:
-            self.process.wait()
-        if self.keyboard:
-            self.hang_up()
 
 
 @pytest.fixture

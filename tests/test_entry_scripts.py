@@ -7,11 +7,8 @@ import signal
 import subprocess
 
 import pytest
-import test_examples
 from conftest import python
-from test_examples import follow_readme
-
-example = test_examples.example  # the fixture
+from helpers import follow_readme
 
 SCRIPTS = {  # name of the example: its entry script and the module that this calls
     "boot_script": ("dns-name", "dns_name.py"),

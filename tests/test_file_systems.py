@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from conftest import PYTHONS, python, some_python, uv_program
-from test_interrupts import preloaded
+from helpers import preloaded
 
 resource = pytest.importorskip("resource")  # not on Windows
 

@@ -3,17 +3,16 @@
 import os
 import re
 import shlex
-import shutil
 import signal
 import socket
 import subprocess
-import sys
 import time
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from conftest import PYTHONS, TOP, some_python, uv_program
+from helpers import preloaded, wait_for
 
 fcntl = pytest.importorskip("fcntl")  # not on Windows, as is the rest
 pty = pytest.importorskip("pty")
@@ -197,16 +196,6 @@ def told(repo):
     return (repo.home / "stderr").read_text(encoding="utf-8")
 
 
-def wait_for(condition, seconds=60):
-    """Whether a condition comes true in that time."""
-    end = time.time() + seconds
-    while not condition():
-        if time.time() > end:
-            return False
-        time.sleep(0.005)
-    return True
-
-
 def start(repo, is_there, *argv, **options):
     """Boot until a step is reached. Returns the process, whose stderr `told` has."""
     if (repo.home / "pids").exists():
@@ -236,18 +225,6 @@ def is_running(pid):
         return not state.exists() or state.read_text().rpartition(")")[2].split()[0] != "Z"
     except OSError:
         return False
-
-
-def preloaded(directory, source):
-    """Compile C source to what LD_PRELOAD takes. Returns its path."""
-    compiler = shutil.which("cc")
-    if not compiler or not sys.platform.startswith("linux"):
-        pytest.skip("no C compiler, or no LD_PRELOAD")
-    library = directory / "preloaded.so"
-    (directory / "preloaded.c").write_text(source)
-    subprocess.run([compiler, "-shared", "-fPIC", "-o", str(library), str(directory / "preloaded.c"), "-ldl"],
-                   check=True)
-    return str(library)
 
 
 def state_of(repo):

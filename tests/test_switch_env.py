@@ -11,11 +11,8 @@ import sys
 import threading
 
 import pytest
-import test_examples
 from conftest import TOP, python, some_python, uv_program
-from test_examples import follow_readme
-
-example = test_examples.example  # the fixture
+from helpers import follow_readme
 
 VERSIONS = ["3.6", "3.8", "3.11", "3.13"]
 

@@ -1,0 +1,378 @@
+"""What the tests of several chapters use: processes, wheels and locks, examples, servers, and a terminal."""
+
+import base64
+import hashlib
+import html
+import http.server
+import json
+import os
+import re
+import select
+import shutil
+import signal
+import socketserver
+import ssl
+import struct
+import subprocess
+import sys
+import threading
+import time
+import urllib.parse
+import zipfile
+
+import pytest
+from conftest import some_python, uv_program
+
+import proto_prime
+
+try:
+    import fcntl
+    import pty
+    import termios
+except ImportError:  # Windows, where no test with a `Terminal` runs
+    pass
+
+# -- processes -------------------------------------------------------------------------------------
+
+
+def wait_for(condition, seconds=60):
+    """Whether a condition comes true in that time."""
+    end = time.time() + seconds
+    while not condition():
+        if time.time() > end:
+            return False
+        time.sleep(0.005)
+    return True
+
+
+def preloaded(directory, source):
+    """Compile C source to what LD_PRELOAD takes. Returns its path."""
+    compiler = shutil.which("cc")
+    if not compiler or not sys.platform.startswith("linux"):
+        pytest.skip("no C compiler, or no LD_PRELOAD")
+    library = directory / "preloaded.so"
+    (directory / "preloaded.c").write_text(source)
+    subprocess.run([compiler, "-shared", "-fPIC", "-o", str(library), str(directory / "preloaded.c"), "-ldl"],
+                   check=True)
+    return str(library)
+
+
+# -- wheels, locks and uv --------------------------------------------------------------------------
+
+
+def wheel(wheelhouse, name):
+    return next(wheelhouse.glob(name + "-*.whl"))
+
+
+def make_wheel(path, name, version):
+    """Write a wheel with nothing in it."""
+    place = "%s-%s.dist-info/" % (name, version)
+    with zipfile.ZipFile(str(path), "w") as archive:
+        archive.writestr(place + "METADATA", "Metadata-Version: 2.1\nName: %s\nVersion: %s\n" % (name, version))
+        archive.writestr(place + "WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        archive.writestr(place + "RECORD", "")
+
+
+def pylock(packages, head=""):
+    """The text of a pylock.toml with these packages, each lines of TOML."""
+    return 'lock-version = "1.0"\ncreated-by = "test"\n%s\n' % head + "".join(
+        "[[packages]]\n" + package + "\n" for package in packages)
+
+
+def six_package(wheelhouse, more="", **changes):
+    """The entry of six, from the wheel at hand."""
+    path = wheel(wheelhouse, "six")
+    told = dict({"url": path.as_uri(), "size": path.stat().st_size,
+                 "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}, **changes)
+    version = path.name.split("-")[1]
+    return 'name = "six"\nversion = "%s"\n%s\nwheels = [{ url = "%s", size = %d, hashes = { sha256 = "%s" } }]' % (
+        version, more, told["url"], told["size"], told["sha256"])
+
+
+def real_uv_version():
+    told = subprocess.run([uv_program(), "--version"], stdout=subprocess.PIPE, universal_newlines=True).stdout
+    return told.split()[1]
+
+
+WITHOUT_WHEELS = "/bin/mount -t tmpfs none /usr/share/python-wheels && exec \"$@\""  # those of Debian's packages
+
+
+def boot_without_wheels(repo, wild):
+    """Boot where no pip wheel of Debian's is to be seen; skips where that cannot be arranged."""
+    if os.path.isdir("/usr/share/python-wheels"):
+        hide = [shutil.which("unshare") or "unshare", "-m", "/bin/sh", "-c", WITHOUT_WHEELS, "sh"]
+        if not shutil.which("unshare") or subprocess.run(hide + ["/bin/true"], stderr=subprocess.DEVNULL).returncode:
+            pytest.skip("no mount namespace to be had, to hide the pip wheels of this machine in")
+    else:
+        hide = []
+    return subprocess.run(hide + [str(wild), str(repo.path / "prime")], env=repo.env, stdout=subprocess.PIPE,
+                          stderr=subprocess.PIPE, stdin=subprocess.DEVNULL, universal_newlines=True)
+
+
+# -- examples --------------------------------------------------------------------------------------
+
+
+def follow_readme(repo):
+    """Run the commands of the README, its indented lines, in order. Returns {command: its stdout}."""
+    printed = {}
+    for line in (repo.path / "README.md").read_text(encoding="utf-8").splitlines():
+        if line.startswith("    "):
+            command = line.split("  #")[0].strip()
+            done = subprocess.run(
+                ["sh", "-c", command],
+                cwd=str(repo.path),
+                env=repo.env,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+            )
+            assert done.returncode == 0, "%s\n%s" % (command, done.stderr.decode("utf-8", "replace"))
+            printed[command] = done.stdout.decode("utf-8").strip()
+    return printed
+
+
+# -- servers ---------------------------------------------------------------------------------------
+
+JSON = "application/vnd.pypi.simple.v1+json"
+SECRET = "it's a/secret@"
+QUOTED = urllib.parse.quote(SECRET, safe="")
+USER = "mary:" + QUOTED
+CODED = base64.b64encode(("mary:" + SECRET).encode()).decode()
+
+
+class Server(socketserver.ThreadingMixIn, http.server.HTTPServer):
+    """A server on 127.0.0.1, in a thread of its own, as long as the test runs."""
+
+    daemon_threads = True
+
+    def __init__(self, handler):
+        super().__init__(("127.0.0.1", 0), handler)
+        self.place = "127.0.0.1:%d" % self.server_address[1]
+        self.thread = threading.Thread(target=self.serve_forever, args=(0.05,))
+        self.thread.start()
+
+    def handle_error(self, request, client_address):
+        """A client that goes away is no news."""
+
+    def close(self):
+        self.shutdown()
+        self.server_close()
+        self.thread.join()
+
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.server.answer(self)
+
+    do_HEAD = do_GET
+
+    def log_message(self, *_):
+        pass
+
+    def give(self, status, body=b"", **headers):
+        """Answer; `length` is what it says of the body."""
+        self.send_response(status)
+        for name, value in headers.items():
+            self.send_header(name.replace("_", "-"), value)
+        if "Content_Length" not in headers:
+            self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body if self.command == "GET" else b"")
+
+
+class Index(Server):
+    """A package index (PEP 503) over a directory of wheels, and whatever else is put into `files`.
+
+    user         `USER`, for whom alone it is then, or "" for everybody
+    speaks_json  whether it answers in JSON (PEP 691) who accepts that
+    has_hashes   whether its pages say the SHA-256 of what they lead to
+    spoiled      {start of a file's name: how, a method of this class}
+    elsewhere    a URL, where redirects lead to; below /away/ there is nothing else
+    files        {name: bytes} below /files/ and /other/, besides the wheels
+    asked        list of (path, whether with a password)
+    """
+
+    def __init__(self, wheels, ca=None):
+        self.wheels, self.user, self.speaks_json, self.has_hashes = wheels, "", False, True
+        self.spoiled, self.elsewhere, self.files, self.asked = {}, "", {}, []
+        super().__init__(Handler)
+        self.scheme = "https" if ca else "http"
+        if ca:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            ca.issue_cert("127.0.0.1").configure_cert(context)
+            self.socket = context.wrap_socket(self.socket, server_side=True, do_handshake_on_connect=False)
+
+    def url(self, path="simple", user="", place=""):
+        return "%s://%s%s/%s" % (self.scheme, user and user + "@", place or self.place, path)
+
+    def answer(self, request):
+        said = request.headers.get("Authorization", "")
+        self.asked.append((request.path, bool(said)))
+        if self.user and said != "Basic " + CODED:
+            return request.give(401, WWW_Authenticate='Basic realm="index"')
+        kind, name = urllib.parse.unquote(request.path).strip("/").split("/")
+        if kind == "simple":
+            return self.page(request, name, self.speaks_json and JSON in request.headers.get("Accept", ""))
+        if kind == "away":
+            return self.away(request, name, b"")
+        body = self.body(name)
+        how = [how for start, how in self.spoiled.items() if name.startswith(start) and kind == "files"]
+        return how[0](self, request, name, body) if how else request.give(200 if body else 404, body)
+
+    def body(self, name):
+        path = self.wheels / name
+        return self.files[name] if name in self.files else path.read_bytes() if path.exists() else b""
+
+    def page(self, request, project, is_json):
+        wheels = sorted(path.name for path in self.wheels.glob(project.replace("-", "_") + "-*.whl"))
+        files = [{"filename": name, "url": "/files/" + urllib.parse.quote(name), "hashes": {}} for name in wheels]
+        for each in files if self.has_hashes else ():
+            each["hashes"]["sha256"] = proto_prime.hash_bytes(self.body(each["filename"]))
+        if is_json:
+            text = json.dumps({"meta": {"api-version": "1.0"}, "name": project, "files": files})
+            return request.give(200, text.encode(), Content_Type=JSON)
+        lines = ['<a href="%s%s">%s</a><br>\n' % (
+            html.escape(each["url"]), "".join("#sha256=" + value for value in each["hashes"].values()),
+            each["filename"]) for each in files]
+        return request.give(200 if lines else 404, "".join(lines).encode(), Content_Type="text/html")
+
+    def changed(self, request, _, body):
+        """Another byte in the middle."""
+        middle = len(body) // 2
+        request.give(200, body[:middle] + bytes([body[middle] ^ 1]) + body[middle + 1:])
+
+    def truncated(self, request, _, body):
+        """Half of it, and then the line is dead."""
+        request.give(200, body[:len(body) // 2], Content_Length=str(len(body)))
+
+    def html_page(self, request, *_):
+        """What the network of a hotel answers, to everything."""
+        request.give(200, b"<!DOCTYPE html><html><body>Please accept our terms</body></html>",
+                     Content_Type="text/html")
+
+    def away(self, request, name, _):
+        """A redirect."""
+        request.give(302, Location=self.elsewhere + "/other/" + urllib.parse.quote(name))
+
+
+# -- a terminal ------------------------------------------------------------------------------------
+
+ROWS = 40
+
+
+class Terminal:
+    """A pseudo-terminal of some width with one program on it, and the screen that shows what it writes."""
+
+    def __init__(self, repo, columns=80):
+        self.repo, self.raw, self.frames, self.process = repo, b"", [], None
+        self.keyboard, self.device = pty.openpty()
+        pyte = pytest.importorskip("pyte")
+        self.screen = pyte.Screen(columns, ROWS)
+        self.screen.write_process_input = self.type  # the answers to what fish asks
+        self.stream = pyte.ByteStream(self.screen)
+        self.tell_size(columns)
+
+    def tell_size(self, columns, rows=ROWS):
+        """Have the system say that the window is of this size."""
+        fcntl.ioctl(self.device, termios.TIOCSWINSZ, struct.pack("4H", rows, columns, 0, 0))
+
+    def resize(self, columns):
+        """Make the window so wide, as its user may at any time."""
+        while self._show(0):
+            pass
+        self.tell_size(columns)
+        self.screen.resize(columns=columns)
+
+    def type(self, text):
+        os.write(self.keyboard, text.encode())
+
+    def run(self, *command, env=None, ignores_hangup=False, **streams):
+        """Start a program whose terminal this is; `streams` are those that lead elsewhere."""
+        def take_terminal():
+            fcntl.ioctl(self.device, termios.TIOCSCTTY, 0)
+            signal.signal(signal.SIGHUP, signal.SIG_IGN if ignores_hangup else signal.SIG_DFL)
+
+        environ = dict(dict(self.repo.env, TERM="xterm"), **(env or {}))
+        environ = {name: value for name, value in environ.items() if value is not None}
+        for name in ("stdin", "stdout", "stderr"):
+            streams.setdefault(name, self.device)
+        self.process = subprocess.Popen(command, env=environ, cwd=str(self.repo.path), start_new_session=True,
+                                        preexec_fn=take_terminal, **streams)
+        return self
+
+    def prime(self, *argv, python=None, **options):
+        """Start `prime argv…`."""
+        return self.run(str(python or some_python()), "prime", *argv, **options)
+
+    def sh(self):
+        """Start a shell, whose jobs are what is typed."""
+        return self.run("sh", "-i", env={"PS1": "$ ", "ENV": None}).until(r"^\$")
+
+    @property
+    def rows(self):
+        """What the screen shows, less the blank rest."""
+        return "\n".join(row.rstrip() for row in self.screen.display).rstrip().split("\n")
+
+    def shows(self, pattern):
+        """Whether that is found in a row now."""
+        return any(re.search(pattern, row) for row in self.rows)
+
+    def _show(self, seconds):
+        """Show what comes within that time, if anything does, and keep the state of the screen."""
+        is_there = bool(select.select([self.keyboard], [], [], seconds)[0])
+        if is_there:
+            data = os.read(self.keyboard, 1 << 16)
+            self.raw += data
+            self.stream.feed(data)
+            self.frames.append(self.rows[:self.screen.cursor.y + 1])
+        return is_there
+
+    def until(self, pattern):
+        """Follow until a row shows that."""
+        deadline = time.time() + 30
+        while not self.shows(pattern):
+            has_ended = self.process.poll() is not None
+            assert self._show(0.05) or not has_ended and time.time() < deadline, "\n".join(self.rows)
+        return self
+
+    def pause(self, seconds):
+        """Follow for that long."""
+        deadline = time.time() + seconds
+        while time.time() < deadline:
+            self._show(0.05)
+        return self
+
+    def finish(self, status=0):
+        """Follow to the program's end, which must have this status."""
+        deadline, has_ended = time.time() + 30, False
+        while self._show(0.05) or not has_ended:
+            has_ended = self.process.poll() is not None
+            assert time.time() < deadline, "\n".join(self.rows)
+        assert self.process.returncode == status, "\n".join(self.rows)
+        return self
+
+    def check(self, text):
+        """Assert that the screen shows this text at the end, and that each row of it stayed as it was written.
+
+        The row of the cursor alone may have been another, a live line: so none was wrapped, or left behind.
+        """
+        width, version = self.screen.columns, re.search(rb"python ([\d.]+)\)\r\n", self.raw)
+        lines = text.replace("python %s", "python " + version.group(1).decode() if version else "").splitlines()
+        wanted = [line[start:start + width].rstrip() for line in lines for start in range(0, len(line), width)]
+        assert self.rows == wanted
+        for frame in self.frames:
+            assert frame[:-1] == wanted[:len(frame) - 1]
+
+    def hang_up(self):
+        """Close the window."""
+        for end in (self.keyboard, self.device):
+            os.close(end)
+        self.keyboard = None
+
+    def close(self):
+        if self.process and self.process.poll() is None:
+            self.process.kill()
+        if self.process:
+            self.process.wait()
+        if self.keyboard:
+            self.hang_up()

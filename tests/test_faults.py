@@ -1,0 +1,104 @@
+"""The table in faults.md has a row for each fault code that the file or a test names, and tests for each row."""
+
+import ast
+import io
+import re
+import tokenize
+
+import pytest
+from conftest import TOP
+
+TESTS = TOP / "tests"
+LETTERS = "CEBTIHRMWUN"
+CODE = re.compile(r"\b[%s][1-9][0-9]?\b" % LETTERS)
+CODE_IN_NAME = re.compile(r"(?<![A-Za-z0-9])[%s][1-9][0-9]?(?=_|$)" % LETTERS)
+ROW = re.compile(r"\| ([%s][1-9][0-9]?) \|" % LETTERS)
+LETTER_ROW = re.compile(r"\| ([A-Z]) \| \S")
+
+
+def cells(line):
+    """The cells of a row of a table in Markdown."""
+    return [cell.strip() for cell in line.strip().strip("|").split("|")]
+
+
+def rows_of(text):
+    """[(code, case, expected, tests)] of all tables of faults, in their order."""
+    return [tuple(cells(line)) for line in text.splitlines() if ROW.match(line)]
+
+
+def comments_and_docstrings(source):
+    """What people wrote into a python file: comments, and strings that stand alone (also the head for `sh`)."""
+    for token in tokenize.generate_tokens(io.StringIO(source).readline):
+        if token.type == tokenize.COMMENT:
+            yield token.string
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Expr):
+            try:
+                value = ast.literal_eval(node.value)
+            except ValueError:
+                continue
+            if isinstance(value, str):
+                yield value
+
+
+def codes_of(source):
+    """The fault codes that a python file names."""
+    return {code for text in comments_and_docstrings(source) for code in CODE.findall(text)}
+
+
+def existing_tests():
+    """The names of all tests, as "file::function" or "file::class::function"."""
+    names = set()
+    for path in TESTS.glob("test_*.py"):
+        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+            if isinstance(node, ast.FunctionDef) and node.name.startswith("test"):
+                names.add("%s::%s" % (path.name, node.name))
+            if isinstance(node, ast.ClassDef) and node.name.startswith("Test"):
+                names.update("%s::%s::%s" % (path.name, node.name, each.name) for each in node.body
+                             if isinstance(each, ast.FunctionDef) and each.name.startswith("test"))
+    return names
+
+
+TABLE = (TESTS / "faults.md").read_text(encoding="utf-8")
+ROWS = rows_of(TABLE)
+EXISTING = existing_tests()
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: row[0])
+def test_row_has_a_case_what_is_expected_and_tests_that_exist(row):
+    assert len(row) == 4 and all(row), row
+    tests = row[3].split("<br>")
+    assert all(re.match(r"`[^`]+`$", test) for test in tests), "%s: no test, or not as `file::function`" % row[0]
+    missing = [test for test in tests if test.strip("`") not in EXISTING]
+    assert not missing, "%s names tests that do not exist" % row[0]
+
+
+def test_rows_are_in_order_and_each_letter_is_explained():
+    codes = [row[0] for row in ROWS]
+    sections = "".join(sorted({code[0] for code in codes}, key=lambda letter: codes.index(letter + "1")))
+    assert codes == ["%s%d" % (letter, number + 1) for letter in sections
+                     for number in range(sum(code[0] == letter for code in codes))]
+    explained = [match.group(1) for match in map(LETTER_ROW.match, TABLE.splitlines()) if match]
+    assert "".join(explained) == sections
+
+
+def test_each_code_in_the_file_has_a_row():
+    used = codes_of((TOP / "proto_prime.py").read_text(encoding="utf-8"))
+    assert used - {row[0] for row in ROWS} == set()
+    assert {"C1", "E7", "B5", "T7", "I4"} <= used
+
+
+def test_each_code_in_the_name_of_a_test_has_a_row():
+    used = {code for name in EXISTING for code in CODE_IN_NAME.findall(name)}
+    assert used - {row[0] for row in ROWS} == set()
+    assert {row[0] for row in ROWS} & used
+
+
+@pytest.mark.parametrize("source, codes", [
+    ("x = 1  # E7: it may be closed\n", {"E7"}),
+    ('def f():\n    """Do it (C5, T2 and B10)."""\n', {"C5", "T2", "B10"}),
+    ("''':'\n# for sh: C8\nexec\n'''\n", {"C8"}),
+    ('x = "E7"  # T0 is none, nor PEP484, E100, xE7, E7_\n', set()),
+])
+def test_codes_are_found_in_comments_and_docstrings_alone(source, codes):
+    assert codes_of(source) == codes
