@@ -303,8 +303,8 @@ class Reporter:
         self.log_path = os.path.join(directory, time.strftime("%Y%m%d-%H%M%S") + "-%d.log" % os.getpid())
         try:
             make_directory(directory)
-            for old in entries_named(directory, LOG_NAME)[:-4]:
-                os.remove(os.path.join(directory, old))
+            for old in [path for path in paths_named(directory, LOG_NAME) if is_file(path)][:-4]:
+                os.remove(old)
             self.log = os.fdopen(create_file(self.log_path), "wb", buffering=0)  # B5: told at once
             self.log.write("".join(self.unlogged).encode("utf-8", "backslashreplace"))
         except OSError as problem:  # a log is a courtesy: work goes on without
@@ -545,8 +545,9 @@ def make_directory(path, mode=None):
 
 
 def openness(directory):
-    """The permissions of a directory, as an int, less that for others to write."""
-    return os.stat(directory or os.curdir).st_mode & 0o775
+    """The permissions of a directory, as an int, less that for others to write: in one such as /tmp for its group too."""
+    mode = os.stat(directory or os.curdir).st_mode
+    return mode & (0o755 if mode & 0o1000 else 0o775)
 
 
 NO_FOLLOW = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
@@ -574,7 +575,7 @@ def remove_leftovers(directory, start, end):
             try:
                 if is_old(path):
                     os.remove(path)
-            except OSError:  # another process was faster, or it is not ours to remove
+            except OSError:  # another process was faster, or it is a directory
                 pass
 
 
@@ -608,6 +609,20 @@ def remove(path):
         shutil.rmtree(path)
     elif os.path.lexists(path):
         os.remove(path)
+
+
+def remove_file(path):
+    """Remove a file that is named as one of ours; what else stands there, such as a directory, is not ours."""
+    if is_file(path):
+        try:
+            os.remove(path)
+        except FileNotFoundError:  # another process was faster
+            pass
+
+
+def is_file(path):
+    """Whether a path is a regular file, and no link to one."""
+    return os.path.isfile(path) and not is_link(path)
 
 
 def is_link(path):
@@ -911,12 +926,12 @@ def use_cache():
     if _in_use:
         return
     try:
-        _in_use.append(open_lock(cache_dir("lock")))
+        _in_use.append(open_lock(cache_dir("in-use")))
         while not try_lock(_in_use[0], is_shared=True):
             check_stops()
             time.sleep(0.01)
     except OSError as problem:  # a file system without locks
-        report.detail("cannot lock %s: %s" % (cache_dir("lock"), problem.strerror))
+        report.detail("cannot lock %s: %s" % (cache_dir("in-use"), problem.strerror))
 
 
 def is_held(path):
@@ -1594,7 +1609,7 @@ def paths_named(directory, pattern):
 MARK = ".proto-prime"  # a file in each directory of ours
 MARK_TEXT = b"Made by proto_prime.py, which may remove all that is in this directory.\n"
 CACHE_TAG = b"Signature: 8a477f597d28d172789f06886806bc55\n# Made by proto_prime.py: https://bford.info/cachedir/\n"
-STATE_NAMES = {"envs", "building", "stamp", "log", "held", "made", "lock", "use", ".gitignore"}
+STATE_NAMES = {"envs", "building", "stamp", "log", "held", "made", "lock", "use", "vendor", ".gitignore"}
 IGNORE_ALL = b"*\n"  # the .gitignore of a directory of ours
 
 
@@ -1610,22 +1625,29 @@ def make_own(directory, mode=None):
         write_atomic(os.path.join(directory, MARK), MARK_TEXT)
 
 
-def own_place(base, name):
+def own_place(base, name, is_older):
     """Where our files are kept if a directory is named for them (H2).
 
     base  str, the directory; it is used if it carries our mark, is empty, or is not there
     name  str, of the directory in it that is used else, so that nothing of ours is mixed with what others made
+    is_older  function of the directory and its entries: whether it is ours from before there was a mark (T8)
     """
     while not is_marked(base):
         try:
-            entries = set(os.listdir(base))
+            entries = os.listdir(base)
         except OSError:  # it is not there; if it cannot be read, its use will say so
             break
-        is_older = entries <= STATE_NAMES and bytes_of(os.path.join(base, ".gitignore")) == IGNORE_ALL
-        if is_older or not entries:  # older: a state directory from before there was a mark
+        foreign = [entry for entry in entries if not entry.startswith(MARK)]  # another process may be marking it now
+        if not foreign or MARK in entries or is_older(base, foreign):
             break
         base = below(base, [name])
     return base
+
+
+def is_older_state(base, entries):
+    """Whether a directory with these entries is a state directory."""
+    names = {"." + entry[1:].split(".")[0] if entry[:1] == "." else entry.split(".")[0] for entry in entries}
+    return names <= STATE_NAMES and bytes_of(os.path.join(base, ".gitignore")) == IGNORE_ALL
 
 
 def below(base, names):
@@ -1648,7 +1670,27 @@ def is_ours(path):
         entry = os.lstat(path)
     except (OSError, ValueError):
         return False
-    return not is_link(path) and entry.st_uid in (os.geteuid(), 0) and not entry.st_mode & 0o022
+    return not is_link(path) and entry.st_uid in (os.geteuid(), 0) and not is_open(entry)
+
+
+def is_open(entry):
+    """Whether more users may write to something than its owner, from its `stat`.
+
+    Its group does not count if it has no member but this user, as where umask 002 is usual.
+    """
+    return bool(entry.st_mode & 0o002 or entry.st_mode & 0o020 and not is_private_group(entry.st_gid))
+
+
+def is_private_group(gid):
+    """Whether a group is that of this user alone: named as the user, and without other members."""
+    import grp
+    import pwd
+
+    try:
+        user, group = pwd.getpwuid(os.geteuid()), grp.getgrgid(gid)
+    except KeyError:
+        return False
+    return user.pw_gid == gid and group.gr_name == user.pw_name and not set(group.gr_mem) - {user.pw_name}
 
 
 def cache_dir(*names):
@@ -1672,8 +1714,8 @@ _caches = {}  # type: dict  # what is asked for, to what is used
 
 def open_cache(base):
     """The directory that is used as the user's cache: `base`, or a private one if others may write to that (H8)."""
-    if os.environ.get(CACHE_VAR):  # else its name is ours
-        base = own_place(base, "proto_prime")
+    is_named_so = not os.environ.get(CACHE_VAR)  # by us; a directory that the user names may hold pip's and uv's caches
+    base = own_place(base, "proto_prime", lambda _, entries: is_named_so and set(entries) <= {"in-use", *CACHES})
     reason = why_unsafe(base)
     if reason:
         private = private_dir("proto_prime")
@@ -3090,14 +3132,14 @@ def state_dir(root, *names):
     """A path in the directory where everything that this file makes for a repo is kept."""
     named = os.environ.get(STATE_VAR)
     if named and not is_script_root(root):
-        base = own_place(os.path.abspath(named), ".prime")
+        base = own_place(os.path.abspath(named), ".prime", is_older_state)
         if os.path.dirname(root) != os.path.join(base, "made"):  # a repo of our making
             return below(base, names)
     base = os.path.join(root, ".prime")
     if is_link(base):
         raise PrimeError("%s is a link, which nothing is written through" % base,
                          hint="remove it; %s names another directory" % STATE_VAR)
-    return below(own_place(base, ".prime"), names)
+    return below(own_place(base, ".prime", is_older_state), names)
 
 
 def is_script_root(root):
@@ -5302,10 +5344,12 @@ def write_held(environment, generation=None):
     """Hold an environment at a generation until its inputs change; None takes that back."""
     path = held_path(environment)
     if generation:
+        if os.path.isdir(path):
+            rename_aside(path)
         lines = digest(environment.inputs), os.path.basename(generation.path)
         write_atomic(path, os.fsencode("\n".join(lines) + "\n"))
     else:
-        remove(path)
+        remove_file(path)
     environment.config.seen[path] = signature(path)
 
 
@@ -5378,7 +5422,7 @@ def build(environment, python, driver):
     outer = os.environ.get(BUILDING_VAR, "")
     tell_building(directory + os.pathsep + outer)
     try:
-        write_atomic(record, b"")
+        write_atomic(record, b"%d" % os.getpid())
         make_directory(os.path.dirname(directory))
         check_sources(environment, driver, python)
         create_venv(python, directory, driver, prompt)
@@ -5475,10 +5519,19 @@ def tell_building(places):
 def unfinished_prefix(root):
     """The generation that is being built by what started this process, such as a post_boot command; else ""."""
     for prefix in filter(None, os.environ.get(BUILDING_VAR, "").split(os.pathsep)):
-        is_build = os.path.isdir(prefix) and os.path.dirname(prefix) == state_dir(root, "envs")
-        if is_build and not os.path.exists(os.path.join(prefix, MARKER)) and is_held(state_dir(root, "lock")):  # H17
+        is_of_root = os.path.isdir(prefix) and os.path.dirname(prefix) == state_dir(root, "envs")
+        if is_of_root and not os.path.exists(os.path.join(prefix, MARKER)) and is_being_built(root, prefix):
             return prefix
     return ""
+
+
+def is_being_built(root, directory):
+    """Whether the process that records that it builds this directory is the one that holds the lock (H17)."""
+    lock, pid = state_dir(root, "lock"), bytes_of(build_record(directory))
+    if not pid:
+        return False
+    is_holder = any((bytes_of(path) or b"").startswith(LOCK_HEAD + pid + b" on ") for path in lock_files(lock))
+    return is_holder and is_held(lock)
 
 
 def command_argv(command, prefix, search):
@@ -5527,7 +5580,8 @@ def builds(root):
 
 def is_build(path):
     """Whether a directory is a generation by its marker, or an unfinished one that our record names (H2)."""
-    is_recorded = os.path.isfile(build_record(path)) and not is_link(build_record(path))
+    record = build_record(path)
+    is_recorded = is_file(record) and not is_link(os.path.dirname(record))
     return not is_link(path) and os.path.isdir(path) and (is_recorded or os.path.isfile(os.path.join(path, MARKER)))
 
 
@@ -5574,7 +5628,7 @@ def used_by_processes(paths):
 def is_shared(path):
     """Whether others than this user may use or have made what is in a directory of ours."""
     try:
-        return os.stat(path).st_uid != os.geteuid() or bool(os.stat(os.path.dirname(path)).st_mode & 0o022)
+        return os.stat(path).st_uid != os.geteuid() or is_open(os.stat(os.path.dirname(path)))
     except OSError:  # it is gone
         return False
 
@@ -5702,10 +5756,16 @@ def set_aside(root, link):
         target = os.path.normpath(os.path.join(os.path.dirname(link), os.readlink(link)))
     except OSError:  # no link
         target = ""
-    ours = state_dir(root, "envs"), os.path.join(".prime", "envs")
-    if os.path.dirname(target).endswith(ours) or os.path.exists(os.path.join(target, MARKER)):
-        return
-    rename_aside(link)
+    if not is_our_target(root, target):
+        rename_aside(link)
+
+
+def is_our_target(root, target):
+    """Whether a link that leads there was made here; it may be of before the repo was moved, or be dangling."""
+    envs, name = os.path.split(target)
+    is_of_ours = envs == state_dir(root, "envs") or envs.endswith(os.path.join(os.sep, ".prime", "envs"))
+    is_build = "-" in name and set(name.rpartition("-")[2].partition(".")[0]) <= set("0123456789abcdef")
+    return is_of_ours and is_build or os.path.exists(os.path.join(target, MARKER))
 
 
 def replace_link(target, link):
@@ -5827,8 +5887,8 @@ def forget_stamps(root, key):
     for path in old_stamps(root):
         if os.path.basename(path).startswith(key) or not os.path.isdir((load_stamp(path) or [""])[0]):
             try:
-                remove(path)
-            except OSError as problem:  # another prime was faster
+                remove_file(path)
+            except OSError as problem:
                 report.detail("no stamp is removed: %s" % problem)
 
 
@@ -5845,7 +5905,7 @@ def keep_stamp(path, head, stamp):
     prefix, link, target, said, variables, files = stamp
     try:
         if any(is_fresh(name) for name, _, known in files if known):
-            remove(path)
+            remove_file(path)
             return False
         parts = head + [prefix, link, target, said, str(len(variables))]
         for entry in variables + files:
@@ -6481,7 +6541,7 @@ def command_clean(options):
     if options.all:
         forget_stamps(options.root, "")
         for name in names:
-            remove(stamp_path(options.root, name))
+            remove_file(stamp_path(options.root, name))
         clear_cache()
     gone += discard_scripts(0 if options.all else SCRIPT_DAYS)
     if not gone and not stays and not options.all:
@@ -6505,7 +6565,7 @@ CACHE_TREES = (("pip", r"\d.*-[0-9a-f]{16}|" + ASIDE_NAME), ("shell", DIGEST_NAM
 
 def clear_cache():
     """Empty the user cache, unless a boot uses it, but for what is locked or a running process uses (H18)."""
-    with open_lock(cache_dir("lock")) as file:
+    with open_lock(cache_dir("in-use")) as file:
         if not try_lock(file):
             report.note("the cache %s stays, for another prime uses it" % tilde(cache_dir()))
             return
@@ -7496,6 +7556,8 @@ class Server:
         config, found = load_config(self.root), {}
         for entry in entries_named(self.made(), DIGEST_NAME):
             place = os.path.join(self.made(), entry)
+            if is_link(place):  # H1
+                continue
             try:
                 name = b"".join(chunks_of(os.path.join(place, "name"), PARSE_CAP)).decode("utf-8", "surrogatepass")
                 environment = load_environment(load_config(place))

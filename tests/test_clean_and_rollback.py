@@ -248,7 +248,7 @@ def test_clean_all_removes_every_generation_and_the_caches_and_the_next_boot_mak
     assert not plain.generations
     assert not os.path.lexists(str(plain.path / ".venv"))
     left = {path.name for path in (plain.home / "own cache").rglob("*") if path.is_file()}
-    assert left == {"mine", ".proto-prime", "CACHEDIR.TAG"}
+    assert left == {"mine", ".proto-prime", "CACHEDIR.TAG", "in-use"}
     plain.prime()
     assert plain.inside("print(1)") == "1"
 

@@ -406,7 +406,7 @@ def test_H18_clean_all_leaves_what_is_held(plain, tmp_path, hold):
     (cache / "uv").mkdir(mode=0o700, exist_ok=True)
     (cache / "uv" / "uv-1.0").write_text("")
     hold(script / ".prime" / "lock")
-    held = hold(cache / "lock")
+    held = hold(cache / "in-use")
     told = plain.prime("clean", "--all").stderr
     assert "the cache %s stays, for another prime uses it" % cache in told
     assert script.exists() and (cache / "uv" / "uv-1.0").exists()
