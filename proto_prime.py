@@ -1602,7 +1602,8 @@ IGNORE_ALL = b"*\n"  # the .gitignore of a directory of ours
 
 def is_marked(directory):
     """Whether a directory is one that `make_own` made."""
-    return os.access(os.path.join(directory, MARK), os.F_OK)
+    mark = os.path.join(directory, MARK)
+    return os.access(mark, os.F_OK) and not os.path.islink(mark)
 
 
 def make_own(directory, mode=None):
@@ -1624,8 +1625,8 @@ def own_place(base, name, is_older):
             entries = os.listdir(base)
         except OSError:  # it is not there; if it cannot be read, its use will say so
             break
-        foreign = [entry for entry in entries if not entry.startswith(MARK)]  # another process may be marking it now
-        if not foreign or MARK in entries or is_older(base, foreign):
+        foreign = [entry for entry in entries if not entry.startswith(MARK + ".")]  # what a mark is before it is whole
+        if not foreign or is_marked(base) or is_older(base, foreign):
             break
         base = below(base, [name])
     return base
@@ -5359,7 +5360,7 @@ def prepare_state(root):
     try:
         if os.path.lexists(base) and not os.path.isdir(base):
             rename_aside(base)
-        make_own(base)
+        mark_state(base)
         for name, is_right in (("envs", os.path.isdir), ("stamp", os.path.isdir), ("log", os.path.isdir),
                                ("held", os.path.isdir), ("building", os.path.isdir), ("use", os.path.isfile),
                                ("lock", os.path.isfile)):
@@ -5371,6 +5372,16 @@ def prepare_state(root):
     except OSError as problem:
         raise PrimeError("cannot write to %s: %s" % (base, problem.strerror),
                          hint="%s names another place" % STATE_VAR)
+
+
+def mark_state(base):
+    """`make_own` for a state directory; one from before there was a mark may be read-only, and is used as it is (T8)."""
+    try:
+        make_own(base)
+    except OSError as problem:
+        if not os.path.isfile(os.path.join(base, ".gitignore")):
+            raise
+        report.detail("%s gets no mark: %s" % (base, problem.strerror))
 
 
 def rename_aside(path):

@@ -141,6 +141,11 @@ def is_plain(path):
     return os.path.isfile(path) and not os.path.islink(path)
 
 
+def has_mark(directory):
+    mark = os.path.join(directory, MARK)
+    return os.path.exists(mark) and not os.path.islink(mark)
+
+
 def may_change(path, base, named):
     """Whether a path is ours to change or remove: below a directory with our mark, and by its own name and proof.
 
@@ -155,7 +160,7 @@ def may_change(path, base, named):
         if os.path.islink(top):
             return False
         rest = names[count:]
-        if not os.path.exists(os.path.join(top, MARK)) and not is_older(top) and top not in named:
+        if not has_mark(top) and not is_older(top) and top not in named:
             continue
         if re.fullmatch(OUR_FILES, "/".join(rest)) and is_plain(path):
             return True
@@ -163,7 +168,7 @@ def may_change(path, base, named):
             name, tree = "/".join(rest[:depth]), os.path.join(top, *rest[:depth])
             if os.path.islink(tree):
                 break
-            if re.fullmatch(OUR_TREES, name) and os.path.exists(os.path.join(tree, MARK)):
+            if re.fullmatch(OUR_TREES, name) and has_mark(tree):
                 return True
             is_recorded = is_plain(os.path.join(top, "building", rest[depth - 1])) and os.path.isdir(tree)
             has_marker = os.path.isfile(os.path.join(tree, MARKER))
@@ -213,8 +218,8 @@ def is_written_by(command, path, before, repo):
         return is_plain(path) and Path(path).read_bytes().startswith(before[path][1])
     if command in ("vendor", "vendor-dir"):  # a manifest names what is ours
         manifest = before.get(os.path.join(directory, MANIFEST), ("", ""))[1]
-        return before[path][0] != "link" and before[path][1] != "directory" and (name == MANIFEST or isinstance(manifest, bytes) and
-                                                                 b'"%s"' % name.encode() in manifest)
+        is_named = isinstance(manifest, bytes) and b'"%s"' % name.encode() in manifest
+        return is_plain(path) and (name == MANIFEST or is_named) or not os.path.lexists(path) and is_named
     return False
 
 
