@@ -545,7 +545,7 @@ def make_directory(path, mode=None):
 
 
 def openness(directory):
-    """The permissions of a directory, as an int, less that for others to write: in one such as /tmp for its group too."""
+    """The permissions of a directory, as an int, less that for others to write, and in one such as /tmp for its group."""
     mode = os.stat(directory or os.curdir).st_mode
     return mode & (0o755 if mode & 0o1000 else 0o775)
 
@@ -5375,7 +5375,7 @@ def prepare_state(root):
 
 
 def mark_state(base):
-    """`make_own` for a state directory; one from before there was a mark may be read-only, and is used as it is (T8)."""
+    """`make_own` for a state directory. One from before there was a mark may be read-only: it is used as it is (T8)."""
     try:
         make_own(base)
     except OSError as problem:

@@ -270,3 +270,56 @@ def test_H1_environment_of_a_client_that_is_a_link_is_none(plain, tmp_path):
     session.send({"jsonrpc": "2.0", "method": "exit"})
     session.process.wait(60)
     assert list((other / ".prime" / "envs").glob("*/proto-prime.json"))
+
+
+# -- another user (H8) -----------------------------------------------------------------------------
+
+TRAP = "#!/bin/sh\necho ran >> '%s'\necho uv 99.0.0\n"
+
+
+@pytest.fixture
+def victim(plain, other_user):
+    """A `Repo` of root's whose HOME and cache are another user's, with planted programs that leave a trace."""
+    home = other_user.place / "their home"
+    trap = TRAP % (other_user.place / "trace")
+    for name in (".cache/proto_prime/uv/uv-99.0.0", ".local/bin/uv", ".cargo/bin/uv"):
+        (home / name).parent.mkdir(parents=True, exist_ok=True)
+        (home / name).write_text(trap)
+        (home / name).chmod(0o755)
+    for name in ("answers", "locks", "pip", "shell", "scripts"):
+        (home / ".cache" / "proto_prime" / name).mkdir()
+    other_user.give(home)
+    del plain.env["PROTOPRIMER_CACHE_DIR"]
+    plain.env.update(HOME=str(home), TMPDIR=str(other_user.place), PIP_FIND_LINKS=plain.env["PIP_FIND_LINKS"])
+    plain.home, plain.trace = home, other_user.place / "trace"
+    return plain
+
+
+@pytest.mark.parametrize("driver", ["venv_uv", "venv_pip", "auto"])
+@pytest.mark.parametrize("is_marked", [True, False])
+def test_H8_root_with_the_home_of_a_user_runs_nothing_that_the_user_planted(victim, other_user, driver, is_marked):
+    cache = victim.home / ".cache" / "proto_prime"
+    if is_marked:
+        (cache / ".proto-prime").write_text("")
+        other_user.give(cache)
+    victim.env["PROTOPRIMER_VENV_DRIVER"] = driver
+    before = sorted(path for path in victim.home.rglob("*"))
+    for words in ([], ["run", "true"], ["shell"], ["info"], ["reset"], ["clean", "--all"]):
+        told = victim.prime(*words, env={"SHELL": "/bin/true"}, status=None).stderr
+    assert not victim.trace.exists()
+    assert "belongs to another user" in told
+    assert sorted(path for path in victim.home.rglob("*")) == before
+    private = other_user.place / "proto_prime-0"
+    assert stat.S_IMODE(os.stat(str(private)).st_mode) == 0o700
+
+
+def test_H8_private_cache_that_somebody_else_made_first_is_not_used(victim, other_user):
+    planted = other_user.place / "proto_prime-0" / "uv" / "uv-99.0.0"
+    planted.parent.mkdir(parents=True)
+    shutil.copy(str(victim.home / ".local" / "bin" / "uv"), str(planted))
+    other_user.give(other_user.place / "proto_prime-0")
+    victim.env["PROTOPRIMER_VENV_DRIVER"] = "venv_uv"
+    victim.link("uv", uv_program())
+    victim.prime()
+    victim.prime("reset")
+    assert not victim.trace.exists()
