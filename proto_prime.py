@@ -111,7 +111,10 @@ fetch_uv() { # into the user cache, by its stand-alone installer
     trap 'rm -rf "$aside"; exit 129' HUP
     trap 'rm -rf "$aside"; exit 130' INT
     trap 'rm -rf "$aside"; exit 143' TERM
-    mkdir -p "$aside" || fail "cannot write to $cache" "PROTOPRIMER_CACHE_DIR names another directory"
+    [ ! -e "$cache" ] || [ -O "$cache" ] ||
+        fail "$cache belongs to another user" "PROTOPRIMER_CACHE_DIR names another directory"
+    (umask 077 && mkdir -p "$aside") || fail "cannot write to $cache" "PROTOPRIMER_CACHE_DIR names another directory"
+    [ -z "${mark-}" ] || echo "Made by proto_prime.py, which may remove all that is in this directory." >"$mark"
     fetch "$url" "$aside/install.sh" || fail "cannot fetch $shown" "PROTOPRIMER_UV_INSTALLER_URL names another place"
     sum=$(sha256 "$aside/install.sh")
     [ "${PROTOPRIMER_UV_INSTALLER_SHA256:-$sum}" = "$sum" ] ||
@@ -129,16 +132,30 @@ find_python() { # among those that uv installed: it stops at a broken one elsewh
     (cd / && "$uv" python find --no-project --system --python-preference only-managed ">=3.6" 2>/dev/null)
 }
 
+is_foreign() { # whether a directory holds what others made, and no mark of ours (H2)
+    [ -d "$1" ] && [ ! -f "$1/.proto-prime" ] || return 1
+    for entry in "$1"/* "$1"/.[!.]*; do
+        ! [ -e "$entry" ] && ! [ -h "$entry" ] || return 0
+    done
+    return 1
+}
+
 provide() { # a python by uv
     home=${HOME-$(eval "echo ~$(id -un)")}
     cache=${XDG_CACHE_HOME:-$home/.cache}/proto_prime
     [ "$(uname)" != Darwin ] || cache=$home/Library/Caches/proto_prime
-    cache=${PROTOPRIMER_CACHE_DIR:-$cache}/uv
+    cache=${PROTOPRIMER_CACHE_DIR:-$cache}
     case $cache in
     /*) ;;
     *) cache=$PWD/$cache ;;
     esac
+    if [ -n "${PROTOPRIMER_CACHE_DIR-}" ]; then
+        while is_foreign "$cache"; do cache=$cache/proto_prime; done
+        mark=$cache/.proto-prime
+    fi
+    cache=$cache/uv
     for uv in uv "$home/.local/bin/uv" "$home/.cargo/bin/uv" "$cache"/uv-[0-9]*; do
+        case $uv in */*) [ -O "$uv" ] || { uv= && continue; } ;; esac # with `sudo -E` they are another user's (H8)
         "$uv" python find --help </dev/null >/dev/null 2>&1 && break # old ones cannot
         uv=
     done
