@@ -562,7 +562,7 @@ def make_directory(path, mode=None):
 
 
 def openness(directory):
-    """The permissions of a directory, as an int, less that for others to write, and in one such as /tmp for its group."""
+    """The permissions of a directory, as an int, less that for others to write, in one such as /tmp for its group."""
     mode = os.stat(directory or os.curdir).st_mode
     return mode & (0o755 if mode & 0o1000 else 0o775)
 
@@ -7499,21 +7499,23 @@ class Server:
             if name in self.creating or found and generations(found):
                 raise RpcError(NAME_TAKEN, "environment %s is there already" % name)
             self.creating.add(name)
+        place = self.made(name)
         try:
             if found:
                 self.check_python(found, python_version)
             else:
                 config = derived_config(load_environment(load_config(self.root)), python_version)
                 prepare_state(self.root)
-                place = self.made(name)
+                if os.path.lexists(place) and not is_marked(place):
+                    rename_aside(place)
                 make_own(place)
                 write_atomic(os.path.join(place, "name"), name.encode("utf-8", "surrogatepass"))
                 write_atomic(os.path.join(place, OWN_CONFIG), config.encode())
             return self.get_(name)
         except BaseException:
-            if not found:
+            if not found and is_marked(place) and not is_link(place):
                 with unbroken():
-                    remove(self.made(name))
+                    remove(place)
             raise
         finally:
             self.creating.discard(name)

@@ -10,6 +10,8 @@ import pytest
 from conftest import TOP, uv_program
 from serving import Session
 
+import proto_prime
+
 
 def text_of(path):
     return path.read_text() if path.is_file() else None
@@ -270,6 +272,19 @@ def test_H1_environment_of_a_client_that_is_a_link_is_none(plain, tmp_path):
     session.send({"jsonrpc": "2.0", "method": "exit"})
     session.process.wait(60)
     assert list((other / ".prime" / "envs").glob("*/proto-prime.json"))
+
+
+def test_H1_directory_where_a_client_wants_an_environment_is_renamed_or_left(plain):
+    place = plain.path / ".prime" / "made" / proto_prime.digest("mine")
+    plain.prime()
+    data = plain.write(str(place.relative_to(plain.path) / "data"), "precious")
+    session = Session(plain)
+    session.refused("environment/create", {"name": "mine", "python_version": "9.9"})
+    session.ask("environment/list")
+    session.send({"jsonrpc": "2.0", "method": "exit"})
+    session.process.wait(60)
+    aside = Path(str(place) + ".before-prime") / "data"
+    assert "precious" in (text_of(data), text_of(aside))
 
 
 # -- another user (H8) -----------------------------------------------------------------------------
