@@ -111,7 +111,10 @@ fetch_uv() { # into the user cache, by its stand-alone installer
     trap 'rm -rf "$aside"; exit 129' HUP
     trap 'rm -rf "$aside"; exit 130' INT
     trap 'rm -rf "$aside"; exit 143' TERM
-    mkdir -p "$aside" || fail "cannot write to $cache" "PROTOPRIMER_CACHE_DIR names another directory"
+    [ ! -e "$cache" ] || [ -O "$cache" ] ||
+        fail "$cache belongs to another user" "PROTOPRIMER_CACHE_DIR names another directory"
+    (umask 077 && mkdir -p "$aside") || fail "cannot write to $cache" "PROTOPRIMER_CACHE_DIR names another directory"
+    [ -z "${mark-}" ] || echo "Made by proto_prime.py, which may remove all that is in this directory." >"$mark"
     fetch "$url" "$aside/install.sh" || fail "cannot fetch $shown" "PROTOPRIMER_UV_INSTALLER_URL names another place"
     sum=$(sha256 "$aside/install.sh")
     [ "${PROTOPRIMER_UV_INSTALLER_SHA256:-$sum}" = "$sum" ] ||
@@ -129,16 +132,30 @@ find_python() { # among those that uv installed: it stops at a broken one elsewh
     (cd / && "$uv" python find --no-project --system --python-preference only-managed ">=3.6" 2>/dev/null)
 }
 
+is_foreign() { # whether a directory holds what others made, and no mark of ours (H2)
+    [ -d "$1" ] && [ ! -f "$1/.proto-prime" ] || return 1
+    for entry in "$1"/* "$1"/.[!.]*; do
+        ! [ -e "$entry" ] && ! [ -h "$entry" ] || return 0
+    done
+    return 1
+}
+
 provide() { # a python by uv
     home=${HOME-$(eval "echo ~$(id -un)")}
     cache=${XDG_CACHE_HOME:-$home/.cache}/proto_prime
     [ "$(uname)" != Darwin ] || cache=$home/Library/Caches/proto_prime
-    cache=${PROTOPRIMER_CACHE_DIR:-$cache}/uv
+    cache=${PROTOPRIMER_CACHE_DIR:-$cache}
     case $cache in
     /*) ;;
     *) cache=$PWD/$cache ;;
     esac
+    if [ -n "${PROTOPRIMER_CACHE_DIR-}" ]; then
+        while is_foreign "$cache"; do cache=$cache/proto_prime; done
+        mark=$cache/.proto-prime
+    fi
+    cache=$cache/uv
     for uv in uv "$home/.local/bin/uv" "$home/.cargo/bin/uv" "$cache"/uv-[0-9]*; do
+        case $uv in */*) [ -O "$uv" ] || { uv= && continue; } ;; esac # with `sudo -E` they are another user's (H8)
         "$uv" python find --help </dev/null >/dev/null 2>&1 && break # old ones cannot
         uv=
     done
@@ -545,7 +562,7 @@ def make_directory(path, mode=None):
 
 
 def openness(directory):
-    """The permissions of a directory, as an int, less that for others to write: in one such as /tmp for its group too."""
+    """The permissions of a directory, as an int, less that for others to write, in one such as /tmp for its group."""
     mode = os.stat(directory or os.curdir).st_mode
     return mode & (0o755 if mode & 0o1000 else 0o775)
 
@@ -1615,7 +1632,8 @@ IGNORE_ALL = b"*\n"  # the .gitignore of a directory of ours
 
 def is_marked(directory):
     """Whether a directory is one that `make_own` made."""
-    return os.access(os.path.join(directory, MARK), os.F_OK)
+    mark = os.path.join(directory, MARK)
+    return os.access(mark, os.F_OK) and not os.path.islink(mark)
 
 
 def make_own(directory, mode=None):
@@ -1637,8 +1655,8 @@ def own_place(base, name, is_older):
             entries = os.listdir(base)
         except OSError:  # it is not there; if it cannot be read, its use will say so
             break
-        foreign = [entry for entry in entries if not entry.startswith(MARK)]  # another process may be marking it now
-        if not foreign or MARK in entries or is_older(base, foreign):
+        foreign = [entry for entry in entries if not entry.startswith(MARK + ".")]  # what a mark is before it is whole
+        if not foreign or is_marked(base) or is_older(base, foreign):
             break
         base = below(base, [name])
     return base
@@ -5380,7 +5398,7 @@ def prepare_state(root):
     try:
         if os.path.lexists(base) and not os.path.isdir(base):
             rename_aside(base)
-        make_own(base)
+        mark_state(base)
         for name, is_right in (("envs", os.path.isdir), ("stamp", os.path.isdir), ("log", os.path.isdir),
                                ("held", os.path.isdir), ("building", os.path.isdir), ("use", os.path.isfile),
                                ("lock", os.path.isfile)):
@@ -5392,6 +5410,16 @@ def prepare_state(root):
     except OSError as problem:
         raise PrimeError("cannot write to %s: %s" % (base, problem.strerror),
                          hint="%s names another place" % STATE_VAR)
+
+
+def mark_state(base):
+    """`make_own` for a state directory. One from before there was a mark may be read-only: it is used as it is (T8)."""
+    try:
+        make_own(base)
+    except OSError as problem:
+        if not os.path.isfile(os.path.join(base, ".gitignore")):
+            raise
+        report.detail("%s gets no mark: %s" % (base, problem.strerror))
 
 
 def rename_aside(path):
@@ -7493,21 +7521,23 @@ class Server:
             if name in self.creating or found and generations(found):
                 raise RpcError(NAME_TAKEN, "environment %s is there already" % name)
             self.creating.add(name)
+        place = self.made(name)
         try:
             if found:
                 self.check_python(found, python_version)
             else:
                 config = derived_config(load_environment(load_config(self.root)), python_version)
                 prepare_state(self.root)
-                place = self.made(name)
+                if os.path.lexists(place) and not is_marked(place):
+                    rename_aside(place)
                 make_own(place)
                 write_atomic(os.path.join(place, "name"), name.encode("utf-8", "surrogatepass"))
                 write_atomic(os.path.join(place, OWN_CONFIG), config.encode())
             return self.get_(name)
         except BaseException:
-            if not found:
+            if not found and is_marked(place) and not is_link(place):
                 with unbroken():
-                    remove(self.made(name))
+                    remove(place)
             raise
         finally:
             self.creating.discard(name)

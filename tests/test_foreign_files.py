@@ -52,16 +52,22 @@ pylock.aside-0123456789abcdef.toml .venv.0123456789abcdef.prime-tmp proto_prime.
 proto_prime env/data docs-env script.py.lock
 """.split()
 OUTSIDE = """
-precious/data precious/bin/python precious/envs/default-0123456789ab/proto-prime.json precious/uv/uv-1.2.3
-precious/.prime/envs/default-0123456789ab/proto-prime.json precious/.prime/envs/default-0123456789ab/data
-precious/20200101-000000-1.log precious/default precious/0123456789abcdef precious/default-0123456789ab/proto-prime.json
-precious/0123456789ab/name
-""".split()
+precious/data precious/bin/python precious/default precious/default-0123456789ab/proto-prime.json precious/envs/mine/data
+precious/envs/default-0123456789ab/proto-prime.json precious/envs/default-0123456789ab/data
+precious/.prime/envs/default-0123456789ab/proto-prime.json precious/building/default-0123456789ab precious/lock precious/use
+precious/log/20200101-000000-1.log precious/log/20200101-000000-2.log precious/log/20200101-000000-3.log
+precious/log/20200101-000000-4.log precious/log/20200101-000000-5.log precious/log/20200101-000000-6.log
+precious/stamp/0123456789ab.default precious/stamp/default precious/held/default precious/made/0123456789ab/name
+precious/made/0123456789ab/.proto-prime precious/made/0123456789ab/proto_prime.toml precious/uv/uv-1.2.3
+precious/pip/26.0-0123456789abcdef/.proto-prime precious/pip/26.0-0123456789abcdef/data precious/answers/0123456789abcdef
+precious/scripts/0123456789ab/.proto-prime precious/scripts/0123456789ab/data precious/locks/0123456789abcdef
+precious/shell/0123456789ab/.proto-prime precious/shell/0123456789ab/data
+""".split()  # where links lead to
 TEXTS = ["mine\n", "", "*\n", "{}", '{"schema": 1, "files": ["mine.whl", "six-1.17.0-py2.py3-none-any.whl"]}',
          '{"schema": 1, "files": ["..", "../precious/data", "python"]}', "process 1 on x: y", "default\n",
          '{"schema": 1, "name": "default"}', "#!/bin/sh\nrm -rf ../../../precious\n"]
 KINDS = ["file"] * 6 + ["program", "directory", "directory", "link", "link", "absolute link", "dangling link"]
-TARGETS = ["precious", "precious", "precious/data", "precious/envs", "precious/default", "precious/missing",
+TARGETS = ["", "", "", "", "", "", "", "precious", "precious", "precious/data", "precious/envs", "precious/default", "precious/missing",
            "precious/.prime/envs/default-0123456789ab", "precious/default-0123456789ab", "precious/bin/python"]
 
 PLANT = st.tuples(st.sampled_from(KINDS), st.sampled_from(TEXTS), st.sampled_from(TARGETS),
@@ -74,11 +80,11 @@ def plants(names, most):
 
 
 TREE = st.fixed_dictionaries({
-    "repo": plants(REPO, 5), "state": plants(STATE, 8), "cache": plants(CACHE, 6), "outside": plants(OUTSIDE, 4),
+    "repo": plants(REPO, 5), "state": plants(STATE, 8), "cache": plants(CACHE, 6),
     "state place": st.sampled_from(["", "", "", "", "state", "state", "precious", "home", "repo", "repo/vendor"]),
     "cache place": st.sampled_from(["cache", "cache", "cache", "home/.cache", "repo", "precious", ""]),
-    "is booted": st.booleans(),  # before the others come
-    "has mark": st.booleans(),
+    "is booted": st.sampled_from([True, False, False]),  # before the others come
+    "has mark": st.sampled_from([True, True, False]),
     "driver": st.sampled_from(["venv_uv"] * 5 + ["venv_pip"]),
     "commands": st.lists(st.sampled_from("""
         boot run script info info-json python python-all use use-docs reset reset rollback clean clean clean-all
@@ -141,6 +147,11 @@ def is_plain(path):
     return os.path.isfile(path) and not os.path.islink(path)
 
 
+def has_mark(directory):
+    mark = os.path.join(directory, MARK)
+    return os.path.exists(mark) and not os.path.islink(mark)
+
+
 def may_change(path, base, named):
     """Whether a path is ours to change or remove: below a directory with our mark, and by its own name and proof.
 
@@ -155,7 +166,7 @@ def may_change(path, base, named):
         if os.path.islink(top):
             return False
         rest = names[count:]
-        if not os.path.exists(os.path.join(top, MARK)) and not is_older(top) and top not in named:
+        if not has_mark(top) and not is_older(top) and top not in named:
             continue
         if re.fullmatch(OUR_FILES, "/".join(rest)) and is_plain(path):
             return True
@@ -163,7 +174,7 @@ def may_change(path, base, named):
             name, tree = "/".join(rest[:depth]), os.path.join(top, *rest[:depth])
             if os.path.islink(tree):
                 break
-            if re.fullmatch(OUR_TREES, name) and os.path.exists(os.path.join(tree, MARK)):
+            if re.fullmatch(OUR_TREES, name) and has_mark(tree):
                 return True
             is_recorded = is_plain(os.path.join(top, "building", rest[depth - 1])) and os.path.isdir(tree)
             has_marker = os.path.isfile(os.path.join(tree, MARKER))
@@ -213,8 +224,8 @@ def is_written_by(command, path, before, repo):
         return is_plain(path) and Path(path).read_bytes().startswith(before[path][1])
     if command in ("vendor", "vendor-dir"):  # a manifest names what is ours
         manifest = before.get(os.path.join(directory, MANIFEST), ("", ""))[1]
-        return before[path][0] != "link" and before[path][1] != "directory" and (name == MANIFEST or isinstance(manifest, bytes) and
-                                                                 b'"%s"' % name.encode() in manifest)
+        is_named = isinstance(manifest, bytes) and b'"%s"' % name.encode() in manifest
+        return is_plain(path) and (name == MANIFEST or is_named) or not os.path.lexists(path) and is_named
     return False
 
 
@@ -268,8 +279,11 @@ def make_tree(tree, base, shared, wheelhouse):
     elif tree["has mark"]:
         for place in (state, cache):
             plant(place / MARK, "file", "", "", 0o644, base)
-    for where, place in (("outside", base), ("repo", repo.path), ("state", state), ("cache", cache)):
+    for name in OUTSIDE:
+        plant(base / name, "file", "mine\n", "", 0o644, base)
+    for where, place in (("repo", repo.path), ("state", state), ("cache", cache)):
         for name, (kind, text, target, mode) in tree[where]:
+            target = target or "precious/" + name  # one of its kind
             plant(Path(os.path.normpath(str(place / name))), kind, text, target, mode, base)
     return repo
 

@@ -397,6 +397,29 @@ def test_uv_goes_where_the_file_itself_will_look_for_it(bare, env, place):
     assert subprocess.check_output(command, env=bare.environ(env)).decode() == "/%s\n" % place
 
 
+def test_H2_directory_that_others_use_too_gets_one_of_ours(bare):
+    bare.put("tmp/shared/uv/uv-1.0", "#!/bin/sh\necho ran >/tmp/trace\n", mode=0o755)
+    env = {"PROTOPRIMER_CACHE_DIR": "/tmp/shared"}
+    _, stderr = bare.prime(status=1, env=env)
+    assert " into /tmp/shared/proto_prime/uv, and fetch one\n" in stderr
+    _, stderr = bare.prime(status=1, env=env)
+    assert " into /tmp/shared/proto_prime/uv, and fetch one\n" in stderr
+    assert not (bare.root / "tmp/trace").exists()
+    assert [path.name for path in (bare.root / "tmp/shared/uv").iterdir()] == ["uv-1.0"]
+    assert (bare.root / "tmp/shared/proto_prime/.proto-prime").is_file()
+
+
+@pytest.mark.skipif(os.name != "posix" or os.geteuid() != 0, reason="only root can give files to another user")
+@pytest.mark.parametrize("place", [HOME + "/.local/bin/uv", HOME + "/.cargo/bin/uv", CACHE + "/uv-1.0"])
+def test_H8_uv_in_the_home_of_another_user_is_not_run(bare, place):
+    bare.put(place, "#!/bin/sh\necho ran >/tmp/trace\n", mode=0o755)
+    for path in [bare.root / place, (bare.root / place).parent]:
+        os.chown(str(path), 12345, 12345)
+    _, stderr = bare.prime(status=1)
+    assert not (bare.root / "tmp/trace").exists()
+    assert ("belongs to another user" in stderr) == (place.startswith(CACHE))
+
+
 def test_E7_cache_that_cannot_be_written(bare):
     bare.put(HOME + "/.cache", "a file")
     error = bare.refused()
