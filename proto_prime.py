@@ -223,8 +223,10 @@ EXE = ".exe" if WINDOWS else ""
 
 
 # --------------------------------------------------------------------------------------------------
-# Errors and reporting
+# Errors and the reporter
 # --------------------------------------------------------------------------------------------------
+# What goes wrong for a user is a `PrimeError`. What is said to people goes through the one `report`.
+# No password leaves this chapter: `masked` hides them in every text that is shown or kept.
 
 
 class PrimeError(Exception):
@@ -365,6 +367,19 @@ class Reporter:
         return text.replace("error:", "\x1b[31merror:\x1b[0m", 1).replace("\n  hint:", "\n  \x1b[36mhint:\x1b[0m")
 
 
+report = Reporter()
+LOG_NAME = r"\d{8}-\d{6}-\d+\.log"  # of the files that `Reporter.open_log` makes
+_noted = set()  # type: set  # what `note_once` said
+
+
+def note_once(text):
+    """`report.note`, unless this process or the stage before it said the same."""
+    before = "".join(report.unlogged) + os.environ.get(SAID_VAR, "")
+    if text not in _noted and one_line(text) not in before:
+        report.note(text)
+    _noted.add(text)
+
+
 def visible(text):
     """`text` with escapes for what a terminal would obey instead of showing it, line ends excepted."""
     if text.isprintable():
@@ -401,10 +416,6 @@ def is_foreground():
         return os.tcgetpgrp(2) == os.getpgrp()
     except (AttributeError, OSError):  # Windows, or no terminal that we belong to
         return True
-
-
-report = Reporter()
-LOG_NAME = r"\d{8}-\d{6}-\d+\.log"  # of the files that `Reporter.open_log` makes
 
 
 def emit(text):
@@ -454,10 +465,141 @@ def tilde(path):
     return "~" + path[len(home):] if home.strip("/") and path.startswith(home + os.sep) else path
 
 
-# --------------------------------------------------------------------------------------------------
-# Files and children
-# --------------------------------------------------------------------------------------------------
+def user_name(uid):
+    """What the user of a number is called: "mary (uid 1000)"."""
+    try:
+        import pwd
 
+        return "%s (uid %d)" % (pwd.getpwuid(uid).pw_name, uid)
+    except (ImportError, KeyError):
+        return "uid %d" % uid
+
+
+def shown(argv):
+    """A command as a POSIX shell would need it, on one line and without passwords."""
+    import shlex
+
+    return masked(" ".join(shlex.quote(word) if "\n" not in word else "'...'" for word in argv))
+
+
+def masked(text):
+    """A text without the user names and passwords of the URLs in it, however they are written (H14).
+
+    What stands behind the slashes up to an "@" is hidden even where it has a "/", "#" or "?", which no password of a
+    URL may have; what follows an "@" in a path stays, if it can be told from that: a revision, a version. An URL
+    that ends before its "@" comes is hidden as well. Takes linear time.
+    """
+    if "//" not in text and "\\/" not in text:  # `re` costs a warm boot 4 ms
+        return text
+    import re
+
+    slashes = re.compile(r"(?::|(?<![\w/\\.:~)\]-]))(?:\\?/){2,}")
+    parts, end, match = [], 0, slashes.search(text)
+    while match:
+        following = slashes.search(text, match.end())
+        until = hidden_until(text, match, following.start() if following else len(text))
+        if until > match.end():
+            parts += [text[end:match.end()], "***"]
+            end = until
+        match = following
+    return "".join(parts) + text[end:]
+
+
+def masked_values(value, mask=masked):
+    """A JSON value with each text in it `masked`."""
+    if isinstance(value, str):
+        return mask(value)
+    if isinstance(value, dict):
+        return {key: masked_values(each, mask) for key, each in value.items()}
+    return [masked_values(each, mask) for each in value] if isinstance(value, (list, tuple)) else value
+
+
+def masked_input(value):
+    """A JSON value as it is kept and compared: `masked`, and where more is hidden than a URL's user, with a hash of it.
+
+    So another password alone changes nothing, while another path does (H14).
+    """
+    import re
+
+    def mask(text):
+        shown = masked(text)
+        plain = re.sub(r"//[^/?#@\s]*@", "//***@", text) if shown != text else text
+        return shown if shown == plain else "%s (%s)" % (shown, digest(plain))
+
+    return masked_values(value, mask)
+
+
+URL_BLANK, URL_LINE_END = "[\0\t-\r ]", "[\n\r]"
+SCHEME_CHARS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789+.-"
+URL_ADDRESS = r"\[.*|(\d+\.){3}\d+$|localhost$|$"  # what is a host, and no user name
+
+
+def hidden_until(text, slashes, limit):
+    """Up to where `masked` hides what follows the slashes of a URL, a match in `text`. limit: where the next are."""
+    import re
+
+    start = slashes.end()
+    blank = re.compile(URL_BLANK).search(text, start, limit)
+    end = blank.start() if blank else limit
+    if text.find("@", start, end) < 0 and text.find(":", start, end) < 0:
+        return start
+    before = text[max(0, slashes.start() - 40):slashes.start()]
+    scheme = before[len(before.rstrip(SCHEME_CHARS)):]
+    if scheme.lower().endswith("file") and slashes.group().count("/") > 2:  # a path
+        return start
+    quote = before[:len(before) - len(scheme)][-1:]
+    closing = quote in ("'", '"') and re.compile(quote + r"(?=[],:;)}]|$)").search(text, start, end)
+    end = closing.start() if closing else end
+    url = text[start:end]
+    if "@" not in url and is_cut(url):  # within a password, or at a blank in one
+        line_end = re.compile(URL_LINE_END).search(text, end, limit)
+        at = text.find("@", end, line_end.start() if line_end else limit)
+        return at if at >= 0 and not closing else end
+    return start + user_length(url, scheme)
+
+
+def user_length(url, scheme):
+    """How many characters at the start of a URL, less its scheme and slashes, are a user name and a password."""
+    import re
+
+    head, at = re.split(r"[/?#\\]", url, maxsplit=1)[0], url.rfind("@")
+    if at > len(head) and is_revision(url[at + 1:], "+" in scheme or scheme in ("ssh", "git")):
+        at = url.rfind("@", 0, at)
+    if at < 0:
+        return 0
+    host = re.match(r"(\[[^]]*\]|[\w.~-]*)(:\d*)?$", head)
+    if at < len(head) or not host:
+        return at
+    if re.match(URL_ADDRESS, host.group(1)):
+        return 0
+    is_host = re.match(r"[\w-]+\.[\w.-]*[A-Za-z]|[\w.-]+:\d|localhost\b|(\d+\.){3}\d", url[at + 1:])
+    return at if host.group(2) or is_host and "." not in host.group(1) else 0  # with a port it may be a password
+
+
+def is_revision(text, is_checkout):
+    """Whether what follows an "@" in a URL's path is a revision of a checkout, or a version."""
+    import re
+
+    word = text[:len(text) - len(re.sub(r"^[\w.+~-]*", "", text))]
+    is_other = text[len(word):][:1] in ("/", ":", "@") or re.match(r"(\d+\.){3}\d+$|localhost$", word)
+    return bool(word) and not is_other and (is_checkout or bool(re.match(r"v?\d", word)))
+
+
+def is_cut(url):
+    """Whether a URL, less its scheme and slashes, has something else than a port behind its first ":"."""
+    import re
+
+    match = re.match(r"([\w.%+~!$&*=-]+):\d*([^\d/?#\\])", url)
+    if not match or re.match(URL_ADDRESS, match.group(1)):
+        return False
+    return match.group(2) not in ")]}>,;:'\"!."  # what stands behind a URL in a text
+
+
+# --------------------------------------------------------------------------------------------------
+# Files and hashes
+# --------------------------------------------------------------------------------------------------
+# Reads regular files of a sane size, writes each file by one rename, makes names and texts of others fit to be used.
+# What the rest of the book knows of a file's state is its `signature`.
 
 PARSE_CAP = 1 << 24  # bytes of a file that is read as a whole
 HASH_CAP = 1 << 32  # bytes of a file that is hashed: some in /proc have no end
@@ -517,6 +659,33 @@ def load_text(path):
         raise PrimeError("cannot read %s: %s" % (path, problem.strerror), status=2)
     except UnicodeDecodeError as problem:
         raise PrimeError("cannot read %s: it is not UTF-8 (%s)" % (path, problem), status=2)
+
+
+def bytes_of(path):
+    """A file's content; None if it cannot be read, is no regular file or larger than `PARSE_CAP`."""
+    try:
+        return b"".join(chunks_of(path, PARSE_CAP))
+    except (OSError, ValueError):
+        return None
+
+
+def has_bytes(path, mark):
+    """Whether a file can be read and has these bytes somewhere."""
+    return mark in (bytes_of(path) or b"")
+
+
+def is_script(path):
+    """Whether a program is a script, such as a shim: what it answers depends on more than its file."""
+    try:
+        descriptor = open_regular(path)
+    except (OSError, ValueError):
+        return False
+    try:
+        return os.read(descriptor, 2) == b"#!"
+    except OSError:
+        return False
+    finally:
+        os.close(descriptor)
 
 
 def write_atomic(path, data):
@@ -603,16 +772,6 @@ def is_old(path):
     return time.time() - os.lstat(path).st_mtime >= LEFTOVER_SECONDS
 
 
-def entries_named(directory, pattern):
-    """The names in a directory that match a pattern as a whole, sorted; [] if it cannot be read."""
-    import re
-
-    try:
-        return sorted(name for name in os.listdir(directory) if re.match("(?:%s)$" % pattern, name))
-    except OSError:
-        return []
-
-
 def remove(path):
     """Remove a file, link or tree if it is there."""
     try:
@@ -652,9 +811,28 @@ def is_link(path):
     return is_junction or os.path.islink(path)
 
 
-def hash_bytes(data):
-    """SHA-256 of bytes, in hex."""
-    return new_hash(data).hexdigest()
+def entries_named(directory, pattern):
+    """The names in a directory that match a pattern as a whole, sorted; [] if it cannot be read."""
+    import re
+
+    try:
+        return sorted(name for name in os.listdir(directory) if re.match("(?:%s)$" % pattern, name))
+    except OSError:
+        return []
+
+
+def paths_named(directory, pattern):
+    """The paths in a directory whose names match a pattern as a whole, sorted."""
+    return [os.path.join(directory, name) for name in entries_named(directory, pattern)]
+
+
+def unused(path):
+    """The first of `path`, `path`.2, `path`.3, ... where there is nothing."""
+    name, count = path, 1
+    while os.path.lexists(name):
+        count += 1
+        name = "%s.%d" % (path, count)
+    return name
 
 
 def new_hash(data=b""):
@@ -669,12 +847,9 @@ def new_hash(data=b""):
     return sha256(data)
 
 
-def bytes_of(path):
-    """A file's content; None if it cannot be read, is no regular file or larger than `PARSE_CAP`."""
-    try:
-        return b"".join(chunks_of(path, PARSE_CAP))
-    except (OSError, ValueError):
-        return None
+def hash_bytes(data):
+    """SHA-256 of bytes, in hex."""
+    return new_hash(data).hexdigest()
 
 
 def hash_file(path):
@@ -686,25 +861,6 @@ def hash_file(path):
     except (OSError, ValueError):
         return ""
     return sha256.hexdigest()
-
-
-def has_bytes(path, mark):
-    """Whether a file can be read and has these bytes somewhere."""
-    return mark in (bytes_of(path) or b"")
-
-
-def is_script(path):
-    """Whether a program is a script, such as a shim: what it answers depends on more than its file."""
-    try:
-        descriptor = open_regular(path)
-    except (OSError, ValueError):
-        return False
-    try:
-        return os.read(descriptor, 2) == b"#!"
-    except OSError:
-        return False
-    finally:
-        os.close(descriptor)
 
 
 def digest(value):
@@ -724,6 +880,19 @@ def signature(path):
     except (OSError, ValueError):
         return "-"
     return "%d.%d.%d.%d" % (st.st_size, st.st_mtime_ns, st.st_ctime_ns, st.st_ino)
+
+
+def is_fresh(path):
+    """Whether a file changed so lately that another change could leave its `stat` as it is (T7)."""
+    import time
+
+    try:
+        st = os.stat(path)
+    except (OSError, ValueError):
+        return False
+    changed = st.st_mtime_ns if WINDOWS else st.st_ctime_ns
+    granularity = 5 * 10 ** 7 if changed % 10 ** 9 else 2 * 10 ** 9  # ns; some file systems count seconds
+    return time.time() * 10 ** 9 - changed < granularity
 
 
 def has_control(text):
@@ -803,169 +972,25 @@ def file_name(text, origin):
     return text
 
 
-LOCKLESS = ("ENOLCK", "ENOTSUP", "ENOSYS", "EINVAL")  # what a file system without locks answers
-LOCK_HEAD = b"process "  # what a lock file of ours begins with
-PATIENCE_SECONDS = 60  # after which one who waits for a lock is told the way out
+def file_url(path):
+    """The file URL of an absolute path."""
+    import urllib.request
+
+    return "file:" + urllib.request.pathname2url(path) if WINDOWS else "file://" + urllib.request.pathname2url(path)
 
 
-def lock_files(path):
-    """The files that stand for the lock `path`: itself, or one in the user cache where the file system has no locks."""
-    yield path
-    yield cache_dir("locks", hash_bytes(os.fsencode(path))[:16])
+def unquoted(url):
+    """What stands at the end of a URL, which `file_name` may take for the name of a file."""
+    import urllib.parse
+
+    return urllib.parse.unquote(urllib.parse.urlsplit(url).path.rsplit("/", 1)[-1])
 
 
-class locked:
-    """Hold the lock file at `path` inside `with`; the system drops it when its holder dies.
-
-    Waits without limit, and says once for whom; `purpose` is what others are told of us, `reason` what the
-    error says if it cannot be had. Where the file system has no locks, a file in the user cache stands for
-    it (B4).
-    """
-
-    def __init__(self, path, purpose, reason=""):
-        self.path, self.purpose, self.reason = path, purpose, reason
-
-    def __enter__(self):
-        import errno
-
-        lockless, problem = [getattr(errno, name) for name in LOCKLESS], OSError()
-        for path in lock_files(self.path):
-            try:
-                return self._take(path)
-            except OSError as error:
-                problem = problem if problem.errno else error
-                report.detail("cannot lock %s: %s" % (path, error.strerror))
-                if error.errno not in lockless:
-                    break
-        raise PrimeError("cannot lock %s: %s" % (self.path, problem.strerror),
-                         tried=["%s: %s" % (self.purpose, self.reason)] if self.reason else [],
-                         hint="%s names another place" % self._variable())
-
-    def __exit__(self, *_):
-        write_lock(self.file, b"")
-        self.file.close()
-
-    def _variable(self):
-        return CACHE_VAR if self.path.startswith(cache_dir() + os.sep) else STATE_VAR
-
-    def _take(self, path):
-        import time
-
-        self.file, start, count = open_lock(path), time.monotonic(), 0
-        while not try_lock(self.file):
-            check_stops()
-            count += 1
-            if count == 4:  # not for one who is done in a moment
-                report.note("waiting for %s" % holder_of(self.file))
-            if time.monotonic() - start > PATIENCE_SECONDS:  # H19
-                start = float("inf")
-                report.note("still waiting for %s: end that process, or let %s name another place" % (
-                    holder_of(self.file), self._variable()))
-            time.sleep(0.05)
-        if not is_same_file(self.file, path):  # it was removed while we waited, and another may be locked now
-            self.file.close()
-            return self._take(path)
-        host = os.environ.get("COMPUTERNAME", "") if WINDOWS else os.uname().nodename
-        write_lock(self.file, LOCK_HEAD + ("%d on %s: %s" % (os.getpid(), host, self.purpose)).encode())
-        return self
-
-
-def open_lock(path):
-    """Open a lock file, made if it is missing: not behind a link, nor for users who cannot write beside it (H19)."""
-    make_directory(os.path.dirname(path))
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | NO_FOLLOW, 0o600)
-    file = os.fdopen(descriptor, "r+b", buffering=0)
-    if not WINDOWS:
-        state = os.fstat(descriptor)
-        mode = 0o660 if openness(os.path.dirname(path)) & 0o020 else 0o600
-        if state.st_uid == os.geteuid() and state.st_mode & 0o777 != mode:
-            os.fchmod(descriptor, mode)
-    return file
-
-
-def try_lock(file, is_shared=False):
-    """Lock an open lock file unless another process holds it. Returns whether; OSError where there are no locks.
-
-    is_shared  together with others that lock it so; on Windows, which has no such locks, nothing is locked then
-    """
-    held = PermissionError if WINDOWS else BlockingIOError  # what else comes is no lock at all
-    try:
-        if WINDOWS and is_shared:
-            return True
-        if WINDOWS:
-            import msvcrt
-
-            file.seek(1 << 20)  # beyond the text, so that others can read it
-            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined]
-        else:
-            import fcntl
-
-            # Across machines too: NFS turns it into a lock of its server's.
-            fcntl.flock(file, (fcntl.LOCK_SH if is_shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
-        return True
-    except held:
-        return False
-
-
-def holder_of(file):
-    """Who holds an open lock file, as it says itself."""
-    file.seek(0)
-    return file.read(200).decode("utf-8", "replace") or "another prime"
-
-
-def write_lock(file, text):
-    """Say in a lock file who holds it. What is no lock of ours is left as it is (H1)."""
-    try:
-        file.seek(0)
-        if file.read(len(LOCK_HEAD)) in (b"", LOCK_HEAD):
-            file.truncate(0)
-            file.seek(0)
-            file.write(text)
-    except OSError:  # a courtesy; B5: no space to say so
-        pass
-
-
-def is_same_file(file, path):
-    """Whether an open file is still the one at `path`."""
-    try:
-        return os.path.samestat(os.fstat(file.fileno()), os.stat(path))
-    except OSError:
-        return False
-
-
-_in_use = []  # type: list  # the lock file of the user cache, while this process uses a program in there
-
-
-def use_cache():
-    """Keep `clean --all` away from the user cache until this process ends or becomes another program (H18)."""
-    import time
-
-    if _in_use:
-        return
-    try:
-        _in_use.append(open_lock(cache_dir("in-use")))
-        while not try_lock(_in_use[0], is_shared=True):
-            check_stops()
-            time.sleep(0.01)
-    except OSError as problem:  # a file system without locks
-        report.detail("cannot lock %s: %s" % (cache_dir("in-use"), problem.strerror))
-
-
-def is_held(path):
-    """Whether some process holds the lock `path`. Where that cannot be told, it is held."""
-    import errno
-
-    for each in lock_files(path):
-        if not os.path.isfile(each):
-            return False
-        try:
-            with open_lock(each) as file:
-                return not try_lock(file)
-        except OSError as problem:
-            if errno.errorcode.get(problem.errno or 0, "") not in LOCKLESS:
-                return True
-    return True
-
+# --------------------------------------------------------------------------------------------------
+# Children and signals
+# --------------------------------------------------------------------------------------------------
+# Every program that is started goes through `run_child`; every one that this process becomes, through `replace_process`.
+# Both get an environment that binds no interpreter to another one's files.
 
 # What binds an interpreter to another one's environment or files (bpo-35811; facts, trap 2).
 FOREIGN_VARS = (PY_EXEC, SAID_VAR, "PYTHONEXECUTABLE", "__PYVENV_LAUNCHER__", "PYTHONHOME", "VIRTUAL_ENV",
@@ -1014,6 +1039,29 @@ def activated(prefix, env_vars=()):
     environ["VIRTUAL_ENV"] = prefix
     environ["PATH"] = os.path.join(prefix, BIN) + (os.pathsep + search if search else "")
     return environ
+
+
+def is_on(variable):
+    """Whether an environment variable is set to what means yes."""
+    return os.environ.get(variable, "").lower() not in ("", "0", "false", "no")
+
+
+def is_offline():
+    """Whether the user asked that no socket be opened."""
+    return is_on(OFFLINE_VAR)
+
+
+def find_program(name, search=None):
+    """The path of program `name` on the search path (default: PATH), `name` itself if a path; else ""."""
+    if os.path.dirname(name):
+        return name
+    suffixes = os.environ.get("PATHEXT", EXE).lower().split(os.pathsep) + [""] if WINDOWS else [""]
+    for directory in (os.environ.get("PATH", os.defpath) if search is None else search).split(os.pathsep):
+        for suffix in suffixes:
+            found = os.path.join(directory or os.curdir, name + suffix)
+            if os.path.isfile(found) and os.access(found, os.X_OK):
+                return found
+    return ""
 
 
 class Child:
@@ -1120,6 +1168,39 @@ _live = set()  # type: set  # the children that run now
 _stops = []  # type: list
 
 
+def check_stops():
+    """Raise Interrupted if a signal came, in the thread that they reach: python may have lost it (`catch_signals`)."""
+    if _stops and is_main_thread():
+        raise Interrupted(_stops[0])
+
+
+def catch_signals(is_over=False):
+    """Turn the signals that end us into an exception, unless they are ignored, as by nohup.
+
+    is_over  ignore them all, for one came already, and what is left to do is to end
+    """
+    import _signal
+
+    def interrupt(signum, frame):
+        _stops.append(signum)
+        if len(_stops) == 1:  # the others would break what follows of the first
+            unbroken.is_due = bool(unbroken.depth)
+            if not unbroken.is_due:
+                raise Interrupted(signum)
+
+    def unraised(told):
+        if not isinstance(told.exc_value, Interrupted):
+            sys.__unraisablehook__(told)
+
+    # Raised in a callback, such as the import system has, it would be printed and lost: `check_stops` raises it anew.
+    sys.unraisablehook = unraised
+    for number in end_signals():
+        if _signal.getsignal(number) != _signal.SIG_IGN:
+            _signal.signal(number, _signal.SIG_IGN if is_over else interrupt)
+    if PY_EXEC in os.environ and not WINDOWS:  # `hop` held them back
+        _signal.pthread_sigmask(_signal.SIG_UNBLOCK, end_signals())
+
+
 def run_child(argv, environ=None, cwd=os.sep, timeout=None, until=b"", is_logged=False, cap=OUTPUT_CAP,
               is_guarded=False):
     """Run a program to its end, stdin closed, in a process group of its own. Returns a `Child`.
@@ -1177,12 +1258,6 @@ def start_child(argv, environ, cwd, is_guarded=False):
         end_group(process, grace=0)
         check_stops()
     return process
-
-
-def check_stops():
-    """Raise Interrupted if a signal came, in the thread that they reach: python may have lost it (`catch_signals`)."""
-    if _stops and is_main_thread():
-        raise Interrupted(_stops[0])
 
 
 def start_thread(work, *args):
@@ -1350,124 +1425,7 @@ def end_with_us(process):
     kernel.AssignProcessToJobObject(job, ctypes.c_void_p(int(process._handle)))  # the handle stays open on purpose
 
 
-def shown(argv):
-    """A command as a POSIX shell would need it, on one line and without passwords."""
-    import shlex
-
-    return masked(" ".join(shlex.quote(word) if "\n" not in word else "'...'" for word in argv))
-
-
-def masked(text):
-    """A text without the user names and passwords of the URLs in it, however they are written (H14).
-
-    What stands behind the slashes up to an "@" is hidden even where it has a "/", "#" or "?", which no password of a
-    URL may have; what follows an "@" in a path stays, if it can be told from that: a revision, a version. An URL
-    that ends before its "@" comes is hidden as well. Takes linear time.
-    """
-    if "//" not in text and "\\/" not in text:  # `re` costs a warm boot 4 ms
-        return text
-    import re
-
-    slashes = re.compile(r"(?::|(?<![\w/\\.:~)\]-]))(?:\\?/){2,}")
-    parts, end, match = [], 0, slashes.search(text)
-    while match:
-        following = slashes.search(text, match.end())
-        until = hidden_until(text, match, following.start() if following else len(text))
-        if until > match.end():
-            parts += [text[end:match.end()], "***"]
-            end = until
-        match = following
-    return "".join(parts) + text[end:]
-
-
-def masked_values(value, mask=masked):
-    """A JSON value with each text in it `masked`."""
-    if isinstance(value, str):
-        return mask(value)
-    if isinstance(value, dict):
-        return {key: masked_values(each, mask) for key, each in value.items()}
-    return [masked_values(each, mask) for each in value] if isinstance(value, (list, tuple)) else value
-
-
-def masked_input(value):
-    """A JSON value as it is kept and compared: `masked`, and where more is hidden than a URL's user, with a hash of it.
-
-    So another password alone changes nothing, while another path does (H14).
-    """
-    import re
-
-    def mask(text):
-        shown = masked(text)
-        plain = re.sub(r"//[^/?#@\s]*@", "//***@", text) if shown != text else text
-        return shown if shown == plain else "%s (%s)" % (shown, digest(plain))
-
-    return masked_values(value, mask)
-
-
-URL_BLANK, URL_LINE_END = "[\0\t-\r ]", "[\n\r]"
-SCHEME_CHARS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789+.-"
-URL_ADDRESS = r"\[.*|(\d+\.){3}\d+$|localhost$|$"  # what is a host, and no user name
-
-
-def hidden_until(text, slashes, limit):
-    """Up to where `masked` hides what follows the slashes of a URL, a match in `text`. limit: where the next are."""
-    import re
-
-    start = slashes.end()
-    blank = re.compile(URL_BLANK).search(text, start, limit)
-    end = blank.start() if blank else limit
-    if text.find("@", start, end) < 0 and text.find(":", start, end) < 0:
-        return start
-    before = text[max(0, slashes.start() - 40):slashes.start()]
-    scheme = before[len(before.rstrip(SCHEME_CHARS)):]
-    if scheme.lower().endswith("file") and slashes.group().count("/") > 2:  # a path
-        return start
-    quote = before[:len(before) - len(scheme)][-1:]
-    closing = quote in ("'", '"') and re.compile(quote + r"(?=[],:;)}]|$)").search(text, start, end)
-    end = closing.start() if closing else end
-    url = text[start:end]
-    if "@" not in url and is_cut(url):  # within a password, or at a blank in one
-        line_end = re.compile(URL_LINE_END).search(text, end, limit)
-        at = text.find("@", end, line_end.start() if line_end else limit)
-        return at if at >= 0 and not closing else end
-    return start + user_length(url, scheme)
-
-
-def user_length(url, scheme):
-    """How many characters at the start of a URL, less its scheme and slashes, are a user name and a password."""
-    import re
-
-    head, at = re.split(r"[/?#\\]", url, maxsplit=1)[0], url.rfind("@")
-    if at > len(head) and is_revision(url[at + 1:], "+" in scheme or scheme in ("ssh", "git")):
-        at = url.rfind("@", 0, at)
-    if at < 0:
-        return 0
-    host = re.match(r"(\[[^]]*\]|[\w.~-]*)(:\d*)?$", head)
-    if at < len(head) or not host:
-        return at
-    if re.match(URL_ADDRESS, host.group(1)):
-        return 0
-    is_host = re.match(r"[\w-]+\.[\w.-]*[A-Za-z]|[\w.-]+:\d|localhost\b|(\d+\.){3}\d", url[at + 1:])
-    return at if host.group(2) or is_host and "." not in host.group(1) else 0  # with a port it may be a password
-
-
-def is_revision(text, is_checkout):
-    """Whether what follows an "@" in a URL's path is a revision of a checkout, or a version."""
-    import re
-
-    word = text[:len(text) - len(re.sub(r"^[\w.+~-]*", "", text))]
-    is_other = text[len(word):][:1] in ("/", ":", "@") or re.match(r"(\d+\.){3}\d+$|localhost$", word)
-    return bool(word) and not is_other and (is_checkout or bool(re.match(r"v?\d", word)))
-
-
-def is_cut(url):
-    """Whether a URL, less its scheme and slashes, has something else than a port behind its first ":"."""
-    import re
-
-    match = re.match(r"([\w.%+~!$&*=-]+):\d*([^\d/?#\\])", url)
-    if not match or re.match(URL_ADDRESS, match.group(1)):
-        return False
-    return match.group(2) not in ")]}>,;:'\"!."  # what stands behind a URL in a text
+_in_use = []  # type: list  # the lock file of the user cache, while this process uses a program in there
 
 
 def replace_process(argv, environ, program="", may_spawn=True):
@@ -1556,78 +1514,15 @@ def mirror_signal(number):
     resource.setrlimit(resource.RLIMIT_CORE, limits)
 
 
-def find_program(name, search=None):
-    """The path of program `name` on the search path (default: PATH), `name` itself if a path; else ""."""
-    if os.path.dirname(name):
-        return name
-    suffixes = os.environ.get("PATHEXT", EXE).lower().split(os.pathsep) + [""] if WINDOWS else [""]
-    for directory in (os.environ.get("PATH", os.defpath) if search is None else search).split(os.pathsep):
-        for suffix in suffixes:
-            found = os.path.join(directory or os.curdir, name + suffix)
-            if os.path.isfile(found) and os.access(found, os.X_OK):
-                return found
-    return ""
-
-
-def home_dir():
-    """The user's home directory; without one a place below the temporary directory (E7)."""
-    try:
-        home = os.path.expanduser("~")
-    except KeyError:  # 3.6, a user without an entry
-        home = ""
-    return home if os.path.isabs(home) else private_dir("home")
-
-
-def private_dir(name):
-    """A directory of this user's alone below the temporary one; where it cannot be had, what nothing can be below."""
-    path = os.path.join(os.environ.get("TMPDIR", "/tmp"), "%s-%d" % (name, os.getuid()))
-    try:
-        os.mkdir(path, 0o700)
-    except OSError:  # it is there, or cannot be made
-        pass
-    return path if os.path.isdir(path) and is_ours(path) else os.devnull
-
-
-ASIDE_NAME = r"aside-[0-9a-f]{16}"
-
-
-class aside_directory:
-    """A directory of our own in `parent` for unfinished work, inside `with`; what is left of it is removed (H5).
-
-    It may be renamed meanwhile. Those that killed commands left behind are removed after an hour.
-    """
-
-    def __init__(self, parent):
-        self.parent, self.path = parent, os.path.join(parent, "aside-" + random_name())
-
-    def __enter__(self):
-        for path in filter(is_old, own_entries(self.parent, ASIDE_NAME)):
-            remove(path)
-        with unbroken():
-            make_own(self.path, 0o700)
-        return self.path
-
-    def __exit__(self, *_):
-        with unbroken():
-            remove(self.path)
-
-
-def own_entries(directory, pattern):
-    """The paths in a directory of ours that have a name of our making, are no links, and carry our mark."""
-    return [path for path in paths_named(directory, pattern) if not is_link(path) and is_marked(path)]
-
-
-def paths_named(directory, pattern):
-    """The paths in a directory whose names match a pattern as a whole, sorted."""
-    return [os.path.join(directory, name) for name in entries_named(directory, pattern)]
-
+# --------------------------------------------------------------------------------------------------
+# Proof of origin
+# --------------------------------------------------------------------------------------------------
+# Only what carries our mark, and lies there itself, is removed, overwritten or run (H1, H2, H8).
+# Directories of ours are made by `make_own`, found by `own_place`, and entered by `below`, which follows no link.
 
 # Proof of origin: what this file removes, overwrites or runs carries this mark, and lies there itself (H1, H2, H8).
 MARK = ".proto-prime"  # a file in each directory of ours
 MARK_TEXT = b"Made by proto_prime.py, which may remove all that is in this directory.\n"
-CACHE_TAG = b"Signature: 8a477f597d28d172789f06886806bc55\n# Made by proto_prime.py: https://bford.info/cachedir/\n"
-STATE_NAMES = {"envs", "building", "stamp", "log", "held", "made", "lock", "use", "vendor", ".gitignore"}
-IGNORE_ALL = b"*\n"  # the .gitignore of a directory of ours
 
 
 def is_marked(directory):
@@ -1662,10 +1557,24 @@ def own_place(base, name, is_older):
     return base
 
 
+STATE_NAMES = {"envs", "building", "stamp", "log", "held", "made", "lock", "use", "vendor", ".gitignore"}
+IGNORE_ALL = b"*\n"  # the .gitignore of a directory of ours
+
+
 def is_older_state(base, entries):
     """Whether a directory with these entries is a state directory."""
     names = {"." + entry[1:].split(".")[0] if entry[:1] == "." else entry.split(".")[0] for entry in entries}
     return names <= STATE_NAMES and bytes_of(os.path.join(base, ".gitignore")) == IGNORE_ALL
+
+
+def mark_state(base):
+    """`make_own` for a state directory. One from before there was a mark may be read-only: it is used as it is (T8)."""
+    try:
+        make_own(base)
+    except OSError as problem:
+        if not os.path.isfile(os.path.join(base, ".gitignore")):
+            raise
+        report.detail("%s gets no mark: %s" % (base, problem.strerror))
 
 
 def below(base, names):
@@ -1709,6 +1618,73 @@ def is_private_group(gid):
     except KeyError:
         return False
     return user.pw_gid == gid and group.gr_name == user.pw_name and not set(group.gr_mem) - {user.pw_name}
+
+
+def own_entries(directory, pattern):
+    """The paths in a directory of ours that have a name of our making, are no links, and carry our mark."""
+    return [path for path in paths_named(directory, pattern) if not is_link(path) and is_marked(path)]
+
+
+ASIDE_NAME = r"aside-[0-9a-f]{16}"
+
+
+class aside_directory:
+    """A directory of our own in `parent` for unfinished work, inside `with`; what is left of it is removed (H5).
+
+    It may be renamed meanwhile. Those that killed commands left behind are removed after an hour.
+    """
+
+    def __init__(self, parent):
+        self.parent, self.path = parent, os.path.join(parent, "aside-" + random_name())
+
+    def __enter__(self):
+        for path in filter(is_old, own_entries(self.parent, ASIDE_NAME)):
+            remove(path)
+        with unbroken():
+            make_own(self.path, 0o700)
+        return self.path
+
+    def __exit__(self, *_):
+        with unbroken():
+            remove(self.path)
+
+
+# --------------------------------------------------------------------------------------------------
+# Places
+# --------------------------------------------------------------------------------------------------
+# Where things are: the home directory, the user's cache, this file, the root of the repo, its state directory.
+# A root is the directory that config paths are relative to.
+
+PYPROJECT, OWN_CONFIG = "pyproject.toml", "proto_prime.toml"
+
+
+def vendor_dir(root, *names):
+    """A path in the directory that a boot without network looks into by itself."""
+    return os.path.join(root, "vendor", *names)
+
+
+def home_dir():
+    """The user's home directory; without one a place below the temporary directory (E7)."""
+    try:
+        home = os.path.expanduser("~")
+    except KeyError:  # 3.6, a user without an entry
+        home = ""
+    return home if os.path.isabs(home) else private_dir("home")
+
+
+def private_dir(name):
+    """A directory of this user's alone below the temporary one; where it cannot be had, what nothing can be below."""
+    path = os.path.join(os.environ.get("TMPDIR", "/tmp"), "%s-%d" % (name, os.getuid()))
+    try:
+        os.mkdir(path, 0o700)
+    except OSError:  # it is there, or cannot be made
+        pass
+    return path if os.path.isdir(path) and is_ours(path) else os.devnull
+
+
+CACHES = ("answers", "pip", "uv", "locks", "shell", "scripts")  # the directories in the user's cache
+CACHE_HINT = "%s names another cache directory" % CACHE_VAR
+CACHE_TAG = b"Signature: 8a477f597d28d172789f06886806bc55\n# Made by proto_prime.py: https://bford.info/cachedir/\n"
 
 
 def cache_dir(*names):
@@ -1762,20 +1738,265 @@ def why_unsafe(cache):
     return ""
 
 
-CACHES = ("answers", "pip", "uv", "locks", "shell", "scripts")  # the directories in the user's cache
+def is_installed():
+    """Whether this file was installed as a package, and stands in no repo."""
+    return os.path.basename(os.path.dirname(globals().get("__file__") or "")) in ("site-packages", "dist-packages")
 
 
-CACHE_HINT = "%s names another cache directory" % CACHE_VAR
+def script_path():
+    """The file that was started, or else this one; "" if the source came through a pipe."""
+    if is_installed():  # then a launcher was, which is of one python alone
+        return __file__
+    for path in (sys.argv[0] if sys.argv else "", globals().get("__file__") or ""):
+        if path and os.path.isfile(path):
+            return path
+    return ""
 
 
-def is_on(variable):
-    """Whether an environment variable is set to what means yes."""
-    return os.environ.get(variable, "").lower() not in ("", "0", "false", "no")
+def own_file():
+    """The path of this file, no link; "" if it came through a pipe."""
+    path = os.path.realpath(globals().get("__file__") or "")
+    return path if globals().get("__file__") and os.path.isfile(path) else ""
 
 
-def is_offline():
-    """Whether the user asked that no socket be opened."""
-    return is_on(OFFLINE_VAR)
+def ancestors(directory):
+    """`directory`, its parent, and so on up to the file system's root."""
+    found = [directory]
+    while os.path.dirname(found[-1]) != found[-1]:
+        found.append(os.path.dirname(found[-1]))
+    return found
+
+
+def find_root(option=""):
+    """The ref root: `option`, else PROTOPRIMER_ROOT, else the nearest directory with a config.
+
+    Goes up from the started file as it was written, then from where its symlinks lead, else takes its
+    directory; when the source came through a pipe or is a package, the same from the current directory.
+    Above where it begins only a config counts that no other user wrote (H12).
+    """
+    told, script = option or os.environ.get(ROOT_VAR), script_path()
+    if told and not os.path.isdir(told):
+        raise PrimeError("ref root %s is not a directory" % told, "--root" if option else ROOT_VAR, status=2)
+    try:
+        if told:
+            return os.path.abspath(told)
+        starts = [os.path.dirname(written(script)) if script and not is_installed() else os.getcwd()
+                  for written in (os.path.abspath, os.path.realpath)]
+    except FileNotFoundError:  # E7
+        raise PrimeError("the current directory does not exist", hint="cd to one that does")
+    beside = script if script and not is_installed() else starts[0]
+    for directory in ancestors(starts[0]) + ancestors(starts[1]):
+        paths = [os.path.join(directory, name) for name in (PYPROJECT, OWN_CONFIG)]
+        paths = [path for path in paths if os.path.exists(path)]
+        if paths and (directory in starts or not any(
+                is_left_aside(path, beside, "--root %s takes it" % directory) for path in paths)):
+            return directory
+    return starts[0]
+
+
+def is_left_aside(path, beside, hint):
+    """Whether a file above the repo counts for nothing, which is said once: it is another user's (H12).
+
+    Neither ours, nor root's, nor of the owner of the file or directory `beside`, who could have written that as well.
+    What a link belongs to counts like what it leads to.
+    """
+    if WINDOWS:
+        return False
+    for look in (os.lstat, os.stat):
+        try:
+            owner = look(path).st_uid
+            if owner not in (0, os.geteuid(), os.stat(beside).st_uid):
+                note_once("%s is left aside, for it belongs to %s; %s, or chown it" % (path, user_name(owner), hint))
+                return True
+        except OSError:  # a dangling link, which nobody reads
+            pass
+    return False
+
+
+def state_dir(root, *names):
+    """A path in the directory where everything that this file makes for a repo is kept."""
+    named = os.environ.get(STATE_VAR)
+    if named and not is_script_root(root):
+        base = own_place(os.path.abspath(named), ".prime", is_older_state)
+        if os.path.dirname(root) != os.path.join(base, "made"):  # a repo of our making
+            return below(base, names)
+    base = os.path.join(root, ".prime")
+    if is_link(base):
+        raise PrimeError("%s is a link, which nothing is written through" % base,
+                         hint="remove it; %s names another directory" % STATE_VAR)
+    return below(own_place(base, ".prime", is_older_state), names)
+
+
+def is_script_root(root):
+    """Whether a ref root is one that was made in the user cache for a script (PEP 723)."""
+    place = os.path.dirname(root)
+    return os.path.basename(place) == "scripts" and place == cache_dir("scripts")
+
+
+# --------------------------------------------------------------------------------------------------
+# Locks
+# --------------------------------------------------------------------------------------------------
+# One process at a time builds, publishes or fetches: it holds a lock file, which the system frees when it dies.
+
+LOCKLESS = ("ENOLCK", "ENOTSUP", "ENOSYS", "EINVAL")  # what a file system without locks answers
+LOCK_HEAD = b"process "  # what a lock file of ours begins with
+PATIENCE_SECONDS = 60  # after which one who waits for a lock is told the way out
+
+
+def lock_files(path):
+    """The files that stand for the lock `path`: itself, or one in the user cache where the file system has no locks."""
+    yield path
+    yield cache_dir("locks", hash_bytes(os.fsencode(path))[:16])
+
+
+class locked:
+    """Hold the lock file at `path` inside `with`; the system drops it when its holder dies.
+
+    Waits without limit, and says once for whom; `purpose` is what others are told of us, `reason` what the
+    error says if it cannot be had. Where the file system has no locks, a file in the user cache stands for
+    it (B4).
+    """
+
+    def __init__(self, path, purpose, reason=""):
+        self.path, self.purpose, self.reason = path, purpose, reason
+
+    def __enter__(self):
+        import errno
+
+        lockless, problem = [getattr(errno, name) for name in LOCKLESS], OSError()
+        for path in lock_files(self.path):
+            try:
+                return self._take(path)
+            except OSError as error:
+                problem = problem if problem.errno else error
+                report.detail("cannot lock %s: %s" % (path, error.strerror))
+                if error.errno not in lockless:
+                    break
+        raise PrimeError("cannot lock %s: %s" % (self.path, problem.strerror),
+                         tried=["%s: %s" % (self.purpose, self.reason)] if self.reason else [],
+                         hint="%s names another place" % self._variable())
+
+    def __exit__(self, *_):
+        write_lock(self.file, b"")
+        self.file.close()
+
+    def _variable(self):
+        return CACHE_VAR if self.path.startswith(cache_dir() + os.sep) else STATE_VAR
+
+    def _take(self, path):
+        import time
+
+        self.file, start, count = open_lock(path), time.monotonic(), 0
+        while not try_lock(self.file):
+            check_stops()
+            count += 1
+            if count == 4:  # not for one who is done in a moment
+                report.note("waiting for %s" % holder_of(self.file))
+            if time.monotonic() - start > PATIENCE_SECONDS:  # H19
+                start = float("inf")
+                report.note("still waiting for %s: end that process, or let %s name another place" % (
+                    holder_of(self.file), self._variable()))
+            time.sleep(0.05)
+        if not is_same_file(self.file, path):  # it was removed while we waited, and another may be locked now
+            self.file.close()
+            return self._take(path)
+        host = os.environ.get("COMPUTERNAME", "") if WINDOWS else os.uname().nodename
+        write_lock(self.file, LOCK_HEAD + ("%d on %s: %s" % (os.getpid(), host, self.purpose)).encode())
+        return self
+
+
+def open_lock(path):
+    """Open a lock file, made if it is missing: not behind a link, nor for users who cannot write beside it (H19)."""
+    make_directory(os.path.dirname(path))
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | NO_FOLLOW, 0o600)
+    file = os.fdopen(descriptor, "r+b", buffering=0)
+    if not WINDOWS:
+        state = os.fstat(descriptor)
+        mode = 0o660 if openness(os.path.dirname(path)) & 0o020 else 0o600
+        if state.st_uid == os.geteuid() and state.st_mode & 0o777 != mode:
+            os.fchmod(descriptor, mode)
+    return file
+
+
+def try_lock(file, is_shared=False):
+    """Lock an open lock file unless another process holds it. Returns whether; OSError where there are no locks.
+
+    is_shared  together with others that lock it so; on Windows, which has no such locks, nothing is locked then
+    """
+    held = PermissionError if WINDOWS else BlockingIOError  # what else comes is no lock at all
+    try:
+        if WINDOWS and is_shared:
+            return True
+        if WINDOWS:
+            import msvcrt
+
+            file.seek(1 << 20)  # beyond the text, so that others can read it
+            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined]
+        else:
+            import fcntl
+
+            # Across machines too: NFS turns it into a lock of its server's.
+            fcntl.flock(file, (fcntl.LOCK_SH if is_shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
+        return True
+    except held:
+        return False
+
+
+def holder_of(file):
+    """Who holds an open lock file, as it says itself."""
+    file.seek(0)
+    return file.read(200).decode("utf-8", "replace") or "another prime"
+
+
+def write_lock(file, text):
+    """Say in a lock file who holds it. What is no lock of ours is left as it is (H1)."""
+    try:
+        file.seek(0)
+        if file.read(len(LOCK_HEAD)) in (b"", LOCK_HEAD):
+            file.truncate(0)
+            file.seek(0)
+            file.write(text)
+    except OSError:  # a courtesy; B5: no space to say so
+        pass
+
+
+def is_same_file(file, path):
+    """Whether an open file is still the one at `path`."""
+    try:
+        return os.path.samestat(os.fstat(file.fileno()), os.stat(path))
+    except OSError:
+        return False
+
+
+def is_held(path):
+    """Whether some process holds the lock `path`. Where that cannot be told, it is held."""
+    import errno
+
+    for each in lock_files(path):
+        if not os.path.isfile(each):
+            return False
+        try:
+            with open_lock(each) as file:
+                return not try_lock(file)
+        except OSError as problem:
+            if errno.errorcode.get(problem.errno or 0, "") not in LOCKLESS:
+                return True
+    return True
+
+
+def use_cache():
+    """Keep `clean --all` away from the user cache until this process ends or becomes another program (H18)."""
+    import time
+
+    if _in_use:
+        return
+    try:
+        _in_use.append(open_lock(cache_dir("in-use")))
+        while not try_lock(_in_use[0], is_shared=True):
+            check_stops()
+            time.sleep(0.01)
+    except OSError as problem:  # a file system without locks
+        report.detail("cannot lock %s: %s" % (cache_dir("in-use"), problem.strerror))
 
 
 # --------------------------------------------------------------------------------------------------
@@ -2122,6 +2343,7 @@ def list_toml_patterns():
 # --------------------------------------------------------------------------------------------------
 # Versions and requests
 # --------------------------------------------------------------------------------------------------
+# A `Version` is PEP 440's, a `Request` says which python is wanted: by clauses on its version, or by a path.
 
 VERSION = r"""v? (?:(?P<epoch>\d+)!)? (?P<release>\d+(?:\.\d+)*)
     (?:[-_.]?(?P<pre>alpha|a|beta|b|preview|pre|c|rc)[-_.]?(?P<pre_n>\d*))?
@@ -2315,6 +2537,18 @@ def _parse_version(text, plain, origin):
     return Request(text, origin, clauses, implementation, bool(threads))
 
 
+def known_version(name):
+    """What pyenv and uv call what they installed, and environments in it, as a request; `name` if it is none such."""
+    import re
+
+    pattern = r"(?:(?:c?python|(pypy|graalpy)(?=-?3\.))(-)?)?(\d+\.\d+(?:\.\d+)?(?:(?:a|b|rc)\d+)?t?)" \
+        r"(\+freethreaded)?([-+/:].*)?$"
+    match = re.match(pattern, name, re.ASCII)
+    if not match or not match.group(2) and not match.group(4) and not match.group(5):
+        return name
+    return (match.group(1) + "@" if match.group(1) else "") + match.group(3) + "t" * bool(match.group(4))
+
+
 def malformed(text, origin, reason=""):
     """The PrimeError for what is no request."""
     return PrimeError('malformed request "%s"%s' % (text, reason and ": " + reason), origin,
@@ -2334,13 +2568,795 @@ def satisfies(request, version):
     return parsed.failing(Version(version)) is None
 
 
+def numbers_in(name):
+    """The numbers in a name, as a list of int, for sorting."""
+    import re
+
+    return [int(number) for number in re.findall(r"\d+", name)]
+
+
+def parse_uv_version(text, origin=""):
+    """The `Request` for a uv: "0.5.1", or specifiers; "" for any. PrimeError if it is neither."""
+    try:
+        return Request(text, "uv_version", parse_clauses(text if text[:1] in "<>=!~" else "==" + text))
+    except (PrimeError, AttributeError, TypeError, KeyError):  # of what is no text
+        raise PrimeError('uv_version "%s" is neither a version nor specifiers' % (text,), origin, status=2)
+
+
 # --------------------------------------------------------------------------------------------------
-# Interpreters
+# Config
 # --------------------------------------------------------------------------------------------------
+# Reads and checks what the files at the root say: a `Config`. Every field is a row of `FIELDS`.
+
+DRIVERS = ("auto", "venv_uv", "venv_pip")
+# Each platform: the marker that tells it (PEP 508), the platform tag of its wheels, its name in uv's pythons.
+PLATFORMS = {
+    name: ("sys_platform == '%s' and platform_machine == '%s'" % (system, machine), "(%s)$" % tag, uv)
+    for name, system, machine, tag, uv in (
+        ("linux-x86_64", "linux", "x86_64", "(many)?linux.*_x86_64", "linux-x86_64-gnu"),
+        ("linux-aarch64", "linux", "aarch64", "(many)?linux.*_aarch64", "linux-aarch64-gnu"),
+        ("musl-x86_64", "linux", "x86_64", "musllinux.*_x86_64", "linux-x86_64-musl"),
+        ("musl-aarch64", "linux", "aarch64", "musllinux.*_aarch64", "linux-aarch64-musl"),
+        ("macos-x86_64", "darwin", "x86_64", "macosx.*_(x86_64|universal2)", "macos-x86_64-none"),
+        ("macos-arm64", "darwin", "arm64", "macosx.*_(arm64|universal2)", "macos-aarch64-none"),
+        ("windows-x86_64", "win32", "AMD64", "win_amd64", "windows-x86_64-none"),
+        ("windows-arm64", "win32", "ARM64", "win_arm64", "windows-aarch64-none"))
+}
+# Every field: kind, default, help. Reading, errors, `info` and the README's table come from here.
+# A default of None is filled in by what stands in the repo.
+FIELDS = {
+    "required_python_version": ("text", "", "a request: which python the repo needs"),
+    "python_selector_file_rel_path": ("text", "", "a script of the repo that picks the executable"),
+    "venv_driver": ("driver", "auto", '"venv_uv", "venv_pip", or "auto": uv if it can be had, else pip'),
+    "venv_dir_rel_path": ("text", ".venv", "where tools look for the environment"),
+    "projects": ("projects", None, "what is installed: paths, or {path, extras, groups, editable}"),
+    "dependencies": ("texts", [], "PEP 508 requirements"),
+    "requirements_files": ("texts", None, "files in pip's format"),
+    "constraints_file": ("text", "", "a file in pip's format"),
+    "lock_file": ("text", None, 'uv.lock or pylock.toml; "" for none'),
+    "platforms": ("platforms", [], "that a lock and a vendored directory are for; default: any, and this one"),
+    "uv_version": ("text", "", "the uv to use: a version, or specifiers"),
+    "uv_sha256": ("hashes", [], "of the wheels that a pinned uv may come from, one for each platform"),
+    "index_url": ("text", "", "the package index, instead of the user's own"),
+    "extra_index_urls": ("texts", [], "further indexes"),
+    "find_links": ("texts", [], "directories or pages with wheels"),
+    "no_index": ("flag", False, "use find_links alone"),
+    "env_vars": ("table", {}, "set for commands run in the environment"),
+    "post_boot": ("commands", [], "commands run in each new generation before it is published"),
+    "default_env": ("text", "default", "the environment that is meant when none is named"),
+}  # type: dict
+RUNTIME_FIELDS = ("env_vars", "venv_dir_rel_path", "default_env", "platforms")  # they change nothing that is installed
+FREE_FIELDS = ("env_vars", "post_boot")  # any text: it is for the user's own programs
+PROJECT_KEYS = {"path": "text", "extras": "texts", "groups": "texts", "editable": "flag"}
+
+
+def is_texts(value):
+    """Whether a value is a list of strings."""
+    return isinstance(value, (list, tuple)) and all(isinstance(item, str) for item in value)
+
+
+def is_project(item):
+    """Whether a value is an entry of `projects`."""
+    if isinstance(item, dict):
+        return "path" in item and all(key in PROJECT_KEYS and KINDS[PROJECT_KEYS[key]][1](value)
+                                      for key, value in item.items())
+    return isinstance(item, str)
+
+
+# What each kind of value is called in an error, and how it is told.
+KINDS = {
+    "text": ("a string", lambda value: isinstance(value, str)),
+    "texts": ("a list of strings", is_texts),
+    "hashes": ("a list of SHA-256 in hex", lambda value: is_texts(value) and all(
+        len(text) == 64 and not set(text.lower()) - set("0123456789abcdef") for text in value)),
+    "flag": ("true or false", lambda value: isinstance(value, bool)),
+    "platforms": ("a list of " + ", ".join(PLATFORMS), lambda value: is_texts(value) and set(value) <= set(PLATFORMS)),
+    "driver": ("one of " + ", ".join(DRIVERS), lambda value: value in DRIVERS),
+    "table": ("a table of variables, without = in a name or NUL", lambda value: isinstance(value, dict) and all(
+        isinstance(text, str) and name and not set("=\0") & set(name) and "\0" not in text
+        for name, text in value.items())),
+    "projects": ("a list of paths or of {path, extras, groups, editable}",
+                 lambda value: isinstance(value, list) and all(map(is_project, value))),
+    "commands": ("a list of commands, each a list of strings",
+                 lambda value: isinstance(value, list) and all(is_texts(each) and each for each in value)),
+}
+
+
+def normalized(name):
+    """The name of an extra or a group as others are compared with it (PEP 503, 685, 735)."""
+    import re
+
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+class Config:
+    """What the files at the ref root say.
+
+    root       str, the ref root
+    file       str, the name of the file that holds our table; "" if none does
+    table      dict, our table; its fields are known and of the right type
+    text       str, that file's text, for line numbers
+    pyproject  dict, all of pyproject.toml; empty if there is none
+    seen       dict, each path that was looked at, to its signature before that
+    known      dict, the path of each TOML file that was read, to its text and content
+    aside      set, the paths of files that do not count for the sake of their owner
+    """
+
+    def __init__(self, root):
+        self.root, self.seen, self.known = root, {}, {}  # type: str, dict, dict
+        self.file, self.text, self.aside = "", "", set()  # type: str, str, set
+        text, self.pyproject = self.read(os.path.join(root, PYPROJECT))
+        own_text, own = self.read(os.path.join(root, OWN_CONFIG))
+        self.table, tools = table_in(self.pyproject, PYPROJECT, "tool", "proto-prime"), self.pyproject.get("tool", {})
+        for name in tools:
+            if normalized(name).replace("-", "") == "protoprime" and name != "proto-prime":
+                raise PrimeError("%s: [tool.%s] is not known" % (PYPROJECT, name), PYPROJECT, status=2,
+                                 hint="did you mean [tool.proto-prime]?")
+        if "proto-prime" in tools:
+            self.file, self.text = PYPROJECT, text
+        if own_text is None:
+            return
+        if "proto-prime" in tools:
+            both = OWN_CONFIG, PYPROJECT, root
+            raise PrimeError("both %s and [tool.proto-prime] in %s configure %s" % both,
+                             hint="keep one of them", status=2)
+        self.file, self.table, self.text = OWN_CONFIG, own, own_text
+        if is_script_root(root):  # and not written by people
+            self.file, self.text = "the script's metadata, PEP 723", ""
+
+    def look(self, path):
+        """Remember the state of a file from before it is read. Returns the path."""
+        if path not in self.seen:
+            self.seen[path] = signature(path)
+        return path
+
+    def read(self, path):
+        """The text and the content of a TOML file; (None, {}) if there is none."""
+        if path not in self.known:
+            text = load_text(path) if os.path.exists(self.look(path)) else None
+            try:
+                self.known[path] = text, parse_toml(text or "")
+            except TomlError as error:
+                raise PrimeError("%s: %s" % (path, error), status=2)
+        return self.known[path]
+
+    def project(self, directory):
+        """The content of the pyproject.toml in a directory, {} if there is none."""
+        return self.read(os.path.join(directory, PYPROJECT))[1]
+
+    def error(self, key, message, known=(), at=""):
+        """A PrimeError about a name, with the line of it (or of `at`) and the nearest of the known names."""
+        return PrimeError(message, self.where(at or key), hint=nearest(key, known), status=2)
+
+    def where(self, name):
+        """The file, and the line that defines a dotted name of our table, or else what it is in."""
+        wanted = "tool.proto-prime." * (self.file == PYPROJECT) + name + "."
+        header, found = "", ("tool.proto-prime" if self.file == PYPROJECT else "", 0)
+        for number, line in enumerate(self.text.split("\n"), 1):
+            key, is_header = defined_in(line)
+            if not key:
+                continue
+            header, key = (key + ".", key) if is_header else (header, header + key)
+            if wanted.startswith(key + ".") and len(key) > len(found[0]):
+                found = key, number
+        return self.file + (", line %d" % found[1] if found[1] else "")
+
+
+def defined_in(line):
+    """The dotted name that a line of TOML defines, without blanks and quotes, and whether it is a header; or ""."""
+    bare = line.strip()
+    is_header = bare[:1] == "[" and "[" in line[:2]  # a row of a list stands further in
+    name = bare.partition("#")[0].rstrip().strip("[]") if is_header else bare.partition("=")[0]
+    if is_header and not bare.partition("#")[0].rstrip().endswith("]") or not is_header and "=" not in bare:
+        return "", is_header
+    name = "".join(char for char in name if not char.isspace() and char not in "\"'")
+    is_plain = all(char.isalnum() or char in "_.-" for char in name)
+    return name if is_plain else "", is_header
+
+
+def table_in(document, file, *names):
+    """A nested table of a TOML document, {} if absent; PrimeError if something else stands there."""
+    for count, name in enumerate(names, 1):
+        document = document.get(name, {})
+        if not isinstance(document, dict):
+            raise PrimeError("%s: [%s] is not a table" % (file, ".".join(names[:count])), status=2)
+    return document
+
+
+def load_config(root):
+    """Read and check the config of a ref root. Returns a `Config`; PrimeError with status 2."""
+    config = Config(root)
+    check_fields(config, config.table, set(FIELDS) | {"env"}, "")
+    for name, table in table_in(config.table, config.file, "env").items():
+        if not isinstance(table, dict):
+            raise config.error("env." + name, "env.%s is not a table of fields" % name)
+        if not all(char.isalnum() or char in "-_" for char in name) or not name:
+            raise config.error("env." + name, 'environment name "%s" has more than letters, digits, - and _' % name)
+        if why_no_file_name(name):  # which it becomes, with more behind it
+            raise config.error("env." + name, 'environment name "%s": %s' % (name, why_no_file_name(name)))
+        check_fields(config, table, set(FIELDS) - {"default_env"}, "env.%s." % name)
+    return config
+
+
+def check_fields(config, table, known, prefix):
+    """PrimeError for the first unknown field or value of a wrong type in `table`."""
+    for key, value in table.items():
+        if key not in known:
+            raise config.error(key, 'unknown field "%s%s"' % (prefix, key), known, prefix + key)
+        if key == "env":  # the named environments, checked by themselves
+            continue
+        expected, is_valid = KINDS[FIELDS[key][0]]
+        if not is_valid(value):
+            told = prefix, key, expected, shown_value(value)
+            raise config.error(prefix + key, "%s%s must be %s, not %s" % told)
+        if "\\u0000" in as_json(value).replace("\\\\", ""):  # as JSON has a NUL
+            raise config.error(prefix + key, "%s%s has a NUL, which no path and no argument can have" % (prefix, key))
+        try:
+            for _, text in () if key in FREE_FIELDS else texts_in(value):
+                check_text(text, prefix + key, config.file, is_requirement=key == "dependencies")
+        except PrimeError as problem:
+            problem.where = config.where(prefix + key)
+            raise
+
+
+# --------------------------------------------------------------------------------------------------
+# Environments and their inputs
+# --------------------------------------------------------------------------------------------------
+# A named `Environment` has all its fields, what python it requires, and its inputs: all that decides what is installed.
+# Equal inputs share a generation; a file that is looked at on the way is remembered for the stamp.
+
+
+class Environment:
+    """A named target with all its fields: `environment["field"]`.
+
+    config, root  `Config` and str, the ref root
+    name          str
+    requested     str, the name as -e or PROTOPRIMER_ENV gave it; "" if neither did
+    fields        dict, field name to value; `origins` to where that comes from
+    required      `Request`: which python it needs
+    also          list of `Request`: what must hold as well, from requires-python; `locked` the same, of a pylock.toml
+    inputs        dict, label to value: all that decides what is installed, but for the python
+    tried         list of `Candidate`: those that were looked at on its behalf
+    """
+
+    def __init__(self, config, name, requested=""):
+        self.config, self.root, self.name, self.requested = config, config.root, name, requested
+        self.fields = {field: default for field, (_, default, _) in FIELDS.items()}
+        self.origins = dict.fromkeys(FIELDS, "default")
+        self.required, self.inputs = Request(), {}  # type: Request, dict
+        self.also, self.locked, self.tried = [], [], []  # type: list, list, list
+        own = config.table.get("env", {}).get(name, {})
+        for table, prefix in ((config.table, ""), (own, "env.%s." % name)):
+            for field in set(table) - {"env"}:
+                self.set(field, table[field], "%s: %s%s" % (config.file, prefix, field))
+
+    def __getitem__(self, field):
+        return self.fields[field]
+
+    def set(self, field, value, origin):
+        """Give a field a value, and say where it comes from."""
+        self.fields[field], self.origins[field] = value, origin
+
+    def error(self, field, message, about="", known=()):
+        """A PrimeError about the value of a field, or of `about`, a name in it; with the nearest of the known ones."""
+        at = self.origins[field].split(": ")[-1]
+        return self.config.error(about or field, message, known, field if at == "default" else at)
+
+    def path(self, relative):
+        """A config path as an absolute one."""
+        return os.path.normpath(os.path.join(self.root, os.path.expanduser(relative)))
+
+    def has(self, relative):
+        """Whether a file of the repo exists; the stamp will tell when that changes."""
+        return os.path.exists(self.config.look(self.path(relative)))
+
+    @property
+    def title(self):
+        """What people are told that it is."""
+        return "the script's environment" if is_script_root(self.root) else "environment %s" % self.name
+
+    def wanted(self):
+        """All `Request`s that its python must fulfil."""
+        return [self.required] + self.also + self.locked
+
+
+def load_environment(config, name="", requested="", may_lack_lock=False):
+    """The environment `name` of a config, complete and checked. PrimeError with status 2."""
+    default = config.table.get("default_env", "default")
+    name, known = name or default, set(config.table.get("env", {})) | {"default"}
+    if name not in known:
+        at = "default_env" if name == default else ""
+        raise config.error(name, 'no environment "%s" is configured' % name, known, at)
+    environment, driver = Environment(config, name, requested), os.environ.get(DRIVER_VAR)
+    if driver and driver not in DRIVERS:
+        raise PrimeError("%s=%s is not one of %s" % (DRIVER_VAR, driver, ", ".join(DRIVERS)), status=2)
+    if driver:
+        environment.set("venv_driver", driver, DRIVER_VAR)
+    has, is_project = environment.has, "project" in config.pyproject
+    has_dev = "dev" in map(normalized, table_in(config.pyproject, PYPROJECT, "dependency-groups"))
+    for field, found in (
+            ("projects", ["."] if has("setup.py") or is_project or has_dev else []),
+            ("requirements_files", ["requirements.txt"] if has("requirements.txt") and not is_project and not (
+                environment["lock_file"] is None and has("uv.lock")) else [])):
+        if environment[field] is None:
+            environment.fields[field] = found
+    if environment["lock_file"] is None:
+        environment.fields["lock_file"] = find_lock(environment)
+    check_link(environment, environment.path(environment["venv_dir_rel_path"]))
+    if not environment["uv_version"]:
+        told = table_in(config.pyproject, PYPROJECT, "tool", "uv").get("required-version", "")
+        environment.set("uv_version", told, PYPROJECT + ": tool.uv.required-version" if told else "default")
+    parse_uv_version(environment["uv_version"], environment.origins["uv_version"])
+    check_text(environment["uv_version"], "uv_version", environment.origins["uv_version"])
+    for field in ("requirements_files", "constraints_file", "lock_file", "python_selector_file_rel_path"):
+        for path in environment[field] if is_texts(environment[field]) else [environment[field]]:
+            if path and not os.path.isfile(environment.path(path)) and not (may_lack_lock and field == "lock_file"):
+                raise environment.error(field, '%s: there is no file "%s"' % (field, path))
+    environment.fields["projects"] = [complete_project(environment, item) for item in environment["projects"]]
+    find_required(environment)
+    environment.required.places = [vendor_dir(environment.root, "python")]
+    environment.locked = locked_python(environment)
+    environment.inputs = inputs_of(environment)
+    return environment
+
+
+def find_lock(environment):
+    """The name of the lock file of an environment that configures none; "" if there is none for it."""
+    names = "pylock.%s.toml" % environment.name, "uv.lock", "pylock.toml"
+    found = list(filter(environment.has, names))
+    others = [name for name in found if name != "uv.lock"]
+    if environment["projects"] == [] and environment.origins["projects"] != "default":  # nothing of what a uv.lock has
+        return (others + [""])[0]
+    if environment["venv_driver"] == "venv_pip" or beside_projects(environment):  # which need the other
+        found = others or found
+    return (found + [""])[0]
+
+
+def beside_projects(environment):
+    """The names of the fields with requirements that no uv.lock holds, as far as they are set."""
+    return [field for field in ("dependencies", "requirements_files", "constraints_file") if environment[field]]
+
+
+def locked_python(environment):
+    """The `Request`s for the python that a pylock.toml was made for: a list of one, or none."""
+    import re
+
+    lock = environment["lock_file"]
+    has_told = lock.endswith(".toml") and environment.has(lock)
+    head = load_text(environment.path(lock)).partition("[[packages]]")[0] if has_told else ""
+    told = re.search(r"""^requires-python\s*=\s*["']([^"']*)""", head, re.MULTILINE)
+    try:
+        return [Request(told.group(1), lock + ": requires-python", parse_clauses(told.group(1)))] if told else []
+    except PrimeError as problem:
+        raise PrimeError("malformed requires-python: %s" % problem, lock, status=2)
+
+
+def check_link(environment, link):
+    """PrimeError if `link` is where no link can be made without taking something else away."""
+    field = "venv_dir_rel_path"
+    if link in ancestors(environment.root) or state_dir(environment.root) in ancestors(link):
+        raise environment.error(field, "%s: no link can be made at %s" % (field, link))
+    is_venv = os.path.basename(link) == ".venv" or os.path.exists(os.path.join(link, "pyvenv.cfg"))
+    if not is_venv and os.path.isdir(link) and not os.path.islink(link) and os.listdir(link):
+        raise environment.error(field, "%s: %s is a directory of something else" % (field, link))
+    if not is_venv and os.path.isfile(link):
+        raise environment.error(field, "%s: %s is a file of something else" % (field, link))
+
+
+def find_required(environment):
+    """Set the required python: config field, nearest .python-version, requires-python, or nothing."""
+    specifiers = table_in(environment.config.pyproject, PYPROJECT, "project").get("requires-python", "")
+    origin = PYPROJECT + ": requires-python"
+    try:
+        environment.also = [Request(specifiers, origin, parse_clauses(specifiers))] if specifiers else []
+    except (PrimeError, AttributeError):
+        raise PrimeError('malformed requires-python "%s"' % (specifiers,), PYPROJECT, status=2)
+    check_text(specifiers or "", "requires-python", PYPROJECT)
+    field = "required_python_version"
+    if environment[field]:
+        try:
+            environment.required = parse_request(environment[field], environment.origins[field], base=environment.root)
+        except PrimeError as problem:
+            problem.where = "%s: %s" % (environment.error(field, "").where, field)
+            raise
+    else:
+        found = version_file_request(environment)
+        environment.required = found or (environment.also or [Request("", "nothing")])[0]
+
+
+VERSION_LINES = 100  # of a .python-version that are looked at (H10)
+
+
+def version_file_request(environment):
+    """The `Request` of the first usable line of the nearest .python-version, or None."""
+    for directory in ancestors(environment.root):
+        path = environment.config.look(os.path.join(directory, ".python-version"))
+        is_file, hint = os.path.isfile(path), "a .python-version of the repo's own goes before it"
+        if is_file and directory != environment.root and is_left_aside(path, environment.root, hint):
+            environment.config.aside.add(path)
+            continue
+        text = load_text(path) if is_file else ""
+        lines = [line.partition("#")[0].strip() for line in text.splitlines()]
+        for text in list(filter(None, lines))[:VERSION_LINES]:
+            for words in (text, text.split()[0]):  # pyenv puts several into a line
+                try:
+                    return parse_request(known_version(words), path, base=directory)
+                except PrimeError:
+                    pass
+            report.detail('%s: "%s" is passed over, for it is no request' % (path, text))
+        if set(lines) - {"", "system"}:  # pyenv's word for none of its own
+            report.note("%s names no version that is understood" % path)
+    return None
+
+
+def complete_project(environment, item):
+    """An entry of `projects` as a dict with path, extras, groups, editable, and what follows from them."""
+    config = environment.config
+    project = {"path": item} if isinstance(item, str) else dict(item)
+    path = environment.path(project["path"])
+    names = [name for name in (PYPROJECT, "setup.py") if environment.has(os.path.join(path, name))]
+    if not names:
+        raise environment.error("projects", 'projects: "%s" holds no pyproject.toml and no setup.py' % project["path"])
+    document = config.project(path)
+    groups = table_in(document, PYPROJECT, "dependency-groups")
+    has_dev = path == environment.root and "dev" in map(normalized, groups)
+    chosen = project.get("groups", ["dev"] if has_dev else [])
+    requirements = []  # type: list
+    for group in chosen:
+        requirements += expand_group(groups, group, os.path.join(path, PYPROJECT))
+    declared, file = table_in(document, PYPROJECT, "project", "optional-dependencies"), os.path.join(path, PYPROJECT)
+    spelling = {normalized(extra): extra for extra in declared}  # pip before 23.3 knows no other
+    is_static = "project" in document and "optional-dependencies" not in dynamic_fields(document)
+    for extra in project.get("extras", []) if is_static else ():
+        if normalized(extra) not in spelling:
+            raise environment.error("projects", 'projects: "%s" has no extra "%s"' % (project["path"], extra),
+                                    extra, spelling)
+    installable = is_installable(document, path)
+    extras = [spelling.get(normalized(extra), extra) for extra in project.get("extras", [])]
+    if is_application(document):
+        requirements += dependencies_of(document, extras, file)
+    elif not installable and not chosen:
+        raise environment.error("projects", 'projects: "%s" has no [project], [build-system] or setup.py to install'
+                                % project["path"])
+    return {"path": path, "groups": chosen, "extras": extras,
+            "group_requirements": requirements, "editable": project.get("editable", True),
+            "installable": installable, "files": files_of(config, path)}
+
+
+def is_application(document):
+    """Whether what a project depends on is installed, and itself not; else pip and uv must know uv's sources of it."""
+    settings = table_in(document, PYPROJECT, "tool", "uv")
+    return settings.get("package") is False and not settings.get("sources")
+
+
+def is_installable(document, directory):
+    """Whether a directory holds a project that can be installed, and is to be."""
+    has_one = {"project", "build-system"} & set(document) or os.path.isfile(os.path.join(directory, "setup.py"))
+    return bool(has_one) and not is_application(document)
+
+
+def dynamic_fields(document):
+    """The fields of [project] that are told elsewhere: a set."""
+    told = table_in(document, PYPROJECT, "project").get("dynamic", [])
+    return set(told) if is_texts(told) else set()
+
+
+def dependencies_of(document, extras, file):
+    """What a project requires with these extras, those included that its extras name by its own name: a list of str."""
+    import re
+
+    told = table_in(document, file, "project")
+    own, declared = normalized(str(told.get("name", ""))), table_in(document, file, "project", "optional-dependencies")
+    spellings, found, names = {}, [], dict.fromkeys([""] + extras)  # type: dict, list, dict
+    for each in declared:
+        spellings.setdefault(normalized(each), []).append(each)
+    waiting = list(names)
+    for name in waiting:  # which grows
+        lines = declared.get(name, []) if name else told.get("dependencies", [])
+        for line in lines if is_texts(lines) else ():
+            check_text(line, 'project.optional-dependencies.%s' % name if name else "project.dependencies", file, True)
+            match = re.match(r"\s*(\w[\w.-]*)\s*(?:\[([^\]]*)\])?", line)
+            if not match:
+                raise PrimeError("%s is no requirement" % shown_value(line), file, status=2)
+            if normalized(match.group(1)) != own:
+                found.append(line)
+                continue
+            wanted = (match.group(2) or "").replace(" ", "").split(",")
+            more = [each for extra in wanted for each in spellings.get(normalized(extra), ()) if each not in names]
+            names.update(dict.fromkeys(more))
+            waiting += more
+    return found
+
+
+def expand_group(groups, name, file):
+    """The requirements of a dependency group, its includes expanded, each once (PEP 735). A list of str."""
+    known, requirements = {normalized(group): content for group, content in groups.items()}, []  # type: dict, list
+    path, seen, done = [], set(), set()  # type: list, set, set  # the group that is read now, behind those around it
+
+    def enter(name):
+        if name in seen:
+            raise PrimeError("dependency group %s includes itself" % name, file, status=2)
+        if name not in known:
+            raise PrimeError("there is no dependency group %s" % name, file, hint=nearest(name, known), status=2)
+        if not isinstance(known[name], list):
+            raise PrimeError("dependency group %s is not a list" % name, file, status=2)
+        path.append((name, iter(known[name])))
+        seen.add(name)
+
+    enter(normalized(name))
+    while path:
+        name, items = path[-1]
+        item = next(items, None)
+        if item is None:
+            done.add(name)
+            path.pop()
+        elif isinstance(item, str):
+            requirements.append(check_text(item, "dependency group %s" % name, file, is_requirement=True))
+        elif isinstance(item, dict) and isinstance(item.get("include-group"), str):
+            if normalized(item["include-group"]) not in done:
+                enter(normalized(item["include-group"]))
+        else:
+            raise PrimeError("dependency group %s: %s is no requirement" % (name, shown_value(item)), file, status=2)
+    return requirements
+
+
+def inputs_of(environment):
+    """All that decides what an environment holds, but for its python: a dict of label to value.
+
+    Environments of equal inputs share a generation; labels that differ tell why one is not current.
+    """
+    inputs = {"schema": SCHEMA, "ref root": environment.root, "required python": environment.required.text,
+              "requires-python": environment.also and environment.also[0].text,
+              PYTHON_VAR: os.environ.get(PYTHON_VAR, "")}
+    for field in set(FIELDS) - set(RUNTIME_FIELDS) - {"required_python_version"}:
+        inputs[field] = environment[field]
+    for path in input_files(environment):
+        environment.config.look(path)
+        inputs["file " + path] = hash_file(path)
+    return masked_input(inputs)
+
+
+def input_files(environment):
+    """The files whose bytes decide what is installed, present or not: a list of paths."""
+    paths = []  # type: list
+    for project in environment["projects"]:
+        paths += project["files"]
+    paths += with_includes(environment, environment["requirements_files"] + [environment["constraints_file"]])
+    for field in ("lock_file", "python_selector_file_rel_path"):
+        paths += [environment.path(environment[field])] if environment[field] else []
+    has_uv = bool(table_in(environment.config.pyproject, PYPROJECT, "tool", "uv"))
+    return paths + [environment.path(name) for name in ["uv.toml"] + [PYPROJECT] * has_uv]
+
+
+def files_of(config, directory, members=None):
+    """The files that decide what a project is and requires, and the projects that it names; present or not.
+
+    members  `Budget` of the directory entries that are looked at for members of workspaces
+    """
+    places, files, budget = {os.path.normpath(directory): None}, [], members or Budget()  # type: dict, list, Budget
+    waiting = list(places)
+    for place in waiting:  # which grows
+        files += [os.path.join(place, name) for name in (PYPROJECT, "setup.py", "setup.cfg")]
+        for path in named_paths(config.project(place), place, members=budget):
+            if not os.path.isdir(path):
+                files.append(path)
+            elif path not in places:
+                places[path] = None
+                waiting.append(path)
+    return files
+
+
+def named_paths(document, directory, skipped=("readme", "long_description"), members=None):
+    """The paths that a pyproject.toml, or a setup.cfg beside it, takes a part from, but for the skipped fields.
+
+    They are those of a version, of setuptools' dynamic fields, of uv's sources and members of a workspace.
+    """
+    import re
+
+    tools, budget = table_in(document, PYPROJECT, "tool"), members or Budget()
+    settings = (bytes_of(os.path.join(directory, "setup.cfg")) or b"").decode("utf-8", "replace")
+    told = re.findall(r"^[ \t]*([\w.-]+)[ \t]*=\s*file:(.*)$", settings, re.MULTILINE)
+    found = [os.path.join(directory, name.strip()) for key, names in told if key not in skipped
+             for name in names.split(",")]
+    waiting = [tools.get("setuptools"), tools.get("uv")]
+    for table in map(tools.get, ("hatch", "pdm")):
+        waiting += [{"version": table.get("version")}] if isinstance(table, dict) else []
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, list):
+            waiting += value
+        for key, item in value.items() if isinstance(value, dict) else ():
+            paths = [item] if isinstance(item, str) else item if is_texts(item) else []
+            if key in skipped:
+                continue
+            if key == "file" and paths:
+                found += [os.path.join(directory, path) for path in paths]
+            elif key == "path" and paths:
+                found.append(os.path.join(directory, *paths))
+            elif key == "members" and paths:
+                for pattern in paths:
+                    found += members_of(directory, pattern, budget)
+            else:
+                waiting.append(item)
+    return [os.path.normpath(path) for path in found if "\0" not in path]
+
+
+class Budget:
+    """How many directory entries may still be looked at for the members of workspaces (H10)."""
+
+    def __init__(self):
+        self.left = MEMBERS_CAP
+
+    def spend(self, pattern, directory):
+        """Look at one more; PrimeError if it is one too many."""
+        self.left -= 1
+        if self.left < 0:
+            raise PrimeError("workspace members %s: more than %d files and directories would have to be looked at" % (
+                shown_value(pattern), MEMBERS_CAP), os.path.join(directory, PYPROJECT), status=2,
+                hint="name the members, or their common directory")
+
+
+MEMBERS_CAP = 10000
+
+
+def members_of(directory, pattern, budget):
+    """The directories that a pattern for workspace members names, relative to `directory`: a sorted list of paths.
+
+    As `glob` has it, whose patterns may take ever longer to match: `**` is `*`, and a name takes two of them at most.
+    """
+    import fnmatch
+
+    found = [os.sep if pattern[:1] == "/" else directory]
+    for part in filter(None, pattern.replace(os.sep, "/").split("/")):
+        following = []  # type: list
+        while "**" in part:
+            part = part.replace("**", "*")
+        if len(part) > 255:  # as no name is
+            return []
+        if part.count("*") > 2:
+            raise PrimeError('workspace members %s: a name with more than two "*"' % shown_value(pattern),
+                             os.path.join(directory, PYPROJECT), status=2, hint="name the members")
+        for place in found:
+            budget.spend(pattern, directory)
+            if not set(part) & set("*?["):
+                following.append(os.path.join(place, part))
+                continue
+            for name in names_in(place):
+                budget.spend(pattern, directory)
+                if (name[:1] != "." or part[:1] == ".") and fnmatch.fnmatch(name, part):
+                    following.append(os.path.join(place, name))
+        found = [path for path in following if os.path.isdir(path)]
+    return sorted(found)
+
+
+def names_in(directory):
+    """The names in a directory one by one, in no order, as many as are asked for; none if it cannot be read."""
+    try:
+        with os.scandir(directory) as entries:
+            for entry in entries:
+                yield entry.name
+    except (OSError, ValueError):
+        return
+
+
+def with_includes(environment, names):
+    """The paths of requirements files, of what they include by -r and -c, and of local projects in them."""
+    paths, read, places, budget = [], set(), set(), Budget()  # type: list, set, set, Budget
+    waiting = [environment.path(name) for name in reversed(names) if name]
+    while waiting:
+        path = waiting.pop()
+        if path in read:
+            continue
+        read.add(path)
+        paths.append(environment.config.look(path))
+        included = []
+        for line in requirement_lines(path):
+            option, value = option_of(line)
+            if option in ("-r", "--requirement", "-c", "--constraint"):
+                included += [value] if value and "://" not in value else []
+                continue
+            place = project_path(environment.root, line)
+            if place and place not in places:
+                places.add(place)
+                paths += files_of(environment.config, place, budget) if os.path.isdir(place) else [place]
+        waiting += [os.path.normpath(os.path.join(os.path.dirname(path), name)) for name in reversed(included)]
+    return paths
+
+
+def option_of(line):
+    """The option that a line of a requirements file begins with, and its value; ("", the line) if it is none."""
+    if line[:2] == "--":
+        name = line.replace("=", " ", 1).split(None, 1)[0] if line.split() else ""
+        return name, line[len(name) + 1:].strip()
+    if line[:2] in ("-r", "-c", "-e"):
+        return line[:2], line[2:].strip()
+    return "", line
+
+
+def project_path(root, line):
+    """The directory or file here that a line of a requirements file requires, as pip and uv take it; "" if none."""
+    option, value = option_of(line)
+    if option not in ("", "-e", "--editable"):
+        return ""
+    name, at, after = value.partition("@")
+    name = name.strip().partition("[")[0]
+    is_named = bool(at) and bool(name) and all(char.isalnum() or char in "_.-" for char in name)
+    value = after.strip() if is_named else value
+    value = value.partition(";")[0].partition("[")[0].rstrip()
+    words = less_options(value)
+    is_path = bool(option) or is_named or "/" in words or words[:1] == "."
+    place = os.path.normpath(os.path.join(root, words)) if words and is_path else ""
+    return place if place and "\0" not in place and os.path.exists(place) else ""
+
+
+def requirement_lines(path):
+    """The lines of a requirements file as pip takes them: joined, less comments and quotes, with ${VAR} replaced.
+
+    What is named by a file URL is named by its path.
+    """
+    import re
+
+    text = load_text(path).replace("\0", "") if os.path.isfile(path) else ""
+    found = []
+    for line in joined_lines(text):
+        line = re.sub(r"\$\{([A-Z0-9_]+)\}", lambda told: os.environ.get(told.group(1), told.group()), line)
+        line = less_comment(line).strip()
+        line = " ".join(shell_words(line)) if line[:1] == "-" else line
+        if "file:" in line:
+            import urllib.parse
+
+            line = urllib.parse.unquote(re.sub(r"\bfile:(//(localhost)?)?", "", line.partition("#")[0]))
+        found.append(line)
+    return found
+
+
+def joined_lines(text):
+    """The lines of a text, those joined of which the first ends in a backslash; a comment ends in none."""
+    found, parts = [], []  # type: list, list
+    for line in text.splitlines():
+        if line.endswith("\\") and not line.lstrip().startswith("#"):
+            parts.append(line[:-1])
+        else:
+            found.append("".join(parts + [line]))
+            parts = []
+    return found + ["".join(parts)] * bool(parts)
+
+
+def less_comment(line):
+    """A line up to the first "#" that stands at its begin or behind a blank."""
+    end = line.find("#")
+    while end > 0 and not line[end - 1].isspace():
+        end = line.find("#", end + 1)
+    return line if end < 0 else line[:end]
+
+
+def less_options(text):
+    """A text up to the first word that is an option."""
+    end = text.find("-", 1)
+    while end > 0:
+        letter = end + (2 if text.startswith("--", end) else 1)
+        if text[end - 1].isspace() and text[letter: letter + 1].isalnum():
+            return text[:end].rstrip()
+        end = text.find("-", end + 1)
+    return text
+
+
+def shell_words(line):
+    """The words of a line as a shell has them; as they are where a quote is open, or where there are too many."""
+    import shlex
+
+    try:
+        return shlex.split(line) if len(line) < 10000 else line.split()  # it takes the square of that (H10)
+    except ValueError:
+        return line.split(" ")
+
+
+# --------------------------------------------------------------------------------------------------
+# Asking a python
+# --------------------------------------------------------------------------------------------------
+# Each python is asked itself what it is, once, with a time limit, and its answer is kept: an `Interpreter`.
 
 PROBE_SECONDS = 5
-SELECTOR_SECONDS = 60
-
 # Runs under any python from 2.7 on. The marks are split, so that an echo of the arguments is no answer.
 PROBE = """
 import sys
@@ -2381,26 +3397,6 @@ class Interpreter:
         """What makes an environment of it stale when it changes (T2), as a dict."""
         real = os.path.realpath(self.path)
         return dict(vars(self), path=real, signature=signature(real))
-
-
-class Candidate:
-    """A place where a python was looked for, and what came of it.
-
-    verdict  "selected", "matches", "mismatch", "broken" or "not-tried"; `reason` says why
-    """
-
-    def __init__(self, path, source, interpreter=None, verdict="not-tried"):
-        self.path, self.source, self.interpreter, self.verdict = path, source, interpreter, verdict
-        self.reason = ""
-
-    def as_dict(self):
-        found = self.interpreter
-        return {"path": self.path, "source": self.source, "verdict": self.verdict, "reason": self.reason,
-                "version": found and found.version, "implementation": found and found.implementation}
-
-    def __str__(self):
-        version = self.interpreter.version if self.interpreter else "-"
-        return "%-40s %-9s %s" % (tilde(self.path), version, self.reason or self.verdict)
 
 
 def read_pyvenv_cfg(directory):
@@ -2474,6 +3470,17 @@ def is_stub(path):
     if sys.platform == "darwin" and os.path.dirname(path) == "/usr/bin":
         return run_child(["/usr/bin/xcode-select", "-p"], timeout=PROBE_SECONDS).has_failed
     return False
+
+
+def running_python():
+    """The path of the python that runs this, "" if it cannot be told.
+
+    PYTHONEXECUTABLE and __PYVENV_LAUNCHER__ make sys.executable lie (facts, trap 2); Linux does not.
+    """
+    told, real = os.path.abspath(sys.executable or ""), os.path.realpath("/proc/self/exe")
+    if real != os.path.realpath(told) and "py" in os.path.basename(real):
+        return real
+    return told if sys.executable else ""
 
 
 _answers = {}  # type: dict  # path to Interpreter or PrimeError: each is asked once in a process
@@ -2583,37 +3590,14 @@ def what_path(python):
     return interpreter_at(python).path
 
 
-def why_not(request, interpreter):
-    """Why an interpreter does not fulfil a request; "" if it does."""
-    version = Version(interpreter.version)
-    if version.release < OLDEST_PYTHON:
-        return "too old: %d.%d is the least" % OLDEST_PYTHON
-    if request.path:
-        return ""
-    if request.implementation not in ("", interpreter.implementation):
-        return "is %s, not %s" % (interpreter.implementation, request.implementation)
-    if request.is_free_threaded != interpreter.is_free_threaded:
-        return "is a free-threaded build" if interpreter.is_free_threaded else "is not free-threaded"
-    clause = request.failing(version)
-    if clause is None:
-        return ""
-    if clause.version and clause.operator in ("==", "~=", ">", ">=") and version.key < clause.version.key:
-        return "too old"
-    if clause.version and clause.operator in ("==", "~=", "<", "<="):
-        return "too new"
-    return "excluded by %s" % clause.text
-
+# --------------------------------------------------------------------------------------------------
+# Where pythons are
+# --------------------------------------------------------------------------------------------------
+# The places where pythons are looked for, in the order of preference: each gives paths, the newest first.
 
 PYTHON_NAME = r"python3\.\d+(\.\d+)?t?(\.exe)?$"
 ANY_NAME = r"(python|pypy|graalpy)3(\.\d+){0,2}t?(\.exe)?$"
 CONDA_NAMES = "miniconda3 anaconda3 miniforge3 mambaforge micromamba conda miniconda anaconda".split()
-
-
-def numbers_in(name):
-    """The numbers in a name, as a list of int, for sorting."""
-    import re
-
-    return [int(number) for number in re.findall(r"\d+", name)]
 
 
 def newest_first(directories, pattern):
@@ -2636,17 +3620,6 @@ def newest_first(directories, pattern):
         return not name.startswith(IMPLEMENTATIONS[1:]), numbers_in(name)
 
     return sorted(found, key=rank, reverse=True)
-
-
-def running_python():
-    """The path of the python that runs this, "" if it cannot be told.
-
-    PYTHONEXECUTABLE and __PYVENV_LAUNCHER__ make sys.executable lie (facts, trap 2); Linux does not.
-    """
-    told, real = os.path.abspath(sys.executable or ""), os.path.realpath("/proc/self/exe")
-    if real != os.path.realpath(told) and "py" in os.path.basename(real):
-        return real
-    return told if sys.executable else ""
 
 
 def wild_candidates(request):
@@ -2806,6 +3779,55 @@ SOURCES = (
     ("py", launcher_candidates),
     ("store", store_candidates),
 )
+
+
+# --------------------------------------------------------------------------------------------------
+# Choosing a python
+# --------------------------------------------------------------------------------------------------
+# Judges each `Candidate` by the requests: the user's own choice, else the repo's selector, else the search.
+
+SELECTOR_SECONDS = 60
+
+
+class Candidate:
+    """A place where a python was looked for, and what came of it.
+
+    verdict  "selected", "matches", "mismatch", "broken" or "not-tried"; `reason` says why
+    """
+
+    def __init__(self, path, source, interpreter=None, verdict="not-tried"):
+        self.path, self.source, self.interpreter, self.verdict = path, source, interpreter, verdict
+        self.reason = ""
+
+    def as_dict(self):
+        found = self.interpreter
+        return {"path": self.path, "source": self.source, "verdict": self.verdict, "reason": self.reason,
+                "version": found and found.version, "implementation": found and found.implementation}
+
+    def __str__(self):
+        version = self.interpreter.version if self.interpreter else "-"
+        return "%-40s %-9s %s" % (tilde(self.path), version, self.reason or self.verdict)
+
+
+def why_not(request, interpreter):
+    """Why an interpreter does not fulfil a request; "" if it does."""
+    version = Version(interpreter.version)
+    if version.release < OLDEST_PYTHON:
+        return "too old: %d.%d is the least" % OLDEST_PYTHON
+    if request.path:
+        return ""
+    if request.implementation not in ("", interpreter.implementation):
+        return "is %s, not %s" % (interpreter.implementation, request.implementation)
+    if request.is_free_threaded != interpreter.is_free_threaded:
+        return "is a free-threaded build" if interpreter.is_free_threaded else "is not free-threaded"
+    clause = request.failing(version)
+    if clause is None:
+        return ""
+    if clause.version and clause.operator in ("==", "~=", ">", ">=") and version.key < clause.version.key:
+        return "too old"
+    if clause.version and clause.operator in ("==", "~=", "<", "<="):
+        return "too new"
+    return "excluded by %s" % clause.text
 
 
 def candidates(request):
@@ -2972,906 +3994,10 @@ def probe_python(required="", selector="", root="", name="default", tried=None, 
 
 
 # --------------------------------------------------------------------------------------------------
-# Config
-# --------------------------------------------------------------------------------------------------
-
-PYPROJECT, OWN_CONFIG = "pyproject.toml", "proto_prime.toml"
-DRIVERS = ("auto", "venv_uv", "venv_pip")
-# Each platform: the marker that tells it (PEP 508), the platform tag of its wheels, its name in uv's pythons.
-PLATFORMS = {
-    name: ("sys_platform == '%s' and platform_machine == '%s'" % (system, machine), "(%s)$" % tag, uv)
-    for name, system, machine, tag, uv in (
-        ("linux-x86_64", "linux", "x86_64", "(many)?linux.*_x86_64", "linux-x86_64-gnu"),
-        ("linux-aarch64", "linux", "aarch64", "(many)?linux.*_aarch64", "linux-aarch64-gnu"),
-        ("musl-x86_64", "linux", "x86_64", "musllinux.*_x86_64", "linux-x86_64-musl"),
-        ("musl-aarch64", "linux", "aarch64", "musllinux.*_aarch64", "linux-aarch64-musl"),
-        ("macos-x86_64", "darwin", "x86_64", "macosx.*_(x86_64|universal2)", "macos-x86_64-none"),
-        ("macos-arm64", "darwin", "arm64", "macosx.*_(arm64|universal2)", "macos-aarch64-none"),
-        ("windows-x86_64", "win32", "AMD64", "win_amd64", "windows-x86_64-none"),
-        ("windows-arm64", "win32", "ARM64", "win_arm64", "windows-aarch64-none"))
-}
-
-# Every field: kind, default, help. Reading, errors, `info` and the README's table come from here.
-# A default of None is filled in by what stands in the repo.
-FIELDS = {
-    "required_python_version": ("text", "", "a request: which python the repo needs"),
-    "python_selector_file_rel_path": ("text", "", "a script of the repo that picks the executable"),
-    "venv_driver": ("driver", "auto", '"venv_uv", "venv_pip", or "auto": uv if it can be had, else pip'),
-    "venv_dir_rel_path": ("text", ".venv", "where tools look for the environment"),
-    "projects": ("projects", None, "what is installed: paths, or {path, extras, groups, editable}"),
-    "dependencies": ("texts", [], "PEP 508 requirements"),
-    "requirements_files": ("texts", None, "files in pip's format"),
-    "constraints_file": ("text", "", "a file in pip's format"),
-    "lock_file": ("text", None, 'uv.lock or pylock.toml; "" for none'),
-    "platforms": ("platforms", [], "that a lock and a vendored directory are for; default: any, and this one"),
-    "uv_version": ("text", "", "the uv to use: a version, or specifiers"),
-    "uv_sha256": ("hashes", [], "of the wheels that a pinned uv may come from, one for each platform"),
-    "index_url": ("text", "", "the package index, instead of the user's own"),
-    "extra_index_urls": ("texts", [], "further indexes"),
-    "find_links": ("texts", [], "directories or pages with wheels"),
-    "no_index": ("flag", False, "use find_links alone"),
-    "env_vars": ("table", {}, "set for commands run in the environment"),
-    "post_boot": ("commands", [], "commands run in each new generation before it is published"),
-    "default_env": ("text", "default", "the environment that is meant when none is named"),
-}  # type: dict
-RUNTIME_FIELDS = ("env_vars", "venv_dir_rel_path", "default_env", "platforms")  # they change nothing that is installed
-FREE_FIELDS = ("env_vars", "post_boot")  # any text: it is for the user's own programs
-PROJECT_KEYS = {"path": "text", "extras": "texts", "groups": "texts", "editable": "flag"}
-
-
-def vendor_dir(root, *names):
-    """A path in the directory that a boot without network looks into by itself."""
-    return os.path.join(root, "vendor", *names)
-
-
-def is_texts(value):
-    """Whether a value is a list of strings."""
-    return isinstance(value, (list, tuple)) and all(isinstance(item, str) for item in value)
-
-
-def is_project(item):
-    """Whether a value is an entry of `projects`."""
-    if isinstance(item, dict):
-        return "path" in item and all(key in PROJECT_KEYS and KINDS[PROJECT_KEYS[key]][1](value)
-                                      for key, value in item.items())
-    return isinstance(item, str)
-
-
-# What each kind of value is called in an error, and how it is told.
-KINDS = {
-    "text": ("a string", lambda value: isinstance(value, str)),
-    "texts": ("a list of strings", is_texts),
-    "hashes": ("a list of SHA-256 in hex", lambda value: is_texts(value) and all(
-        len(text) == 64 and not set(text.lower()) - set("0123456789abcdef") for text in value)),
-    "flag": ("true or false", lambda value: isinstance(value, bool)),
-    "platforms": ("a list of " + ", ".join(PLATFORMS), lambda value: is_texts(value) and set(value) <= set(PLATFORMS)),
-    "driver": ("one of " + ", ".join(DRIVERS), lambda value: value in DRIVERS),
-    "table": ("a table of variables, without = in a name or NUL", lambda value: isinstance(value, dict) and all(
-        isinstance(text, str) and name and not set("=\0") & set(name) and "\0" not in text
-        for name, text in value.items())),
-    "projects": ("a list of paths or of {path, extras, groups, editable}",
-                 lambda value: isinstance(value, list) and all(map(is_project, value))),
-    "commands": ("a list of commands, each a list of strings",
-                 lambda value: isinstance(value, list) and all(is_texts(each) and each for each in value)),
-}
-
-
-def is_installed():
-    """Whether this file was installed as a package, and stands in no repo."""
-    return os.path.basename(os.path.dirname(globals().get("__file__") or "")) in ("site-packages", "dist-packages")
-
-
-def script_path():
-    """The file that was started, or else this one; "" if the source came through a pipe."""
-    if is_installed():  # then a launcher was, which is of one python alone
-        return __file__
-    for path in (sys.argv[0] if sys.argv else "", globals().get("__file__") or ""):
-        if path and os.path.isfile(path):
-            return path
-    return ""
-
-
-def ancestors(directory):
-    """`directory`, its parent, and so on up to the file system's root."""
-    found = [directory]
-    while os.path.dirname(found[-1]) != found[-1]:
-        found.append(os.path.dirname(found[-1]))
-    return found
-
-
-def find_root(option=""):
-    """The ref root: `option`, else PROTOPRIMER_ROOT, else the nearest directory with a config.
-
-    Goes up from the started file as it was written, then from where its symlinks lead, else takes its
-    directory; when the source came through a pipe or is a package, the same from the current directory.
-    Above where it begins only a config counts that no other user wrote (H12).
-    """
-    told, script = option or os.environ.get(ROOT_VAR), script_path()
-    if told and not os.path.isdir(told):
-        raise PrimeError("ref root %s is not a directory" % told, "--root" if option else ROOT_VAR, status=2)
-    try:
-        if told:
-            return os.path.abspath(told)
-        starts = [os.path.dirname(written(script)) if script and not is_installed() else os.getcwd()
-                  for written in (os.path.abspath, os.path.realpath)]
-    except FileNotFoundError:  # E7
-        raise PrimeError("the current directory does not exist", hint="cd to one that does")
-    beside = script if script and not is_installed() else starts[0]
-    for directory in ancestors(starts[0]) + ancestors(starts[1]):
-        paths = [os.path.join(directory, name) for name in (PYPROJECT, OWN_CONFIG)]
-        paths = [path for path in paths if os.path.exists(path)]
-        if paths and (directory in starts or not any(
-                is_left_aside(path, beside, "--root %s takes it" % directory) for path in paths)):
-            return directory
-    return starts[0]
-
-
-def is_left_aside(path, beside, hint):
-    """Whether a file above the repo counts for nothing, which is said once: it is another user's (H12).
-
-    Neither ours, nor root's, nor of the owner of the file or directory `beside`, who could have written that as well.
-    What a link belongs to counts like what it leads to.
-    """
-    if WINDOWS:
-        return False
-    for look in (os.lstat, os.stat):
-        try:
-            owner = look(path).st_uid
-            if owner not in (0, os.geteuid(), os.stat(beside).st_uid):
-                note_once("%s is left aside, for it belongs to %s; %s, or chown it" % (path, user_name(owner), hint))
-                return True
-        except OSError:  # a dangling link, which nobody reads
-            pass
-    return False
-
-
-def user_name(uid):
-    """What the user of a number is called: "mary (uid 1000)"."""
-    try:
-        import pwd
-
-        return "%s (uid %d)" % (pwd.getpwuid(uid).pw_name, uid)
-    except (ImportError, KeyError):
-        return "uid %d" % uid
-
-
-_noted = set()  # type: set  # what `note_once` said
-
-
-def note_once(text):
-    """`report.note`, unless this process or the stage before it said the same."""
-    before = "".join(report.unlogged) + os.environ.get(SAID_VAR, "")
-    if text not in _noted and one_line(text) not in before:
-        report.note(text)
-    _noted.add(text)
-
-
-def state_dir(root, *names):
-    """A path in the directory where everything that this file makes for a repo is kept."""
-    named = os.environ.get(STATE_VAR)
-    if named and not is_script_root(root):
-        base = own_place(os.path.abspath(named), ".prime", is_older_state)
-        if os.path.dirname(root) != os.path.join(base, "made"):  # a repo of our making
-            return below(base, names)
-    base = os.path.join(root, ".prime")
-    if is_link(base):
-        raise PrimeError("%s is a link, which nothing is written through" % base,
-                         hint="remove it; %s names another directory" % STATE_VAR)
-    return below(own_place(base, ".prime", is_older_state), names)
-
-
-def is_script_root(root):
-    """Whether a ref root is one that was made in the user cache for a script (PEP 723)."""
-    place = os.path.dirname(root)
-    return os.path.basename(place) == "scripts" and place == cache_dir("scripts")
-
-
-def normalized(name):
-    """The name of an extra or a group as others are compared with it (PEP 503, 685, 735)."""
-    import re
-
-    return re.sub(r"[-_.]+", "-", name).lower()
-
-
-class Config:
-    """What the files at the ref root say.
-
-    root       str, the ref root
-    file       str, the name of the file that holds our table; "" if none does
-    table      dict, our table; its fields are known and of the right type
-    text       str, that file's text, for line numbers
-    pyproject  dict, all of pyproject.toml; empty if there is none
-    seen       dict, each path that was looked at, to its signature before that
-    known      dict, the path of each TOML file that was read, to its text and content
-    aside      set, the paths of files that do not count for the sake of their owner
-    """
-
-    def __init__(self, root):
-        self.root, self.seen, self.known = root, {}, {}  # type: str, dict, dict
-        self.file, self.text, self.aside = "", "", set()  # type: str, str, set
-        text, self.pyproject = self.read(os.path.join(root, PYPROJECT))
-        own_text, own = self.read(os.path.join(root, OWN_CONFIG))
-        self.table, tools = table_in(self.pyproject, PYPROJECT, "tool", "proto-prime"), self.pyproject.get("tool", {})
-        for name in tools:
-            if normalized(name).replace("-", "") == "protoprime" and name != "proto-prime":
-                raise PrimeError("%s: [tool.%s] is not known" % (PYPROJECT, name), PYPROJECT, status=2,
-                                 hint="did you mean [tool.proto-prime]?")
-        if "proto-prime" in tools:
-            self.file, self.text = PYPROJECT, text
-        if own_text is None:
-            return
-        if "proto-prime" in tools:
-            both = OWN_CONFIG, PYPROJECT, root
-            raise PrimeError("both %s and [tool.proto-prime] in %s configure %s" % both,
-                             hint="keep one of them", status=2)
-        self.file, self.table, self.text = OWN_CONFIG, own, own_text
-        if is_script_root(root):  # and not written by people
-            self.file, self.text = "the script's metadata, PEP 723", ""
-
-    def look(self, path):
-        """Remember the state of a file from before it is read. Returns the path."""
-        if path not in self.seen:
-            self.seen[path] = signature(path)
-        return path
-
-    def read(self, path):
-        """The text and the content of a TOML file; (None, {}) if there is none."""
-        if path not in self.known:
-            text = load_text(path) if os.path.exists(self.look(path)) else None
-            try:
-                self.known[path] = text, parse_toml(text or "")
-            except TomlError as error:
-                raise PrimeError("%s: %s" % (path, error), status=2)
-        return self.known[path]
-
-    def project(self, directory):
-        """The content of the pyproject.toml in a directory, {} if there is none."""
-        return self.read(os.path.join(directory, PYPROJECT))[1]
-
-    def error(self, key, message, known=(), at=""):
-        """A PrimeError about a name, with the line of it (or of `at`) and the nearest of the known names."""
-        return PrimeError(message, self.where(at or key), hint=nearest(key, known), status=2)
-
-    def where(self, name):
-        """The file, and the line that defines a dotted name of our table, or else what it is in."""
-        wanted = "tool.proto-prime." * (self.file == PYPROJECT) + name + "."
-        header, found = "", ("tool.proto-prime" if self.file == PYPROJECT else "", 0)
-        for number, line in enumerate(self.text.split("\n"), 1):
-            key, is_header = defined_in(line)
-            if not key:
-                continue
-            header, key = (key + ".", key) if is_header else (header, header + key)
-            if wanted.startswith(key + ".") and len(key) > len(found[0]):
-                found = key, number
-        return self.file + (", line %d" % found[1] if found[1] else "")
-
-
-def defined_in(line):
-    """The dotted name that a line of TOML defines, without blanks and quotes, and whether it is a header; or ""."""
-    bare = line.strip()
-    is_header = bare[:1] == "[" and "[" in line[:2]  # a row of a list stands further in
-    name = bare.partition("#")[0].rstrip().strip("[]") if is_header else bare.partition("=")[0]
-    if is_header and not bare.partition("#")[0].rstrip().endswith("]") or not is_header and "=" not in bare:
-        return "", is_header
-    name = "".join(char for char in name if not char.isspace() and char not in "\"'")
-    is_plain = all(char.isalnum() or char in "_.-" for char in name)
-    return name if is_plain else "", is_header
-
-
-def table_in(document, file, *names):
-    """A nested table of a TOML document, {} if absent; PrimeError if something else stands there."""
-    for count, name in enumerate(names, 1):
-        document = document.get(name, {})
-        if not isinstance(document, dict):
-            raise PrimeError("%s: [%s] is not a table" % (file, ".".join(names[:count])), status=2)
-    return document
-
-
-def load_config(root):
-    """Read and check the config of a ref root. Returns a `Config`; PrimeError with status 2."""
-    config = Config(root)
-    check_fields(config, config.table, set(FIELDS) | {"env"}, "")
-    for name, table in table_in(config.table, config.file, "env").items():
-        if not isinstance(table, dict):
-            raise config.error("env." + name, "env.%s is not a table of fields" % name)
-        if not all(char.isalnum() or char in "-_" for char in name) or not name:
-            raise config.error("env." + name, 'environment name "%s" has more than letters, digits, - and _' % name)
-        if why_no_file_name(name):  # which it becomes, with more behind it
-            raise config.error("env." + name, 'environment name "%s": %s' % (name, why_no_file_name(name)))
-        check_fields(config, table, set(FIELDS) - {"default_env"}, "env.%s." % name)
-    return config
-
-
-def check_fields(config, table, known, prefix):
-    """PrimeError for the first unknown field or value of a wrong type in `table`."""
-    for key, value in table.items():
-        if key not in known:
-            raise config.error(key, 'unknown field "%s%s"' % (prefix, key), known, prefix + key)
-        if key == "env":  # the named environments, checked by themselves
-            continue
-        expected, is_valid = KINDS[FIELDS[key][0]]
-        if not is_valid(value):
-            told = prefix, key, expected, shown_value(value)
-            raise config.error(prefix + key, "%s%s must be %s, not %s" % told)
-        if "\\u0000" in as_json(value).replace("\\\\", ""):  # as JSON has a NUL
-            raise config.error(prefix + key, "%s%s has a NUL, which no path and no argument can have" % (prefix, key))
-        try:
-            for _, text in () if key in FREE_FIELDS else texts_in(value):
-                check_text(text, prefix + key, config.file, is_requirement=key == "dependencies")
-        except PrimeError as problem:
-            problem.where = config.where(prefix + key)
-            raise
-
-
-def parse_uv_version(text, origin=""):
-    """The `Request` for a uv: "0.5.1", or specifiers; "" for any. PrimeError if it is neither."""
-    try:
-        return Request(text, "uv_version", parse_clauses(text if text[:1] in "<>=!~" else "==" + text))
-    except (PrimeError, AttributeError, TypeError, KeyError):  # of what is no text
-        raise PrimeError('uv_version "%s" is neither a version nor specifiers' % (text,), origin, status=2)
-
-
-class Environment:
-    """A named target with all its fields: `environment["field"]`.
-
-    config, root  `Config` and str, the ref root
-    name          str
-    requested     str, the name as -e or PROTOPRIMER_ENV gave it; "" if neither did
-    fields        dict, field name to value; `origins` to where that comes from
-    required      `Request`: which python it needs
-    also          list of `Request`: what must hold as well, from requires-python; `locked` the same, of a pylock.toml
-    inputs        dict, label to value: all that decides what is installed, but for the python
-    tried         list of `Candidate`: those that were looked at on its behalf
-    """
-
-    def __init__(self, config, name, requested=""):
-        self.config, self.root, self.name, self.requested = config, config.root, name, requested
-        self.fields = {field: default for field, (_, default, _) in FIELDS.items()}
-        self.origins = dict.fromkeys(FIELDS, "default")
-        self.required, self.inputs = Request(), {}  # type: Request, dict
-        self.also, self.locked, self.tried = [], [], []  # type: list, list, list
-        own = config.table.get("env", {}).get(name, {})
-        for table, prefix in ((config.table, ""), (own, "env.%s." % name)):
-            for field in set(table) - {"env"}:
-                self.set(field, table[field], "%s: %s%s" % (config.file, prefix, field))
-
-    def __getitem__(self, field):
-        return self.fields[field]
-
-    def set(self, field, value, origin):
-        """Give a field a value, and say where it comes from."""
-        self.fields[field], self.origins[field] = value, origin
-
-    def error(self, field, message, about="", known=()):
-        """A PrimeError about the value of a field, or of `about`, a name in it; with the nearest of the known ones."""
-        at = self.origins[field].split(": ")[-1]
-        return self.config.error(about or field, message, known, field if at == "default" else at)
-
-    def path(self, relative):
-        """A config path as an absolute one."""
-        return os.path.normpath(os.path.join(self.root, os.path.expanduser(relative)))
-
-    def has(self, relative):
-        """Whether a file of the repo exists; the stamp will tell when that changes."""
-        return os.path.exists(self.config.look(self.path(relative)))
-
-    @property
-    def title(self):
-        """What people are told that it is."""
-        return "the script's environment" if is_script_root(self.root) else "environment %s" % self.name
-
-    def wanted(self):
-        """All `Request`s that its python must fulfil."""
-        return [self.required] + self.also + self.locked
-
-
-def load_environment(config, name="", requested="", may_lack_lock=False):
-    """The environment `name` of a config, complete and checked. PrimeError with status 2."""
-    default = config.table.get("default_env", "default")
-    name, known = name or default, set(config.table.get("env", {})) | {"default"}
-    if name not in known:
-        at = "default_env" if name == default else ""
-        raise config.error(name, 'no environment "%s" is configured' % name, known, at)
-    environment, driver = Environment(config, name, requested), os.environ.get(DRIVER_VAR)
-    if driver and driver not in DRIVERS:
-        raise PrimeError("%s=%s is not one of %s" % (DRIVER_VAR, driver, ", ".join(DRIVERS)), status=2)
-    if driver:
-        environment.set("venv_driver", driver, DRIVER_VAR)
-    has, is_project = environment.has, "project" in config.pyproject
-    has_dev = "dev" in map(normalized, table_in(config.pyproject, PYPROJECT, "dependency-groups"))
-    for field, found in (
-            ("projects", ["."] if has("setup.py") or is_project or has_dev else []),
-            ("requirements_files", ["requirements.txt"] if has("requirements.txt") and not is_project and not (
-                environment["lock_file"] is None and has("uv.lock")) else [])):
-        if environment[field] is None:
-            environment.fields[field] = found
-    if environment["lock_file"] is None:
-        environment.fields["lock_file"] = find_lock(environment)
-    check_link(environment, environment.path(environment["venv_dir_rel_path"]))
-    if not environment["uv_version"]:
-        told = table_in(config.pyproject, PYPROJECT, "tool", "uv").get("required-version", "")
-        environment.set("uv_version", told, PYPROJECT + ": tool.uv.required-version" if told else "default")
-    parse_uv_version(environment["uv_version"], environment.origins["uv_version"])
-    check_text(environment["uv_version"], "uv_version", environment.origins["uv_version"])
-    for field in ("requirements_files", "constraints_file", "lock_file", "python_selector_file_rel_path"):
-        for path in environment[field] if is_texts(environment[field]) else [environment[field]]:
-            if path and not os.path.isfile(environment.path(path)) and not (may_lack_lock and field == "lock_file"):
-                raise environment.error(field, '%s: there is no file "%s"' % (field, path))
-    environment.fields["projects"] = [complete_project(environment, item) for item in environment["projects"]]
-    find_required(environment)
-    environment.required.places = [vendor_dir(environment.root, "python")]
-    environment.locked = locked_python(environment)
-    environment.inputs = inputs_of(environment)
-    return environment
-
-
-def find_lock(environment):
-    """The name of the lock file of an environment that configures none; "" if there is none for it."""
-    names = "pylock.%s.toml" % environment.name, "uv.lock", "pylock.toml"
-    found = list(filter(environment.has, names))
-    others = [name for name in found if name != "uv.lock"]
-    if environment["projects"] == [] and environment.origins["projects"] != "default":  # nothing of what a uv.lock has
-        return (others + [""])[0]
-    if environment["venv_driver"] == "venv_pip" or beside_projects(environment):  # which need the other
-        found = others or found
-    return (found + [""])[0]
-
-
-def beside_projects(environment):
-    """The names of the fields with requirements that no uv.lock holds, as far as they are set."""
-    return [field for field in ("dependencies", "requirements_files", "constraints_file") if environment[field]]
-
-
-def locked_python(environment):
-    """The `Request`s for the python that a pylock.toml was made for: a list of one, or none."""
-    import re
-
-    lock = environment["lock_file"]
-    has_told = lock.endswith(".toml") and environment.has(lock)
-    head = load_text(environment.path(lock)).partition("[[packages]]")[0] if has_told else ""
-    told = re.search(r"""^requires-python\s*=\s*["']([^"']*)""", head, re.MULTILINE)
-    try:
-        return [Request(told.group(1), lock + ": requires-python", parse_clauses(told.group(1)))] if told else []
-    except PrimeError as problem:
-        raise PrimeError("malformed requires-python: %s" % problem, lock, status=2)
-
-
-def check_link(environment, link):
-    """PrimeError if `link` is where no link can be made without taking something else away."""
-    field = "venv_dir_rel_path"
-    if link in ancestors(environment.root) or state_dir(environment.root) in ancestors(link):
-        raise environment.error(field, "%s: no link can be made at %s" % (field, link))
-    is_venv = os.path.basename(link) == ".venv" or os.path.exists(os.path.join(link, "pyvenv.cfg"))
-    if not is_venv and os.path.isdir(link) and not os.path.islink(link) and os.listdir(link):
-        raise environment.error(field, "%s: %s is a directory of something else" % (field, link))
-    if not is_venv and os.path.isfile(link):
-        raise environment.error(field, "%s: %s is a file of something else" % (field, link))
-
-
-def complete_project(environment, item):
-    """An entry of `projects` as a dict with path, extras, groups, editable, and what follows from them."""
-    config = environment.config
-    project = {"path": item} if isinstance(item, str) else dict(item)
-    path = environment.path(project["path"])
-    names = [name for name in (PYPROJECT, "setup.py") if environment.has(os.path.join(path, name))]
-    if not names:
-        raise environment.error("projects", 'projects: "%s" holds no pyproject.toml and no setup.py' % project["path"])
-    document = config.project(path)
-    groups = table_in(document, PYPROJECT, "dependency-groups")
-    has_dev = path == environment.root and "dev" in map(normalized, groups)
-    chosen = project.get("groups", ["dev"] if has_dev else [])
-    requirements = []  # type: list
-    for group in chosen:
-        requirements += expand_group(groups, group, os.path.join(path, PYPROJECT))
-    declared, file = table_in(document, PYPROJECT, "project", "optional-dependencies"), os.path.join(path, PYPROJECT)
-    spelling = {normalized(extra): extra for extra in declared}  # pip before 23.3 knows no other
-    is_static = "project" in document and "optional-dependencies" not in dynamic_fields(document)
-    for extra in project.get("extras", []) if is_static else ():
-        if normalized(extra) not in spelling:
-            raise environment.error("projects", 'projects: "%s" has no extra "%s"' % (project["path"], extra),
-                                    extra, spelling)
-    installable = is_installable(document, path)
-    extras = [spelling.get(normalized(extra), extra) for extra in project.get("extras", [])]
-    if is_application(document):
-        requirements += dependencies_of(document, extras, file)
-    elif not installable and not chosen:
-        raise environment.error("projects", 'projects: "%s" has no [project], [build-system] or setup.py to install'
-                                % project["path"])
-    return {"path": path, "groups": chosen, "extras": extras,
-            "group_requirements": requirements, "editable": project.get("editable", True),
-            "installable": installable, "files": files_of(config, path)}
-
-
-def is_application(document):
-    """Whether what a project depends on is installed, and itself not; else pip and uv must know uv's sources of it."""
-    settings = table_in(document, PYPROJECT, "tool", "uv")
-    return settings.get("package") is False and not settings.get("sources")
-
-
-def is_installable(document, directory):
-    """Whether a directory holds a project that can be installed, and is to be."""
-    has_one = {"project", "build-system"} & set(document) or os.path.isfile(os.path.join(directory, "setup.py"))
-    return bool(has_one) and not is_application(document)
-
-
-def dynamic_fields(document):
-    """The fields of [project] that are told elsewhere: a set."""
-    told = table_in(document, PYPROJECT, "project").get("dynamic", [])
-    return set(told) if is_texts(told) else set()
-
-
-def dependencies_of(document, extras, file):
-    """What a project requires with these extras, those included that its extras name by its own name: a list of str."""
-    import re
-
-    told = table_in(document, file, "project")
-    own, declared = normalized(str(told.get("name", ""))), table_in(document, file, "project", "optional-dependencies")
-    spellings, found, names = {}, [], dict.fromkeys([""] + extras)  # type: dict, list, dict
-    for each in declared:
-        spellings.setdefault(normalized(each), []).append(each)
-    waiting = list(names)
-    for name in waiting:  # which grows
-        lines = declared.get(name, []) if name else told.get("dependencies", [])
-        for line in lines if is_texts(lines) else ():
-            check_text(line, 'project.optional-dependencies.%s' % name if name else "project.dependencies", file, True)
-            match = re.match(r"\s*(\w[\w.-]*)\s*(?:\[([^\]]*)\])?", line)
-            if not match:
-                raise PrimeError("%s is no requirement" % shown_value(line), file, status=2)
-            if normalized(match.group(1)) != own:
-                found.append(line)
-                continue
-            wanted = (match.group(2) or "").replace(" ", "").split(",")
-            more = [each for extra in wanted for each in spellings.get(normalized(extra), ()) if each not in names]
-            names.update(dict.fromkeys(more))
-            waiting += more
-    return found
-
-
-def files_of(config, directory, members=None):
-    """The files that decide what a project is and requires, and the projects that it names; present or not.
-
-    members  `Budget` of the directory entries that are looked at for members of workspaces
-    """
-    places, files, budget = {os.path.normpath(directory): None}, [], members or Budget()  # type: dict, list, Budget
-    waiting = list(places)
-    for place in waiting:  # which grows
-        files += [os.path.join(place, name) for name in (PYPROJECT, "setup.py", "setup.cfg")]
-        for path in named_paths(config.project(place), place, members=budget):
-            if not os.path.isdir(path):
-                files.append(path)
-            elif path not in places:
-                places[path] = None
-                waiting.append(path)
-    return files
-
-
-def named_paths(document, directory, skipped=("readme", "long_description"), members=None):
-    """The paths that a pyproject.toml, or a setup.cfg beside it, takes a part from, but for the skipped fields.
-
-    They are those of a version, of setuptools' dynamic fields, of uv's sources and members of a workspace.
-    """
-    import re
-
-    tools, budget = table_in(document, PYPROJECT, "tool"), members or Budget()
-    settings = (bytes_of(os.path.join(directory, "setup.cfg")) or b"").decode("utf-8", "replace")
-    told = re.findall(r"^[ \t]*([\w.-]+)[ \t]*=\s*file:(.*)$", settings, re.MULTILINE)
-    found = [os.path.join(directory, name.strip()) for key, names in told if key not in skipped
-             for name in names.split(",")]
-    waiting = [tools.get("setuptools"), tools.get("uv")]
-    for table in map(tools.get, ("hatch", "pdm")):
-        waiting += [{"version": table.get("version")}] if isinstance(table, dict) else []
-    while waiting:
-        value = waiting.pop()
-        if isinstance(value, list):
-            waiting += value
-        for key, item in value.items() if isinstance(value, dict) else ():
-            paths = [item] if isinstance(item, str) else item if is_texts(item) else []
-            if key in skipped:
-                continue
-            if key == "file" and paths:
-                found += [os.path.join(directory, path) for path in paths]
-            elif key == "path" and paths:
-                found.append(os.path.join(directory, *paths))
-            elif key == "members" and paths:
-                for pattern in paths:
-                    found += members_of(directory, pattern, budget)
-            else:
-                waiting.append(item)
-    return [os.path.normpath(path) for path in found if "\0" not in path]
-
-
-class Budget:
-    """How many directory entries may still be looked at for the members of workspaces (H10)."""
-
-    def __init__(self):
-        self.left = MEMBERS_CAP
-
-    def spend(self, pattern, directory):
-        """Look at one more; PrimeError if it is one too many."""
-        self.left -= 1
-        if self.left < 0:
-            raise PrimeError("workspace members %s: more than %d files and directories would have to be looked at" % (
-                shown_value(pattern), MEMBERS_CAP), os.path.join(directory, PYPROJECT), status=2,
-                hint="name the members, or their common directory")
-
-
-MEMBERS_CAP = 10000
-
-
-def members_of(directory, pattern, budget):
-    """The directories that a pattern for workspace members names, relative to `directory`: a sorted list of paths.
-
-    As `glob` has it, whose patterns may take ever longer to match: `**` is `*`, and a name takes two of them at most.
-    """
-    import fnmatch
-
-    found = [os.sep if pattern[:1] == "/" else directory]
-    for part in filter(None, pattern.replace(os.sep, "/").split("/")):
-        following = []  # type: list
-        while "**" in part:
-            part = part.replace("**", "*")
-        if len(part) > 255:  # as no name is
-            return []
-        if part.count("*") > 2:
-            raise PrimeError('workspace members %s: a name with more than two "*"' % shown_value(pattern),
-                             os.path.join(directory, PYPROJECT), status=2, hint="name the members")
-        for place in found:
-            budget.spend(pattern, directory)
-            if not set(part) & set("*?["):
-                following.append(os.path.join(place, part))
-                continue
-            for name in names_in(place):
-                budget.spend(pattern, directory)
-                if (name[:1] != "." or part[:1] == ".") and fnmatch.fnmatch(name, part):
-                    following.append(os.path.join(place, name))
-        found = [path for path in following if os.path.isdir(path)]
-    return sorted(found)
-
-
-def names_in(directory):
-    """The names in a directory one by one, in no order, as many as are asked for; none if it cannot be read."""
-    try:
-        with os.scandir(directory) as entries:
-            for entry in entries:
-                yield entry.name
-    except (OSError, ValueError):
-        return
-
-
-def expand_group(groups, name, file):
-    """The requirements of a dependency group, its includes expanded, each once (PEP 735). A list of str."""
-    known, requirements = {normalized(group): content for group, content in groups.items()}, []  # type: dict, list
-    path, seen, done = [], set(), set()  # type: list, set, set  # the group that is read now, behind those around it
-
-    def enter(name):
-        if name in seen:
-            raise PrimeError("dependency group %s includes itself" % name, file, status=2)
-        if name not in known:
-            raise PrimeError("there is no dependency group %s" % name, file, hint=nearest(name, known), status=2)
-        if not isinstance(known[name], list):
-            raise PrimeError("dependency group %s is not a list" % name, file, status=2)
-        path.append((name, iter(known[name])))
-        seen.add(name)
-
-    enter(normalized(name))
-    while path:
-        name, items = path[-1]
-        item = next(items, None)
-        if item is None:
-            done.add(name)
-            path.pop()
-        elif isinstance(item, str):
-            requirements.append(check_text(item, "dependency group %s" % name, file, is_requirement=True))
-        elif isinstance(item, dict) and isinstance(item.get("include-group"), str):
-            if normalized(item["include-group"]) not in done:
-                enter(normalized(item["include-group"]))
-        else:
-            raise PrimeError("dependency group %s: %s is no requirement" % (name, shown_value(item)), file, status=2)
-    return requirements
-
-
-def find_required(environment):
-    """Set the required python: config field, nearest .python-version, requires-python, or nothing."""
-    specifiers = table_in(environment.config.pyproject, PYPROJECT, "project").get("requires-python", "")
-    origin = PYPROJECT + ": requires-python"
-    try:
-        environment.also = [Request(specifiers, origin, parse_clauses(specifiers))] if specifiers else []
-    except (PrimeError, AttributeError):
-        raise PrimeError('malformed requires-python "%s"' % (specifiers,), PYPROJECT, status=2)
-    check_text(specifiers or "", "requires-python", PYPROJECT)
-    field = "required_python_version"
-    if environment[field]:
-        try:
-            environment.required = parse_request(environment[field], environment.origins[field], base=environment.root)
-        except PrimeError as problem:
-            problem.where = "%s: %s" % (environment.error(field, "").where, field)
-            raise
-    else:
-        found = version_file_request(environment)
-        environment.required = found or (environment.also or [Request("", "nothing")])[0]
-
-
-VERSION_LINES = 100  # of a .python-version that are looked at (H10)
-
-
-def version_file_request(environment):
-    """The `Request` of the first usable line of the nearest .python-version, or None."""
-    for directory in ancestors(environment.root):
-        path = environment.config.look(os.path.join(directory, ".python-version"))
-        is_file, hint = os.path.isfile(path), "a .python-version of the repo's own goes before it"
-        if is_file and directory != environment.root and is_left_aside(path, environment.root, hint):
-            environment.config.aside.add(path)
-            continue
-        text = load_text(path) if is_file else ""
-        lines = [line.partition("#")[0].strip() for line in text.splitlines()]
-        for text in list(filter(None, lines))[:VERSION_LINES]:
-            for words in (text, text.split()[0]):  # pyenv puts several into a line
-                try:
-                    return parse_request(known_version(words), path, base=directory)
-                except PrimeError:
-                    pass
-            report.detail('%s: "%s" is passed over, for it is no request' % (path, text))
-        if set(lines) - {"", "system"}:  # pyenv's word for none of its own
-            report.note("%s names no version that is understood" % path)
-    return None
-
-
-def known_version(name):
-    """What pyenv and uv call what they installed, and environments in it, as a request; `name` if it is none such."""
-    import re
-
-    pattern = r"(?:(?:c?python|(pypy|graalpy)(?=-?3\.))(-)?)?(\d+\.\d+(?:\.\d+)?(?:(?:a|b|rc)\d+)?t?)" \
-        r"(\+freethreaded)?([-+/:].*)?$"
-    match = re.match(pattern, name, re.ASCII)
-    if not match or not match.group(2) and not match.group(4) and not match.group(5):
-        return name
-    return (match.group(1) + "@" if match.group(1) else "") + match.group(3) + "t" * bool(match.group(4))
-
-
-def inputs_of(environment):
-    """All that decides what an environment holds, but for its python: a dict of label to value.
-
-    Environments of equal inputs share a generation; labels that differ tell why one is not current.
-    """
-    inputs = {"schema": SCHEMA, "ref root": environment.root, "required python": environment.required.text,
-              "requires-python": environment.also and environment.also[0].text,
-              PYTHON_VAR: os.environ.get(PYTHON_VAR, "")}
-    for field in set(FIELDS) - set(RUNTIME_FIELDS) - {"required_python_version"}:
-        inputs[field] = environment[field]
-    for path in input_files(environment):
-        environment.config.look(path)
-        inputs["file " + path] = hash_file(path)
-    return masked_input(inputs)
-
-
-def input_files(environment):
-    """The files whose bytes decide what is installed, present or not: a list of paths."""
-    paths = []  # type: list
-    for project in environment["projects"]:
-        paths += project["files"]
-    paths += with_includes(environment, environment["requirements_files"] + [environment["constraints_file"]])
-    for field in ("lock_file", "python_selector_file_rel_path"):
-        paths += [environment.path(environment[field])] if environment[field] else []
-    has_uv = bool(table_in(environment.config.pyproject, PYPROJECT, "tool", "uv"))
-    return paths + [environment.path(name) for name in ["uv.toml"] + [PYPROJECT] * has_uv]
-
-
-def with_includes(environment, names):
-    """The paths of requirements files, of what they include by -r and -c, and of local projects in them."""
-    paths, read, places, budget = [], set(), set(), Budget()  # type: list, set, set, Budget
-    waiting = [environment.path(name) for name in reversed(names) if name]
-    while waiting:
-        path = waiting.pop()
-        if path in read:
-            continue
-        read.add(path)
-        paths.append(environment.config.look(path))
-        included = []
-        for line in requirement_lines(path):
-            option, value = option_of(line)
-            if option in ("-r", "--requirement", "-c", "--constraint"):
-                included += [value] if value and "://" not in value else []
-                continue
-            place = project_path(environment.root, line)
-            if place and place not in places:
-                places.add(place)
-                paths += files_of(environment.config, place, budget) if os.path.isdir(place) else [place]
-        waiting += [os.path.normpath(os.path.join(os.path.dirname(path), name)) for name in reversed(included)]
-    return paths
-
-
-def option_of(line):
-    """The option that a line of a requirements file begins with, and its value; ("", the line) if it is none."""
-    if line[:2] == "--":
-        name = line.replace("=", " ", 1).split(None, 1)[0] if line.split() else ""
-        return name, line[len(name) + 1:].strip()
-    if line[:2] in ("-r", "-c", "-e"):
-        return line[:2], line[2:].strip()
-    return "", line
-
-
-def project_path(root, line):
-    """The directory or file here that a line of a requirements file requires, as pip and uv take it; "" if none."""
-    option, value = option_of(line)
-    if option not in ("", "-e", "--editable"):
-        return ""
-    name, at, after = value.partition("@")
-    name = name.strip().partition("[")[0]
-    is_named = bool(at) and bool(name) and all(char.isalnum() or char in "_.-" for char in name)
-    value = after.strip() if is_named else value
-    value = value.partition(";")[0].partition("[")[0].rstrip()
-    words = less_options(value)
-    is_path = bool(option) or is_named or "/" in words or words[:1] == "."
-    place = os.path.normpath(os.path.join(root, words)) if words and is_path else ""
-    return place if place and "\0" not in place and os.path.exists(place) else ""
-
-
-def requirement_lines(path):
-    """The lines of a requirements file as pip takes them: joined, less comments and quotes, with ${VAR} replaced.
-
-    What is named by a file URL is named by its path.
-    """
-    import re
-
-    text = load_text(path).replace("\0", "") if os.path.isfile(path) else ""
-    found = []
-    for line in joined_lines(text):
-        line = re.sub(r"\$\{([A-Z0-9_]+)\}", lambda told: os.environ.get(told.group(1), told.group()), line)
-        line = less_comment(line).strip()
-        line = " ".join(shell_words(line)) if line[:1] == "-" else line
-        if "file:" in line:
-            import urllib.parse
-
-            line = urllib.parse.unquote(re.sub(r"\bfile:(//(localhost)?)?", "", line.partition("#")[0]))
-        found.append(line)
-    return found
-
-
-def joined_lines(text):
-    """The lines of a text, those joined of which the first ends in a backslash; a comment ends in none."""
-    found, parts = [], []  # type: list, list
-    for line in text.splitlines():
-        if line.endswith("\\") and not line.lstrip().startswith("#"):
-            parts.append(line[:-1])
-        else:
-            found.append("".join(parts + [line]))
-            parts = []
-    return found + ["".join(parts)] * bool(parts)
-
-
-def less_comment(line):
-    """A line up to the first "#" that stands at its begin or behind a blank."""
-    end = line.find("#")
-    while end > 0 and not line[end - 1].isspace():
-        end = line.find("#", end + 1)
-    return line if end < 0 else line[:end]
-
-
-def less_options(text):
-    """A text up to the first word that is an option."""
-    end = text.find("-", 1)
-    while end > 0:
-        letter = end + (2 if text.startswith("--", end) else 1)
-        if text[end - 1].isspace() and text[letter: letter + 1].isalnum():
-            return text[:end].rstrip()
-        end = text.find("-", end + 1)
-    return text
-
-
-def shell_words(line):
-    """The words of a line as a shell has them; as they are where a quote is open, or where there are too many."""
-    import shlex
-
-    try:
-        return shlex.split(line) if len(line) < 10000 else line.split()  # it takes the square of that (H10)
-    except ValueError:
-        return line.split(" ")
-
-
-# --------------------------------------------------------------------------------------------------
-# Downloads
+# Downloads and the index
 # --------------------------------------------------------------------------------------------------
 # For what no tool can fetch: pip and uv bring all that they install by themselves.
+# What is fetched comes by https, from a file, or is known by its hash (H7), and has a size and a time (H16).
 
 RETRIES = "2"  # of pip's and uv's downloads, unless the user's settings say otherwise: some seconds (B8, B9)
 NET_SECONDS = 30  # without a byte
@@ -4218,13 +4344,6 @@ def with_user(url, indexes):
     return url
 
 
-def unquoted(url):
-    """What stands at the end of a URL, which `file_name` may take for the name of a file."""
-    import urllib.parse
-
-    return urllib.parse.unquote(urllib.parse.urlsplit(url).path.rsplit("/", 1)[-1])
-
-
 def this_platform():
     """The key in `PLATFORMS` of this machine; "" if there is none."""
     import platform
@@ -4254,15 +4373,31 @@ def fits(name, platforms, version=""):
     return runs and any(tag == "any" or re.match(PLATFORMS[each][1], tag) for each in platforms for tag in tags)
 
 
+def file_in_wheel(wheel, ending, message):
+    """The bytes of the file in a wheel, an open one, whose name ends so; PrimeError with `message` if there is none."""
+    import zipfile
+
+    try:
+        with zipfile.ZipFile(wheel) as archive:
+            entries = [each for each in archive.infolist() if each.filename.endswith(ending)]
+            if not entries:
+                raise PrimeError("%s: it has no %s" % (message, ending))
+            entry = min(entries, key=lambda each: len(each.filename))
+            if entry.file_size > BODY_CAP:  # zipfile takes no more than it says (H16)
+                raise PrimeError("%s: %s has %d bytes" % (message, entry.filename, entry.file_size))
+            return archive.read(entry)
+    except (PrimeError, MemoryError):
+        raise
+    except Exception as problem:  # of zipfile, zlib, lzma, struct: it has no list
+        raise PrimeError("%s: %s" % (message, problem))
+
+
 # --------------------------------------------------------------------------------------------------
-# Drivers
+# Tools
 # --------------------------------------------------------------------------------------------------
+# What pip and uv have in common: how they are run, where they install, and what an environment tells them.
 
 MANIFEST = "proto-prime-vendor.json"  # in a vendored directory: what `prime vendor` put there
-OLDEST_PIP = (21, 3)  # the first to install an editable project without setup.py (PEP 660)
-ISOLATING_PIP = (23,)  # older ones build a setup.py with the setuptools of the environment
-NEWER_PIP = "pip>=21.3,<22"  # what takes the place of an older one; the last that runs under python 3.6
-UV_SECONDS = 10
 
 
 def run_tool(argv, title, environ=None, cwd=os.sep):
@@ -4312,6 +4447,351 @@ def guard(directory):
         raise PrimeError("nothing is installed with %s, not the python of its environment" % python, tried=said)
     if os.path.islink(python) and not is_script(base):  # a copy is a base of its own
         remember(base, [], topic)
+
+
+# Runs pip where no socket may be opened: a requirements file or a URL may name a place nevertheless.
+OFFLINE = """
+import socket
+def refuse(*_, **__): raise socket.gaierror(-3, "offline")
+socket.getaddrinfo = socket.create_connection = refuse
+"""
+
+
+def is_local(place):
+    """Whether a place of wheels is a directory, by path or by file URL, and takes no socket."""
+    return "://" not in place or place.startswith("file:")
+
+
+def is_closed(environment):
+    """Whether an environment is made of the files at hand alone."""
+    return is_offline() or environment["no_index"]
+
+
+def index_options(environment):
+    """The index settings of an environment, as pip and uv both take them."""
+    if is_closed(environment):
+        places = [environment.path(place) if is_local(place) and "://" not in place else place
+                  for place in environment["find_links"] if is_local(place) or not is_offline()]
+        if os.path.isfile(vendor_dir(environment.root, MANIFEST)):
+            places.append(vendor_dir(environment.root))
+        return ["--no-index"] + [word for place in dict.fromkeys(places) for word in ("--find-links", place)]
+    options = ["--index-url", environment["index_url"]] if environment["index_url"] else []
+    for url in environment["extra_index_urls"]:
+        options += ["--extra-index-url", url]
+    for place in environment["find_links"]:
+        local = environment.path(place)
+        options += ["--find-links", local if os.path.isdir(local) else place]
+    return options
+
+
+def places_of(options):
+    """The places of wheels that index options name."""
+    return [options[count + 1] for count, word in enumerate(options) if word == "--find-links"]
+
+
+def install_requirements(environment, lock=""):
+    """What an environment installs, as pip and uv both take it, less what its lock file, or `lock`, covers."""
+    requirements = [] if lock else list(environment["dependencies"])
+    for path in environment["requirements_files"] if not lock else ():
+        requirements += ["-r", environment.path(path)]
+    for project in environment["projects"]:
+        if lock.endswith("uv.lock") and not is_closed(environment):
+            continue
+        requirements += [] if lock else project["group_requirements"]
+        if project["installable"]:
+            # Relative, so that no "#" or "[" in the path of the repo is taken for more than that (E8).
+            path = project["path"]
+            if path == environment.root or path.startswith(environment.root + os.sep):
+                path = os.path.join(os.curdir, os.path.relpath(path, environment.root))
+            extras = "[%s]" % ",".join(project["extras"]) if project["extras"] else ""
+            requirements += (["-e"] if project["editable"] else []) + [path + extras]
+    return requirements
+
+
+def chosen_parts(environment):
+    """The extras and the dependency groups of the root project that an environment installs: two lists."""
+    own = [each for each in environment["projects"] if each["path"] == environment.root]
+    return [extra for each in own for extra in each["extras"]], [group for each in own for group in each["groups"]]
+
+
+def mend_launchers(directory):
+    """Let the programs in an environment's bin/ find its python beside them, where its path would be misread.
+
+    pip does not quote it for the shell, nor for python, which reads the same lines; uv does, but for a line
+    end (E8).
+    """
+    import re
+
+    if WINDOWS or not set(directory) & set("\"'$`\\\n"):
+        return
+    place = os.path.join(directory, BIN)
+    pattern = b"#!(?:/bin/sh\n'''exec' )?\"?" + re.escape(os.fsencode(place)) + b"/(python[\\d.]*)\"?(?: .*\n' ''')?\n"
+    launcher = b"""#!/bin/sh\n'''exec' "$(dirname -- "$(realpath -- "$0")")"/%s "$0" "$@"\n' '''\n"""
+    for path in filter(os.path.isfile, [os.path.join(place, name) for name in os.listdir(place)]):
+        text = bytes_of(path) or b""
+        match = re.match(pattern, text)
+        if match:
+            with open(path, "wb") as file:
+                file.write(launcher % match.group(1) + text[match.end():])
+
+
+# --------------------------------------------------------------------------------------------------
+# Lock files
+# --------------------------------------------------------------------------------------------------
+# A pylock.toml (PEP 751) is a `Lock`; of a uv.lock uv itself reads all but the names of the projects in it.
+
+
+class Lock:
+    """A pylock.toml (PEP 751), as much of it as an environment asks for.
+
+    packages        list of dict, all of them
+    inputs          str, what `lock_inputs` said when it was made here, or ""
+    extras, groups  lists of str: what the file knows of what the environment chose
+    pins            list of str, lines of a requirements file, each with its hashes
+    unpinned        list of str, arguments of an install: directories and checkouts, which have no hash
+    files           dict, file name to (URL, sha256 or "", size or 0)
+    """
+
+    def __init__(self, path, document, extras, groups):
+        self.path, self.packages = path, document.get("packages", [])
+        self.inputs = table_in(document, path, "tool", "proto-prime").get("inputs", "")
+        self.extras = [each for each in document.get("extras", []) if normalized(each) in map(normalized, extras)]
+        self.groups = [each for each in document.get("dependency-groups", [])
+                       if normalized(each) in map(normalized, list(groups) + document.get("default-groups", []))]
+        for field in ("extras", "dependency-groups", "default-groups", "environments"):
+            for _, text in texts_in(document.get(field)):
+                check_text(text, field, path, is_requirement=True)
+        self.limits = " or ".join("(%s)" % each for each in document.get("environments", []))
+        self.pins, self.unpinned, self.files = [], [], {}  # type: list, list, dict
+        for package in self.packages:
+            self._add(package)
+
+    def _add(self, package):
+        self._check(package)
+        name, marker = package["name"], self._marker(package)
+        archive, vcs, tree = (package.get(key) for key in ("archive", "vcs", "directory"))
+        artifacts = package.get("wheels", []) + [package[key] for key in ("sdist", "archive") if key in package]
+        hashes = []
+        for each in artifacts:
+            url = self.url(each)
+            hashes += ["--hash=%s:%s" % pair for pair in sorted(each["hashes"].items())
+                       if pair[0] in ("sha256", "sha384", "sha512")]
+            size, sha256 = each.get("size", 0), each["hashes"].get("sha256", "")
+            if not isinstance(size, int) or not isinstance(sha256, str):
+                raise TypeError("size %r, sha256 %r" % (size, sha256))
+            self.files[self.file_of(each)] = url, sha256, size
+        if tree:
+            place = os.path.join(os.path.dirname(self.path), tree["path"], tree.get("subdirectory", ""))
+            place = os.path.normpath(place)
+            self.unpinned += ["-e", place] if tree.get("editable") else ["%s @ %s%s" % (name, file_url(place), marker)]
+        elif vcs:
+            place = vcs.get("url") or "file://" + os.path.join(os.path.dirname(self.path), vcs["path"])
+            within = "#subdirectory=" + vcs["subdirectory"] if "subdirectory" in vcs else ""
+            self.unpinned.append("%s @ %s+%s@%s%s%s" % (name, vcs["type"], place, vcs["commit-id"], within, marker))
+        elif not hashes:
+            raise PrimeError("%s: %s has no hash that pip knows" % (self.path, name), status=2)
+        else:
+            within = "#subdirectory=" + archive["subdirectory"] if archive and "subdirectory" in archive else ""
+            what = "%s==%s" % (name, package["version"]) if not archive else \
+                "%s @ %s%s" % (name, self.url(archive), within)
+            self.pins.append(" ".join([what + marker] + hashes))
+
+    def _check(self, package):
+        """PrimeError unless each text of a package stays one argument, and one word of a line (H15)."""
+        name = check_text(package["name"], "the name of a package", self.path)
+        for field, text in texts_in({key: value for key, value in package.items() if key != "tool"}):
+            is_place = field.rpartition(".")[2] in ("name", "path")
+            check_text(text, 'package "%s": %s' % (name, field), self.path, is_requirement=not is_place)
+            if field.rpartition(".")[2] in ("url", "version", "commit-id", "type") and text.split() != [text]:
+                raise PrimeError('package "%s": %s "%s" has a blank' % (name, field, text), self.path, status=2)
+        if not name or set(name.lower()) - set("abcdefghijklmnopqrstuvwxyz0123456789._-"):
+            raise PrimeError('"%s" is no name of a package' % one_line(name), self.path, status=2)
+
+    def file_of(self, artifact):
+        """The file name of an artifact. PrimeError if it is none, or what pip makes of the URL is none (H4)."""
+        import urllib.parse
+
+        at_end = unquoted(self.url(artifact))
+        name = file_name(artifact.get("name") or at_end, self.path)
+        for text in filter(None, (at_end, urllib.parse.unquote(at_end))):
+            file_name(text, self.path)
+        return name
+
+    def url(self, artifact):
+        beside = os.path.join(os.path.dirname(self.path), artifact.get("path", ""))
+        return artifact.get("url") or file_url(os.path.normpath(beside))
+
+    def _marker(self, package):
+        """What stands behind a requirement: the marker, with extras and groups told, for no pip knows these."""
+        import re
+
+        def tell(match):
+            parts = self.extras if match.group(3) == "extras" else self.groups
+            is_in = normalized(match.group(1)) in map(normalized, parts)
+            return "os_name %s ''" % ("!=" if is_in != bool(match.group(2)) else "==")
+
+        pattern = r"""['"]([^'"]*)['"]\s+(not\s+)?in\s+(extras|dependency_groups)"""
+        told = [each for each in (re.sub(pattern, tell, package.get("marker", "")), self.limits) if each]
+        return " ; " + " and ".join("(%s)" % each for each in told) + " " if told else ""
+
+    def write(self, directory, is_closed):
+        """Write the pins for an installer. Returns its options: those that name the pins, those that name files."""
+        import html
+
+        pins, page = os.path.join(directory, "requirements.txt"), os.path.join(directory, "links.html")
+        write_atomic(pins, "".join(line + "\n" for line in self.pins).encode())
+        links = ['<a href="%s">%s</a>\n' % (html.escape(url + ("#sha256=" + sha256) * bool(sha256)), html.escape(name))
+                 for name, (url, sha256, _) in self.files.items() if is_local(url) or not is_closed]
+        write_atomic(page, "".join(links).encode())
+        return ["--require-hashes", "-r", pins], ["--find-links", file_url(page)]
+
+    def check_sizes(self, *directories):
+        """PrimeError if a file of this machine, or in one of `directories`, is not as long as it should be."""
+        import urllib.parse
+        import urllib.request
+
+        for name, (url, _, size) in self.files.items():
+            paths = [os.path.join(directory, name) for directory in directories]
+            if url.startswith("file:"):
+                paths.append(urllib.request.url2pathname(urllib.parse.urlsplit(url).path))
+            for path in filter(os.path.isfile, paths):
+                if size and size != os.path.getsize(path):
+                    raise PrimeError("%s: %s is %d bytes long instead of %d" % (
+                        self.path, path, os.path.getsize(path), size))
+
+
+def read_lock(environment, path):
+    """The `Lock` in a pylock.toml for an environment; PrimeError if it is none, or for other pythons."""
+    try:
+        document = parse_toml(load_text(path))
+        if str(document["lock-version"]).split(".")[0] != "1":
+            raise PrimeError("%s: lock-version %s is not known" % (path, document["lock-version"]), status=2)
+        return Lock(path, document, *chosen_parts(environment))
+    except TomlError as error:
+        raise PrimeError("%s: %s" % (path, error), status=2)
+    except (KeyError, TypeError, AttributeError, ValueError, RecursionError) as problem:
+        raise PrimeError("%s is not as PEP 751 says: %r" % (path, problem), status=2)
+
+
+def lock_inputs(environment):
+    """A hash of all that a lock of an environment is resolved from."""
+    projects = []
+    for project in environment["projects"]:
+        document = environment.config.project(project["path"])
+        told, dynamic = document.get("project", {}), []  # type: dict, list
+        if {"dependencies", "optional-dependencies"} & dynamic_fields(document):
+            dynamic = named_paths(document, project["path"], ("readme", "long_description", "version"))
+            dynamic.append(os.path.join(project["path"], "setup.py"))
+        projects.append([told.get("dependencies"), told.get("optional-dependencies"), project["extras"],
+                         project["group_requirements"], list(map(hash_file, dynamic))])
+    files = with_includes(environment, environment["requirements_files"] + [environment["constraints_file"]])
+    return digest([environment["dependencies"], list(map(hash_file, files)), projects])
+
+
+def uv_lock_words(environment):
+    """What uv is told of an environment's part of a uv.lock: packages of the workspace, extras and groups.
+
+    PrimeError if it has requirements that are not in there.
+    """
+    lock, path = environment["lock_file"], environment.path(environment["lock_file"])
+    beside, chosen = beside_projects(environment), environment["projects"]
+    if beside:
+        hint = "prime lock writes pylock.toml, which does"
+        hint += "" if environment.origins["lock_file"] == "default" else '; then set lock_file = "pylock.toml"'
+        raise PrimeError("%s does not hold what %s says" % (lock, beside[0]), environment.origins[beside[0]], hint=hint)
+    words = []
+    if [each["path"] for each in chosen] != [os.path.dirname(path)]:  # else every uv understands, and checks, it itself
+        words = ["--package=" + name for name in locked_members(path, chosen)]
+    extras = dict.fromkeys(extra for each in chosen for extra in each["extras"])
+    groups = dict.fromkeys(group for each in chosen for group in each["groups"])
+    return words + ["--extra=" + extra for extra in extras] + ["--group=" + group for group in groups]
+
+
+def locked_members(path, projects):
+    """The names that projects have in a uv.lock, those of a workspace's members alone; PrimeError if it lacks one."""
+    try:
+        document = parse_toml(load_text(path))
+        members = document.get("manifest", {}).get("members", [])  # there are some in a workspace alone
+        names = {os.path.normpath(os.path.join(os.path.dirname(path), each["source"][kind])): each["name"]
+                 for each in document.get("package", []) for kind in ("editable", "virtual", "directory")
+                 if kind in each["source"]}
+    except (TomlError, KeyError, TypeError, AttributeError, RecursionError) as problem:
+        raise PrimeError("%s is no uv.lock that is understood: %r" % (path, problem), status=2)
+    for project in projects:
+        if project["path"] not in names and project["installable"]:
+            raise PrimeError("%s does not hold the project %s" % (path, project["path"]),
+                             hint='let it be a member of the workspace, or set lock_file = ""')
+    chosen = [names[each["path"]] for each in projects if names.get(each["path"]) in members]
+    return [check_text(name, "package", path) for name in chosen]
+
+
+def check_sources(environment, driver, python):
+    """PrimeError if a place of wheels is missing, or the lock not for this driver, for this python, or out of date."""
+    for place in environment["find_links"]:
+        if "://" not in place and not place.startswith("file:") and not os.path.exists(environment.path(place)):
+            raise environment.error("find_links", 'find_links: there is no "%s"' % place)
+    sources = [] if environment["lock_file"] or driver.name == "venv_uv" else sources_of(environment)
+    if len(sources) > 1:  # H6
+        report.note("without a lock pip takes the best version that any of these has, where uv takes the first of them "
+                    "that has the package: %s" % ", ".join(sources))
+    if environment["lock_file"].endswith("uv.lock"):
+        uv_lock_words(environment)
+    if environment["lock_file"].endswith("uv.lock") and driver.name == "venv_pip":
+        raise PrimeError("the driver venv_pip cannot install from %s" % environment["lock_file"],
+                         hint="prime lock writes pylock.toml, which both drivers read")
+    if environment["lock_file"].endswith(".toml"):
+        lock = read_lock(environment, environment.path(environment["lock_file"]))
+        demand(python, environment.locked, "the lock")
+        if lock.inputs and lock.inputs != lock_inputs(environment):
+            hint = "" if environment.name == "default" else " -e " + environment.name
+            raise PrimeError("%s was made for other requirements than there are now" % environment["lock_file"],
+                             hint="prime%s lock" % hint)
+
+
+def sources_of(environment):
+    """The places that what an environment installs may come from, by uv or by pip: a list of URLs, the first the index.
+
+    As far as config, requirements files, uv's tables in pyproject.toml and variables tell: pip.conf and uv.toml of the
+    user are not read. Directories do not count, nor credentials.
+    """
+    if is_closed(environment):
+        return []
+    uv_index = os.environ.get("UV_DEFAULT_INDEX") or os.environ.get("UV_INDEX_URL")
+    by_pip = os.environ.get("PIP_INDEX_URL") or DEFAULT_INDEX  # it is what the user named, or all that pip knows
+    main = [environment["index_url"]] if environment["index_url"] else [uv_index, by_pip] if uv_index else [by_pip]
+    main = [] if is_on("PIP_NO_INDEX") and is_on("UV_NO_INDEX") else main
+    more = environment["extra_index_urls"] + environment["find_links"]
+    for name in ("PIP_EXTRA_INDEX_URL", "UV_INDEX", "UV_EXTRA_INDEX_URL", "PIP_FIND_LINKS", "UV_FIND_LINKS"):
+        more += os.environ.get(name, "").replace(",", " ").split()
+    urls = [masked(unnamed(url)).rstrip("/") for url in main + more + places_required(environment) if not is_local(url)]
+    return list(dict.fromkeys(urls))
+
+
+def places_required(environment):
+    """The indexes and pages of wheels that requirements files and uv's tables in pyproject.toml name: a list of str."""
+    import re
+
+    option = re.compile(r"(?:--(?:extra-index-url|index-url|find-links)[\s=]\s*|-[if]\s*)(\S+)")
+    files = with_includes(environment, environment["requirements_files"] + [environment["constraints_file"]])
+    matches = [option.match(line) for path in files for line in requirement_lines(path)]
+    places = [match.group(1) for match in matches if match]
+    table = table_in(environment.config.pyproject, PYPROJECT, "tool", "uv")
+    tables = table.get("index", [])
+    texts = [each.get("url") for each in (tables if isinstance(tables, list) else []) if isinstance(each, dict)]
+    for name in ("index-url", "extra-index-url", "find-links"):
+        value = table.get(name, [])
+        texts += value if isinstance(value, list) else [value]
+    return places + [text for text in texts if isinstance(text, str)]
+
+
+# --------------------------------------------------------------------------------------------------
+# pip
+# --------------------------------------------------------------------------------------------------
+# The driver `venv_pip`: environments by venv, packages by pip, which comes from a wheel on this machine.
+
+OLDEST_PIP = (21, 3)  # the first to install an editable project without setup.py (PEP 660)
+ISOLATING_PIP = (23,)  # older ones build a setup.py with the setuptools of the environment
+NEWER_PIP = "pip>=21.3,<22"  # what takes the place of an older one; the last that runs under python 3.6
 
 
 def bundled_wheel(interpreter, project="pip"):
@@ -4406,12 +4886,6 @@ def pip_environ():
     return environ
 
 
-# Runs pip where no socket may be opened: a requirements file or a URL may name a place nevertheless.
-OFFLINE = """
-import socket
-def refuse(*_, **__): raise socket.gaierror(-3, "offline")
-socket.getaddrinfo = socket.create_connection = refuse
-"""
 OFFLINE_PIP = OFFLINE + """
 import runpy, sys
 del sys.argv[0]
@@ -4445,11 +4919,6 @@ def run_pip(python, program, words, title, environ, root, log):
     finally:
         remove(log)
         remove(aside)
-
-
-def is_local(place):
-    """Whether a place of wheels is a directory, by path or by file URL, and takes no socket."""
-    return "://" not in place or place.startswith("file:")
 
 
 class PipDriver:
@@ -4517,6 +4986,12 @@ class PipDriver:
         remove(aside)
 
 
+# --------------------------------------------------------------------------------------------------
+# uv
+# --------------------------------------------------------------------------------------------------
+# The driver `venv_uv`: a uv that is on this machine, or that is fetched into the user's cache, does all.
+
+UV_SECONDS = 10
 # Where Linux distributions keep the certificates that they trust.
 CERTIFICATES = ("/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/ca-bundle.pem",
                 "/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem", "/etc/ssl/cert.pem", "/etc/ssl/certs")
@@ -4710,25 +5185,6 @@ def unpack_uv(wheel, directory, hashes):
     return program, sha256 if hashes else ""
 
 
-def file_in_wheel(wheel, ending, message):
-    """The bytes of the file in a wheel, an open one, whose name ends so; PrimeError with `message` if there is none."""
-    import zipfile
-
-    try:
-        with zipfile.ZipFile(wheel) as archive:
-            entries = [each for each in archive.infolist() if each.filename.endswith(ending)]
-            if not entries:
-                raise PrimeError("%s: it has no %s" % (message, ending))
-            entry = min(entries, key=lambda each: len(each.filename))
-            if entry.file_size > BODY_CAP:  # zipfile takes no more than it says (H16)
-                raise PrimeError("%s: %s has %d bytes" % (message, entry.filename, entry.file_size))
-            return archive.read(entry)
-    except (PrimeError, MemoryError):
-        raise
-    except Exception as problem:  # of zipfile, zlib, lzma, struct: it has no list
-        raise PrimeError("%s: %s" % (message, problem))
-
-
 class UvDriver:
     """Makes and fills environments with `uv`."""
 
@@ -4816,306 +5272,10 @@ class UvDriver:
             remove(aside)
 
 
-def is_closed(environment):
-    """Whether an environment is made of the files at hand alone."""
-    return is_offline() or environment["no_index"]
-
-
-def index_options(environment):
-    """The index settings of an environment, as pip and uv both take them."""
-    if is_closed(environment):
-        places = [environment.path(place) if is_local(place) and "://" not in place else place
-                  for place in environment["find_links"] if is_local(place) or not is_offline()]
-        if os.path.isfile(vendor_dir(environment.root, MANIFEST)):
-            places.append(vendor_dir(environment.root))
-        return ["--no-index"] + [word for place in dict.fromkeys(places) for word in ("--find-links", place)]
-    options = ["--index-url", environment["index_url"]] if environment["index_url"] else []
-    for url in environment["extra_index_urls"]:
-        options += ["--extra-index-url", url]
-    for place in environment["find_links"]:
-        local = environment.path(place)
-        options += ["--find-links", local if os.path.isdir(local) else place]
-    return options
-
-
-def places_of(options):
-    """The places of wheels that index options name."""
-    return [options[count + 1] for count, word in enumerate(options) if word == "--find-links"]
-
-
-def install_requirements(environment, lock=""):
-    """What an environment installs, as pip and uv both take it, less what its lock file, or `lock`, covers."""
-    requirements = [] if lock else list(environment["dependencies"])
-    for path in environment["requirements_files"] if not lock else ():
-        requirements += ["-r", environment.path(path)]
-    for project in environment["projects"]:
-        if lock.endswith("uv.lock") and not is_closed(environment):
-            continue
-        requirements += [] if lock else project["group_requirements"]
-        if project["installable"]:
-            # Relative, so that no "#" or "[" in the path of the repo is taken for more than that (E8).
-            path = project["path"]
-            if path == environment.root or path.startswith(environment.root + os.sep):
-                path = os.path.join(os.curdir, os.path.relpath(path, environment.root))
-            extras = "[%s]" % ",".join(project["extras"]) if project["extras"] else ""
-            requirements += (["-e"] if project["editable"] else []) + [path + extras]
-    return requirements
-
-
-def chosen_parts(environment):
-    """The extras and the dependency groups of the root project that an environment installs: two lists."""
-    own = [each for each in environment["projects"] if each["path"] == environment.root]
-    return [extra for each in own for extra in each["extras"]], [group for each in own for group in each["groups"]]
-
-
-def lock_inputs(environment):
-    """A hash of all that a lock of an environment is resolved from."""
-    projects = []
-    for project in environment["projects"]:
-        document = environment.config.project(project["path"])
-        told, dynamic = document.get("project", {}), []  # type: dict, list
-        if {"dependencies", "optional-dependencies"} & dynamic_fields(document):
-            dynamic = named_paths(document, project["path"], ("readme", "long_description", "version"))
-            dynamic.append(os.path.join(project["path"], "setup.py"))
-        projects.append([told.get("dependencies"), told.get("optional-dependencies"), project["extras"],
-                         project["group_requirements"], list(map(hash_file, dynamic))])
-    files = with_includes(environment, environment["requirements_files"] + [environment["constraints_file"]])
-    return digest([environment["dependencies"], list(map(hash_file, files)), projects])
-
-
-def uv_lock_words(environment):
-    """What uv is told of an environment's part of a uv.lock: packages of the workspace, extras and groups.
-
-    PrimeError if it has requirements that are not in there.
-    """
-    lock, path = environment["lock_file"], environment.path(environment["lock_file"])
-    beside, chosen = beside_projects(environment), environment["projects"]
-    if beside:
-        hint = "prime lock writes pylock.toml, which does"
-        hint += "" if environment.origins["lock_file"] == "default" else '; then set lock_file = "pylock.toml"'
-        raise PrimeError("%s does not hold what %s says" % (lock, beside[0]), environment.origins[beside[0]], hint=hint)
-    words = []
-    if [each["path"] for each in chosen] != [os.path.dirname(path)]:  # else every uv understands, and checks, it itself
-        words = ["--package=" + name for name in locked_members(path, chosen)]
-    extras = dict.fromkeys(extra for each in chosen for extra in each["extras"])
-    groups = dict.fromkeys(group for each in chosen for group in each["groups"])
-    return words + ["--extra=" + extra for extra in extras] + ["--group=" + group for group in groups]
-
-
-def locked_members(path, projects):
-    """The names that projects have in a uv.lock, those of a workspace's members alone; PrimeError if it lacks one."""
-    try:
-        document = parse_toml(load_text(path))
-        members = document.get("manifest", {}).get("members", [])  # there are some in a workspace alone
-        names = {os.path.normpath(os.path.join(os.path.dirname(path), each["source"][kind])): each["name"]
-                 for each in document.get("package", []) for kind in ("editable", "virtual", "directory")
-                 if kind in each["source"]}
-    except (TomlError, KeyError, TypeError, AttributeError, RecursionError) as problem:
-        raise PrimeError("%s is no uv.lock that is understood: %r" % (path, problem), status=2)
-    for project in projects:
-        if project["path"] not in names and project["installable"]:
-            raise PrimeError("%s does not hold the project %s" % (path, project["path"]),
-                             hint='let it be a member of the workspace, or set lock_file = ""')
-    chosen = [names[each["path"]] for each in projects if names.get(each["path"]) in members]
-    return [check_text(name, "package", path) for name in chosen]
-
-
-def check_sources(environment, driver, python):
-    """PrimeError if a place of wheels is missing, or the lock not for this driver, for this python, or out of date."""
-    for place in environment["find_links"]:
-        if "://" not in place and not place.startswith("file:") and not os.path.exists(environment.path(place)):
-            raise environment.error("find_links", 'find_links: there is no "%s"' % place)
-    sources = [] if environment["lock_file"] or driver.name == "venv_uv" else sources_of(environment)
-    if len(sources) > 1:  # H6
-        report.note("without a lock pip takes the best version that any of these has, where uv takes the first of them "
-                    "that has the package: %s" % ", ".join(sources))
-    if environment["lock_file"].endswith("uv.lock"):
-        uv_lock_words(environment)
-    if environment["lock_file"].endswith("uv.lock") and driver.name == "venv_pip":
-        raise PrimeError("the driver venv_pip cannot install from %s" % environment["lock_file"],
-                         hint="prime lock writes pylock.toml, which both drivers read")
-    if environment["lock_file"].endswith(".toml"):
-        lock = read_lock(environment, environment.path(environment["lock_file"]))
-        demand(python, environment.locked, "the lock")
-        if lock.inputs and lock.inputs != lock_inputs(environment):
-            hint = "" if environment.name == "default" else " -e " + environment.name
-            raise PrimeError("%s was made for other requirements than there are now" % environment["lock_file"],
-                             hint="prime%s lock" % hint)
-
-
-class Lock:
-    """A pylock.toml (PEP 751), as much of it as an environment asks for.
-
-    packages        list of dict, all of them
-    inputs          str, what `lock_inputs` said when it was made here, or ""
-    extras, groups  lists of str: what the file knows of what the environment chose
-    pins            list of str, lines of a requirements file, each with its hashes
-    unpinned        list of str, arguments of an install: directories and checkouts, which have no hash
-    files           dict, file name to (URL, sha256 or "", size or 0)
-    """
-
-    def __init__(self, path, document, extras, groups):
-        self.path, self.packages = path, document.get("packages", [])
-        self.inputs = table_in(document, path, "tool", "proto-prime").get("inputs", "")
-        self.extras = [each for each in document.get("extras", []) if normalized(each) in map(normalized, extras)]
-        self.groups = [each for each in document.get("dependency-groups", [])
-                       if normalized(each) in map(normalized, list(groups) + document.get("default-groups", []))]
-        for field in ("extras", "dependency-groups", "default-groups", "environments"):
-            for _, text in texts_in(document.get(field)):
-                check_text(text, field, path, is_requirement=True)
-        self.limits = " or ".join("(%s)" % each for each in document.get("environments", []))
-        self.pins, self.unpinned, self.files = [], [], {}  # type: list, list, dict
-        for package in self.packages:
-            self._add(package)
-
-    def _add(self, package):
-        self._check(package)
-        name, marker = package["name"], self._marker(package)
-        archive, vcs, tree = (package.get(key) for key in ("archive", "vcs", "directory"))
-        artifacts = package.get("wheels", []) + [package[key] for key in ("sdist", "archive") if key in package]
-        hashes = []
-        for each in artifacts:
-            url = self.url(each)
-            hashes += ["--hash=%s:%s" % pair for pair in sorted(each["hashes"].items())
-                       if pair[0] in ("sha256", "sha384", "sha512")]
-            size, sha256 = each.get("size", 0), each["hashes"].get("sha256", "")
-            if not isinstance(size, int) or not isinstance(sha256, str):
-                raise TypeError("size %r, sha256 %r" % (size, sha256))
-            self.files[self.file_of(each)] = url, sha256, size
-        if tree:
-            place = os.path.join(os.path.dirname(self.path), tree["path"], tree.get("subdirectory", ""))
-            place = os.path.normpath(place)
-            self.unpinned += ["-e", place] if tree.get("editable") else ["%s @ %s%s" % (name, file_url(place), marker)]
-        elif vcs:
-            place = vcs.get("url") or "file://" + os.path.join(os.path.dirname(self.path), vcs["path"])
-            within = "#subdirectory=" + vcs["subdirectory"] if "subdirectory" in vcs else ""
-            self.unpinned.append("%s @ %s+%s@%s%s%s" % (name, vcs["type"], place, vcs["commit-id"], within, marker))
-        elif not hashes:
-            raise PrimeError("%s: %s has no hash that pip knows" % (self.path, name), status=2)
-        else:
-            within = "#subdirectory=" + archive["subdirectory"] if archive and "subdirectory" in archive else ""
-            what = "%s==%s" % (name, package["version"]) if not archive else \
-                "%s @ %s%s" % (name, self.url(archive), within)
-            self.pins.append(" ".join([what + marker] + hashes))
-
-    def _check(self, package):
-        """PrimeError unless each text of a package stays one argument, and one word of a line (H15)."""
-        name = check_text(package["name"], "the name of a package", self.path)
-        for field, text in texts_in({key: value for key, value in package.items() if key != "tool"}):
-            is_place = field.rpartition(".")[2] in ("name", "path")
-            check_text(text, 'package "%s": %s' % (name, field), self.path, is_requirement=not is_place)
-            if field.rpartition(".")[2] in ("url", "version", "commit-id", "type") and text.split() != [text]:
-                raise PrimeError('package "%s": %s "%s" has a blank' % (name, field, text), self.path, status=2)
-        if not name or set(name.lower()) - set("abcdefghijklmnopqrstuvwxyz0123456789._-"):
-            raise PrimeError('"%s" is no name of a package' % one_line(name), self.path, status=2)
-
-    def file_of(self, artifact):
-        """The file name of an artifact. PrimeError if it is none, or what pip makes of the URL is none (H4)."""
-        import urllib.parse
-
-        at_end = unquoted(self.url(artifact))
-        name = file_name(artifact.get("name") or at_end, self.path)
-        for text in filter(None, (at_end, urllib.parse.unquote(at_end))):
-            file_name(text, self.path)
-        return name
-
-    def url(self, artifact):
-        beside = os.path.join(os.path.dirname(self.path), artifact.get("path", ""))
-        return artifact.get("url") or file_url(os.path.normpath(beside))
-
-    def _marker(self, package):
-        """What stands behind a requirement: the marker, with extras and groups told, for no pip knows these."""
-        import re
-
-        def tell(match):
-            parts = self.extras if match.group(3) == "extras" else self.groups
-            is_in = normalized(match.group(1)) in map(normalized, parts)
-            return "os_name %s ''" % ("!=" if is_in != bool(match.group(2)) else "==")
-
-        pattern = r"""['"]([^'"]*)['"]\s+(not\s+)?in\s+(extras|dependency_groups)"""
-        told = [each for each in (re.sub(pattern, tell, package.get("marker", "")), self.limits) if each]
-        return " ; " + " and ".join("(%s)" % each for each in told) + " " if told else ""
-
-    def write(self, directory, is_closed):
-        """Write the pins for an installer. Returns its options: those that name the pins, those that name files."""
-        import html
-
-        pins, page = os.path.join(directory, "requirements.txt"), os.path.join(directory, "links.html")
-        write_atomic(pins, "".join(line + "\n" for line in self.pins).encode())
-        links = ['<a href="%s">%s</a>\n' % (html.escape(url + ("#sha256=" + sha256) * bool(sha256)), html.escape(name))
-                 for name, (url, sha256, _) in self.files.items() if is_local(url) or not is_closed]
-        write_atomic(page, "".join(links).encode())
-        return ["--require-hashes", "-r", pins], ["--find-links", file_url(page)]
-
-    def check_sizes(self, *directories):
-        """PrimeError if a file of this machine, or in one of `directories`, is not as long as it should be."""
-        import urllib.parse
-        import urllib.request
-
-        for name, (url, _, size) in self.files.items():
-            paths = [os.path.join(directory, name) for directory in directories]
-            if url.startswith("file:"):
-                paths.append(urllib.request.url2pathname(urllib.parse.urlsplit(url).path))
-            for path in filter(os.path.isfile, paths):
-                if size and size != os.path.getsize(path):
-                    raise PrimeError("%s: %s is %d bytes long instead of %d" % (
-                        self.path, path, os.path.getsize(path), size))
-
-
-def file_url(path):
-    """The file URL of an absolute path."""
-    import urllib.request
-
-    return "file:" + urllib.request.pathname2url(path) if WINDOWS else "file://" + urllib.request.pathname2url(path)
-
-
-def read_lock(environment, path):
-    """The `Lock` in a pylock.toml for an environment; PrimeError if it is none, or for other pythons."""
-    try:
-        document = parse_toml(load_text(path))
-        if str(document["lock-version"]).split(".")[0] != "1":
-            raise PrimeError("%s: lock-version %s is not known" % (path, document["lock-version"]), status=2)
-        return Lock(path, document, *chosen_parts(environment))
-    except TomlError as error:
-        raise PrimeError("%s: %s" % (path, error), status=2)
-    except (KeyError, TypeError, AttributeError, ValueError, RecursionError) as problem:
-        raise PrimeError("%s is not as PEP 751 says: %r" % (path, problem), status=2)
-
-
-def sources_of(environment):
-    """The places that what an environment installs may come from, by uv or by pip: a list of URLs, the first the index.
-
-    As far as config, requirements files, uv's tables in pyproject.toml and variables tell: pip.conf and uv.toml of the
-    user are not read. Directories do not count, nor credentials.
-    """
-    if is_closed(environment):
-        return []
-    uv_index = os.environ.get("UV_DEFAULT_INDEX") or os.environ.get("UV_INDEX_URL")
-    by_pip = os.environ.get("PIP_INDEX_URL") or DEFAULT_INDEX  # it is what the user named, or all that pip knows
-    main = [environment["index_url"]] if environment["index_url"] else [uv_index, by_pip] if uv_index else [by_pip]
-    main = [] if is_on("PIP_NO_INDEX") and is_on("UV_NO_INDEX") else main
-    more = environment["extra_index_urls"] + environment["find_links"]
-    for name in ("PIP_EXTRA_INDEX_URL", "UV_INDEX", "UV_EXTRA_INDEX_URL", "PIP_FIND_LINKS", "UV_FIND_LINKS"):
-        more += os.environ.get(name, "").replace(",", " ").split()
-    urls = [masked(unnamed(url)).rstrip("/") for url in main + more + places_required(environment) if not is_local(url)]
-    return list(dict.fromkeys(urls))
-
-
-def places_required(environment):
-    """The indexes and pages of wheels that requirements files and uv's tables in pyproject.toml name: a list of str."""
-    import re
-
-    option = re.compile(r"(?:--(?:extra-index-url|index-url|find-links)[\s=]\s*|-[if]\s*)(\S+)")
-    files = with_includes(environment, environment["requirements_files"] + [environment["constraints_file"]])
-    matches = [option.match(line) for path in files for line in requirement_lines(path)]
-    places = [match.group(1) for match in matches if match]
-    table = table_in(environment.config.pyproject, PYPROJECT, "tool", "uv")
-    tables = table.get("index", [])
-    texts = [each.get("url") for each in (tables if isinstance(tables, list) else []) if isinstance(each, dict)]
-    for name in ("index-url", "extra-index-url", "find-links"):
-        value = table.get(name, [])
-        texts += value if isinstance(value, list) else [value]
-    return places + [text for text in texts if isinstance(text, str)]
+# --------------------------------------------------------------------------------------------------
+# Making an environment
+# --------------------------------------------------------------------------------------------------
+# Chooses one of the two drivers, which have the same methods, and makes an environment with it.
 
 
 def choose_driver(wanted="auto", version="", options=(), hashes=(), sources=()):
@@ -5157,27 +5317,6 @@ def driver_of(environment, wanted):
     return choose_driver(wanted, environment["uv_version"], options, environment["uv_sha256"], sources)
 
 
-def mend_launchers(directory):
-    """Let the programs in an environment's bin/ find its python beside them, where its path would be misread.
-
-    pip does not quote it for the shell, nor for python, which reads the same lines; uv does, but for a line
-    end (E8).
-    """
-    import re
-
-    if WINDOWS or not set(directory) & set("\"'$`\\\n"):
-        return
-    place = os.path.join(directory, BIN)
-    pattern = b"#!(?:/bin/sh\n'''exec' )?\"?" + re.escape(os.fsencode(place)) + b"/(python[\\d.]*)\"?(?: .*\n' ''')?\n"
-    launcher = b"""#!/bin/sh\n'''exec' "$(dirname -- "$(realpath -- "$0")")"/%s "$0" "$@"\n' '''\n"""
-    for path in filter(os.path.isfile, [os.path.join(place, name) for name in os.listdir(place)]):
-        text = bytes_of(path) or b""
-        match = re.match(pattern, text)
-        if match:
-            with open(path, "wb") as file:
-                file.write(launcher % match.group(1) + text[match.end():])
-
-
 def create_venv_by_uv(python, directory, prompt=""):
     """`create_venv` with uv."""
     return create_venv(python, directory, "venv_uv", prompt)
@@ -5211,10 +5350,11 @@ def create_venv(python, directory, driver="auto", prompt=""):
 # --------------------------------------------------------------------------------------------------
 # Generations
 # --------------------------------------------------------------------------------------------------
+# One complete build of an environment is a `Generation`, immutable from the moment its marker is written.
+# Builds, checks and completes them, says what is wrong with one, and removes those that nothing uses.
 
 KEPT = 3  # generations of each environment, at least
 MARKER = "proto-prime.json"  # written last into a generation: with it, it is complete
-STAMP_MAGIC = "proto_prime stamp 2"
 
 
 class Generation:
@@ -5254,6 +5394,27 @@ def generations(environment):
         except (OSError, ValueError, KeyError, TypeError, RecursionError):  # T5: incomplete, damaged, or another's
             continue
     return sorted(found, key=lambda generation: generation.created, reverse=True)
+
+
+BUILD_NAME = r"[\w-]+-[0-9a-f]{12}(\.\d+)?"  # of the directory of a generation
+
+
+def build_record(directory):
+    """The file that says of a generation's directory that it is ours to remove, though it is not complete."""
+    return os.path.join(os.path.dirname(os.path.dirname(directory)), "building", os.path.basename(directory))
+
+
+def builds(root):
+    """The directories of all builds of a repo, complete or not, of any environment: a list of paths."""
+    envs = state_dir(root, "envs")
+    return [path for path in paths_named(envs, BUILD_NAME) if is_build(path)]
+
+
+def is_build(path):
+    """Whether a directory is a generation by its marker, or an unfinished one that our record names (H2)."""
+    record = build_record(path)
+    is_recorded = is_file(record) and not is_link(os.path.dirname(record))
+    return not is_link(path) and os.path.isdir(path) and (is_recorded or os.path.isfile(os.path.join(path, MARKER)))
 
 
 def listing_of(directory):
@@ -5412,16 +5573,6 @@ def prepare_state(root):
                          hint="%s names another place" % STATE_VAR)
 
 
-def mark_state(base):
-    """`make_own` for a state directory. One from before there was a mark may be read-only: it is used as it is (T8)."""
-    try:
-        make_own(base)
-    except OSError as problem:
-        if not os.path.isfile(os.path.join(base, ".gitignore")):
-            raise
-        report.detail("%s gets no mark: %s" % (base, problem.strerror))
-
-
 def rename_aside(path):
     """Rename what stands where something of ours must be, and say so."""
     aside = unused(path + ".before-prime")
@@ -5537,6 +5688,26 @@ def run_post_boot(command, directory, environment):
     run_tool(argv, title, environ, environment.root)
 
 
+def command_argv(command, prefix, search):
+    """The argument list, its first a path, that runs a user's command in an environment.
+
+    command  list of str: a program of the environment or of the search path, -m MODULE, a .py file, or - for
+             the script on stdin
+    PrimeError with status 127 if there is no such program.
+    """
+    if command[0] in ("-m", "-") or command[0].endswith(".py") and os.path.isfile(command[0]) or \
+            has_metadata(command[0]):
+        return [environment_python(prefix)] + list(command)
+    program = find_program(command[0], search)
+    is_pip = command[0].rstrip("0123456789.") == "pip"
+    if is_pip and not program.startswith(prefix + os.sep):  # would be another python's
+        raise PrimeError("there is no pip in this environment", status=127,
+                         hint="list what you need in the config; with uv made, it has no pip of its own")
+    if not program:
+        raise PrimeError("no program %s in the environment or on PATH" % command[0], status=127)
+    return [program] + list(command[1:])
+
+
 def tell_building(places):
     """Tell what is started from now on what is being built: a prime that a setup.py runs would wait for us."""
     os.environ.pop(BUILDING_VAR, None)
@@ -5562,26 +5733,6 @@ def is_being_built(root, directory):
     return is_holder and is_held(lock)
 
 
-def command_argv(command, prefix, search):
-    """The argument list, its first a path, that runs a user's command in an environment.
-
-    command  list of str: a program of the environment or of the search path, -m MODULE, a .py file, or - for
-             the script on stdin
-    PrimeError with status 127 if there is no such program.
-    """
-    if command[0] in ("-m", "-") or command[0].endswith(".py") and os.path.isfile(command[0]) or \
-            has_metadata(command[0]):
-        return [environment_python(prefix)] + list(command)
-    program = find_program(command[0], search)
-    is_pip = command[0].rstrip("0123456789.") == "pip"
-    if is_pip and not program.startswith(prefix + os.sep):  # would be another python's
-        raise PrimeError("there is no pip in this environment", status=127,
-                         hint="list what you need in the config; with uv made, it has no pip of its own")
-    if not program:
-        raise PrimeError("no program %s in the environment or on PATH" % command[0], status=127)
-    return [program] + list(command[1:])
-
-
 def free_directory(environment, key):
     """Where a new generation of this key is built, less the leftovers of builds that died.
 
@@ -5590,27 +5741,6 @@ def free_directory(environment, key):
     directory = unused(state_dir(environment.root, "envs", "%s-%s" % (environment.name, key)))
     discard(path for path in builds(environment.root) if not os.path.exists(os.path.join(path, MARKER)))
     return directory
-
-
-BUILD_NAME = r"[\w-]+-[0-9a-f]{12}(\.\d+)?"  # of the directory of a generation
-
-
-def build_record(directory):
-    """The file that says of a generation's directory that it is ours to remove, though it is not complete."""
-    return os.path.join(os.path.dirname(os.path.dirname(directory)), "building", os.path.basename(directory))
-
-
-def builds(root):
-    """The directories of all builds of a repo, complete or not, of any environment: a list of paths."""
-    envs = state_dir(root, "envs")
-    return [path for path in paths_named(envs, BUILD_NAME) if is_build(path)]
-
-
-def is_build(path):
-    """Whether a directory is a generation by its marker, or an unfinished one that our record names (H2)."""
-    record = build_record(path)
-    is_recorded = is_file(record) and not is_link(os.path.dirname(record))
-    return not is_link(path) and os.path.isdir(path) and (is_recorded or os.path.isfile(os.path.join(path, MARKER)))
 
 
 def discard(paths):
@@ -5698,14 +5828,6 @@ def is_strangers(path):
         return False
 
 
-def links_of(environment):
-    """Where the links of a repo's environments are: a list of paths."""
-    table = environment.config.table
-    tables = [table] + list(table.get("env", {}).values())
-    default = table.get("venv_dir_rel_path", FIELDS["venv_dir_rel_path"][1])
-    return sorted({environment.path(each.get("venv_dir_rel_path", default)) for each in tables})
-
-
 def collect(environment):
     """Remove the generations of an environment beyond the newest `KEPT`, and moved ones, that nothing uses."""
     known = generations(environment)
@@ -5717,13 +5839,18 @@ def collect(environment):
         discard(path for path in spare if os.path.realpath(path) not in linked)
 
 
-def unused(path):
-    """The first of `path`, `path`.2, `path`.3, ... where there is nothing."""
-    name, count = path, 1
-    while os.path.lexists(name):
-        count += 1
-        name = "%s.%d" % (path, count)
-    return name
+# --------------------------------------------------------------------------------------------------
+# The link
+# --------------------------------------------------------------------------------------------------
+# `.venv`, by which every tool finds the environment: where it leads, whether it is ours, how it is moved in one step.
+
+
+def links_of(environment):
+    """Where the links of a repo's environments are: a list of paths."""
+    table = environment.config.table
+    tables = [table] + list(table.get("env", {}).values())
+    default = table.get("venv_dir_rel_path", FIELDS["venv_dir_rel_path"][1])
+    return sorted({environment.path(each.get("venv_dir_rel_path", default)) for each in tables})
 
 
 def link_to(environment, generation):
@@ -5814,6 +5941,14 @@ def replace_link(target, link):
     except OSError:
         os.remove(aside)
         raise
+
+
+# --------------------------------------------------------------------------------------------------
+# Stamps
+# --------------------------------------------------------------------------------------------------
+# What was looked at when an environment was last found current, so that the next boot answers from `stat` calls alone.
+
+STAMP_MAGIC = "proto_prime stamp 2"
 
 
 def stamp_path(root, requested):
@@ -5945,19 +6080,6 @@ def keep_stamp(path, head, stamp):
         return False
 
 
-def is_fresh(path):
-    """Whether a file changed so lately that another change could leave its `stat` as it is (T7)."""
-    import time
-
-    try:
-        st = os.stat(path)
-    except (OSError, ValueError):
-        return False
-    changed = st.st_mtime_ns if WINDOWS else st.st_ctime_ns
-    granularity = 5 * 10 ** 7 if changed % 10 ** 9 else 2 * 10 ** 9  # ns; some file systems count seconds
-    return time.time() * 10 ** 9 - changed < granularity
-
-
 def current_line(environment, generation):
     """What is said when there is nothing to do."""
     place, version = environment["venv_dir_rel_path"], generation.python.version
@@ -5970,6 +6092,7 @@ def current_line(environment, generation):
 # --------------------------------------------------------------------------------------------------
 # Stages
 # --------------------------------------------------------------------------------------------------
+# From the wild python to the command: the fast path, else the selected python, a generation, and the hand-over.
 
 
 # Measured under Python 3.12 on Linux, where a bare start takes 10 ms: 2.7 ms to import this file (1.6 ms of it to
@@ -6175,8 +6298,9 @@ def boot_environment(environment, stage, is_anew=False, moves_link=True):
 
 
 # --------------------------------------------------------------------------------------------------
-# Commands
+# Commands of every day
 # --------------------------------------------------------------------------------------------------
+# boot, run, info, python, use, reset, rollback, clean.
 
 
 def used_name(config):
@@ -6264,6 +6388,218 @@ def prefix_of(environment, options, boots):
     return generation.path
 
 
+def command_info(options):
+    """what is configured, from where, and whether the environment is current"""
+    environment = open_environment(options)
+    current, reasons = find_generation(environment)
+    generation = current or in_use(environment, generations(environment))
+    selected = None  # type: Candidate | None
+    link, target = link_to(environment, generation) if generation else ("", "")
+    if current and not environment.requested and is_linkable(link) and not leads_to(link, target):
+        reasons = ["%s is missing, or leads elsewhere" % environment["venv_dir_rel_path"]]
+    if current:
+        selected = Candidate(current.python.path, "generation", current.python, "selected")
+    else:
+        try:
+            python = kept_python(environment) or probe_for(environment)
+            selected = python and Candidate(python.path, "search", python, "selected")
+            reasons = reasons + ([] if python else [str(no_python(environment))])
+        except PrimeError as problem:
+            reasons = reasons + [str(problem)]
+        selected = next((each for each in environment.tried if each.verdict == "selected"), selected)
+    told = {
+        "schema": SCHEMA,
+        "root": environment.root,
+        "config": {name: {"value": environment[name], "from": environment.origins[name]} for name in FIELDS},
+        "environment": environment.name,
+        "driver": generation.driver if generation else environment["venv_driver"],
+        "required": {"request": environment.required.text, "from": environment.required.origin},
+        "selected_python": selected and selected.as_dict(),
+        "venv": generation and {
+            "path": environment.path(environment["venv_dir_rel_path"]),
+            "generation": generation.path,
+            "python": generation.program,
+            "version": generation.python.version,
+            "held": generation.is_held,
+        },
+        "current": not reasons,
+        "reasons": reasons,
+    }
+    told = masked_values(told)
+    emit(as_json(told) if options.json else info_text(told))
+    return 1 if reasons else 0
+
+
+def info_text(told):
+    """What `info --json` says, for people."""
+    selected, venv, required = told["selected_python"], told["venv"], told["required"]
+    rows = [
+        ("root", told["root"]),
+        ("environment", told["environment"]),
+        ("driver", told["driver"]),
+        ("required", "%s (%s)" % (required["request"] or "any python", required["from"])),
+        ("selected", "%s (%s)" % (selected["path"], selected["version"]) if selected else "none"),
+        ("venv", "none" if not venv else "%s -> %s" % (venv["path"], venv["generation"])
+         if os.path.realpath(venv["path"]) == os.path.realpath(venv["generation"]) else venv["generation"]),
+        ("current", "no: " + "; ".join(told["reasons"]) if told["reasons"] else
+         "yes, held there by a rollback" if venv["held"] else "yes"),
+    ]
+    rows += [(name, "%s (%s)" % (entry["value"], entry["from"]))
+             for name, entry in told["config"].items() if entry["from"] != "default"]
+    width = max(len(name) for name, _ in rows)
+    return "".join("%-*s  %s\n" % (width, name, one_line(text)) for name, text in rows)
+
+
+def command_python(options):
+    """the path of the python that a request selects"""
+    environment = open_environment(options)
+    if options.request is not None:
+        places = environment.required.places
+        environment.required = parse_request(options.request, "command line")
+        environment.required.places = places
+        environment.also = environment.locked = []
+    everything = judge_all(candidates(environment.required), environment.wanted()) if options.all else []
+    python, problem = None, None  # type: Interpreter | None, PrimeError | None
+    try:
+        python = probe_for(environment)
+    except PrimeError as error:  # of the selector or the user's choice: what else there is, is told
+        problem = error
+    known = {candidate.path for candidate in environment.tried}
+    listed = environment.tried + [each for each in everything if each.path not in known]
+    if not options.all:
+        listed = [each for each in listed if each.verdict == "selected"]
+    if options.json:
+        told = [candidate.as_dict() for candidate in listed]
+        emit(as_json({"schema": SCHEMA, "request": environment.required.text, "candidates": told}))
+    elif options.all:
+        emit("".join("%-9s %-6s %s\n" % (each.verdict, each.source, one_line(str(each))) for each in listed))
+    elif python:
+        emit(python.path + "\n")
+    if python is None:
+        raise problem or no_python(environment)
+    return 0
+
+
+def command_use(options):
+    """make an environment this clone's from now on"""
+    if not options.name:
+        raise PrimeError("use: no environment is named", status=2)
+    environment = load_environment(load_config(options.root), options.name)
+    write_held(environment)
+    generation = boot_environment(environment, options.stage, moves_link=False)
+    write_atomic(state_dir(options.root, "use"), (options.name + "\n").encode())
+    publish(environment, generation)
+    report.note("%s is this clone's environment from now on (python %s)" % (
+        environment.name, generation.python.version))
+    return 0
+
+
+def command_reset(options):
+    """a new generation from scratch; the old one stays until the new one works"""
+    return command_boot(options, is_anew=True)
+
+
+def command_rollback(options):
+    """back to the generation before, until an input changes"""
+    environment = open_environment(options)
+    current, _ = find_generation(environment)
+    sound = [each for each in generations(environment) if not damage_of(each)]
+    before = [each for each in sound if current is None or each.created < current.created]
+    if not before:
+        raise PrimeError("environment %s has no generation before %s" % (
+            environment.name, os.path.basename(current.path) if current else "the one that is not built yet"))
+    prepare_state(environment.root)
+    write_held(environment, before[0])
+    generation = boot_environment(environment, "", moves_link=not environment.requested)
+    report.note(current_line(environment, generation))
+    report.note("prime use %s takes that back; so does any change of what is installed" % environment.name)
+    return 0
+
+
+DIGEST_NAME = "[0-9a-f]{12}"
+SCRIPT_DAYS = 30  # after which `clean` removes the environment of a script that was not run
+
+
+def command_clean(options):
+    """remove generations that nothing refers to"""
+    config = load_config(options.root)
+    names = sorted(set(config.table.get("env", {})) | {"default"})
+    environments = [load_environment(config, name) for name in names]
+    links = links_of(environments[0])
+    prepare_state(options.root)
+    with locked(state_dir(options.root, "lock"), "removing generations"):
+        kept = set() if options.all else in_need(environments, links)
+        spare = [path for path in builds(options.root) if not {path, os.path.realpath(path)} & kept]
+        gone = discard(spare)
+        for link in links if options.all else ():
+            if os.path.islink(link) and os.path.realpath(link) in map(os.path.realpath, gone):
+                remove(link)
+    for path in gone:
+        report.note("removed %s" % tilde(path))
+    stays = sorted(set(spare) - set(gone))
+    for path in stays:
+        report.note("%s stays, for a running process uses it, or may, or it cannot be removed" % tilde(path))
+    if options.all:
+        forget_stamps(options.root, "")
+        for name in names:
+            remove_file(stamp_path(options.root, name))
+        clear_cache()
+    gone += discard_scripts(0 if options.all else SCRIPT_DAYS)
+    if not gone and not stays and not options.all:
+        report.note("there is nothing to remove")
+    return 0
+
+
+def in_need(environments, links):
+    """The directories of generations that a link leads to, or that are current: a set.
+
+    Nothing of the repo's is run for it, such as a python that a generation names which came with the repo (H11).
+    """
+    current = [find_generation(each, may_run=False)[0] for each in environments]
+    return {os.path.realpath(link) for link in links} | {each.path for each in current if each}
+
+
+# What `clean --all` removes from the user cache: names of our making, of files, and of directories with our mark.
+CACHE_FILES = (("answers", "[0-9a-f]{16}"), ("uv", r"uv-\d.*|lock"))
+CACHE_TREES = (("pip", r"\d.*-[0-9a-f]{16}|" + ASIDE_NAME), ("shell", DIGEST_NAME), ("uv", ASIDE_NAME))
+
+
+def clear_cache():
+    """Empty the user cache, unless a boot uses it, but for what is locked or a running process uses (H18)."""
+    with open_lock(cache_dir("in-use")) as file:
+        if not try_lock(file):
+            report.note("the cache %s stays, for another prime uses it" % tilde(cache_dir()))
+            return
+        files = [path for name, pattern in CACHE_FILES for path in paths_named(cache_dir(name), pattern)]
+        trees = [path for name, pattern in CACHE_TREES for path in own_entries(cache_dir(name), pattern)]
+        locks = [path for path in paths_named(cache_dir("locks"), "[0-9a-f]{16}") if not is_held(path)]
+        used = used_by_processes(files)
+        for path in files + locks:
+            if path not in used and not is_link(path) and os.path.isfile(path):
+                remove(path)
+        discard(trees)
+    report.detail("emptied the user cache %s" % cache_dir())
+
+
+def discard_scripts(days):
+    """Remove the environments of scripts that were not run for some days, and that no process uses."""
+    import time
+
+    last = time.time() - days * 24 * 3600
+    roots = own_entries(cache_dir("scripts"), DIGEST_NAME)
+    roots = [root for root in roots if os.stat(root).st_mtime <= last and not is_held(state_dir(root, "lock"))]
+    gone = discard(roots)
+    for root in gone:
+        report.note("removed %s" % tilde(root))
+    return gone
+
+
+# --------------------------------------------------------------------------------------------------
+# Scripts and shells
+# --------------------------------------------------------------------------------------------------
+# A script with metadata (PEP 723) has an environment of its own, in the user's cache; a shell has the repo's.
+
+
 def read_stdin():
     """The text of the script on stdin, which is put back for the python that will run it."""
     import tempfile
@@ -6280,8 +6616,6 @@ def read_stdin():
 
 
 SOURCE_FIELDS = ("venv_driver", "uv_version", "uv_sha256", "index_url", "extra_index_urls", "find_links", "no_index")
-DIGEST_NAME = "[0-9a-f]{12}"
-SCRIPT_DAYS = 30  # after which `clean` removes the environment of a script that was not run
 
 
 def script_environment(options, text):
@@ -6419,193 +6753,10 @@ def shell_start(kind, prefix, name, environ):
     return [], {}
 
 
-def command_info(options):
-    """what is configured, from where, and whether the environment is current"""
-    environment = open_environment(options)
-    current, reasons = find_generation(environment)
-    generation = current or in_use(environment, generations(environment))
-    selected = None  # type: Candidate | None
-    link, target = link_to(environment, generation) if generation else ("", "")
-    if current and not environment.requested and is_linkable(link) and not leads_to(link, target):
-        reasons = ["%s is missing, or leads elsewhere" % environment["venv_dir_rel_path"]]
-    if current:
-        selected = Candidate(current.python.path, "generation", current.python, "selected")
-    else:
-        try:
-            python = kept_python(environment) or probe_for(environment)
-            selected = python and Candidate(python.path, "search", python, "selected")
-            reasons = reasons + ([] if python else [str(no_python(environment))])
-        except PrimeError as problem:
-            reasons = reasons + [str(problem)]
-        selected = next((each for each in environment.tried if each.verdict == "selected"), selected)
-    told = {
-        "schema": SCHEMA,
-        "root": environment.root,
-        "config": {name: {"value": environment[name], "from": environment.origins[name]} for name in FIELDS},
-        "environment": environment.name,
-        "driver": generation.driver if generation else environment["venv_driver"],
-        "required": {"request": environment.required.text, "from": environment.required.origin},
-        "selected_python": selected and selected.as_dict(),
-        "venv": generation and {
-            "path": environment.path(environment["venv_dir_rel_path"]),
-            "generation": generation.path,
-            "python": generation.program,
-            "version": generation.python.version,
-            "held": generation.is_held,
-        },
-        "current": not reasons,
-        "reasons": reasons,
-    }
-    told = masked_values(told)
-    emit(as_json(told) if options.json else info_text(told))
-    return 1 if reasons else 0
-
-
-def info_text(told):
-    """What `info --json` says, for people."""
-    selected, venv, required = told["selected_python"], told["venv"], told["required"]
-    rows = [
-        ("root", told["root"]),
-        ("environment", told["environment"]),
-        ("driver", told["driver"]),
-        ("required", "%s (%s)" % (required["request"] or "any python", required["from"])),
-        ("selected", "%s (%s)" % (selected["path"], selected["version"]) if selected else "none"),
-        ("venv", "none" if not venv else "%s -> %s" % (venv["path"], venv["generation"])
-         if os.path.realpath(venv["path"]) == os.path.realpath(venv["generation"]) else venv["generation"]),
-        ("current", "no: " + "; ".join(told["reasons"]) if told["reasons"] else
-         "yes, held there by a rollback" if venv["held"] else "yes"),
-    ]
-    rows += [(name, "%s (%s)" % (entry["value"], entry["from"]))
-             for name, entry in told["config"].items() if entry["from"] != "default"]
-    width = max(len(name) for name, _ in rows)
-    return "".join("%-*s  %s\n" % (width, name, one_line(text)) for name, text in rows)
-
-
-def command_python(options):
-    """the path of the python that a request selects"""
-    environment = open_environment(options)
-    if options.request is not None:
-        places = environment.required.places
-        environment.required = parse_request(options.request, "command line")
-        environment.required.places = places
-        environment.also = environment.locked = []
-    everything = judge_all(candidates(environment.required), environment.wanted()) if options.all else []
-    python, problem = None, None  # type: Interpreter | None, PrimeError | None
-    try:
-        python = probe_for(environment)
-    except PrimeError as error:  # of the selector or the user's choice: what else there is, is told
-        problem = error
-    known = {candidate.path for candidate in environment.tried}
-    listed = environment.tried + [each for each in everything if each.path not in known]
-    if not options.all:
-        listed = [each for each in listed if each.verdict == "selected"]
-    if options.json:
-        told = [candidate.as_dict() for candidate in listed]
-        emit(as_json({"schema": SCHEMA, "request": environment.required.text, "candidates": told}))
-    elif options.all:
-        emit("".join("%-9s %-6s %s\n" % (each.verdict, each.source, one_line(str(each))) for each in listed))
-    elif python:
-        emit(python.path + "\n")
-    if python is None:
-        raise problem or no_python(environment)
-    return 0
-
-
-def command_use(options):
-    """make an environment this clone's from now on"""
-    if not options.name:
-        raise PrimeError("use: no environment is named", status=2)
-    environment = load_environment(load_config(options.root), options.name)
-    write_held(environment)
-    generation = boot_environment(environment, options.stage, moves_link=False)
-    write_atomic(state_dir(options.root, "use"), (options.name + "\n").encode())
-    publish(environment, generation)
-    report.note("%s is this clone's environment from now on (python %s)" % (
-        environment.name, generation.python.version))
-    return 0
-
-
-def command_reset(options):
-    """a new generation from scratch; the old one stays until the new one works"""
-    return command_boot(options, is_anew=True)
-
-
-def command_rollback(options):
-    """back to the generation before, until an input changes"""
-    environment = open_environment(options)
-    current, _ = find_generation(environment)
-    sound = [each for each in generations(environment) if not damage_of(each)]
-    before = [each for each in sound if current is None or each.created < current.created]
-    if not before:
-        raise PrimeError("environment %s has no generation before %s" % (
-            environment.name, os.path.basename(current.path) if current else "the one that is not built yet"))
-    prepare_state(environment.root)
-    write_held(environment, before[0])
-    generation = boot_environment(environment, "", moves_link=not environment.requested)
-    report.note(current_line(environment, generation))
-    report.note("prime use %s takes that back; so does any change of what is installed" % environment.name)
-    return 0
-
-
-def command_clean(options):
-    """remove generations that nothing refers to"""
-    config = load_config(options.root)
-    names = sorted(set(config.table.get("env", {})) | {"default"})
-    environments = [load_environment(config, name) for name in names]
-    links = links_of(environments[0])
-    prepare_state(options.root)
-    with locked(state_dir(options.root, "lock"), "removing generations"):
-        kept = set() if options.all else in_need(environments, links)
-        spare = [path for path in builds(options.root) if not {path, os.path.realpath(path)} & kept]
-        gone = discard(spare)
-        for link in links if options.all else ():
-            if os.path.islink(link) and os.path.realpath(link) in map(os.path.realpath, gone):
-                remove(link)
-    for path in gone:
-        report.note("removed %s" % tilde(path))
-    stays = sorted(set(spare) - set(gone))
-    for path in stays:
-        report.note("%s stays, for a running process uses it, or may, or it cannot be removed" % tilde(path))
-    if options.all:
-        forget_stamps(options.root, "")
-        for name in names:
-            remove_file(stamp_path(options.root, name))
-        clear_cache()
-    gone += discard_scripts(0 if options.all else SCRIPT_DAYS)
-    if not gone and not stays and not options.all:
-        report.note("there is nothing to remove")
-    return 0
-
-
-def in_need(environments, links):
-    """The directories of generations that a link leads to, or that are current: a set.
-
-    Nothing of the repo's is run for it, such as a python that a generation names which came with the repo (H11).
-    """
-    current = [find_generation(each, may_run=False)[0] for each in environments]
-    return {os.path.realpath(link) for link in links} | {each.path for each in current if each}
-
-
-# What `clean --all` removes from the user cache: names of our making, of files, and of directories with our mark.
-CACHE_FILES = (("answers", "[0-9a-f]{16}"), ("uv", r"uv-\d.*|lock"))
-CACHE_TREES = (("pip", r"\d.*-[0-9a-f]{16}|" + ASIDE_NAME), ("shell", DIGEST_NAME), ("uv", ASIDE_NAME))
-
-
-def clear_cache():
-    """Empty the user cache, unless a boot uses it, but for what is locked or a running process uses (H18)."""
-    with open_lock(cache_dir("in-use")) as file:
-        if not try_lock(file):
-            report.note("the cache %s stays, for another prime uses it" % tilde(cache_dir()))
-            return
-        files = [path for name, pattern in CACHE_FILES for path in paths_named(cache_dir(name), pattern)]
-        trees = [path for name, pattern in CACHE_TREES for path in own_entries(cache_dir(name), pattern)]
-        locks = [path for path in paths_named(cache_dir("locks"), "[0-9a-f]{16}") if not is_held(path)]
-        used = used_by_processes(files)
-        for path in files + locks:
-            if path not in used and not is_link(path) and os.path.isfile(path):
-                remove(path)
-        discard(trees)
-    report.detail("emptied the user cache %s" % cache_dir())
+# --------------------------------------------------------------------------------------------------
+# Lock and vendor
+# --------------------------------------------------------------------------------------------------
+# `lock` writes a pylock.toml for every platform; `vendor` gathers all that a boot without network needs.
 
 
 def tools_of(environment):
@@ -6631,19 +6782,6 @@ def resolve(environment, driver, python, target):
         lines.append(word + " " + words.pop() if word in ("-e", "-r") else word)
     numbers = max(floor, key=lambda clause: clause.version.key).version.release[:3] if floor else ()
     driver.resolve(lines, target, python, options, environment.root, ".".join(map(str, numbers)))
-
-
-def discard_scripts(days):
-    """Remove the environments of scripts that were not run for some days, and that no process uses."""
-    import time
-
-    last = time.time() - days * 24 * 3600
-    roots = own_entries(cache_dir("scripts"), DIGEST_NAME)
-    roots = [root for root in roots if os.stat(root).st_mtime <= last and not is_held(state_dir(root, "lock"))]
-    gone = discard(roots)
-    for root in gone:
-        report.note("removed %s" % tilde(root))
-    return gone
 
 
 def command_lock(options):
@@ -6901,6 +7039,11 @@ def write_manifest(target, names):
     write_atomic(path, as_json({"schema": SCHEMA, "files": sorted(names)}).encode())
 
 
+# --------------------------------------------------------------------------------------------------
+# Init and update
+# --------------------------------------------------------------------------------------------------
+# `init` puts this file and its entry script into a repo; `update` replaces the file by another version.
+
 ENTRY_SCRIPT = '''\
 #!/usr/bin/env python3
 """:"
@@ -7096,12 +7239,6 @@ def is_flat(root):
     return is_discovered(root) and not packages
 
 
-def own_file():
-    """The path of this file, no link; "" if it came through a pipe."""
-    path = os.path.realpath(globals().get("__file__") or "")
-    return path if globals().get("__file__") and os.path.isfile(path) else ""
-
-
 def command_update(options):
     """replace this file by another version, verified, or leave it untouched"""
     import difflib
@@ -7184,7 +7321,6 @@ def fetch_release(options, target):
 # --------------------------------------------------------------------------------------------------
 # Workflow server
 # --------------------------------------------------------------------------------------------------
-
 # JSON-RPC 2.0 on stdin and stdout, framed as in LSP: the Workflow Server Protocol. Whatever takes time runs in a
 # thread for each request, and what builds or belongs to the client in a guarded child.
 
@@ -7704,6 +7840,7 @@ def command_serve(options):
 # --------------------------------------------------------------------------------------------------
 # Command line
 # --------------------------------------------------------------------------------------------------
+# Parses the arguments, runs a command, and turns every error into its exit status.
 
 COMMANDS = {
     "boot": command_boot,
@@ -7721,7 +7858,6 @@ COMMANDS = {
     "update": command_update,
     "serve": command_serve,
 }
-
 JSON_OPTION = ("--json",), {"action": "store_true", "help": "as JSON"}
 ARGUMENTS = {
     "info": [JSON_OPTION],
@@ -7839,33 +7975,6 @@ def isolate():
         warnings.simplefilter("ignore")
 
 
-def catch_signals(is_over=False):
-    """Turn the signals that end us into an exception, unless they are ignored, as by nohup.
-
-    is_over  ignore them all, for one came already, and what is left to do is to end
-    """
-    import _signal
-
-    def interrupt(signum, frame):
-        _stops.append(signum)
-        if len(_stops) == 1:  # the others would break what follows of the first
-            unbroken.is_due = bool(unbroken.depth)
-            if not unbroken.is_due:
-                raise Interrupted(signum)
-
-    def unraised(told):
-        if not isinstance(told.exc_value, Interrupted):
-            sys.__unraisablehook__(told)
-
-    # Raised in a callback, such as the import system has, it would be printed and lost: `check_stops` raises it anew.
-    sys.unraisablehook = unraised
-    for number in end_signals():
-        if _signal.getsignal(number) != _signal.SIG_IGN:
-            _signal.signal(number, _signal.SIG_IGN if is_over else interrupt)
-    if PY_EXEC in os.environ and not WINDOWS:  # `hop` held them back
-        _signal.pthread_sigmask(_signal.SIG_UNBLOCK, end_signals())
-
-
 def main(argv=None):
     """The command line. Returns the exit status; `run` replaces the process instead.
 
@@ -7941,26 +8050,116 @@ def fail(error):
     return error.status
 
 
-# --------------------------------------------------------------------------------------------------
-# Switching
-# --------------------------------------------------------------------------------------------------
+def leave(status):
+    """End this process with an exit status, at once: to take the interpreter apart takes milliseconds.
 
-# What an environment's python says of itself: what must not differ, its prefixes, where it has packages.
-SELF_PORTRAIT = """
-import sys
-flags = "t" if "t" in getattr(sys, "abiflags", "") else ""
-told = ["%s %d.%d%s" % ((sys.implementation.name,) + sys.version_info[:2] + (flags,)), sys.prefix, sys.exec_prefix]
-told += [path for path in sys.path if path.endswith(("site-packages", "dist-packages"))]
-"""
+    status  int, as `main` returns it
+    Threads that are not daemons are waited for, as ever: they end the children that they start.
+    """
+    threading = sys.modules.get("threading")
+    for thread in threading.enumerate()[1:] if threading else ():  # the first is this one
+        if not thread.daemon:
+            thread.join()
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            if stream is not None:
+                stream.flush()
+        except (OSError, ValueError):
+            status = status or 1
+    os._exit(status)
 
-_added = {}  # type: dict  # a prefix to what `site` added to sys.path there, by lines of code as well
-SITE_ADDS = """
-import sys
-bare = list(sys.path)
-import site
-site.main()
-sys.stdout.write(chr(0).join([""] + [path for path in sys.path if path not in bare] + [""]))
-"""
+
+# --------------------------------------------------------------------------------------------------
+# boot() and start()
+# --------------------------------------------------------------------------------------------------
+# For entry scripts of a repo's own: the environment first, then a function in it.
+
+
+def boot(target):
+    """Make the environment current, then call a function in it: what an entry script of a repo does.
+
+        #!/usr/bin/env python3
+        import proto_prime
+
+        if __name__ == "__main__":
+            proto_prime.boot("tools.app:main")
+
+    target  str, "module:function", imported from the ref root or the script's directory
+    Does not return: sys.argv is as the user typed it, and what the function returns is the exit status, as
+    sys.exit takes it. An error is printed, and ends the process with its status.
+    """
+    sys.exit(enter(target, boots=True))
+
+
+def start(target):
+    """`boot` for an environment that exists: switch and call, as fast as can be. Whether it is current is not
+    asked; it is an error if it was never built.
+    """
+    sys.exit(enter(target, boots=False))
+
+
+def enter(target, boots):
+    """Call a function in the environment, in this process if that is its python; returns what it returns."""
+    import _signal
+
+    path, handlers = list(sys.path), {number: _signal.getsignal(number) for number in end_signals()}
+    filters = list(sys.modules["warnings"].filters) if "warnings" in sys.modules else []
+    hook = vars(sys).get("unraisablehook")  # 3.8 has it
+    status = status_of(lambda: switch(target, boots))
+    if status is not None:
+        return status
+    sys.path[:] = path
+    for number, handler in handlers.items():  # from here on all is the function's
+        _signal.signal(number, handler)
+    vars(sys).update(unraisablehook=hook) if hook else vars(sys).pop("unraisablehook", None)
+    if filters:
+        sys.modules["warnings"].filters[:] = filters
+    import importlib
+
+    module, _, function = target.partition(":")
+    sys.path.insert(1, find_root())
+    return getattr(importlib.import_module(module), function)()
+
+
+def switch(target, boots):
+    """Start this script over under the environment's python; None if it runs under that one already."""
+    script = sys.argv[0] if sys.argv else ""
+    if not os.path.isfile(script):
+        raise PrimeError("an entry script is a file: this came through a pipe, or from -c")
+    if not all(target.partition(":")):
+        raise PrimeError('"%s" names no function: it takes "module:function"' % target, status=2)
+    root, requested = find_root(), os.environ.get(ENV_VAR, "")
+    stage, _, place = os.environ.get(PY_EXEC, "").partition(":")
+    if stage == "venv" and place == root:
+        if os.path.dirname(os.path.realpath(sys.prefix)) != os.path.realpath(state_dir(root, "envs")):
+            raise PrimeError("stage venv: %s is not in the environment" % sys.executable,
+                             hint="unset %s, if that is stale" % PY_EXEC)
+        del os.environ[PY_EXEC]
+        return None
+    isolate()
+    catch_signals()
+    report.verbosity = verbosity_told()
+    known = None if stage else read_stamp(root, requested, boots and not requested, is_checked=boots)
+    if known:
+        prefix, env_vars, _ = known
+    else:
+        options = open_options(Options())
+        environment = open_environment(options)
+        prefix, env_vars = prefix_of(environment, options, boots), environment["env_vars"]
+    environ = activated(prefix, env_vars)
+    has_all = all(os.environ.get(name) == environ[name] for name in dict(env_vars))  # some act as python starts
+    if has_all and os.path.realpath(sys.prefix) == os.path.realpath(prefix):
+        os.environ.clear()
+        os.environ.update(environ)
+        return None
+    environ[PY_EXEC] = "venv:%s" % root
+    return replace_process([environment_python(prefix), script] + sys.argv[1:], environ)
+
+
+# --------------------------------------------------------------------------------------------------
+# switch_env()
+# --------------------------------------------------------------------------------------------------
+# Another environment in the running process, as one transaction.
 
 _switches = []  # type: list  # those in force, the innermost last
 
@@ -8004,6 +8203,15 @@ def switch_env(path, keep=()):
         for name in set(sys.modules) - set(state.modules):
             del sys.modules[name]
         raise
+
+
+# What an environment's python says of itself: what must not differ, its prefixes, where it has packages.
+SELF_PORTRAIT = """
+import sys
+flags = "t" if "t" in getattr(sys, "abiflags", "") else ""
+told = ["%s %d.%d%s" % ((sys.implementation.name,) + sys.version_info[:2] + (flags,)), sys.prefix, sys.exec_prefix]
+told += [path for path in sys.path if path.endswith(("site-packages", "dist-packages"))]
+"""
 
 
 def self_portrait(python):
@@ -8140,6 +8348,16 @@ class Switch:
     STEPS = [leave_modules, enter_path, enter_prefix, enter_environ, forget]
 
 
+_added = {}  # type: dict  # a prefix to what `site` added to sys.path there, by lines of code as well
+SITE_ADDS = """
+import sys
+bare = list(sys.path)
+import site
+site.main()
+sys.stdout.write(chr(0).join([""] + [path for path in sys.path if path not in bare] + [""]))
+"""
+
+
 def site_places():
     """The entries of sys.path that are the running environment's: where it has packages, and what .pth files add."""
     if sys.prefix not in _added:
@@ -8183,111 +8401,6 @@ def modules_of(places, keep):
         if name.rpartition(".")[0] in found:
             found.add(name)
     return {name for name in found if name.partition(".")[0] not in keep}
-
-
-# --------------------------------------------------------------------------------------------------
-# Entry scripts
-# --------------------------------------------------------------------------------------------------
-
-
-def boot(target):
-    """Make the environment current, then call a function in it: what an entry script of a repo does.
-
-        #!/usr/bin/env python3
-        import proto_prime
-
-        if __name__ == "__main__":
-            proto_prime.boot("tools.app:main")
-
-    target  str, "module:function", imported from the ref root or the script's directory
-    Does not return: sys.argv is as the user typed it, and what the function returns is the exit status, as
-    sys.exit takes it. An error is printed, and ends the process with its status.
-    """
-    sys.exit(enter(target, boots=True))
-
-
-def start(target):
-    """`boot` for an environment that exists: switch and call, as fast as can be. Whether it is current is not
-    asked; it is an error if it was never built.
-    """
-    sys.exit(enter(target, boots=False))
-
-
-def enter(target, boots):
-    """Call a function in the environment, in this process if that is its python; returns what it returns."""
-    import _signal
-
-    path, handlers = list(sys.path), {number: _signal.getsignal(number) for number in end_signals()}
-    filters = list(sys.modules["warnings"].filters) if "warnings" in sys.modules else []
-    hook = vars(sys).get("unraisablehook")  # 3.8 has it
-    status = status_of(lambda: switch(target, boots))
-    if status is not None:
-        return status
-    sys.path[:] = path
-    for number, handler in handlers.items():  # from here on all is the function's
-        _signal.signal(number, handler)
-    vars(sys).update(unraisablehook=hook) if hook else vars(sys).pop("unraisablehook", None)
-    if filters:
-        sys.modules["warnings"].filters[:] = filters
-    import importlib
-
-    module, _, function = target.partition(":")
-    sys.path.insert(1, find_root())
-    return getattr(importlib.import_module(module), function)()
-
-
-def switch(target, boots):
-    """Start this script over under the environment's python; None if it runs under that one already."""
-    script = sys.argv[0] if sys.argv else ""
-    if not os.path.isfile(script):
-        raise PrimeError("an entry script is a file: this came through a pipe, or from -c")
-    if not all(target.partition(":")):
-        raise PrimeError('"%s" names no function: it takes "module:function"' % target, status=2)
-    root, requested = find_root(), os.environ.get(ENV_VAR, "")
-    stage, _, place = os.environ.get(PY_EXEC, "").partition(":")
-    if stage == "venv" and place == root:
-        if os.path.dirname(os.path.realpath(sys.prefix)) != os.path.realpath(state_dir(root, "envs")):
-            raise PrimeError("stage venv: %s is not in the environment" % sys.executable,
-                             hint="unset %s, if that is stale" % PY_EXEC)
-        del os.environ[PY_EXEC]
-        return None
-    isolate()
-    catch_signals()
-    report.verbosity = verbosity_told()
-    known = None if stage else read_stamp(root, requested, boots and not requested, is_checked=boots)
-    if known:
-        prefix, env_vars, _ = known
-    else:
-        options = open_options(Options())
-        environment = open_environment(options)
-        prefix, env_vars = prefix_of(environment, options, boots), environment["env_vars"]
-    environ = activated(prefix, env_vars)
-    has_all = all(os.environ.get(name) == environ[name] for name in dict(env_vars))  # some act as python starts
-    if has_all and os.path.realpath(sys.prefix) == os.path.realpath(prefix):
-        os.environ.clear()
-        os.environ.update(environ)
-        return None
-    environ[PY_EXEC] = "venv:%s" % root
-    return replace_process([environment_python(prefix), script] + sys.argv[1:], environ)
-
-
-def leave(status):
-    """End this process with an exit status, at once: to take the interpreter apart takes milliseconds.
-
-    status  int, as `main` returns it
-    Threads that are not daemons are waited for, as ever: they end the children that they start.
-    """
-    threading = sys.modules.get("threading")
-    for thread in threading.enumerate()[1:] if threading else ():  # the first is this one
-        if not thread.daemon:
-            thread.join()
-    for stream in (sys.stdout, sys.stderr):
-        try:
-            if stream is not None:
-                stream.flush()
-        except (OSError, ValueError):
-            status = status or 1
-    os._exit(status)
 
 
 if __name__ == "__main__":
