@@ -213,8 +213,9 @@ def is_written_by(command, path, before, repo):
         return is_plain(path) and Path(path).read_bytes().startswith(before[path][1])
     if command in ("vendor", "vendor-dir"):  # a manifest names what is ours
         manifest = before.get(os.path.join(directory, MANIFEST), ("", ""))[1]
-        return before[path][0] != "link" and before[path][1] != "directory" and (name == MANIFEST or isinstance(manifest, bytes) and
-                                                                 b'"%s"' % name.encode() in manifest)
+        if before[path][0] == "link" or before[path][1] == "directory":
+            return False
+        return name == MANIFEST or isinstance(manifest, bytes) and b'"%s"' % name.encode() in manifest
     return False
 
 
