@@ -395,6 +395,37 @@ def example(make_repo):
 
 
 @pytest.fixture
+def local_index(wheelhouse):
+    """An `Index` over the wheels: without password, certificate or proxy."""
+    from helpers import Index  # at the top it would be a circle, for helpers.py imports this file
+
+    index = Index(wheelhouse)
+    yield index
+    index.close()
+
+
+@pytest.fixture
+def net(wheelhouse, tmp_path):
+    """A `Net`: an index with a certificate and a password, behind a proxy with a password."""
+    from helpers import Net
+
+    net = Net(wheelhouse, tmp_path)
+    yield net
+    net.close()
+
+
+@pytest.fixture
+def index_client(repo):
+    """A `Repo` whose tools use no index but those that a test names, with caches of its own."""
+    for name in ("PIP_NO_INDEX", "PIP_FIND_LINKS", "UV_CONFIG_FILE"):
+        del repo.env[name]
+    repo.env.update(PIP_CONFIG_FILE=os.devnull, UV_NO_CONFIG="1", UV_CACHE_DIR=str(repo.home / "uv cache"),
+                    PROTOPRIMER_CACHE_DIR=str(repo.home / "cache"), PIP_RETRIES="0", UV_HTTP_RETRIES="0")
+    repo.config()
+    return repo
+
+
+@pytest.fixture
 def serve(repo):
     """A function that starts a server of `repo`, whose config is empty if it has none. Returns the `Session`."""
     sessions = []

@@ -10,6 +10,7 @@ import re
 import select
 import shutil
 import signal
+import socket
 import socketserver
 import ssl
 import struct
@@ -21,7 +22,8 @@ import urllib.parse
 import zipfile
 
 import pytest
-from conftest import some_python, uv_program
+import trustme
+from conftest import python, some_python, uv_program
 
 import proto_prime
 
@@ -138,6 +140,7 @@ SECRET = "it's a/secret@"
 QUOTED = urllib.parse.quote(SECRET, safe="")
 USER = "mary:" + QUOTED
 CODED = base64.b64encode(("mary:" + SECRET).encode()).decode()
+FAR = "127.0.0.1:1"  # where nobody listens; the proxy alone knows the way to the index from there
 
 
 class Server(socketserver.ThreadingMixIn, http.server.HTTPServer):
@@ -253,6 +256,183 @@ class Index(Server):
     def away(self, request, name, _):
         """A redirect."""
         request.give(302, Location=self.elsewhere + "/other/" + urllib.parse.quote(name))
+
+
+class Proxy(Server):
+    """A forward proxy, which knows the way from `FAR` to an index.
+
+    user    as of `Index`
+    passed  list of (method, host and port), what passed
+    """
+
+    def __init__(self, index):
+        self.index, self.user, self.passed = index, "", []
+
+        class ProxyHandler(Handler):
+            def do_CONNECT(self):
+                self.server.answer(self)
+
+        super().__init__(ProxyHandler)
+
+    def url(self, user=""):
+        return "http://%s%s" % (user and user + "@", self.place)
+
+    def answer(self, request):
+        said = request.headers.get("Proxy-Authorization", "")
+        if self.user and said != "Basic " + CODED:
+            return request.give(407, Proxy_Authenticate='Basic realm="proxy"')
+        is_tunnel = request.command == "CONNECT"
+        target = urllib.parse.urlsplit("//" + request.path if is_tunnel else request.path)
+        self.passed.append((request.command, target.netloc))
+        if target.netloc != FAR:
+            return request.give(502)
+        with socket.create_connection(self.index.server_address) as upstream:
+            if is_tunnel:
+                request.send_response(200)
+                request.end_headers()
+                threading.Thread(target=pump, args=(request.connection, upstream), daemon=True).start()
+            else:
+                words = ["%s %s HTTP/1.0" % (request.command, target.path)]
+                words += ["%s: %s" % pair for pair in request.headers.items()
+                          if pair[0].lower() not in ("connection", "proxy-connection")]
+                upstream.sendall("\r\n".join(words + ["", ""]).encode())
+            pump(upstream, request.connection)
+        return None
+
+
+def pump(source, target):
+    """Pass on what comes, until the end."""
+    try:
+        data = b"-"
+        while data:
+            data = source.recv(1 << 16)
+            target.sendall(data)
+        target.shutdown(socket.SHUT_WR)
+    except OSError:
+        pass
+
+
+class Net:
+    """An index with a certificate and a password of its own, behind a proxy with a password."""
+
+    def __init__(self, wheels, directory):
+        authority = trustme.CA()
+        self.certificate = directory / "authority.pem"
+        authority.cert_pem.write_to_path(str(self.certificate))
+        self.index = Index(wheels, authority)
+        self.proxy = Proxy(self.index)
+        self.index.user = self.proxy.user = USER
+
+    def close(self):
+        self.proxy.close()
+        self.index.close()
+
+    def settings(self, user=USER, proxy=USER, certificate=""):
+        """What it takes: the URL of the index, and a dict of variables. None for a part leaves that away."""
+        variables = {} if proxy is None else {"https_proxy": self.proxy.url(proxy)}
+        if certificate is not None:
+            variables["PIP_CERT"] = certificate or str(self.certificate)
+        return self.index.url(user=user or "", place=FAR), variables
+
+
+# -- fetches and updates, and the passwords that they must not show ---------------------------------
+
+
+def kept_in(cache):
+    """What a user cache holds of uv, and whatever was left half done, as relative paths; not the hash beside a pinned uv."""
+    kept = [path for path in (cache / "uv").rglob("*") if path.name != "lock" and path.suffix != ".sha256"]
+    kept += list(cache.rglob("*-tmp"))
+    return sorted(str(path.relative_to(cache)) for path in kept)
+
+
+def check_secrecy(repo, *texts):
+    """Assert that no password stands in what was printed, nor in any log."""
+    for text in list(texts) + [log.read_text(encoding="utf-8") for log in repo.logs]:
+        for secret in (SECRET, QUOTED, CODED):
+            assert secret not in text, text
+
+
+FETCH = """\
+import sys
+sys.path.insert(0, sys.argv[1])
+import proto_prime
+proto_prime.OLDEST_UV_PYTHON = (4, 0)  # as where no python may run pip for it
+try:
+    print(proto_prime.fetch_uv(proto_prime.parse_uv_version(""), sys.argv[2:]))
+except proto_prime.PrimeError as error:
+    sys.exit(proto_prime.fail(error))
+"""
+ENDS = ["3.6", "3.13"]  # the oldest and the newest that this file is tested with
+
+
+class Fetch:
+    """What became of a fetch straight from the index under one python: status, output, and what is kept."""
+
+    def __init__(self, repo, version, words, env, code):
+        self.cache = repo.home / ("cache " + version)
+        environ = dict(repo.env, PATH=str(repo.bin), PROTOPRIMER_CACHE_DIR=str(self.cache), **(env or {}))
+        self.process = subprocess.Popen(
+            [str(python(version)), "-B", "-c", code, str(repo.path)] + list(words), env=environ,
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, universal_newlines=True)
+
+    def end(self, repo):
+        self.stdout, self.stderr = self.process.communicate(timeout=120)
+        self.status, self.kept = self.process.returncode, kept_in(self.cache)
+        check_secrecy(repo, self.stdout, self.stderr)
+        assert "Traceback" not in self.stderr, self.stderr
+        return self
+
+
+def fetch_itself(repo, *words, env=None, versions=ENDS, code=FETCH):
+    """Fetch a uv straight from the index, under several pythons at once. Returns a list of `Fetch`."""
+    begun = [Fetch(repo, version, words, env, code) for version in versions]
+    return [fetch.end(repo) for fetch in begun]
+
+
+def check_no_fetch(repo, words, *options, **more):
+    """Assert that a fetch straight from the index fails with `words`, and leaves nothing."""
+    for fetch in fetch_itself(repo, *options, **more):
+        assert fetch.status == 1
+        assert re.search(words, fetch.stderr[fetch.stderr.index("prime: error: "):]), fetch.stderr
+        assert fetch.kept == []
+
+
+class Vendored:
+    """A repo with a copy of the file, as a client has it, and what stands beside it."""
+
+    def __init__(self, repo):
+        self.repo, self.file = repo, repo.path / "proto_prime.py"
+        self.old = self.file.read_bytes()
+        self.file.unlink()
+        self.file.write_bytes(self.old)
+        self.file.chmod(0o750)
+        self.version = proto_prime.__version__
+        self.new = self.old.replace(b'__version__ = "%s"' % self.version.encode(), b'__version__ = "99.1"')
+        assert self.new != self.old
+        self.state = self.look()
+
+    def look(self):
+        st = os.stat(str(self.file))
+        names = set(os.listdir(str(self.repo.path))) - {"__pycache__"}
+        return self.file.read_bytes(), st.st_mode, st.st_ino, names
+
+    def check_refusal(self, words, *argv, status=1, **options):
+        """Assert that an update is refused with `words`, and the file is the same one in every respect."""
+        result = self.repo.prime("update", *argv, status=status, **options)
+        error = result.stderr[result.stderr.index("prime: error: "):]
+        assert re.search(words, error), error
+        assert "Traceback (" not in result.stderr and result.stdout == ""
+        check_secrecy(self.repo, result.stderr)
+        assert self.look() == self.state
+
+    def check_update(self, *argv, **options):
+        """Assert that an update to `new` is one rename, and keeps the mode."""
+        result = self.repo.prime("update", *argv, **options)
+        assert result.stderr == "prime: %s: %s -> 99.1 (lines: +1 -1)\n" % (self.file, self.version)
+        data, mode, inode, names = self.look()
+        assert (data, mode, names) == (self.new, self.state[1], self.state[3])
+        assert inode != self.state[2]
+        assert self.repo.prime("--version").stdout == "proto_prime 99.1\n"
 
 
 # -- a terminal ------------------------------------------------------------------------------------

@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from conftest import project_text, python, snapshot, some_python, uv_program
@@ -509,6 +510,20 @@ def test_C9_no_pip_on_this_machine_is_an_error_that_names_the_package(pipless):
     assert done.returncode == 1
     assert "comes without pip" in done.stderr and "python3-venv" in done.stderr
     assert pipless.generations == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("has_venv", [True, False])
+def test_C9_with_uv_a_python_without_ensurepip_or_venv_will_do(pipless, has_venv):
+    if not has_venv:
+        shutil.rmtree(str(Path(spare_wild(pipless)).parent.parent / "lib" / "python3.12" / "venv"))
+    pipless.link("uv", uv_program())
+    pipless.env["PROTOPRIMER_VENV_DRIVER"] = "venv_uv"
+    done = boot_without_wheels(pipless, spare_wild(pipless))
+    assert done.returncode == 0, done.stderr
+    code = "import six, sys; print(sys.version_info[:2], sys.prefix != sys.base_prefix)"
+    assert pipless.inside(code) == "(3, 12) True"
+    assert pipless.info()["driver"] == "venv_uv"
 
 
 def spare_wild(repo):

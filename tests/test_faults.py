@@ -1,4 +1,7 @@
-"""The table in faults.md has a row for each fault code that the file or a test names, and tests for each row."""
+"""The table in faults.md has a row for each fault code that the file or a test names, and tests for each row.
+
+And no file of tests is built upon another one.
+"""
 
 import ast
 import io
@@ -102,3 +105,37 @@ def test_each_code_in_the_name_of_a_test_has_a_row():
 ])
 def test_codes_are_found_in_comments_and_docstrings_alone(source, codes):
     assert codes_of(source) == codes
+
+
+# -- what several files of tests use ---------------------------------------------------------------
+
+
+def imported_test_files(source):
+    """The names of the test files that a python file imports, or imports something from."""
+    names = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.ImportFrom):
+            names.update((node.module or "").split("."))
+        if isinstance(node, ast.ImportFrom) and (node.level or node.module == "tests"):
+            names.update(alias.name for alias in node.names)
+        if isinstance(node, ast.Import):
+            names.update(part for alias in node.names for part in alias.name.split("."))
+    return {name for name in names if (TESTS / (name + ".py")).exists() and name.startswith("test_")}
+
+
+@pytest.mark.parametrize("path", sorted(TESTS.glob("*.py")), ids=lambda path: path.name)
+def test_no_file_imports_from_a_test_file(path):
+    imported = imported_test_files(path.read_text(encoding="utf-8"))
+    assert not imported, "move what both need to helpers.py, and fixtures to conftest.py"
+
+
+@pytest.mark.parametrize("source, imported", [
+    ("from test_index import Proxy, net\n", {"test_index"}),
+    ("def f():\n    import test_index, test_locks as locks\n", {"test_index", "test_locks"}),
+    ("from tests.test_index import net\nimport tests.test_locks\n", {"test_index", "test_locks"}),
+    ("from . import test_index\nfrom .test_locks import pylock\nfrom tests import test_run\n",
+     {"test_index", "test_locks", "test_run"}),
+    ("import test.support\nfrom helpers import test_index\nfrom conftest import Repo  # not test_index\n", set()),
+])
+def test_imports_of_test_files_are_found_wherever_they_stand(source, imported):
+    assert imported_test_files(source) == imported

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 from conftest import TOP, uv_program
-from test_locks import pylock, six_package, wheel
+from helpers import pylock, six_package, wheel
 
 sys.path.insert(0, str(TOP))
 import proto_prime  # noqa: E402

@@ -5,144 +5,37 @@ import json
 import os
 import re
 import shutil
-import socket
 import subprocess
-import threading
-import urllib.parse
 import zipfile
 from pathlib import Path
 
 import pytest
-import trustme
 from conftest import PYTHONS, python, some_python, uv_program
-from helpers import CODED, QUOTED, SECRET, USER, Handler, Index, Server, boot_without_wheels, preloaded, real_uv_version
+from helpers import (
+    ENDS,
+    FAR,
+    FETCH,
+    USER,
+    Index,
+    Proxy,
+    Vendored,
+    boot_without_wheels,
+    check_no_fetch,
+    check_secrecy,
+    fetch_itself,
+    kept_in,
+    preloaded,
+    real_uv_version,
+)
 
 import proto_prime
 
-FAR = "127.0.0.1:1"  # where nobody listens; the proxy alone knows the way to the index from there
-
-
-class Proxy(Server):
-    """A forward proxy, which knows the way from `FAR` to an index.
-
-    user    as of `Index`
-    passed  list of (method, host and port), what passed
-    """
-
-    def __init__(self, index):
-        self.index, self.user, self.passed = index, "", []
-
-        class ProxyHandler(Handler):
-            def do_CONNECT(self):
-                self.server.answer(self)
-
-        super().__init__(ProxyHandler)
-
-    def url(self, user=""):
-        return "http://%s%s" % (user and user + "@", self.place)
-
-    def answer(self, request):
-        said = request.headers.get("Proxy-Authorization", "")
-        if self.user and said != "Basic " + CODED:
-            return request.give(407, Proxy_Authenticate='Basic realm="proxy"')
-        is_tunnel = request.command == "CONNECT"
-        target = urllib.parse.urlsplit("//" + request.path if is_tunnel else request.path)
-        self.passed.append((request.command, target.netloc))
-        if target.netloc != FAR:
-            return request.give(502)
-        with socket.create_connection(self.index.server_address) as upstream:
-            if is_tunnel:
-                request.send_response(200)
-                request.end_headers()
-                threading.Thread(target=pump, args=(request.connection, upstream), daemon=True).start()
-            else:
-                words = ["%s %s HTTP/1.0" % (request.command, target.path)]
-                words += ["%s: %s" % pair for pair in request.headers.items()
-                          if pair[0].lower() not in ("connection", "proxy-connection")]
-                upstream.sendall("\r\n".join(words + ["", ""]).encode())
-            pump(upstream, request.connection)
-        return None
-
-
-def pump(source, target):
-    """Pass on what comes, until the end."""
-    try:
-        data = b"-"
-        while data:
-            data = source.recv(1 << 16)
-            target.sendall(data)
-        target.shutdown(socket.SHUT_WR)
-    except OSError:
-        pass
-
-
 # -- what each test has ----------------------------------------------------------------------------
-
-
-class Net:
-    """An index with a certificate and a password of its own, behind a proxy with a password."""
-
-    def __init__(self, wheels, directory):
-        authority = trustme.CA()
-        self.certificate = directory / "authority.pem"
-        authority.cert_pem.write_to_path(str(self.certificate))
-        self.index = Index(wheels, authority)
-        self.proxy = Proxy(self.index)
-        self.index.user = self.proxy.user = USER
-
-    def close(self):
-        self.proxy.close()
-        self.index.close()
-
-    def settings(self, user=USER, proxy=USER, certificate=""):
-        """What it takes: the URL of the index, and a dict of variables. None for a part leaves that away."""
-        variables = {} if proxy is None else {"https_proxy": self.proxy.url(proxy)}
-        if certificate is not None:
-            variables["PIP_CERT"] = certificate or str(self.certificate)
-        return self.index.url(user=user or "", place=FAR), variables
-
-
-@pytest.fixture
-def net(wheelhouse, tmp_path):
-    net = Net(wheelhouse, tmp_path)
-    yield net
-    net.close()
-
-
-@pytest.fixture
-def index(wheelhouse):
-    """An index without any of that."""
-    index = Index(wheelhouse)
-    yield index
-    index.close()
-
-
-@pytest.fixture
-def client(repo):
-    """A `Repo` whose tools know no index but what they are told, with caches of its own."""
-    for name in ("PIP_NO_INDEX", "PIP_FIND_LINKS", "UV_CONFIG_FILE"):
-        del repo.env[name]
-    repo.env.update(PIP_CONFIG_FILE=os.devnull, UV_NO_CONFIG="1", UV_CACHE_DIR=str(repo.home / "uv cache"),
-                    PROTOPRIMER_CACHE_DIR=str(repo.home / "cache"), PIP_RETRIES="0", UV_HTTP_RETRIES="0")
-    repo.config()
-    return repo
 
 
 def uvs_kept(repo):
     """What the user's cache holds of uv, but for the lock, and whatever was left half done."""
     return kept_in(Path(repo.env["PROTOPRIMER_CACHE_DIR"]))
-
-
-def kept_in(cache):
-    kept = [path for path in (cache / "uv").rglob("*") if path.name != "lock"] + list(cache.rglob("*.tmp"))
-    return sorted(str(path.relative_to(cache)) for path in kept)
-
-
-def check_secrecy(repo, *texts):
-    """Assert that no password stands in what was printed, nor in any log."""
-    for text in list(texts) + [log.read_text(encoding="utf-8") for log in repo.logs]:
-        for secret in (SECRET, QUOTED, CODED):
-            assert secret not in text, text
 
 
 def check_refusal(repo, words, *argv, **options):
@@ -182,58 +75,58 @@ PIP, UV, ITSELF = range(1, 4)
 
 @pytest.mark.slow
 @pytest.mark.parametrize("where", ["index_url", "the tool's own variables"])
-def test_index_with_password_certificate_and_proxy(client, driver, net, where):
+def test_index_with_password_certificate_and_proxy(index_client, driver, net, where):
     url, variables = net.settings()
     if where == "index_url":
-        client.config('dependencies = ["six"]\nindex_url = "%s"' % url)
+        index_client.config('dependencies = ["six"]\nindex_url = "%s"' % url)
     else:
-        client.config('dependencies = ["six"]')
-        client.env["PIP_INDEX_URL" if driver == "venv_pip" else "UV_DEFAULT_INDEX"] = url
+        index_client.config('dependencies = ["six"]')
+        index_client.env["PIP_INDEX_URL" if driver == "venv_pip" else "UV_DEFAULT_INDEX"] = url
         variables["SSL_CERT_FILE"] = variables.pop("PIP_CERT")
-    client.env.update(variables)
-    result = client.prime("-vv")
-    assert client.inside("import six; print(1)") == "1"
-    check_secrecy(client, result.stdout, result.stderr)
+    index_client.env.update(variables)
+    result = index_client.prime("-vv")
+    assert index_client.inside("import six; print(1)") == "1"
+    check_secrecy(index_client, result.stdout, result.stderr)
     assert ("CONNECT", FAR) in net.proxy.passed
     assert {path for path, _ in net.index.asked} >= {"/simple/six/"}
 
 
 @pytest.mark.slow
-def test_plain_index_that_speaks_JSON_behind_a_proxy(client, driver, index):
-    index.speaks_json, proxy = True, Proxy(index)
+def test_plain_index_that_speaks_JSON_behind_a_proxy(index_client, driver, local_index):
+    local_index.speaks_json, proxy = True, Proxy(local_index)
     try:
-        client.config('dependencies = ["six"]\nindex_url = "%s"' % index.url(place=FAR))
-        client.prime(env={"http_proxy": proxy.url()})
-        assert client.inside("import six; print(1)") == "1"
+        index_client.config('dependencies = ["six"]\nindex_url = "%s"' % local_index.url(place=FAR))
+        index_client.prime(env={"http_proxy": proxy.url()})
+        assert index_client.inside("import six; print(1)") == "1"
         assert ("GET", FAR) in proxy.passed
     finally:
         proxy.close()
 
 
 @pytest.mark.slow
-def test_wrong_settings_for_an_index_are_named(client, driver, net):
-    client.prime()
+def test_wrong_settings_for_an_index_are_named(index_client, driver, net):
+    index_client.prime()
     for case in sorted(set(WRONG) - {"no password"}):
         url, variables = net.settings(**WRONG[case][0])
-        client.config('dependencies = ["six"]\nindex_url = "%s"' % url)
+        index_client.config('dependencies = ["six"]\nindex_url = "%s"' % url)
         words = WRONG[case][PIP if driver == "venv_pip" else UV]
-        check_refusal(client, words, "-v", env=variables)
-        assert FAR in client.logs[-1].read_text(encoding="utf-8")
+        check_refusal(index_client, words, "-v", env=variables)
+        assert FAR in index_client.logs[-1].read_text(encoding="utf-8")
 
 
 SPOILED = {"changed": Index.changed, "truncated": Index.truncated, "HTML page": Index.html_page}
 
 
 @pytest.mark.slow
-def test_I4_wheel_that_is_not_what_the_index_says_is_refused(client, driver, index):
-    client.prime()
-    client.config('dependencies = ["six"]\nindex_url = "%s"' % index.url())
+def test_I4_wheel_that_is_not_what_the_index_says_is_refused(index_client, driver, local_index):
+    index_client.prime()
+    index_client.config('dependencies = ["six"]\nindex_url = "%s"' % local_index.url())
     for way in SPOILED.values():
-        index.spoiled["six"] = way
-        check_refusal(client, "six")
-    index.spoiled.clear()
-    client.prime()  # and nothing of it is taken from a cache
-    assert client.inside("import six; print(1)") == "1"
+        local_index.spoiled["six"] = way
+        check_refusal(index_client, "six")
+    local_index.spoiled.clear()
+    index_client.prime()  # and nothing of it is taken from a cache
+    assert index_client.inside("import six; print(1)") == "1"
 
 
 def forged(wheel):
@@ -246,12 +139,12 @@ def forged(wheel):
 
 
 @pytest.mark.slow
-def test_I4_forged_wheel_is_refused_by_the_hash_of_the_index(client, driver, index, wheelhouse):
-    client.prime()
+def test_I4_forged_wheel_is_refused_by_the_hash_of_the_index(index_client, driver, local_index, wheelhouse):
+    index_client.prime()
     wheel = next(wheelhouse.glob("six-*.whl"))
-    index.spoiled["six"] = lambda self, request, name, _: request.give(200, forged(wheel))
-    client.config('dependencies = ["six"]\nindex_url = "%s"' % index.url())
-    error = check_refusal(client, "six")
+    local_index.spoiled["six"] = lambda self, request, name, _: request.give(200, forged(wheel))
+    index_client.config('dependencies = ["six"]\nindex_url = "%s"' % local_index.url())
+    error = check_refusal(index_client, "six")
     assert re.search("(?i)do not match the hashes|hash mismatch", error)
     assert proto_prime.hash_file(str(wheel)) in error
 
@@ -260,13 +153,13 @@ def test_I4_forged_wheel_is_refused_by_the_hash_of_the_index(client, driver, ind
 
 
 @pytest.fixture
-def uvless(client):
+def uvless(index_client):
     """A client without a uv, which has an environment that a uv made."""
-    client.env["PROTOPRIMER_VENV_DRIVER"] = "venv_uv"
-    client.link("uv", uv_program())
-    client.prime()
-    (client.bin / "uv").unlink()
-    return client
+    index_client.env["PROTOPRIMER_VENV_DRIVER"] = "venv_uv"
+    index_client.link("uv", uv_program())
+    index_client.prime()
+    (index_client.bin / "uv").unlink()
+    return index_client
 
 
 @pytest.mark.slow
@@ -293,51 +186,14 @@ def test_wrong_settings_for_the_fetch_of_uv_by_pip_are_named(uvless, net, case):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("way", ["changed", "truncated"])
-def test_I4_uv_that_pip_fetches_and_that_is_not_what_the_index_says_is_refused(uvless, index, way):
-    uvless.config('index_url = "%s"' % index.url())
-    index.spoiled["uv"] = SPOILED[way]
+def test_I4_uv_that_pip_fetches_and_that_is_not_what_the_index_says_is_refused(uvless, local_index, way):
+    uvless.config('index_url = "%s"' % local_index.url())
+    local_index.spoiled["uv"] = SPOILED[way]
     error = check_refusal(uvless, "uv-%s-py3" % re.escape(real_uv_version()))
     assert "DO NOT MATCH THE HASHES" in error
 
 
 # -- uv, fetched by this file itself ---------------------------------------------------------------
-
-FETCH = """\
-import sys
-sys.path.insert(0, sys.argv[1])
-import proto_prime
-proto_prime.OLDEST_UV_PYTHON = (4, 0)  # as where no python may run pip for it
-try:
-    print(proto_prime.fetch_uv(proto_prime.parse_uv_version(""), sys.argv[2:]))
-except proto_prime.PrimeError as error:
-    sys.exit(proto_prime.fail(error))
-"""
-ENDS = ["3.6", "3.13"]  # the oldest and the newest that this file is tested with
-
-
-class Fetch:
-    """What became of a fetch straight from the index under one python: status, output, and what is kept."""
-
-    def __init__(self, repo, version, words, env, code):
-        self.cache = repo.home / ("cache " + version)
-        environ = dict(repo.env, PATH=str(repo.bin), PROTOPRIMER_CACHE_DIR=str(self.cache), **(env or {}))
-        self.process = subprocess.Popen(
-            [str(python(version)), "-B", "-c", code, str(repo.path)] + list(words), env=environ,
-            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, universal_newlines=True)
-
-    def end(self, repo):
-        self.stdout, self.stderr = self.process.communicate(timeout=120)
-        self.status, self.kept = self.process.returncode, kept_in(self.cache)
-        check_secrecy(repo, self.stdout, self.stderr)
-        assert "Traceback" not in self.stderr, self.stderr
-        return self
-
-
-def fetch_itself(repo, *words, env=None, versions=ENDS, code=FETCH):
-    """Fetch a uv straight from the index, under several pythons at once. Returns a list of `Fetch`."""
-    begun = [Fetch(repo, version, words, env, code) for version in versions]
-    return [fetch.end(repo) for fetch in begun]
-
 
 def check_fetch(repo, *words, sha256="", **options):
     """Assert that a fetch straight from the index gets a uv that runs, and keeps nothing else."""
@@ -349,14 +205,6 @@ def check_fetch(repo, *words, sha256="", **options):
         assert subprocess.run([str(fetch.cache / name), "--version"], stdout=subprocess.DEVNULL).returncode == 0
 
 
-def check_no_fetch(repo, words, *options, **more):
-    """Assert that a fetch straight from the index fails with `words`, and leaves nothing."""
-    for fetch in fetch_itself(repo, *options, **more):
-        assert fetch.status == 1
-        assert re.search(words, fetch.stderr[fetch.stderr.index("prime: error: "):]), fetch.stderr
-        assert fetch.kept == []
-
-
 SPELLINGS = [  # of the index, the certificate and the proxy
     ("--index-url", "PIP_CERT", "https_proxy"), ("PIP_INDEX_URL", "SSL_CERT_FILE", "PIP_PROXY"),
     ("UV_INDEX_URL", "REQUESTS_CA_BUNDLE", "HTTPS_PROXY"), ("UV_DEFAULT_INDEX", "PIP_CERT", "https_proxy")]
@@ -364,37 +212,37 @@ SPELLINGS = [  # of the index, the certificate and the proxy
 
 @pytest.mark.slow
 @pytest.mark.parametrize("version", list(PYTHONS))
-def test_uv_is_fetched_without_pip_with_password_certificate_and_proxy(client, net, version):
+def test_uv_is_fetched_without_pip_with_password_certificate_and_proxy(index_client, net, version):
     place, certificate, proxy = SPELLINGS[int(version[2:]) % 4]
     url, variables = net.settings()[0], {certificate: str(net.certificate), proxy: net.proxy.url(USER)}
     net.index.speaks_json = int(version[2:]) % 2 == 0
     options = ["--index-url", url] if place == "--index-url" else []
     env = variables if options else dict(variables, **{place: url})
-    check_fetch(client, *options, env=env, versions=[version])
+    check_fetch(index_client, *options, env=env, versions=[version])
     assert len(net.proxy.passed) == 2
 
 
-def test_uv_is_fetched_without_pip_through_a_proxy_without_encryption(client, index):
-    proxy = Proxy(index)
+def test_uv_is_fetched_without_pip_through_a_proxy_without_encryption(index_client, local_index):
+    proxy = Proxy(local_index)
     try:
         for name, version in zip(("http_proxy", "PIP_PROXY"), ENDS):
             env = {name: proxy.url()}
-            check_fetch(client, "--index-url", index.url(place=FAR), env=env, versions=[version])
+            check_fetch(index_client, "--index-url", local_index.url(place=FAR), env=env, versions=[version])
         assert proxy.passed == 4 * [("GET", FAR)]
     finally:
         proxy.close()
 
 
-def test_uv_is_fetched_without_pip_from_the_users_own_find_links(client, index, wheelhouse):
-    settings = {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": wheelhouse.as_uri(), "PIP_INDEX_URL": index.url()}
-    check_fetch(client, env=settings)
-    assert index.asked == []
+def test_uv_is_fetched_without_pip_from_the_users_own_find_links(index_client, local_index, wheelhouse):
+    settings = {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": wheelhouse.as_uri(), "PIP_INDEX_URL": local_index.url()}
+    check_fetch(index_client, env=settings)
+    assert local_index.asked == []
 
 
 @pytest.mark.parametrize("case", sorted(WRONG))
-def test_wrong_settings_for_the_fetch_of_uv_without_pip_are_named(client, net, case):
+def test_wrong_settings_for_the_fetch_of_uv_without_pip_are_named(index_client, net, case):
     url, variables = net.settings(**WRONG[case][0])
-    check_no_fetch(client, WRONG[case][ITSELF], "--index-url", url, env=variables)
+    check_no_fetch(index_client, WRONG[case][ITSELF], "--index-url", url, env=variables)
 
 
 OWN_WORDS = {"changed": "no wheel of uv: Bad CRC", "truncated": "IncompleteRead", "HTML page": "no wheel of uv"}
@@ -402,59 +250,60 @@ OWN_WORDS = {"changed": "no wheel of uv: Bad CRC", "truncated": "IncompleteRead"
 
 @pytest.mark.parametrize("has_hashes", [True, False])
 @pytest.mark.parametrize("way", sorted(SPOILED))
-def test_I4_uv_that_is_not_what_the_index_says_is_refused_without_pip(client, index, way, has_hashes):
-    index.spoiled["uv"], index.has_hashes = SPOILED[way], has_hashes
+def test_I4_uv_that_is_not_what_the_index_says_is_refused_without_pip(index_client, local_index, way, has_hashes):
+    local_index.spoiled["uv"], local_index.has_hashes = SPOILED[way], has_hashes
     words = OWN_WORDS[way]
     if has_hashes and way != "truncated":
         words = "uv-.*is not what it should be\n  expected sha256 .*\n  found    sha256 "
-    check_no_fetch(client, words, "--index-url", index.url())
+    check_no_fetch(index_client, words, "--index-url", local_index.url())
 
 
-def test_I4_wheel_of_uv_that_cannot_be_unpacked_is_refused(client, index):
+def test_I4_wheel_of_uv_that_cannot_be_unpacked_is_refused(index_client, local_index):
     data = io.BytesIO()
     with zipfile.ZipFile(data, "w") as archive:
         archive.writestr("uv-0.1.data/scripts/uv", "#!/bin/sh\n")
     wheel = bytearray(data.getvalue())
     for place in (8, wheel.rindex(b"PK\1\2") + 10):  # how it is compressed: in a way that nobody knows
         wheel[place] = 99
-    index.has_hashes = False
-    index.spoiled["uv"] = lambda self, request, *_: request.give(200, bytes(wheel))
-    check_no_fetch(client, "uv-.* is no wheel of uv", "--index-url", index.url())
+    local_index.has_hashes = False
+    local_index.spoiled["uv"] = lambda self, request, *_: request.give(200, bytes(wheel))
+    check_no_fetch(index_client, "uv-.* is no wheel of uv", "--index-url", local_index.url())
 
 
-def test_I4_HTML_page_instead_of_the_page_of_uv_is_refused(client, index):
-    index.files["uv"] = b"<!DOCTYPE html><html><body><a href='/login'>Please log in</a></body></html>"
-    check_no_fetch(client, "there is no uv for .*\n  none of 1 files fits", "--index-url", index.url("files"))
+def test_I4_HTML_page_instead_of_the_page_of_uv_is_refused(index_client, local_index):
+    local_index.files["uv"] = b"<!DOCTYPE html><html><body><a href='/login'>Please log in</a></body></html>"
+    words = "there is no uv for .*\n  none of 1 files fits"
+    check_no_fetch(index_client, words, "--index-url", local_index.url("files"))
 
 
-def test_I4_redirect_to_http_is_refused_for_uv(client, net, index):
-    net.index.user, net.index.elsewhere = "", index.url("")[:-1]
+def test_I4_redirect_to_http_is_refused_for_uv(index_client, net, local_index):
+    net.index.user, net.index.elsewhere = "", local_index.url("")[:-1]
     env = {"PIP_CERT": str(net.certificate)}
     for place in ("away", "simple"):  # the page, the file
         net.index.spoiled["uv"] = Index.away
-        words = "%s.* leads to http://%s.*, which is not https" % (net.index.place, index.place)
-        check_no_fetch(client, words, "--index-url", net.index.url(place), env=env)
-    assert index.asked == []
+        words = "%s.* leads to http://%s.*, which is not https" % (net.index.place, local_index.place)
+        check_no_fetch(index_client, words, "--index-url", net.index.url(place), env=env)
+    assert local_index.asked == []
 
 
-def test_password_stays_with_the_server_that_it_is_for(client, index, wheelhouse):
+def test_password_stays_with_the_server_that_it_is_for(index_client, local_index, wheelhouse):
     other = Index(wheelhouse)
     try:
-        index.user, index.elsewhere, index.spoiled["uv"] = USER, other.url("")[:-1], Index.away
-        check_fetch(client, "--index-url", index.url(user=USER))
-        assert [has for _, has in index.asked] == 4 * [True]
+        local_index.user, local_index.elsewhere, local_index.spoiled["uv"] = USER, other.url("")[:-1], Index.away
+        check_fetch(index_client, "--index-url", local_index.url(user=USER))
+        assert [has for _, has in local_index.asked] == 4 * [True]
         assert [has for _, has in other.asked] == 2 * [False]
     finally:
         other.close()
 
 
 @pytest.mark.parametrize("is_behind_a_proxy", [False, True])
-def test_password_goes_along_with_a_redirect_on_the_same_server(client, index, is_behind_a_proxy):
-    proxy = Proxy(index)
+def test_password_goes_along_with_a_redirect_on_the_same_server(index_client, local_index, is_behind_a_proxy):
+    proxy = Proxy(local_index)
     try:
-        index.user, index.elsewhere, index.spoiled["uv"] = USER, "", Index.away
+        local_index.user, local_index.elsewhere, local_index.spoiled["uv"] = USER, "", Index.away
         place, env = (FAR, {"http_proxy": proxy.url()}) if is_behind_a_proxy else ("", None)
-        check_fetch(client, "--index-url", index.url(user=USER, place=place), env=env)
+        check_fetch(index_client, "--index-url", local_index.url(user=USER, place=place), env=env)
     finally:
         proxy.close()
 
@@ -463,16 +312,16 @@ def test_password_goes_along_with_a_redirect_on_the_same_server(client, index, i
 
 
 @pytest.fixture
-def pipless(client, spare_python):
+def pipless(index_client, spare_python):
     """A client for the driver venv_uv, whose python has no ensurepip, and nothing else on PATH."""
     shutil.rmtree(str(spare_python.parent.parent / "lib" / "python3.12" / "ensurepip"))
-    client.env.update(PATH=str(client.bin), PROTOPRIMER_VENV_DRIVER="venv_uv")
-    client.wild = spare_python
-    return client
+    index_client.env.update(PATH=str(index_client.bin), PROTOPRIMER_VENV_DRIVER="venv_uv")
+    index_client.wild = spare_python
+    return index_client
 
 
 @pytest.mark.slow
-def test_boot_without_any_pip_fetches_uv_from_the_index(pipless, net):
+def test_C9_boot_without_any_pip_fetches_uv_from_the_index(pipless, net):
     url, variables = net.settings()
     pipless.config('dependencies = ["six"]\nindex_url = "%s"' % url)
     pipless.env.update(variables)
@@ -485,7 +334,7 @@ def test_boot_without_any_pip_fetches_uv_from_the_index(pipless, net):
 
 
 @pytest.mark.slow
-def test_boot_without_any_pip_says_why_uv_cannot_be_fetched(pipless, net):
+def test_C9_boot_without_any_pip_says_why_uv_cannot_be_fetched(pipless, net):
     pipless.config('index_url = "%s"' % net.settings()[0])
     done = boot_without_wheels(pipless, pipless.wild)
     assert done.returncode == 1
@@ -498,30 +347,30 @@ def test_boot_without_any_pip_says_why_uv_cannot_be_fetched(pipless, net):
 
 
 @pytest.fixture
-def pinned(uvless, index, wheelhouse):
+def pinned(uvless, local_index, wheelhouse):
     """A function that pins the uv of the index by hashes; on PATH stands a uv of the same version."""
     uvless.link("uv", uv_program())
     uvless.right = proto_prime.hash_file(str(next(wheelhouse.glob("uv-*.whl"))))
 
     def pin(*hashes):
         uvless.config('uv_version = "%s"\nuv_sha256 = %s\nindex_url = "%s"' % (
-            real_uv_version(), json.dumps(hashes), index.url()))
+            real_uv_version(), json.dumps(hashes), local_index.url()))
 
     uvless.pin = pin
     return uvless
 
 
 @pytest.mark.slow
-def test_uv_pinned_by_hash_is_fetched_once_in_spite_of_one_on_PATH(pinned, index):
+def test_uv_pinned_by_hash_is_fetched_once_in_spite_of_one_on_PATH(pinned, local_index):
     pinned.pin("0" * 64, pinned.right.upper())  # that of another platform, and ours
     result = pinned.prime("-v")
     name = "uv-%s-%s" % (real_uv_version(), pinned.right[:16])
     assert uvs_kept(pinned) == ["uv/" + name]
     assert "run: '%s' venv " % (pinned.home / "cache" / "uv" / name) in result.stderr
-    del index.asked[:]
+    del local_index.asked[:]
     result = pinned.prime("-v", "reset")
     assert "run: '%s' venv " % (pinned.home / "cache" / "uv" / name) in result.stderr
-    assert index.asked == []
+    assert local_index.asked == []
 
 
 @pytest.mark.slow
@@ -545,89 +394,51 @@ def test_uv_that_was_fetched_without_a_hash_is_not_taken_for_one_with(pinned):
 
 
 @pytest.mark.parametrize("text", ["(", "0" * 63, ""])
-def test_uv_sha256_that_is_no_hash_is_a_wrong_config(client, text):
-    client.config('uv_version = "0.0.1"\nuv_sha256 = ["%s"]' % text)
-    result = client.prime("--offline", status=2, env={"PROTOPRIMER_VENV_DRIVER": "venv_uv"})
+def test_uv_sha256_that_is_no_hash_is_a_wrong_config(index_client, text):
+    index_client.config('uv_version = "0.0.1"\nuv_sha256 = ["%s"]' % text)
+    result = index_client.prime("--offline", status=2, env={"PROTOPRIMER_VENV_DRIVER": "venv_uv"})
     assert "uv_sha256" in result.stderr and "proto_prime.toml, line 2" in result.stderr
 
 
 @pytest.mark.parametrize("is_right", [True, False])
-def test_uv_pinned_by_hash_without_pip(client, index, wheelhouse, is_right):
+def test_uv_pinned_by_hash_without_pip(index_client, local_index, wheelhouse, is_right):
     right = proto_prime.hash_file(str(next(wheelhouse.glob("uv-*.whl"))))
-    index.has_hashes = False  # not to be refused by another one
+    local_index.has_hashes = False  # not to be refused by another one
     code = FETCH.replace("sys.argv[2:])", "sys.argv[3:], [sys.argv[2]])")
     if is_right:
-        check_fetch(client, right, "--index-url", index.url(), sha256=right, code=code)
+        check_fetch(index_client, right, "--index-url", local_index.url(), sha256=right, code=code)
     else:
         words = "is not what uv_sha256 says\n  sha256 is " + right
-        check_no_fetch(client, words, "0" * 64, "--index-url", index.url(), code=code)
+        check_no_fetch(index_client, words, "0" * 64, "--index-url", local_index.url(), code=code)
 
 
 # -- passwords in what is printed, and in what needs them ------------------------------------------
 
 
-def test_info_does_not_tell_the_password_of_an_index(client, index):
+def test_info_does_not_tell_the_password_of_an_index(index_client, local_index):
     places = 'index_url = "%s"\nextra_index_urls = ["%s"]\nfind_links = ["%s"]'
-    client.config(places % (3 * (index.url(user=USER),)))
+    index_client.config(places % (3 * (local_index.url(user=USER),)))
     for argv in ([], ["--json"]):
-        result = client.prime("info", *argv, status=1)
-        check_secrecy(client, result.stdout, result.stderr)
+        result = index_client.prime("info", *argv, status=1)
+        check_secrecy(index_client, result.stdout, result.stderr)
 
 
 @pytest.mark.slow
-def test_vendor_fetches_from_an_index_with_a_password(client, net):
-    client.link("uv", uv_program())
+def test_vendor_fetches_from_an_index_with_a_password(index_client, net):
+    index_client.link("uv", uv_program())
     url, variables = net.settings()
-    client.config('dependencies = ["six"]\nindex_url = "%s"' % url)
-    result = client.prime("vendor", env=variables)
-    check_secrecy(client, result.stdout, result.stderr)
-    assert list((client.path / "vendor").glob("six-*.whl"))
+    index_client.config('dependencies = ["six"]\nindex_url = "%s"' % url)
+    result = index_client.prime("vendor", env=variables)
+    check_secrecy(index_client, result.stdout, result.stderr)
+    assert list((index_client.path / "vendor").glob("six-*.whl"))
 
 
 # -- prime update ----------------------------------------------------------------------------------
 
 
-class Vendored:
-    """A repo with a copy of the file, as a client has it, and what stands beside it."""
-
-    def __init__(self, repo):
-        self.repo, self.file = repo, repo.path / "proto_prime.py"
-        self.old = self.file.read_bytes()
-        self.file.unlink()
-        self.file.write_bytes(self.old)
-        self.file.chmod(0o750)
-        self.version = proto_prime.__version__
-        self.new = self.old.replace(b'__version__ = "%s"' % self.version.encode(), b'__version__ = "99.1"')
-        assert self.new != self.old
-        self.state = self.look()
-
-    def look(self):
-        st = os.stat(str(self.file))
-        names = set(os.listdir(str(self.repo.path))) - {"__pycache__"}
-        return self.file.read_bytes(), st.st_mode, st.st_ino, names
-
-    def check_refusal(self, words, *argv, status=1, **options):
-        """Assert that an update is refused with `words`, and the file is the same one in every respect."""
-        result = self.repo.prime("update", *argv, status=status, **options)
-        error = result.stderr[result.stderr.index("prime: error: "):]
-        assert re.search(words, error), error
-        assert "Traceback (" not in result.stderr and result.stdout == ""
-        check_secrecy(self.repo, result.stderr)
-        assert self.look() == self.state
-
-    def check_update(self, *argv, **options):
-        """Assert that an update to `new` is one rename, and keeps the mode."""
-        result = self.repo.prime("update", *argv, **options)
-        assert result.stderr == "prime: %s: %s -> 99.1 (lines: +1 -1)\n" % (self.file, self.version)
-        data, mode, inode, names = self.look()
-        assert (data, mode, names) == (self.new, self.state[1], self.state[3])
-        assert inode != self.state[2]
-        assert self.repo.prime("--version").stdout == "proto_prime 99.1\n"
-
-
 @pytest.fixture
-def vendored(client):
-    return Vendored(client)
+def vendored(index_client):
+    return Vendored(index_client)
 
 
 SHA256 = "--sha256"
@@ -641,9 +452,9 @@ def test_I4_update_from_https(vendored, net, version):
                           env=env, python=python(version))
 
 
-def test_I4_update_from_http_with_a_hash(vendored, index):
-    index.files["proto_prime.py"] = vendored.new
-    vendored.check_update("--from", index.url("files/proto_prime.py"), SHA256,
+def test_I4_update_from_http_with_a_hash(vendored, local_index):
+    local_index.files["proto_prime.py"] = vendored.new
+    vendored.check_update("--from", local_index.url("files/proto_prime.py"), SHA256,
                           proto_prime.hash_bytes(vendored.new).upper())
 
 
@@ -665,11 +476,11 @@ def test_I4_update_to_the_same_version_says_so(vendored):
     assert vendored.look() == vendored.state
 
 
-def test_I4_update_with_another_hash_is_refused(vendored, index):
-    index.files["proto_prime.py"] = vendored.new
+def test_I4_update_with_another_hash_is_refused(vendored, local_index):
+    local_index.files["proto_prime.py"] = vendored.new
     words = "files/proto_prime.py is not what it should be\n  expected sha256 %s\n  found    sha256 %s" % (
         "0" * 64, proto_prime.hash_bytes(vendored.new))
-    vendored.check_refusal(words, "--from", index.url("files/proto_prime.py"), SHA256, "0" * 64)
+    vendored.check_refusal(words, "--from", local_index.url("files/proto_prime.py"), SHA256, "0" * 64)
     place = vendored.repo.home / "new.py"
     place.write_bytes(vendored.new)
     vendored.check_refusal("new.py is not what it should be", "--from", place, SHA256, "0" * 64)
@@ -678,34 +489,34 @@ def test_I4_update_with_another_hash_is_refused(vendored, index):
 @pytest.mark.parametrize("way, words", [
     ("changed", "is not what it should be"), ("truncated", "IncompleteRead"),
     ("HTML page", "is not what it should be")])
-def test_I4_update_that_was_spoiled_on_its_way_is_refused(vendored, index, way, words):
-    index.files["proto_prime.py"], index.spoiled["proto"] = vendored.new, SPOILED[way]
-    vendored.check_refusal(words, "--from", index.url("files/proto_prime.py"), SHA256,
+def test_I4_update_that_was_spoiled_on_its_way_is_refused(vendored, local_index, way, words):
+    local_index.files["proto_prime.py"], local_index.spoiled["proto"] = vendored.new, SPOILED[way]
+    vendored.check_refusal(words, "--from", local_index.url("files/proto_prime.py"), SHA256,
                            proto_prime.hash_bytes(vendored.new))
 
 
 @pytest.mark.parametrize("way, words", [
     ("truncated", "IncompleteRead|EOF|eof"), ("HTML page", "is no proto_prime.py"),
     ("away", "which is not https")])
-def test_I4_update_from_https_without_a_hash_that_is_not_the_file_is_refused(vendored, net, index, way, words):
-    net.index.user, net.index.elsewhere = "", index.url("")[:-1]
-    net.index.files["proto_prime.py"] = index.files["proto_prime.py"] = vendored.new
+def test_I4_update_from_https_without_a_hash_that_is_not_the_file_is_refused(vendored, net, local_index, way, words):
+    net.index.user, net.index.elsewhere = "", local_index.url("")[:-1]
+    net.index.files["proto_prime.py"] = local_index.files["proto_prime.py"] = vendored.new
     net.index.spoiled["proto"] = dict(SPOILED, away=Index.away)[way]
     vendored.check_refusal(words, "--from", net.index.url("files/proto_prime.py"),
                            env={"PIP_CERT": str(net.certificate)})
-    assert index.asked == []
+    assert local_index.asked == []
 
 
 @pytest.mark.parametrize("scheme", ["http", "HTTP", "ftp"])
-def test_I4_update_without_encryption_and_without_a_hash_is_refused(vendored, index, scheme):
-    index.files["proto_prime.py"] = vendored.new
-    source = "%s://%s/files/proto_prime.py" % (scheme, FAR if scheme == "ftp" else index.place)
+def test_I4_update_without_encryption_and_without_a_hash_is_refused(vendored, local_index, scheme):
+    local_index.files["proto_prime.py"] = vendored.new
+    source = "%s://%s/files/proto_prime.py" % (scheme, FAR if scheme == "ftp" else local_index.place)
     vendored.check_refusal("could be anybody's\n  hint: give https, or --sha256", "--from", source, status=2)
-    assert index.asked == []
+    assert local_index.asked == []
 
 
-def test_update_that_is_refused_does_not_tell_the_password(vendored, index):
-    vendored.check_refusal("could be anybody's", "--from", index.url("files/proto_prime.py", user=USER), status=2)
+def test_update_that_is_refused_does_not_tell_the_password(vendored, local_index):
+    vendored.check_refusal("could be anybody's", "--from", local_index.url("files/proto_prime.py", user=USER), status=2)
 
 
 OTHER_FILES = {
@@ -726,8 +537,8 @@ def test_I4_update_to_something_else_is_refused(vendored, what):
     vendored.check_refusal(words, "--from", place)
 
 
-def test_I4_update_from_where_there_is_nothing_is_refused(vendored, index, net):
-    for source, words in ((index.url("files/none.py"), "cannot fetch %s: .*" % index.url("files/none.py")),
+def test_I4_update_from_where_there_is_nothing_is_refused(vendored, local_index, net):
+    for source, words in ((local_index.url("files/none.py"), "cannot fetch %s: .*" % local_index.url("files/none.py")),
                           ("http://%s/x.py" % FAR, "cannot fetch http://%s/x.py: .*refused" % FAR)):
         vendored.check_refusal(words, "--from", source, SHA256, "0" * 64)
     vendored.check_refusal("CERTIFICATE_VERIFY_FAILED", "--from", net.index.url("files/x.py"))
@@ -748,15 +559,15 @@ def test_update_by_a_python_without_ssl_says_so(vendored, spare_python):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("missing", ["idna", "flit_core"])
-def test_I5_find_links_that_lack_a_wheel_name_it(client, driver, wheelhouse, missing):
-    client.prime()
-    (client.path / "wheels").mkdir()
+def test_I5_find_links_that_lack_a_wheel_name_it(index_client, driver, wheelhouse, missing):
+    index_client.prime()
+    (index_client.path / "wheels").mkdir()
     for wheel in wheelhouse.glob("*.whl"):
         if wheel.name.split("-")[0] in {"six", "idna", "flit_core"} - {missing}:
-            shutil.copy(str(wheel), str(client.path / "wheels"))
-    (client.path / "proto_prime.toml").unlink()
-    client.project(["six", "idna"], '[tool.proto-prime]\nno_index = true\nfind_links = ["wheels"]')
-    check_refusal(client, missing.replace("_", "[_-]"))
+            shutil.copy(str(wheel), str(index_client.path / "wheels"))
+    (index_client.path / "proto_prime.toml").unlink()
+    index_client.project(["six", "idna"], '[tool.proto-prime]\nno_index = true\nfind_links = ["wheels"]')
+    check_refusal(index_client, missing.replace("_", "[_-]"))
 
 
 # -- offline: nobody is called ---------------------------------------------------------------------
@@ -799,7 +610,7 @@ int getaddrinfo(const char *node, const char *service, const info *hints, info *
 
 
 @pytest.fixture
-def watched(client, tmp_path):
+def watched(index_client, tmp_path):
     """A client of whose boots `calls()` tells whom they called; told by strace, or else by a C library.
 
     A socket alone is none: pip makes one to learn of IPv6.
@@ -807,19 +618,19 @@ def watched(client, tmp_path):
     log = tmp_path / "calls"
     kinds = "trace=connect,sendto,sendmsg,sendmmsg"
     strace = ["strace", "-f", "--seccomp-bpf", "-qq", "-e", kinds, "-o", str(log)]
-    python = client.program("watched python", '#!/bin/sh\nexec "%s" "$@"\n' % some_python())
+    python = index_client.program("watched python", '#!/bin/sh\nexec "%s" "$@"\n' % some_python())
     if shutil.which("strace") and not subprocess.run(strace + ["true"], stderr=subprocess.DEVNULL).returncode:
-        client.program("watched python", '#!/bin/sh\nexec %s "%s" "$@"\n' % (
+        index_client.program("watched python", '#!/bin/sh\nexec %s "%s" "$@"\n' % (
             " ".join("'%s'" % word for word in strace), some_python()))
     else:
-        client.env.update(LD_PRELOAD=preloaded(tmp_path, NO_CALLS), CALLS_LOG=str(log))
+        index_client.env.update(LD_PRELOAD=preloaded(tmp_path, NO_CALLS), CALLS_LOG=str(log))
 
     def calls():
         text = log.read_text() if log.exists() else ""
         return [line for line in text.splitlines() if "AF_INET" in line]
 
-    client.watched_python, client.calls = python, calls
-    return client
+    index_client.watched_python, index_client.calls = python, calls
+    return index_client
 
 
 def remote(repo, index):
@@ -835,8 +646,8 @@ def remote(repo, index):
 
 
 @pytest.mark.slow
-def test_boot_offline_calls_nobody(watched, driver, index, wheelhouse):
-    fields, page = remote(watched, index)
+def test_boot_offline_calls_nobody(watched, driver, local_index, wheelhouse):
+    fields, page = remote(watched, local_index)
     watched.project(["six"])
     watched.config('dependencies = ["six"]\nfind_links = ["%s", "%s"]\n%s' % (page, wheelhouse, fields))
     watched.prime(python=watched.watched_python, env={"PROTOPRIMER_OFFLINE": "1"})
@@ -845,27 +656,27 @@ def test_boot_offline_calls_nobody(watched, driver, index, wheelhouse):
     watched.config('dependencies = ["no-such-package"]\nfind_links = ["%s"]\n%s' % (page, fields))
     result = watched.prime("--offline", python=watched.watched_python, status=1)
     assert "no-such-package" in result.stderr
-    assert watched.calls() == index.asked == []
+    assert watched.calls() == local_index.asked == []
 
 
 @pytest.mark.slow
-def test_requirements_offline_that_name_a_place_call_nobody(watched, driver, index):
-    places = "--index-url %s\n--find-links %s\n" % (index.url(), index.url("simple/six/"))
+def test_requirements_offline_that_name_a_place_call_nobody(watched, driver, local_index):
+    places = "--index-url %s\n--find-links %s\n" % (local_index.url(), local_index.url("simple/six/"))
     watched.write("requirements.txt", places + "six\n")
     result = watched.prime("--offline", python=watched.watched_python, status=1)
     assert "six" in result.stderr[result.stderr.index("error: "):]
-    assert watched.calls() == index.asked == []
+    assert watched.calls() == local_index.asked == []
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["wheel", "checkout", "build requirement"])
-def test_dependency_offline_that_is_a_URL_calls_nobody(watched, driver, index, wheelhouse, kind):
+def test_dependency_offline_that_is_a_URL_calls_nobody(watched, driver, local_index, wheelhouse, kind):
     name = next(wheelhouse.glob("six-*.whl")).name
     if kind == "checkout" and not shutil.which("git"):
         pytest.skip("no git")
-    wanted = "six @ " + index.url("files/" + name)
+    wanted = "six @ " + local_index.url("files/" + name)
     if kind == "checkout":
-        wanted = "six @ git+" + index.url("files/six.git")
+        wanted = "six @ git+" + local_index.url("files/six.git")
     watched.config("dependencies = [%s]" % json.dumps(wanted))
     if kind == "build requirement":
         (watched.path / "proto_prime.toml").unlink()
@@ -874,12 +685,12 @@ def test_dependency_offline_that_is_a_URL_calls_nobody(watched, driver, index, w
     result = watched.prime("--offline", python=watched.watched_python, status=1)
     in_a_build = kind == "build requirement" and driver == "venv_pip"  # of which pip tells no more
     assert ("build dependencies" if in_a_build else "six") in result.stderr[result.stderr.index("error: "):]
-    assert watched.calls() == index.asked == []
+    assert watched.calls() == local_index.asked == []
 
 
 @pytest.mark.slow
-def test_commands_offline_call_nobody(watched, index):
-    fields, _ = remote(watched, index)
+def test_commands_offline_call_nobody(watched, local_index):
+    fields, _ = remote(watched, local_index)
     watched.config('dependencies = ["six"]\nvenv_driver = "venv_uv"\n' + fields)
     for argv in (["boot"], ["lock"], ["vendor"], ["update", "--from", "https://%s/x.py" % FAR]):
         result = watched.prime("--offline", *argv, python=watched.watched_python, status=1)
@@ -887,11 +698,11 @@ def test_commands_offline_call_nobody(watched, index):
     watched.link("uv", uv_program())
     for argv in (["lock"], ["vendor"]):
         watched.prime("--offline", *argv, python=watched.watched_python, status=1)
-    assert watched.calls() == index.asked == []
+    assert watched.calls() == local_index.asked == []
 
 
 @pytest.mark.slow
-def test_boot_that_is_not_offline_calls_the_index(watched, driver, index):
-    watched.config('dependencies = ["six"]\n' + remote(watched, index)[0])
+def test_boot_that_is_not_offline_calls_the_index(watched, driver, local_index):
+    watched.config('dependencies = ["six"]\n' + remote(watched, local_index)[0])
     watched.prime(python=watched.watched_python, status=None)
     assert watched.calls()

@@ -13,7 +13,7 @@ import zipfile
 
 import pytest
 from conftest import TOP, python, some_python, uv_program
-from test_index import FETCH, Proxy, Vendored, check_no_fetch, client, index, net  # noqa: F401
+from helpers import FETCH, Proxy, Vendored, check_no_fetch
 
 import proto_prime
 
@@ -186,34 +186,34 @@ def proto_wheel(version="99.1"):
 
 
 @pytest.fixture
-def vendored(client):  # noqa: F811
-    return Vendored(client)
+def vendored(index_client):
+    return Vendored(index_client)
 
 
-def serve_page(index, name, *links):  # noqa: F811
+def serve_page(index, name, *links):
     """Let the index have a page of a project at /files/NAME, with these (URL, SHA-256)."""
     page = {"files": [{"url": url, "hashes": {"sha256": sha256} if sha256 else {}} for url, sha256 in links]}
     index.files[name] = json.dumps(page).encode()
 
 
-def test_H7_update_from_an_index_by_http_takes_a_hash(vendored, index):  # noqa: F811
+def test_H7_update_from_an_index_by_http_takes_a_hash(vendored, local_index):
     name, wheel, code = proto_wheel()
-    index.files[name] = wheel
-    serve_page(index, "proto-prime", (index.url("files/" + name), proto_prime.hash_bytes(wheel)))
-    env = {"PIP_INDEX_URL": index.url("files")}
+    local_index.files[name] = wheel
+    serve_page(local_index, "proto-prime", (local_index.url("files/" + name), proto_prime.hash_bytes(wheel)))
+    env = {"PIP_INDEX_URL": local_index.url("files")}
     vendored.check_refusal("could be anybody's(.|\n)*hint: give https, or --sha256", env=env, status=2)
-    assert index.asked == []
+    assert local_index.asked == []
     vendored.check_refusal("is not what it should be", "--sha256", "0" * 64, env=env)
     vendored.repo.prime("update", "--sha256", proto_prime.hash_bytes(code), env=env)
     assert vendored.file.read_bytes() == code
 
 
-def test_H7_links_of_an_index_by_https_that_lead_elsewhere_are_not_followed(vendored, net, index):  # noqa: F811
+def test_H7_links_of_an_index_by_https_that_lead_elsewhere_are_not_followed(vendored, net, local_index):
     name, wheel, _ = proto_wheel()
-    index.files[name], net.index.user = wheel, ""
+    local_index.files[name], net.index.user = wheel, ""
     (vendored.repo.home / name).write_bytes(wheel)
     env = {"PIP_CERT": str(net.certificate), "PIP_INDEX_URL": net.index.url("files")}
-    serve_page(net.index, "proto-prime", (index.url("files/" + name), proto_prime.hash_bytes(wheel)))
+    serve_page(net.index, "proto-prime", (local_index.url("files/" + name), proto_prime.hash_bytes(wheel)))
     vendored.check_refusal("could be anybody's", env=env, status=2)
     serve_page(net.index, "proto-prime", ((vendored.repo.home / name).as_uri(), proto_prime.hash_bytes(wheel)))
     result = vendored.repo.prime("update", "-v", env=env)  # passed over: there is nothing newer
@@ -222,28 +222,28 @@ def test_H7_links_of_an_index_by_https_that_lead_elsewhere_are_not_followed(vend
     net.index.files[name] = wheel
     vendored.repo.prime("update", env=env)
     assert vendored.repo.prime("--version").stdout == "proto_prime 99.1\n"
-    assert index.asked == []
+    assert local_index.asked == []
 
 
-def test_H7_uv_from_an_index_by_https_is_not_taken_by_http(client, net, index, wheelhouse):  # noqa: F811
+def test_H7_uv_from_an_index_by_https_is_not_taken_by_http(index_client, net, local_index, wheelhouse):
     name = next(wheelhouse.glob("uv-*.whl")).name
     net.index.user = ""
-    serve_page(net.index, "uv", (index.url("files/" + name), ""))
+    serve_page(net.index, "uv", (local_index.url("files/" + name), ""))
     env = {"PIP_CERT": str(net.certificate)}
     code = FETCH.replace("fail(error))", "fail(error) and 1)")
-    check_no_fetch(client, "could be anybody's", "--index-url", net.index.url("files"), env=env, code=code)
-    assert index.asked == []
+    check_no_fetch(index_client, "could be anybody's", "--index-url", net.index.url("files"), env=env, code=code)
+    assert local_index.asked == []
 
 
 @pytest.mark.parametrize("url", ["http://index.test/simple", "http://127.0.0.1.evil.test/simple", "ftp://127.0.0.1/x",
                                  "http://localhost.test/simple", "http://127.0.0.1@evil.test/simple"])
-def test_H7_uv_from_an_index_of_another_machine_by_http_is_refused(client, index, url):  # noqa: F811
-    proxy = Proxy(index)
+def test_H7_uv_from_an_index_of_another_machine_by_http_is_refused(index_client, local_index, url):
+    proxy = Proxy(local_index)
     try:
         code = FETCH.replace("fail(error))", "fail(error) and 1)")
-        check_no_fetch(client, "could be anybody's", "--index-url", url, env={"http_proxy": proxy.url()}, code=code,
-                       versions=["3.6"])
-        assert proxy.passed == index.asked == []
+        check_no_fetch(index_client, "could be anybody's", "--index-url", url, env={"http_proxy": proxy.url()},
+                       code=code, versions=["3.6"])
+        assert proxy.passed == local_index.asked == []
     finally:
         proxy.close()
 
@@ -412,18 +412,18 @@ ODD_FILES = [None, 1, "x", [], {}, {"url": 1, "hashes": {}}, {"url": "x", "hashe
 
 
 @pytest.mark.parametrize("form", ["JSON", "HTML"])
-def test_H16_odd_files_of_an_index_are_passed_over(plain, index, wheelhouse, form):  # noqa: F811
+def test_H16_odd_files_of_an_index_are_passed_over(plain, local_index, wheelhouse, form):
     real = next(wheelhouse.glob("uv-*.whl"))
     files = [{"url": name, "hashes": {}} for name in ODD_NAMES] + (ODD_FILES if form == "JSON" else [])
-    files += [{"url": index.url("files/" + real.name), "hashes": {"sha256": proto_prime.hash_file(str(real))}}]
+    files += [{"url": local_index.url("files/" + real.name), "hashes": {"sha256": proto_prime.hash_file(str(real))}}]
     page = json.dumps({"files": files}) if form == "JSON" else "<html><a><a href><a href=''><![x[<!--" + "".join(
         "<a data-x='>' href=\"%s\">x</a>" % each["url"] for each in files)
-    index.files["uv"] = page.encode()
+    local_index.files["uv"] = page.encode()
     code = "proto_prime.BODY_CAP <<= 9; proto_prime.fetch_uv_itself(proto_prime.parse_uv_version(''), sys.argv[3], " \
            "['--index-url', sys.argv[2]], ())"
     (plain.home / "uv").mkdir()
     env = {"PIP_NO_INDEX": "0", "PIP_FIND_LINKS": ""}
-    status, stderr = call(plain, code, index.url("files"), plain.home / "uv", env=env)
+    status, stderr = call(plain, code, local_index.url("files"), plain.home / "uv", env=env)
     assert status == 0, stderr
     assert (plain.home / "uv" / "uv").stat().st_size > 1 << 20
 
@@ -432,10 +432,10 @@ def test_H16_odd_files_of_an_index_are_passed_over(plain, index, wheelhouse, for
                                   b"\xff\xfe", b"",
                                   b"<a " * 100000, b"<a href='" * 100000,
                                   b'<a "\'' * 100000])
-def test_H16_pages_of_an_index_that_are_none(plain, index, page):  # noqa: F811
-    index.files["uv"] = page
+def test_H16_pages_of_an_index_that_are_none(plain, local_index, page):
+    local_index.files["uv"] = page
     status, stderr = call(plain, "print(proto_prime.index_links(sys.argv[2], 'uv', 'loopback'), file=sys.stderr)",
-                          index.url("files"))
+                          local_index.url("files"))
     assert (status, stderr) == (0, "[]\n") or "cannot fetch" in stderr, stderr
 
 
@@ -521,12 +521,12 @@ def test_H16_few_open_files(plain, limit):
 
 
 @pytest.fixture
-def several(client, index):  # noqa: F811
+def several(index_client, local_index):
     """A client whose uv cannot be had, for its index has none."""
-    client.env.update(PATH="/usr/bin:/bin", PROTOPRIMER_VENV_DRIVER="auto")
-    index.spoiled["uv"] = lambda self, request, *_: request.give(404)
-    client.config('index_url = "%s"\n' % index.url())
-    return client
+    index_client.env.update(PATH="/usr/bin:/bin", PROTOPRIMER_VENV_DRIVER="auto")
+    local_index.spoiled["uv"] = lambda self, request, *_: request.give(404)
+    index_client.config('index_url = "%s"\n' % local_index.url())
+    return index_client
 
 
 MORE_INDEXES = {
@@ -540,13 +540,13 @@ MORE_INDEXES = {
 
 
 @pytest.mark.parametrize("where", sorted(MORE_INDEXES))
-def test_H6_with_several_indexes_and_no_lock_pip_does_not_stand_in_for_uv(several, index, where):  # noqa: F811
+def test_H6_with_several_indexes_and_no_lock_pip_does_not_stand_in_for_uv(several, local_index, where):
     several.write("r.txt", "--extra-index-url=http://127.0.0.1:9/x\n")
     text, env = MORE_INDEXES[where]
-    config = several.config('index_url = "%s"\n%s' % (index.url(), text))
+    config = several.config('index_url = "%s"\n%s' % (local_index.url(), text))
     result = several.prime(status=1, env=env)
     assert "with several indexes pip does not stand in for it" in result.stderr
-    assert "%s, http://" % index.url() in result.stderr and "s3cret" not in result.stderr
+    assert "%s, http://" % local_index.url() in result.stderr and "s3cret" not in result.stderr
     assert re.search('hint: prime lock, .*venv_driver = "venv_pip"', result.stderr)
     assert several.generations == []
     result = several.prime(env=dict(env, PROTOPRIMER_VENV_DRIVER="venv_pip"), status=None)
@@ -554,21 +554,22 @@ def test_H6_with_several_indexes_and_no_lock_pip_does_not_stand_in_for_uv(severa
     assert config.exists()
 
 
-def test_H6_with_one_index_pip_stands_in_for_uv(several, index, wheelhouse):  # noqa: F811
-    more = 'extra_index_urls = ["%s/"]\nfind_links = [%s]\n' % (index.url(), json.dumps(str(wheelhouse)))
-    several.config('index_url = "%s"\n%s' % (index.url(), more))
+def test_H6_with_one_index_pip_stands_in_for_uv(several, local_index, wheelhouse):
+    more = 'extra_index_urls = ["%s/"]\nfind_links = [%s]\n' % (local_index.url(), json.dumps(str(wheelhouse)))
+    several.config('index_url = "%s"\n%s' % (local_index.url(), more))
     (several.path / "none").mkdir()
-    several.config('index_url = "%s"\nextra_index_urls = ["%s/"]\nfind_links = ["none"]\n' % (2 * (index.url(),)))
+    several.config('index_url = "%s"\nextra_index_urls = ["%s/"]\nfind_links = ["none"]\n' % (2 * (local_index.url(),)))
     result = several.prime()
     assert "going on with pip, for uv cannot be had" in result.stderr and "without a lock" not in result.stderr
     assert "without a lock" not in several.prime().stderr
 
 
 @pytest.mark.slow
-def test_H6_with_a_lock_it_matters_not(several, index):  # noqa: F811
+def test_H6_with_a_lock_it_matters_not(several, local_index):
     several.link("uv", uv_program())
-    text = 'index_url = "%s"\nextra_index_urls = ["%s"]\ndependencies = ["six"]\n' % (index.url(), index.url("away"))
-    several.config('index_url = "%s"\ndependencies = ["six"]\n' % index.url())
+    text = 'index_url = "%s"\nextra_index_urls = ["%s"]\ndependencies = ["six"]\n' % (
+        local_index.url(), local_index.url("away"))
+    several.config('index_url = "%s"\ndependencies = ["six"]\n' % local_index.url())
     several.prime("lock", env={"PATH": "%s:/usr/bin:/bin" % several.bin})
     several.config(text)
     result = several.prime()
