@@ -64,7 +64,7 @@ precious/answers/0123456789abcdef
 precious/scripts/0123456789ab/.proto-prime precious/scripts/0123456789ab/data precious/locks/0123456789abcdef
 precious/shell/0123456789ab/.proto-prime precious/shell/0123456789ab/data
 """.split()  # where links lead to
-LINKED = "envs log stamp building held made lock use uv pip answers scripts shell locks".split()  # links to their like
+LINKED = "envs log stamp building held made lock use uv pip answers scripts shell locks".split()  # to their like
 TEXTS = ["mine\n", "", "*\n", "{}", '{"schema": 1, "files": ["mine.whl", "six-1.17.0-py2.py3-none-any.whl"]}',
          '{"schema": 1, "files": ["..", "../precious/data", "python"]}', "process 1 on x: y", "default\n",
          '{"schema": 1, "name": "default"}', "#!/bin/sh\nrm -rf ../../../precious\n"]
@@ -82,7 +82,8 @@ def plants(names, most):
 
 
 TREE = st.fixed_dictionaries({
-    "links": st.lists(st.sampled_from(LINKED), max_size=2), "repo": plants(REPO, 5), "state": plants(STATE, 8), "cache": plants(CACHE, 6),
+    "links": st.lists(st.sampled_from(LINKED), max_size=2),
+    "repo": plants(REPO, 5), "state": plants(STATE, 8), "cache": plants(CACHE, 6),
     "state place": st.sampled_from(["", "", "", "", "state", "state", "precious", "home", "repo", "repo/vendor"]),
     "cache place": st.sampled_from(["cache", "cache", "cache", "home/.cache", "repo", "precious", ""]),
     "is booted": st.sampled_from([True, False, False]),  # before the others come
