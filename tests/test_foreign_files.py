@@ -69,7 +69,8 @@ TEXTS = ["mine\n", "", "*\n", "{}", '{"schema": 1, "files": ["mine.whl", "six-1.
          '{"schema": 1, "files": ["..", "../precious/data", "python"]}', "process 1 on x: y", "default\n",
          '{"schema": 1, "name": "default"}', "#!/bin/sh\nrm -rf ../../../precious\n"]
 KINDS = ["file"] * 6 + ["program", "directory", "directory", "link", "link", "absolute link", "dangling link"]
-TARGETS = ["", "", "", "", "", "", "", "precious", "precious", "precious/data", "precious/envs", "precious/default", "precious/missing",
+TARGETS = [""] * 7 + [
+    "precious", "precious", "precious/data", "precious/envs", "precious/default", "precious/missing",
            "precious/.prime/envs/default-0123456789ab", "precious/default-0123456789ab", "precious/bin/python"]
 
 PLANT = st.tuples(st.sampled_from(KINDS), st.sampled_from(TEXTS), st.sampled_from(TARGETS),
