@@ -19,7 +19,6 @@ from serving import HELLO, frame, request
 TREES = int(os.environ.get("PRIME_TREES", "50"))
 PARTS = 10  # tests, so that several workers share the trees
 MARK, MARKER = ".proto-prime", "proto-prime.json"
-BUILD, DIGEST = "default-0123456789ab", "0123456789ab"
 
 # -- what others may have put there ----------------------------------------------------------------
 
@@ -52,22 +51,26 @@ pylock.aside-0123456789abcdef.toml .venv.0123456789abcdef.prime-tmp proto_prime.
 proto_prime env/data docs-env script.py.lock
 """.split()
 OUTSIDE = """
-precious/data precious/bin/python precious/default precious/default-0123456789ab/proto-prime.json precious/envs/mine/data
-precious/envs/default-0123456789ab/proto-prime.json precious/envs/default-0123456789ab/data
-precious/.prime/envs/default-0123456789ab/proto-prime.json precious/building/default-0123456789ab precious/lock precious/use
-precious/log/20200101-000000-1.log precious/log/20200101-000000-2.log precious/log/20200101-000000-3.log
+precious/data precious/bin/python precious/default precious/default-0123456789ab/proto-prime.json
+precious/envs/mine/data precious/envs/default-0123456789ab/proto-prime.json precious/envs/default-0123456789ab/data
+precious/.prime/envs/default-0123456789ab/proto-prime.json precious/building/default-0123456789ab
+precious/lock precious/use precious/log/20200101-000000-1.log precious/log/20200101-000000-2.log
+precious/log/20200101-000000-3.log
 precious/log/20200101-000000-4.log precious/log/20200101-000000-5.log precious/log/20200101-000000-6.log
 precious/stamp/0123456789ab.default precious/stamp/default precious/held/default precious/made/0123456789ab/name
 precious/made/0123456789ab/.proto-prime precious/made/0123456789ab/proto_prime.toml precious/uv/uv-1.2.3
-precious/pip/26.0-0123456789abcdef/.proto-prime precious/pip/26.0-0123456789abcdef/data precious/answers/0123456789abcdef
+precious/pip/26.0-0123456789abcdef/.proto-prime precious/pip/26.0-0123456789abcdef/data
+precious/answers/0123456789abcdef
 precious/scripts/0123456789ab/.proto-prime precious/scripts/0123456789ab/data precious/locks/0123456789abcdef
 precious/shell/0123456789ab/.proto-prime precious/shell/0123456789ab/data
 """.split()  # where links lead to
+LINKED = "envs log stamp building held made lock use uv pip answers scripts shell locks".split()  # to their like
 TEXTS = ["mine\n", "", "*\n", "{}", '{"schema": 1, "files": ["mine.whl", "six-1.17.0-py2.py3-none-any.whl"]}',
          '{"schema": 1, "files": ["..", "../precious/data", "python"]}', "process 1 on x: y", "default\n",
          '{"schema": 1, "name": "default"}', "#!/bin/sh\nrm -rf ../../../precious\n"]
 KINDS = ["file"] * 6 + ["program", "directory", "directory", "link", "link", "absolute link", "dangling link"]
-TARGETS = ["", "", "", "", "", "", "", "precious", "precious", "precious/data", "precious/envs", "precious/default", "precious/missing",
+TARGETS = [""] * 7 + [
+    "precious", "precious", "precious/data", "precious/envs", "precious/default", "precious/missing",
            "precious/.prime/envs/default-0123456789ab", "precious/default-0123456789ab", "precious/bin/python"]
 
 PLANT = st.tuples(st.sampled_from(KINDS), st.sampled_from(TEXTS), st.sampled_from(TARGETS),
@@ -80,6 +83,7 @@ def plants(names, most):
 
 
 TREE = st.fixed_dictionaries({
+    "links": st.lists(st.sampled_from(LINKED), max_size=2),
     "repo": plants(REPO, 5), "state": plants(STATE, 8), "cache": plants(CACHE, 6),
     "state place": st.sampled_from(["", "", "", "", "state", "state", "precious", "home", "repo", "repo/vendor"]),
     "cache place": st.sampled_from(["cache", "cache", "cache", "home/.cache", "repo", "precious", ""]),
@@ -281,6 +285,9 @@ def make_tree(tree, base, shared, wheelhouse):
             plant(place / MARK, "file", "", "", 0o644, base)
     for name in OUTSIDE:
         plant(base / name, "file", "mine\n", "", 0o644, base)
+    for name in tree["links"]:
+        for place in (state, cache):
+            plant(place / name, "link", "", "precious/" + name, 0, base)
     for where, place in (("repo", repo.path), ("state", state), ("cache", cache)):
         for name, (kind, text, target, mode) in tree[where]:
             target = target or "precious/" + name  # one of its kind
