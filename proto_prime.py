@@ -6304,16 +6304,16 @@ def boot_environment(environment, stage, is_anew=False, moves_link=True):
 
 
 def used_name(config):
-    """The environment that `prime use` made this clone's; "" if none, or if it is configured no more."""
+    """The name of the environment that `prime use` chose for this clone; "" if none, or if it is configured no more."""
     path = config.look(state_dir(config.root, "use"))
     try:
         name = load_text(path).strip() if os.path.isfile(path) else ""
     except PrimeError:  # T5
         name = ""
-    if name and name not in set(config.table.get("env", {})) | {"default"}:
-        report.note('environment "%s", which prime use chose, is configured no more' % name)
-        return ""
-    return name
+    if name in ("", "default") or name in config.table.get("env", {}):
+        return name
+    report.note('environment "%s", which prime use chose, is configured no more' % name)
+    return ""
 
 
 def open_environment(options, may_lack_lock=False):
@@ -6347,13 +6347,12 @@ def command_run(options):
                          hint="%s; other options stand before run" % RUN_USAGE)
     if not words:
         raise PrimeError("run: no command is given", hint=RUN_USAGE, status=2)
-    environment = None
+    source = ""
     if words[0] == "-":
-        environment = script_environment(options, read_stdin())
+        source = read_stdin()
     elif has_metadata(words[0]):
-        text = (bytes_of(words[0]) or b"").decode("utf-8", "replace")
-        environment = script_environment(options, text[1:] if text[:1] == "\ufeff" else text)
-    environment = environment or open_environment(options)
+        source = (bytes_of(words[0]) or b"").decode("utf-8-sig", "replace")
+    environment = script_environment(options, source) or open_environment(options)
     prefix = prefix_of(environment, options, boots)
     try:
         hand_over(words, prefix, environment["env_vars"])
@@ -6362,27 +6361,29 @@ def command_run(options):
 
 
 def cannot_run(name, problem, hint=""):
-    """The PrimeError for a program that the system does not start, with the status that a shell has for it."""
-    reason, status = problem.strerror, 127 if isinstance(problem, FileNotFoundError) else 126
-    if status == 127 and os.path.isfile(problem.filename or name):
-        reason, status = "the interpreter in its first line does not exist", 126
+    """The PrimeError for a program that the system does not start; its status is the one that a shell would return."""
+    reason, status = problem.strerror, 126
+    if isinstance(problem, FileNotFoundError):
+        status = 127
+        if os.path.isfile(problem.filename or name):
+            reason, status = "the interpreter in its first line does not exist", 126
     return PrimeError("cannot run %s: %s" % (name, reason), hint=hint, status=status)
 
 
 def prefix_of(environment, options, boots):
-    """The directory of the environment that a command runs in, booted if `boots`."""
+    """The directory of the environment that a command runs in. If `boots`, the environment is made current first."""
     prefix = unfinished_prefix(environment.root)
     if prefix:
         return prefix
-    is_script = environment.root != options.root  # which no stage knows of
-    hint = "run it without --no-boot" if is_script else "prime boot"
+    is_script = environment.root != options.root  # the stage belongs to the repo, not to a script's environment
     if boots:
         stage = "" if is_script else options.stage
         return boot_environment(environment, stage, moves_link=not environment.requested).path
-    known = generations(environment)
-    if not known:
+    hint = "run it without --no-boot" if is_script else "prime boot"
+    complete = generations(environment)
+    if not complete:
         raise PrimeError("%s was not built yet" % environment.title, hint=hint)
-    generation = find_generation(environment)[0] or in_use(environment, known) or known[0]
+    generation = find_generation(environment)[0] or in_use(environment, complete) or complete[0]
     if not os.path.exists(generation.program):
         raise PrimeError("%s is missing" % generation.program, hint=hint)
     return generation.path
@@ -6393,21 +6394,15 @@ def command_info(options):
     environment = open_environment(options)
     current, reasons = find_generation(environment)
     generation = current or in_use(environment, generations(environment))
-    selected = None  # type: Candidate | None
     link, target = link_to(environment, generation) if generation else ("", "")
     if current and not environment.requested and is_linkable(link) and not leads_to(link, target):
         reasons = ["%s is missing, or leads elsewhere" % environment["venv_dir_rel_path"]]
     if current:
         selected = Candidate(current.python.path, "generation", current.python, "selected")
     else:
-        try:
-            python = kept_python(environment) or probe_for(environment)
-            selected = python and Candidate(python.path, "search", python, "selected")
-            reasons = reasons + ([] if python else [str(no_python(environment))])
-        except PrimeError as problem:
-            reasons = reasons + [str(problem)]
-        selected = next((each for each in environment.tried if each.verdict == "selected"), selected)
-    told = {
+        selected, obstacles = candidate_for(environment)
+        reasons = reasons + obstacles
+    data = masked_values({
         "schema": SCHEMA,
         "root": environment.root,
         "config": {name: {"value": environment[name], "from": environment.origins[name]} for name in FIELDS},
@@ -6424,28 +6419,43 @@ def command_info(options):
         },
         "current": not reasons,
         "reasons": reasons,
-    }
-    told = masked_values(told)
-    emit(as_json(told) if options.json else info_text(told))
+    })
+    emit(as_json(data) if options.json else info_text(data))
     return 1 if reasons else 0
 
 
-def info_text(told):
-    """What `info --json` says, for people."""
-    selected, venv, required = told["selected_python"], told["venv"], told["required"]
+def candidate_for(environment):
+    """The `Candidate` that a new generation would be built with, or None; and what stands in its way: a list of str."""
+    try:
+        python = kept_python(environment) or probe_for(environment)
+        obstacles = [] if python else [str(no_python(environment))]
+    except PrimeError as problem:
+        python, obstacles = None, [str(problem)]
+    for candidate in environment.tried:
+        if candidate.verdict == "selected":
+            return candidate, obstacles
+    return python and Candidate(python.path, "search", python, "selected"), obstacles
+
+
+def info_text(data):
+    """The data of `info --json` as a table for people."""
+    selected, venv, required = data["selected_python"], data["venv"], data["required"]
+    current = "yes, held there by a rollback" if venv and venv["held"] else "yes"
+    if data["reasons"]:
+        current = "no: " + "; ".join(data["reasons"])
     rows = [
-        ("root", told["root"]),
-        ("environment", told["environment"]),
-        ("driver", told["driver"]),
+        ("root", data["root"]),
+        ("environment", data["environment"]),
+        ("driver", data["driver"]),
         ("required", "%s (%s)" % (required["request"] or "any python", required["from"])),
         ("selected", "%s (%s)" % (selected["path"], selected["version"]) if selected else "none"),
         ("venv", "none" if not venv else "%s -> %s" % (venv["path"], venv["generation"])
          if os.path.realpath(venv["path"]) == os.path.realpath(venv["generation"]) else venv["generation"]),
-        ("current", "no: " + "; ".join(told["reasons"]) if told["reasons"] else
-         "yes, held there by a rollback" if venv["held"] else "yes"),
+        ("current", current),
     ]
-    rows += [(name, "%s (%s)" % (entry["value"], entry["from"]))
-             for name, entry in told["config"].items() if entry["from"] != "default"]
+    for name, entry in data["config"].items():
+        if entry["from"] != "default":
+            rows.append((name, "%s (%s)" % (entry["value"], entry["from"])))
     width = max(len(name) for name, _ in rows)
     return "".join("%-*s  %s\n" % (width, name, one_line(text)) for name, text in rows)
 
@@ -6454,23 +6464,25 @@ def command_python(options):
     """the path of the python that a request selects"""
     environment = open_environment(options)
     if options.request is not None:
-        places = environment.required.places
-        environment.required = parse_request(options.request, "command line")
-        environment.required.places = places
+        request = parse_request(options.request, "command line")
+        request.places = environment.required.places
+        environment.required = request
         environment.also = environment.locked = []
     everything = judge_all(candidates(environment.required), environment.wanted()) if options.all else []
     python, problem = None, None  # type: Interpreter | None, PrimeError | None
     try:
         python = probe_for(environment)
-    except PrimeError as error:  # of the selector or the user's choice: what else there is, is told
+    except PrimeError as error:  # the selector or the user's choice failed: --all lists the others nevertheless
         problem = error
-    known = {candidate.path for candidate in environment.tried}
-    listed = environment.tried + [each for each in everything if each.path not in known]
-    if not options.all:
-        listed = [each for each in listed if each.verdict == "selected"]
+    tried = environment.tried
+    if options.all:
+        tried_paths = {candidate.path for candidate in tried}
+        listed = tried + [candidate for candidate in everything if candidate.path not in tried_paths]
+    else:
+        listed = [candidate for candidate in tried if candidate.verdict == "selected"]
     if options.json:
-        told = [candidate.as_dict() for candidate in listed]
-        emit(as_json({"schema": SCHEMA, "request": environment.required.text, "candidates": told}))
+        rows = [candidate.as_dict() for candidate in listed]
+        emit(as_json({"schema": SCHEMA, "request": environment.required.text, "candidates": rows}))
     elif options.all:
         emit("".join("%-9s %-6s %s\n" % (each.verdict, each.source, one_line(str(each))) for each in listed))
     elif python:
@@ -6503,13 +6515,15 @@ def command_rollback(options):
     """back to the generation before, until an input changes"""
     environment = open_environment(options)
     current, _ = find_generation(environment)
-    sound = [each for each in generations(environment) if not damage_of(each)]
-    before = [each for each in sound if current is None or each.created < current.created]
-    if not before:
-        raise PrimeError("environment %s has no generation before %s" % (
-            environment.name, os.path.basename(current.path) if current else "the one that is not built yet"))
+    older = [each for each in generations(environment) if not damage_of(each)]
+    name = "the one that is not built yet"
+    if current:
+        older = [each for each in older if each.created < current.created]
+        name = os.path.basename(current.path)
+    if not older:
+        raise PrimeError("environment %s has no generation before %s" % (environment.name, name))
     prepare_state(environment.root)
-    write_held(environment, before[0])
+    write_held(environment, older[0])
     generation = boot_environment(environment, "", moves_link=not environment.requested)
     report.note(current_line(environment, generation))
     report.note("prime use %s takes that back; so does any change of what is installed" % environment.name)
@@ -6517,7 +6531,7 @@ def command_rollback(options):
 
 
 DIGEST_NAME = "[0-9a-f]{12}"
-SCRIPT_DAYS = 30  # after which `clean` removes the environment of a script that was not run
+SCRIPT_DAYS = 30  # `clean` removes the environment of a script that was not run for longer
 
 
 def command_clean(options):
@@ -6551,21 +6565,21 @@ def command_clean(options):
 
 
 def in_need(environments, links):
-    """The directories of generations that a link leads to, or that are current: a set.
+    """The directories of generations that a link leads to, or that are current: a set of paths.
 
-    Nothing of the repo's is run for it, such as a python that a generation names which came with the repo (H11).
+    Runs nothing of the repo's for it, such as the python of a generation that came with the repo (H11).
     """
     current = [find_generation(each, may_run=False)[0] for each in environments]
     return {os.path.realpath(link) for link in links} | {each.path for each in current if each}
 
 
-# What `clean --all` removes from the user cache: names of our making, of files, and of directories with our mark.
+# What `clean --all` removes from the user cache, by the names that we give: files, and directories with our mark.
 CACHE_FILES = (("answers", "[0-9a-f]{16}"), ("uv", r"uv-\d.*|lock"))
 CACHE_TREES = (("pip", r"\d.*-[0-9a-f]{16}|" + ASIDE_NAME), ("shell", DIGEST_NAME), ("uv", ASIDE_NAME))
 
 
 def clear_cache():
-    """Empty the user cache, unless a boot uses it, but for what is locked or a running process uses (H18)."""
+    """Empty the user cache, unless a boot uses it. What is locked, or used by a running process, stays (H18)."""
     with open_lock(cache_dir("in-use")) as file:
         if not try_lock(file):
             report.note("the cache %s stays, for another prime uses it" % tilde(cache_dir()))
@@ -6575,20 +6589,19 @@ def clear_cache():
         locks = [path for path in paths_named(cache_dir("locks"), "[0-9a-f]{16}") if not is_held(path)]
         used = used_by_processes(files)
         for path in files + locks:
-            if path not in used and not is_link(path) and os.path.isfile(path):
+            if path not in used and is_file(path):
                 remove(path)
         discard(trees)
     report.detail("emptied the user cache %s" % cache_dir())
 
 
 def discard_scripts(days):
-    """Remove the environments of scripts that were not run for some days, and that no process uses."""
+    """Remove the environments of scripts that no process uses and that were not run for `days`. Returns their paths."""
     import time
 
     last = time.time() - days * 24 * 3600
     roots = own_entries(cache_dir("scripts"), DIGEST_NAME)
-    roots = [root for root in roots if os.stat(root).st_mtime <= last and not is_held(state_dir(root, "lock"))]
-    gone = discard(roots)
+    gone = discard(root for root in roots if os.stat(root).st_mtime <= last and not is_held(state_dir(root, "lock")))
     for root in gone:
         report.note("removed %s" % tilde(root))
     return gone
@@ -6601,7 +6614,7 @@ def discard_scripts(days):
 
 
 def read_stdin():
-    """The text of the script on stdin, which is put back for the python that will run it."""
+    """The text of the script on stdin. Stdin starts over, for the python that will run the script."""
     import tempfile
 
     if sys.stdin is None:  # E7
@@ -6618,12 +6631,32 @@ def read_stdin():
 SOURCE_FIELDS = ("venv_driver", "uv_version", "uv_sha256", "index_url", "extra_index_urls", "find_links", "no_index")
 
 
-def script_environment(options, text):
-    """The `Environment` of a script that says what it needs (PEP 723), in the user cache; None if it does not.
+def script_environment(options, source):
+    """The `Environment` of the script with this source text, in the user cache; None if it has no metadata (PEP 723).
 
-    It is one of a repo of its own, whose config is written from the script's and from where wheels come from here.
+    It belongs to a small repo in the cache, whose config joins the script's metadata and our index settings.
     """
-    blocks, is_open = metadata_blocks(text)
+    metadata = script_metadata(source)
+    if metadata is None:
+        return None
+    config = derived_config(open_environment(options), *metadata)
+    root = cache_dir("scripts", digest(config))
+    if os.path.lexists(root) and not is_ours(root):
+        raise PrimeError("%s belongs to another user, or others may write to it" % root, hint=CACHE_HINT)
+    make_own(root)
+    path = os.path.join(root, OWN_CONFIG)
+    if bytes_of(path) != config.encode():
+        write_atomic(path, config.encode())
+    os.utime(root)  # `clean` removes those that were not run for long
+    return load_environment(load_config(root))
+
+
+def script_metadata(source):
+    """The values of requires-python and dependencies in a script's metadata (PEP 723): str and list; None without any.
+
+    PrimeError with status 2 if the metadata is malformed.
+    """
+    blocks, is_open = metadata_blocks(source)
     if len(blocks) > 1:
         raise PrimeError("the script has more than one block of metadata (PEP 723)", status=2)
     if not blocks and is_open:
@@ -6632,46 +6665,35 @@ def script_environment(options, text):
     if not blocks:
         return None
     try:
-        told = parse_toml(blocks[0])
+        document = parse_toml(blocks[0])
     except TomlError as error:
         raise PrimeError("the script's metadata (PEP 723): %s" % error, status=2)
-    required, dependencies = told.get("requires-python", ""), told.get("dependencies", [])
-    for name, kind, value in (("requires-python", "text", required), ("dependencies", "texts", dependencies)):
-        if not KINDS[kind][1](value):
-            raise PrimeError("%s must be %s, not %s" % (name, KINDS[kind][0], shown_value(value)),
+    values = []
+    for name, kind, default in (("requires-python", "text", ""), ("dependencies", "texts", [])):
+        value = document.get(name, default)
+        expected, is_valid = KINDS[kind]
+        if not is_valid(value):
+            raise PrimeError("%s must be %s, not %s" % (name, expected, shown_value(value)),
                              "the script's metadata, PEP 723", status=2)
-    config = derived_config(open_environment(options), required, dependencies)
-    root = cache_dir("scripts", digest(config))
-    if os.path.lexists(root) and not is_ours(root):
-        raise PrimeError("%s belongs to another user, or others may write to it" % root, hint=CACHE_HINT)
-    make_own(root)
-    if bytes_of(os.path.join(root, OWN_CONFIG)) != config.encode():
-        write_atomic(os.path.join(root, OWN_CONFIG), config.encode())
-    os.utime(root)  # for `clean`
-    return load_environment(load_config(root))
+        values.append(value)
+    return values
 
 
-def metadata_blocks(text):
-    """The TOML of each block of metadata in a script (PEP 723), a list of str; and whether one has no end.
+def metadata_blocks(source):
+    """The blocks of metadata in a script (PEP 723): a list of str, their TOML; and whether a block has no end.
 
     A block ends with the last "# ///" of the comment lines that follow its begin.
     """
+    import re
+
     blocks, is_open = [], False
-    lines = [line[:-1] if line.endswith("\r") else line for line in text.split("\n")]
-    place = 0
-    while place < len(lines):
-        if lines[place].rstrip(" \t") != "# /// script":
-            place += 1
-            continue
-        begin = place = place + 1
-        end = -1
-        while place < len(lines) and (lines[place] == "#" or lines[place].startswith("# ")):
-            end = place if lines[place].rstrip(" \t") == "# ///" else end
-            place += 1
-        is_open = is_open or end < 0
-        if end >= 0:
-            blocks.append("".join(line[2:] + "\n" for line in lines[begin:end]))
-            place = end + 1
+    lines = (source + "\n").replace("\r\n", "\n")
+    for start in re.finditer(r"^# /// script[ \t]*\n((?:#(?: .*)?\n)*)", lines, re.MULTILINE):
+        block = re.match(r"((?:.*\n)*)# ///[ \t]*\n", start.group(1))
+        if block:
+            blocks.append(re.sub("^# ?", "", block.group(1), flags=re.MULTILINE))
+        else:
+            is_open = True
     return blocks, is_open
 
 
@@ -6682,8 +6704,11 @@ def derived_config(environment, required, dependencies=()):
     fields = {name: environment[name] for name in SOURCE_FIELDS if environment.origins[name] != "default"}
     fields["find_links"] = [each if "://" in each else environment.path(each) for each in environment["find_links"]]
     fields.update(required_python_version=required, dependencies=dependencies)
-    texts = {name: json.dumps(value, ensure_ascii=False) for name, value in fields.items()}  # TOML has no surrogates
-    return "".join("%s = %s\n" % (name, texts[name].replace("\x7f", "\\u007f")) for name in sorted(texts))
+    lines = []
+    for name in sorted(fields):
+        text = json.dumps(fields[name], ensure_ascii=False)  # its escapes may be surrogates, which TOML does not have
+        lines.append("%s = %s\n" % (name, text.replace("\x7f", "\\u007f")))
+    return "".join(lines)
 
 
 def command_shell(options):
@@ -6697,60 +6722,68 @@ def command_shell(options):
     if not program:
         raise PrimeError("there is no shell %s" % shell, hint="set SHELL", status=127)
     try:
-        words, more = shell_start(os.path.basename(program), prefix, name, environ)
-    except OSError as problem:  # its prompt is a courtesy
+        words, variables = shell_start(os.path.basename(program), prefix, name, environ)
+    except OSError as problem:  # the prompt is a courtesy: the shell starts without it
         report.note("the shell is not told of the environment: %s" % problem)
-        words, more = [], {}
+        words, variables = [], {}
     if os.path.isfile(program) and os.access(program, os.X_OK):
         report.note("%s, in environment %s; exit leaves it" % (program, environment.name))
     try:
-        replace_process([program] + words, dict(environ, **more))
+        replace_process([program] + words, dict(environ, **variables))
     except OSError as problem:
         raise cannot_run(program, problem, "SHELL names it")
 
 
-def shell_start(kind, prefix, name, environ):
-    """How a shell of this kind starts with the environment's programs first and its name in the prompt.
+# How each kind of shell is told of an environment: its arguments, its variables, the files that it reads. The user's own
+# files are read first, for they may set PATH and prompt. `shell_start` fills in the values.
+SHELLS = {
+    "bash": (["--rcfile", "%(directory)s/bashrc"], {}, {"bashrc": "[ -f ~/.bashrc ] && . ~/.bashrc\n%(lines)s"}),
+    "zsh": ([], {"ZDOTDIR": "%(directory)s"}, {".zshenv": """\
+%(ZDOTDIR)s[ -f "${ZDOTDIR:-$HOME}/.zshenv" ] && . "${ZDOTDIR:-$HOME}/.zshenv"
+_prime_own=${ZDOTDIR-}
+ZDOTDIR=%(quoted_directory)s
+""", ".zshrc": """\
+ZDOTDIR=$_prime_own
+[ -n "$ZDOTDIR" ] || unset ZDOTDIR
+unset _prime_own
+[ "${HISTFILE-}" != %(history)s ] || HISTFILE=${ZDOTDIR:-$HOME}/.zsh_history
+[ -f "${ZDOTDIR:-$HOME}/.zshrc" ] && . "${ZDOTDIR:-$HOME}/.zshrc"
+%(lines)s"""}),
+    "fish": (["--init-command", "set -gx PATH %(programs)s $PATH; functions -c fish_prompt _prime_prompt; "
+              "function fish_prompt; printf %%s %(label)s; _prime_prompt; end"], {}, {}),
+    "sh": ([], {"ENV": "%(directory)s/rc"}, {"rc": "%(ENV)s%(own_rc)s%(lines)s"}),
+}  # type: dict
+SHELLS.update(dict.fromkeys(("dash", "ash", "ksh", "busybox"), SHELLS["sh"]))
 
-    Returns (list of str: its arguments, dict: more variables). The user's own files are read first, for they
-    may set PATH and prompt; what cannot be told to a shell is left as it is.
+
+def shell_start(kind, prefix, name, environ):
+    """How a shell starts with the environment's programs first on PATH, and its name in the prompt.
+
+    kind     str, the name of the shell's program; one that `SHELLS` lacks starts as it always does
+    prefix   str, the directory of the environment; name  str, for the prompt
+    environ  dict, the variables that the shell gets
+    Returns (list of str: its arguments, dict: more variables). OSError if the files cannot be written.
     """
     import shlex
 
-    place = cache_dir("shell", digest([prefix, name, environ.get("ENV"), environ.get("ZDOTDIR")]))
-    label = "(%s) " % "".join(char for char in name if char.isalnum() or char in " ._-")
-    make_own(place)
-    if not is_ours(place):  # the shell would run what others put there
-        raise PermissionError(13, "belongs to another user, or others may write to it", place)
-    start = "PATH=%s:$PATH\n" % shlex.quote(os.path.join(prefix, BIN)) + "PS1=%s\"$PS1\"\n" % shlex.quote(label)
-
-    def before(variable):  # as it was, for the user's own files and for shells in this one
-        told = environ.get(variable)
-        return "%s=%s\n" % (variable, shlex.quote(told)) if told else "unset %s\n" % variable
-
-    def write(file, text):
-        write_atomic(os.path.join(place, file), text.encode("utf-8", "surrogateescape"))
-        return os.path.join(place, file)
-
-    if kind == "bash":
-        return ["--rcfile", write("bashrc", "[ -f ~/.bashrc ] && . ~/.bashrc\n" + start)], {}
-    if kind == "zsh":
-        own = '[ -f "${ZDOTDIR:-$HOME}/%s" ] && . "${ZDOTDIR:-$HOME}/%s"\n'
-        write(".zshenv", before("ZDOTDIR") + own % (".zshenv", ".zshenv") +
-              "_prime_own=${ZDOTDIR-}\nZDOTDIR=%s\n" % shlex.quote(place))
-        history = '[ "${HISTFILE-}" != %s ] || HISTFILE=${ZDOTDIR:-$HOME}/.zsh_history\n'  # as macOS sets it in /etc
-        write(".zshrc", 'ZDOTDIR=$_prime_own\n[ -n "$ZDOTDIR" ] || unset ZDOTDIR\nunset _prime_own\n' +
-              history % shlex.quote(os.path.join(place, ".zsh_history")) +
-              own % (".zshrc", ".zshrc") + start)
-        return [], {"ZDOTDIR": place}
-    if kind == "fish":
-        command = "set -gx PATH %s $PATH; functions -c fish_prompt _prime_prompt; function fish_prompt; " \
-                  "printf %%s %s; _prime_prompt; end" % (shlex.quote(os.path.join(prefix, BIN)), shlex.quote(label))
-        return ["--init-command", command], {}
-    if kind in ("sh", "dash", "ash", "ksh", "busybox"):
-        own = 'eval "[ ! -f \\"$ENV\\" ] || . \\"$ENV\\""\n' if environ.get("ENV") else ""  # which may hold a $HOME
-        return [], {"ENV": write("rc", before("ENV") + own + start)}
-    return [], {}
+    directory = cache_dir("shell", digest([prefix, name, environ.get("ENV"), environ.get("ZDOTDIR")]))
+    make_own(directory)
+    if not is_ours(directory):  # the shell would run what others put there
+        raise PermissionError(13, "belongs to another user, or others may write to it", directory)
+    label = "".join(char for char in name if char.isalnum() or char in " ._-")
+    values = {"directory": directory, "quoted_directory": shlex.quote(directory), "label": shlex.quote("(%s) " % label),
+              "programs": shlex.quote(os.path.join(prefix, BIN)), "own_rc": "",
+              "history": shlex.quote(os.path.join(directory, ".zsh_history"))}  # macOS sets HISTFILE so, in /etc
+    values["lines"] = "PATH=%(programs)s:$PATH\nPS1=%(label)s\"$PS1\"\n" % values
+    for variable in ("ENV", "ZDOTDIR"):  # as they were, for the user's own files and for shells in this one
+        value = environ.get(variable)
+        values[variable] = "%s=%s\n" % (variable, shlex.quote(value)) if value else "unset %s\n" % variable
+    if environ.get("ENV"):
+        values["own_rc"] = 'eval "[ ! -f \\"$ENV\\" ] || . \\"$ENV\\""\n'  # eval, for its value may hold a $HOME
+    words, variables, files = SHELLS.get(kind, ([], {}, {}))
+    for file, text in files.items():
+        write_atomic(os.path.join(directory, file), (text % values).encode("utf-8", "surrogateescape"))
+    return [word % values for word in words], {variable: text % values for variable, text in variables.items()}
 
 
 # --------------------------------------------------------------------------------------------------
