@@ -6362,11 +6362,10 @@ def command_run(options):
 
 def cannot_run(name, problem, hint=""):
     """The PrimeError for a program that the system does not start; its status is the one that a shell would return."""
-    reason, status = problem.strerror, 126
-    if isinstance(problem, FileNotFoundError):
-        status = 127
-        if os.path.isfile(problem.filename or name):
-            reason, status = "the interpreter in its first line does not exist", 126
+    reason = problem.strerror
+    status = 127 if isinstance(problem, FileNotFoundError) else 126
+    if status == 127 and os.path.isfile(problem.filename or name):
+        reason, status = "the interpreter in its first line does not exist", 126
     return PrimeError("cannot run %s: %s" % (name, reason), hint=hint, status=status)
 
 
@@ -6400,8 +6399,7 @@ def command_info(options):
     if current:
         selected = Candidate(current.python.path, "generation", current.python, "selected")
     else:
-        selected, obstacles = candidate_for(environment)
-        reasons = reasons + obstacles
+        selected = candidate_for(environment, reasons)
     data = masked_values({
         "schema": SCHEMA,
         "root": environment.root,
@@ -6424,17 +6422,26 @@ def command_info(options):
     return 1 if reasons else 0
 
 
-def candidate_for(environment):
-    """The `Candidate` that a new generation would be built with, or None; and what stands in its way: a list of str."""
+def candidate_for(environment, reasons):
+    """The `Candidate` that a new generation would be built with, or None; `reasons`, a list, gets why not."""
+    selected = None  # type: Candidate | None
     try:
-        python = kept_python(environment) or probe_for(environment)
-        obstacles = [] if python else [str(no_python(environment))]
+        python = python_to_build(environment)
+        selected = Candidate(python.path, "search", python, "selected")
     except PrimeError as problem:
-        python, obstacles = None, [str(problem)]
-    for candidate in environment.tried:
-        if candidate.verdict == "selected":
-            return candidate, obstacles
-    return python and Candidate(python.path, "search", python, "selected"), obstacles
+        reasons.append(str(problem))
+    return next((each for each in environment.tried if each.verdict == "selected"), selected)
+
+
+def python_to_build(environment):
+    """The `Interpreter` that a new generation would be built with: the kept one, or else what is selected.
+
+    PrimeError if there is none.
+    """
+    python = kept_python(environment) or probe_for(environment)
+    if python is None:
+        raise no_python(environment)
+    return python
 
 
 def info_text(data):
@@ -6474,12 +6481,10 @@ def command_python(options):
         python = probe_for(environment)
     except PrimeError as error:  # the selector or the user's choice failed: --all lists the others nevertheless
         problem = error
-    tried = environment.tried
-    if options.all:
-        tried_paths = {candidate.path for candidate in tried}
-        listed = tried + [candidate for candidate in everything if candidate.path not in tried_paths]
-    else:
-        listed = [candidate for candidate in tried if candidate.verdict == "selected"]
+    tried = {candidate.path for candidate in environment.tried}
+    listed = environment.tried + [candidate for candidate in everything if candidate.path not in tried]
+    if not options.all:
+        listed = [candidate for candidate in listed if candidate.verdict == "selected"]
     if options.json:
         rows = [candidate.as_dict() for candidate in listed]
         emit(as_json({"schema": SCHEMA, "request": environment.required.text, "candidates": rows}))
@@ -6515,12 +6520,10 @@ def command_rollback(options):
     """back to the generation before, until an input changes"""
     environment = open_environment(options)
     current, _ = find_generation(environment)
-    older = [each for each in generations(environment) if not damage_of(each)]
-    name = "the one that is not built yet"
-    if current:
-        older = [each for each in older if each.created < current.created]
-        name = os.path.basename(current.path)
+    sound = [each for each in generations(environment) if not damage_of(each)]
+    older = [each for each in sound if current is None or each.created < current.created]
     if not older:
+        name = os.path.basename(current.path) if current else "the one that is not built yet"
         raise PrimeError("environment %s has no generation before %s" % (environment.name, name))
     prepare_state(environment.root)
     write_held(environment, older[0])
@@ -6668,15 +6671,13 @@ def script_metadata(source):
         document = parse_toml(blocks[0])
     except TomlError as error:
         raise PrimeError("the script's metadata (PEP 723): %s" % error, status=2)
-    values = []
-    for name, kind, default in (("requires-python", "text", ""), ("dependencies", "texts", [])):
-        value = document.get(name, default)
+    required, dependencies = document.get("requires-python", ""), document.get("dependencies", [])
+    for name, kind, value in (("requires-python", "text", required), ("dependencies", "texts", dependencies)):
         expected, is_valid = KINDS[kind]
         if not is_valid(value):
             raise PrimeError("%s must be %s, not %s" % (name, expected, shown_value(value)),
                              "the script's metadata, PEP 723", status=2)
-        values.append(value)
-    return values
+    return required, dependencies
 
 
 def metadata_blocks(source):
@@ -6734,8 +6735,8 @@ def command_shell(options):
         raise cannot_run(program, problem, "SHELL names it")
 
 
-# How each kind of shell is told of an environment: its arguments, its variables, the files that it reads. The user's own
-# files are read first, for they may set PATH and prompt. `shell_start` fills in the values.
+# What makes each kind of shell show and use an environment: arguments, variables, and the files that it reads. These
+# read the user's own files first, which may set PATH and prompt. `shell_start` fills in the values.
 SHELLS = {
     "bash": (["--rcfile", "%(directory)s/bashrc"], {}, {"bashrc": "[ -f ~/.bashrc ] && . ~/.bashrc\n%(lines)s"}),
     "zsh": ([], {"ZDOTDIR": "%(directory)s"}, {".zshenv": """\
@@ -6793,28 +6794,24 @@ def shell_start(kind, prefix, name, environ):
 
 
 def tools_of(environment):
-    """A uv, which resolves for either driver, and the `Interpreter` of an environment, whatever was locked before."""
+    """The uv that resolves for either driver, and the `Interpreter` for an environment, whatever its lock says."""
     environment.locked = []
-    python = kept_python(environment) or probe_for(environment)
-    if python is None:
-        raise no_python(environment)
+    python = python_to_build(environment)
     return driver_of(environment, "venv_uv"), python
 
 
 def resolve(environment, driver, python, target):
     """Resolve what an environment requires into the file `target`, for each python that it may have."""
     options = index_options(environment)
-    clauses = [clause for request in environment.wanted() for clause in request.clauses]
-    floor = [clause for clause in clauses if clause.operator in ("~=", ">=", "==")]
     if environment["constraints_file"]:
         options += ["--constraint", environment.path(environment["constraints_file"])]
-    words, lines = install_requirements(environment), []
-    words.reverse()
-    while words:  # an option and its value are a line
-        word = words.pop()
-        lines.append(word + " " + words.pop() if word in ("-e", "-r") else word)
-    numbers = max(floor, key=lambda clause: clause.version.key).version.release[:3] if floor else ()
-    driver.resolve(lines, target, python, options, environment.root, ".".join(map(str, numbers)))
+    words = iter(install_requirements(environment))
+    lines = [word + " " + next(words) if word in ("-e", "-r") else word for word in words]
+    clauses = [clause for request in environment.wanted() for clause in request.clauses]
+    floors = [clause.version for clause in clauses if clause.operator in ("~=", ">=", "==")]
+    highest = max(floors, key=lambda version: version.key, default=None)
+    oldest = ".".join(map(str, highest.release[:3])) if highest else ""
+    driver.resolve(lines, target, python, options, environment.root, oldest)
 
 
 def command_lock(options):
@@ -6826,9 +6823,10 @@ def command_lock(options):
     if environment.origins["lock_file"] != "default" and environment["lock_file"].endswith(".toml"):
         name = environment["lock_file"]
     target = environment.path(name)
+    directory = os.path.dirname(target)
     for end in (".toml", ".toml.in"):
-        remove_leftovers(os.path.dirname(target), "pylock.aside-", end)
-    aside = os.path.join(os.path.dirname(target), "pylock.aside-%s.toml" % random_name())
+        remove_leftovers(directory, "pylock.aside-", end)
+    aside = os.path.join(directory, "pylock.aside-%s.toml" % random_name())
     try:
         if environment["lock_file"].endswith("uv.lock") and not beside_projects(environment):
             argv = [driver.uv, "lock", "--python", python.path] + (["--upgrade"] if options.upgrade else [])
@@ -6836,7 +6834,7 @@ def command_lock(options):
             driver.export(environment, aside)
         else:
             if os.path.exists(target) and not options.upgrade and is_toml(target):
-                write_atomic(aside, load_text(target).encode())
+                write_atomic(aside, load_text(target).encode())  # so that uv keeps what it pins
             resolve(environment, driver, python, aside)
         text, count = lock_text(environment, load_text(aside))
     finally:
@@ -6847,7 +6845,7 @@ def command_lock(options):
 
 
 def is_toml(path):
-    """Whether a file is one, which a lock after an unfinished merge is not."""
+    """Whether a file holds valid TOML: a lock file after an unfinished merge does not."""
     try:
         return bool(parse_toml(load_text(path)))
     except (PrimeError, TomlError):
@@ -6855,136 +6853,163 @@ def is_toml(path):
 
 
 def lock_text(environment, text):
-    """The text of a pylock.toml less the projects of the repo, with what it was made for; and its packages' number."""
+    """Complete the text of a pylock.toml: without the projects of the repo, and with the inputs that it was made from.
+
+    Returns (str: the text, int: the number of its packages).
+    """
     head, *blocks = text.split("[[packages]]\n")
-    paths = [project["path"] for project in environment["projects"]]
+    projects = [project["path"] for project in environment["projects"]]
     kept = []
     for block in blocks:
-        tree = parse_toml("[[packages]]\n" + block)["packages"][0].get("directory", {})
-        if environment.path(tree.get("path", os.sep)) not in paths:
+        directory = parse_toml("[[packages]]\n" + block)["packages"][0].get("directory", {})
+        if environment.path(directory.get("path", os.sep)) not in projects:
             kept.append("[[packages]]\n" + block)
     if environment["platforms"] and "\nenvironments" not in head:
         markers = ["    %s,\n" % as_json(PLATFORMS[each][0]).strip() for each in environment["platforms"]]
         head = head.rstrip("\n") + "\nenvironments = [\n%s]\n\n" % "".join(markers)
     if not kept and "\npackages" not in head:  # PEP 751 requires it
         head = head.rstrip("\n") + "\npackages = []\n"
-    told = '[tool.proto-prime]\ninputs = "%s"\n' % lock_inputs(environment)
-    return "# Made by `prime lock`.\n%s\n\n%s" % ((head + "".join(kept)).rstrip("\n"), told), len(kept)
+    body = (head + "".join(kept)).rstrip("\n")
+    inputs = '[tool.proto-prime]\ninputs = "%s"\n' % lock_inputs(environment)
+    return "# Made by `prime lock`.\n%s\n\n%s" % (body, inputs), len(kept)
 
 
 def command_vendor(options):
     """all that a boot without network needs, put into a directory"""
     environment = open_environment(options)
-    root, target = environment.root, os.path.abspath(options.directory or vendor_dir(environment.root))
-    if target == vendor_dir(root) and is_discovered(root):
+    root = environment.root
+    target = os.path.abspath(options.directory or vendor_dir(root))
+    is_default = target == vendor_dir(root)
+    if is_default and is_discovered(root):
         raise PrimeError("vendor: setuptools would take vendor/ for a package of the project",
                          hint='prime vendor .vendor, then find_links = [".vendor"] in the config')
     check_target(root, target)
     read_manifest(target)
     platforms = environment["platforms"] or [this_platform()]
     driver, python = tools_of(environment)
-    lock = environment["lock_file"]
     prepare_state(root)
     with aside_directory(state_dir(root)) as aside:
-        locks = [environment.path(lock) if lock.endswith(".toml") else os.path.join(aside, "pylock.toml")]
-        if lock.endswith("uv.lock"):
-            driver.export(environment, locks[0])
-        elif not lock:
-            resolve(environment, driver, python, locks[0])
-        needed = build_requirements(environment, driver, python, aside)
-        for name, lines, oldest in (("uv", ["uv==%s" % uv_version(driver.uv)], "%d.%d" % OLDEST_UV_PYTHON),
-                                    ("tools", needed, python.version)):
-            locks.append(os.path.join(aside, "pylock.%s.toml" % name))
-            driver.resolve(lines, locks[-1], python, index_options(environment), root, oldest)
-        files = {}  # type: dict
-        locked = read_lock(environment, locks[0])
-        for path in locks:
-            files.update(files_for(read_lock(environment, path), platforms, python.version))
+        locks = [read_lock(environment, path) for path in vendor_locks(environment, driver, python, aside)]
+        chosen = [files_for(lock, platforms, python.version) for lock in locks]
+    committed = {sha256 for _, sha256, _ in chosen[0].values() if sha256} if environment["lock_file"] else set()
     indexes = [environment["index_url"], *environment["extra_index_urls"], *users_indexes()]
-    committed = {sha256 for _, sha256, _ in files_for(locked, platforms, python.version).values()} if lock else set()
-    files = {name: (with_user(entry[0], indexes),) + entry[1:] for name, entry in files.items()}
-    vendor_files(files, target, committed - {""})
+    files = {name: (with_user(url, indexes), sha256, size) for rows in chosen
+             for name, (url, sha256, size) in rows.items()}
+    vendor_files(files, target, committed)
     if options.python:
         check_target(root, os.path.join(target, "python"))
         vendor_pythons(environment, driver, python.version, platforms, os.path.join(target, "python"))
-    hint = "prime --offline uses it" if target == vendor_dir(root) else \
-        'find_links = ["%s"] with no_index = true uses it' % os.path.relpath(target, root)
+    hint = "prime --offline uses it"
+    if not is_default:
+        hint = 'find_links = ["%s"] with no_index = true uses it' % os.path.relpath(target, root)
     report.note("%s holds %d files for %s; %s" % (tilde(target), len(files), ", ".join(platforms), hint))
     return 0
 
 
+def vendor_locks(environment, driver, python, aside):
+    """The paths of three pylock.toml: what an environment installs, uv, and what builds the projects.
+
+    All but a pylock.toml of the repo are written into the directory `aside`.
+    """
+    lock = environment["lock_file"]
+    paths = [environment.path(lock) if lock.endswith(".toml") else os.path.join(aside, "pylock.toml")]
+    if lock.endswith("uv.lock"):
+        driver.export(environment, paths[0])
+    elif not lock:
+        resolve(environment, driver, python, paths[0])
+    needed = build_requirements(environment, driver, python, aside)
+    for name, lines, oldest in (("uv", ["uv==%s" % uv_version(driver.uv)], "%d.%d" % OLDEST_UV_PYTHON),
+                                ("tools", needed, python.version)):
+        paths.append(os.path.join(aside, "pylock.%s.toml" % name))
+        driver.resolve(lines, paths[-1], python, index_options(environment), environment.root, oldest)
+    return paths
+
+
 def vendor_pythons(environment, driver, version, platforms, target):
-    """Let uv put a python of this version, or the newest of its minor if that will do, into a directory."""
+    """Let uv put a python for each platform into a directory: of `version`, or the newest of its minor if allowed."""
     minor, required = ".".join(version.split(".")[:2]), environment.required
-    will_do = not required.path and required.failing(Version(minor + ".99")) is None
+    if not required.path and required.failing(Version(minor + ".99")) is None:
+        version = minor
+    environ = dict(uv_environ(), UV_PYTHON_INSTALL_DIR=target)
     for platform in platforms:
-        wanted = "cpython-%s-%s" % (minor if will_do else version, PLATFORMS[platform][2])
-        environ = dict(uv_environ(), UV_PYTHON_INSTALL_DIR=target)
+        wanted = "cpython-%s-%s" % (version, PLATFORMS[platform][2])
         run_tool([driver.uv, "python", "install", wanted], "fetching python %s" % wanted, environ)
 
 
-# Asks a build backend what it wants besides what pyproject.toml says: PEP 517, PEP 660.
+# Asks a build backend what it requires besides what pyproject.toml says: PEP 517, PEP 660.
 BACKEND_ASKS = """
 import importlib, sys
-answer, backend, *places = sys.argv[1:]
-sys.path[:0] = places
+answer, backend, *paths = sys.argv[1:]
+sys.path[:0] = paths
 module, _, name = backend.partition(":")
-found = importlib.import_module(module)
+hooks = importlib.import_module(module)
 for part in filter(None, name.split(".")):
-    found = getattr(found, part)
+    hooks = getattr(hooks, part)
 wanted = []
 for kind in "wheel", "editable":
-    wanted += getattr(found, "get_requires_for_build_" + kind, list)()
+    wanted += getattr(hooks, "get_requires_for_build_" + kind, list)()
 with open(answer, "w", encoding="utf-8") as file:
     file.write("\\n".join(wanted))
 """
 
 
 def build_requirements(environment, driver, python, aside):
-    """What a boot needs besides uv and what it installs: build backends, and a pip for the oldest pythons."""
-    lines, answer, directory = [], os.path.join(aside, "answer"), os.path.join(aside, "backend")  # type: list, str, str
+    """What a boot needs to build projects: their build backends, and a pip for the oldest pythons. A list of str."""
+    lines = []  # type: list
     own = [project["path"] for project in environment["projects"]]
-    for place in places_built(environment):
-        system = table_in(environment.config.project(place), PYPROJECT, "build-system")
-        requires, file = system.get("requires", ["setuptools", "wheel"]), os.path.join(place, PYPROJECT)
-        backend, paths = system.get("build-backend", "setuptools.build_meta:__legacy__"), system.get("backend-path", [])
-        for field, value in (("requires", requires), ("backend-path", paths), ("build-backend", [backend])):
-            if not is_texts(value):
-                raise PrimeError("build-system.%s: %s is not as PEP 517 says" % (field, shown_value(value)), file,
-                                 status=2)
-            for text in value:
-                check_text(text, "build-system." + field, file, is_requirement=field == "requires")
+    for project in projects_built(environment):
+        requires, backend, paths = build_system(environment, project)
+        file = os.path.join(project, PYPROJECT)
+        answer, directory = os.path.join(aside, "answer"), os.path.join(aside, "backend")
         argv = [environment_python(directory), "-I", "-c", BACKEND_ASKS, answer, backend]
-        argv += [os.path.join(place, path) for path in paths]
+        argv += [os.path.join(project, path) for path in paths]
         try:
             remove(directory)
             driver.create(python, directory, "backend")
-            driver.install(requires, directory, index_options(environment), place)
-            run_tool(argv, "asking the build backend of %s" % place, cwd=place)
-            lines += requires + [check_text(line, "what its build backend requires", file, is_requirement=True)
-                                 for line in load_text(answer).splitlines()]
+            driver.install(requires, directory, index_options(environment), project)
+            run_tool(argv, "asking the build backend of %s" % project, cwd=project)
+            more = load_text(answer).splitlines()
+            lines += requires + [check_text(line, "what its build backend requires", file, True) for line in more]
         except PrimeError as problem:
-            if place in own:
+            if project in own:
                 raise
-            report.note("not vendored: what builds %s, which maybe nothing does: %s" % (place, problem))
+            report.note("not vendored: what builds %s, which maybe nothing does: %s" % (project, problem))
     wheel = bundled_wheel(python)
-    is_old = wheel and Version(pip_version(wheel)).release < OLDEST_PIP
-    return lines + ([NEWER_PIP] if is_old else [])
+    if wheel and Version(pip_version(wheel)).release < OLDEST_PIP:
+        lines.append(NEWER_PIP)
+    return lines
 
 
-def places_built(environment):
-    """The directories of the projects that an environment installs, named by itself or by another: a list."""
-    places = {os.path.dirname(path) for path in input_files(environment) if os.path.basename(path) == "setup.py"}
-    return sorted(place for place in places if is_installable(environment.config.project(place), place))
+def projects_built(environment):
+    """The directories of the projects that an environment installs, named by itself or by another: a sorted list."""
+    paths = {os.path.dirname(path) for path in input_files(environment) if os.path.basename(path) == "setup.py"}
+    return sorted(path for path in paths if is_installable(environment.config.project(path), path))
+
+
+def build_system(environment, project):
+    """What the pyproject.toml in the directory `project` says of its build, with PEP 517's defaults.
+
+    Returns (list of str: requires, str: build-backend, list of str: backend-path). PrimeError with status 2.
+    """
+    file = os.path.join(project, PYPROJECT)
+    table = table_in(environment.config.project(project), PYPROJECT, "build-system")
+    requires, paths = table.get("requires", ["setuptools", "wheel"]), table.get("backend-path", [])
+    backend = table.get("build-backend", "setuptools.build_meta:__legacy__")
+    for field, value in (("requires", requires), ("backend-path", paths), ("build-backend", [backend])):
+        if not is_texts(value):
+            raise PrimeError("build-system.%s: %s is not as PEP 517 says" % (field, shown_value(value)), file, status=2)
+        for text in value:
+            check_text(text, "build-system." + field, file, is_requirement=field == "requires")
+    return requires, backend, paths
 
 
 def files_for(lock, platforms, version):
-    """The files of a `Lock` for some platforms: its wheels, and where none fits, its sources. As `Lock.files`."""
+    """The files of a `Lock` for some platforms, as `Lock.files`: its wheels, and where none fits, its sources."""
     chosen = {}  # type: dict
     for package in lock.packages:
-        names = [lock.file_of(each) for each in package.get("wheels", [])]
-        names = [name for name in names if fits(name, platforms, version)]
-        names = names or [lock.file_of(each) for each in (package.get("sdist"), package.get("archive")) if each]
+        wheels = [lock.file_of(each) for each in package.get("wheels", [])]
+        names = [name for name in wheels if fits(name, platforms, version)]
+        names = names or [lock.file_of(package[kind]) for kind in ("sdist", "archive") if package.get(kind)]
         chosen.update((name, lock.files[name]) for name in names)
     return chosen
 
@@ -6992,9 +7017,11 @@ def files_for(lock, platforms, version):
 def vendor_files(files, target, committed=()):
     """Download files into a directory, each verified, and remove those of an earlier time that are not needed.
 
-    committed  set of str, the SHA-256 that a lock of the repo gives: they do not come from the server of the files (H7)
-    What the manifest does not name is not ours: it is neither overwritten nor removed (H3). The manifest names
-    what may be there before that is written, so that what a killed one leaves is known to the next.
+    files      dict, as `Lock.files`
+    committed  set of str, the SHA-256 of those that a lock of the repo names: these do not come from the server of the
+               files, which therefore need not be believed (H7)
+    What the manifest does not name is not ours: it is neither overwritten nor removed (H3). The manifest names each
+    file before it is written, so that the next `prime vendor` knows those that a killed one leaves.
     """
     before = read_manifest(target)
     for name, (_, sha256, _) in files.items():
@@ -7015,26 +7042,25 @@ def vendor_files(files, target, committed=()):
 
 def check_target(root, target):
     """PrimeError if a directory for files of ours is a link, or is below one in the repo (H3)."""
-    inside = target.startswith(root + os.sep)
+    is_in_repo = target.startswith(root + os.sep)
     for path in ancestors(target):
         if is_link(path):
             raise PrimeError("vendor: %s is a link: nothing is written through it" % path,
                              hint="remove it, or name another directory")
-        if not inside or path == root:
+        if path == root or not is_in_repo:
             break
-        inside = path != root
     if os.path.lexists(target) and not os.path.isdir(target):
         raise PrimeError("vendor: %s is no directory" % target, hint="remove it, or name another directory")
 
 
 def check_vendored(target, name, sha256, is_ours):
-    """PrimeError if at the name of a file that is to be vendored something stands that is not ours (H3)."""
+    """PrimeError if something that is not ours stands where a file will be vendored (H3)."""
     path = os.path.join(target, file_name(name, "what is to be vendored"))
     if name.lower() == MANIFEST:
         raise PrimeError("vendor: %s would take the place of the manifest" % name)
     if not os.path.lexists(path):
         return
-    if is_link(path) or not os.path.isfile(path):
+    if not is_file(path):
         raise PrimeError("vendor: %s is no regular file" % path, hint="remove it")
     if not is_ours and (not sha256 or hash_file(path) != sha256.lower()):
         raise PrimeError("vendor: %s is there already, and %s does not name it" % (path, MANIFEST), hint="rename it")
@@ -7045,22 +7071,22 @@ def read_manifest(target):
     import json
 
     path = os.path.join(target, MANIFEST)
+    hint = "remove it, and vendor once more"
     if not os.path.lexists(path):
         return set()
     if is_link(path):
         raise PrimeError("%s is a link" % path, hint="remove it")
     try:
-        told = json.loads(load_text(path))
-        names = told["files"]
+        names = json.loads(load_text(path))["files"]
+        if not isinstance(names, list):
+            raise TypeError("files is no list")
     except PrimeError as problem:
-        raise PrimeError(str(problem), hint="remove it, and vendor once more")
+        raise PrimeError(str(problem), hint=hint)
     except (ValueError, KeyError, TypeError, RecursionError) as problem:
-        raise PrimeError("%s is no manifest: %s" % (path, problem), hint="remove it, and vendor once more")
-    if not isinstance(names, list):
-        raise PrimeError("%s is no manifest: files is no list" % path, hint="remove it, and vendor once more")
+        raise PrimeError("%s is no manifest: %s" % (path, problem), hint=hint)
     for name in names:
-        place = os.path.join(target, file_name(name, path))
-        if name.lower() == MANIFEST or is_link(place) or os.path.lexists(place) and not os.path.isfile(place):
+        file = os.path.join(target, file_name(name, path))
+        if name.lower() == MANIFEST or os.path.lexists(file) and not is_file(file):
             raise PrimeError("%s names %s, which is no regular file" % (path, shown_value(name)),
                              hint="nothing was removed; look who wrote it")
     return set(names)
@@ -7122,39 +7148,41 @@ exit /b %errorlevel%
 python "%~dp0prime" %*
 exit /b %errorlevel%
 '''
-IGNORED = (".prime/", ".venv", "__pycache__/")  # a link is no directory to git: no slash behind .venv
+IGNORED = (".prime/", ".venv", "__pycache__/")  # .venv without a slash: to git a link is no directory
 
 
 def command_init(options):
     """put this file, an entry script and what they need into a repo"""
     root = os.path.abspath(options.directory or os.curdir)
     os.makedirs(root, exist_ok=True)
-    place, reason = home_of(root)
-    files = [(os.path.join(place, "prime"), ENTRY_SCRIPT),
-             (os.path.join(place, "prime.cmd"), ENTRY_CMD.replace("\n", "\r\n"))]
-    if not os.path.exists(os.path.join(root, PYPROJECT)):  # which says by itself what is needed
-        files.append((os.path.join(root, OWN_CONFIG), starter_config(root)))
-    for path in [os.path.join(place, "proto_prime.py")] + [path for path, _ in files]:
-        if not os.path.exists(path):  # else it is left as it is
-            check_init_target(root, path)
-    if missing_in_gitignore(root):
-        check_init_target(root, os.path.join(root, ".gitignore"))
-    made = [copy_of_this(options, os.path.join(place, "proto_prime.py"))]
-    for path, text in files:
-        if os.path.lexists(path):
+    directory, reason = home_of(root)
+    own, prime = os.path.join(directory, "proto_prime.py"), os.path.join(directory, "prime")
+    texts = {own: "", prime: ENTRY_SCRIPT, prime + ".cmd": ENTRY_CMD.replace("\n", "\r\n")}
+    if not os.path.exists(os.path.join(root, PYPROJECT)):  # else that file says what the repo needs
+        texts[os.path.join(root, OWN_CONFIG)] = starter_config(root)
+    ignore = os.path.join(root, ".gitignore")
+    unignored = missing_in(ignore)
+    made = [path for path in texts if not os.path.exists(path)] + ([ignore] if unignored else [])
+    for path in made:
+        check_init_target(root, path)
+    for path, text in texts.items():
+        if path not in made:
             report.detail("left as it is: %s" % path)
             continue
-        write_atomic(path, text.encode())
-        os.chmod(path, 0o755 if text is ENTRY_SCRIPT else 0o644)
-        made.append(path)
-    made = [os.path.relpath(path, root) for path in made + [add_ignored(root)] if path]
+        if path == own:
+            copy_of_this(options, path)
+        else:
+            write_atomic(path, text.encode())
+        os.chmod(path, 0o755 if path in (own, prime) else 0o644)
+    if unignored:
+        append_lines(ignore, unignored)
     if not made:
         report.note("all is there already")
         return 0
     if reason:
         report.note("the entry script stands in tools/: %s" % reason)
-    report.note("commit %s" % shown(made))
-    report.note("then run %s" % shown([os.path.join(".", os.path.relpath(os.path.join(place, "prime"), root))]))
+    report.note("commit %s" % shown([os.path.relpath(path, root) for path in made]))
+    report.note("then run %s" % shown([os.path.join(".", os.path.relpath(prime, root))]))
     return 0
 
 
@@ -7166,56 +7194,41 @@ def check_init_target(root, path):
 
 
 def copy_of_this(options, path):
-    """Put this file, or what --from names, to `path`. Returns `path`; "" if there is one already."""
-    if os.path.lexists(path):
-        report.detail("left as it is: %s" % path)
-        return ""
+    """Put this file, or the file that --from names, to `path`."""
     if options.source:
-        aside = temporary_path(path)
-        try:
-            fetch_other(options, path, aside)
-            os.replace(aside, path)
-        finally:
-            remove(aside)
+        take_other(options, path, 0o755)
     elif own_file():
-        with open(own_file(), "rb") as file:
-            write_atomic(path, file.read())
+        write_atomic(path, load_text(own_file()).encode())
     else:
         raise PrimeError("init: this came through a pipe, so that there is no file to copy",
                          hint="add --from URL, or save it as a file first")
-    os.chmod(path, 0o755)
-    return path
 
 
 def starter_config(root):
     """The text of a first proto_prime.toml for a repo without pyproject.toml."""
-    def has(name):
-        return os.path.isfile(os.path.join(root, name))
-
     lines = ["# What ./prime makes for this repo. The README of proto_prime tells every field."]
-    lines += ["# The python that is required stands in .python-version."] if has(".python-version") else \
-        ['# required_python_version = ">=3.9"']
-    lines += ['requirements_files = ["requirements.txt"]'] if has("requirements.txt") else ["dependencies = []"]
+    if os.path.isfile(os.path.join(root, ".python-version")):
+        lines.append("# The python that is required stands in .python-version.")
+    else:
+        lines.append('# required_python_version = ">=3.9"')
+    has_requirements = os.path.isfile(os.path.join(root, "requirements.txt"))
+    lines.append('requirements_files = ["requirements.txt"]' if has_requirements else "dependencies = []")
     return "".join(line + "\n" for line in lines)
 
 
-def missing_in_gitignore(root):
-    """Those of `IGNORED` that a repo's .gitignore lacks: a list of str."""
-    path = os.path.join(root, ".gitignore")
-    text = load_text(path) if os.path.isfile(path) else ""
-    known = {line.strip().lstrip("/") for line in text.splitlines()}
-    return [each for each in IGNORED if not {each, each.rstrip("/")} & known]
+def missing_in(ignore):
+    """Those of `IGNORED` that a .gitignore lacks: a list of str."""
+    text = load_text(ignore) if os.path.isfile(ignore) else ""
+    lines = {line.strip().lstrip("/") for line in text.splitlines()}
+    return [name for name in IGNORED if not {name, name.rstrip("/")} & lines]
 
 
-def add_ignored(root):
-    """Let git ignore what is made here. Returns the path of .gitignore; "" if it knows already."""
-    path, missing = os.path.join(root, ".gitignore"), missing_in_gitignore(root)
-    if not missing:
-        return ""
+def append_lines(path, lines):
+    """Append lines to a text file, which need not exist."""
     text = load_text(path) if os.path.isfile(path) else ""
-    gap = "" if text[-1:] in ("", "\n") else "\n"
-    write_atomic(path, (text + gap + "".join(each + "\n" for each in missing)).encode())
-    return path
+    if text and text[-1] != "\n":
+        text += "\n"
+    write_atomic(path, (text + "".join(line + "\n" for line in lines)).encode())
 
 
 def home_of(root):
@@ -7245,7 +7258,7 @@ def is_entry_script(path):
 
 
 def is_this_file(path):
-    """Whether a file is another version of this one, by its text."""
+    """Whether a file is a version of this one, by its text."""
     return has_bytes(path, b"\ndef command_update(")
 
 
@@ -7257,67 +7270,70 @@ htmlcov dist venv env requirements tasks fabfile site_scons""".split()
 
 def is_discovered(root):
     """Whether setuptools looks for the packages and modules of a project by itself, at its top ("flat layout")."""
-    path = os.path.join(root, PYPROJECT)
-    document = load_config(root).pyproject if os.path.isfile(path) else {}
-    told = table_in(document, PYPROJECT, "tool", "setuptools")
+    document = load_config(root).pyproject if os.path.isfile(os.path.join(root, PYPROJECT)) else {}
+    settings = table_in(document, PYPROJECT, "tool", "setuptools")
     backend = table_in(document, PYPROJECT, "build-system").get("build-backend", "setuptools")
-    is_set = "py-modules" in told or "packages" in told or os.path.isdir(os.path.join(root, "src"))
-    return "project" in document and str(backend).startswith("setuptools") and not is_set
+    is_named = "py-modules" in settings or "packages" in settings or os.path.isdir(os.path.join(root, "src"))
+    return "project" in document and str(backend).startswith("setuptools") and not is_named
 
 
 def is_flat(root):
     """Whether setuptools would find proto_prime.py at the top of a project: where it finds no package."""
-    packages = [name for name in os.listdir(root) if os.path.isfile(os.path.join(root, name, "__init__.py"))
-                and name not in NO_PACKAGES]
-    return is_discovered(root) and not packages
+    names = set(os.listdir(root)) - set(NO_PACKAGES)
+    has_package = any(os.path.isfile(os.path.join(root, name, "__init__.py")) for name in names)
+    return is_discovered(root) and not has_package
 
 
 def command_update(options):
     """replace this file by another version, verified, or leave it untouched"""
     import difflib
-    import stat
 
     path = own_file()
     if not path:
         raise PrimeError("update: there is no file to replace, for this came through a pipe")
     if is_installed():
         raise PrimeError("update: %s was installed as a package" % path, hint="let its installer update it")
-    aside = temporary_path(path)
-    try:
-        version = fetch_other(options, path, aside)
-        if not version or hash_file(aside) == hash_file(path):
-            report.note("%s is that version already (%s)" % (path, __version__))
-            return 0
-        before, now = (load_text(each).splitlines() for each in (path, aside))
-        lines = [line[:1] for line in difflib.unified_diff(before, now, n=0)][2:]
-        os.chmod(aside, stat.S_IMODE(os.stat(path).st_mode))
-        os.replace(aside, path)
-    finally:
-        remove(aside)
-    report.note("%s: %s -> %s (lines: +%d -%d)" % (path, __version__, version, lines.count("+"), lines.count("-")))
+    before = load_text(path).splitlines()
+    version = take_other(options, path, os.stat(path).st_mode & 0o7777)
+    if not version:
+        report.note("%s is that version already (%s)" % (path, __version__))
+        return 0
+    marks = [line[:1] for line in difflib.unified_diff(before, load_text(path).splitlines(), n=0)][2:]
+    report.note("%s: %s -> %s (lines: +%d -%d)" % (path, __version__, version, marks.count("+"), marks.count("-")))
     return 0
 
 
-def fetch_other(options, path, aside):
-    """Fetch another version of this file, from --from or from the index, to `aside`; it is to take the place of `path`.
+def take_other(options, path, mode):
+    """Put another version of this file, from --from or from the index, to `path`, once it proved to be one.
 
-    Returns what version it says it is, once it proved to be one; "" if there is none newer in the index.
+    mode  int, the permissions that it gets
+    Returns the version that it says it is; "" if there is none newer in the index, or `path` is the same already.
     """
-    source, trust = options.source, "hash" if options.sha256 else "https"
-    if source:
-        url = source if "://" in source else file_url(os.path.abspath(source))
-        download(url, aside, options.sha256, trust=trust)
-    else:
-        source = fetch_release(options, aside)
-        if not source:
+    aside = temporary_path(path)
+    try:
+        source = options.source
+        if source:
+            url = source if "://" in source else file_url(os.path.abspath(source))
+            download(url, aside, options.sha256, trust="hash" if options.sha256 else "https")
+        else:
+            source = fetch_release(options, aside)
+            if not source:
+                return ""
+        child = Child(1)  # what is not this file by its text is not even run
+        if is_this_file(aside):
+            child = run_child([running_python(), "-I", "-B", aside, "--version"], timeout=UV_SECONDS)
+        words = child.stdout.decode("utf-8", "replace").split()
+        if child.has_failed or words[:1] != ["proto_prime"]:
+            raise PrimeError("%s is no proto_prime.py" % shown([source]), tried=child.tail(3),
+                             hint="%s is left as it is" % path if os.path.exists(path) else "")
+        load_text(aside)  # PrimeError if it is not UTF-8
+        if hash_file(aside) == hash_file(path):
             return ""
-    argv = [running_python(), "-I", "-B", aside, "--version"]
-    child = run_child(argv, timeout=UV_SECONDS) if is_this_file(aside) else Child(1)  # else it is not even run
-    words = child.stdout.decode("utf-8", "replace").split()
-    if child.has_failed or words[:1] != ["proto_prime"]:
-        raise PrimeError("%s is no proto_prime.py" % shown([source]), tried=child.tail(3),
-                         hint="%s is left as it is" % path if os.path.exists(path) else "")
-    return words[1]
+        os.chmod(aside, mode)
+        os.replace(aside, path)
+        return words[1]
+    finally:
+        remove(aside)
 
 
 def fetch_release(options, target):
@@ -7332,23 +7348,25 @@ def fetch_release(options, target):
     if not index:
         raise PrimeError("no index may be asked for another version", hint="prime update --from FILE")
     trust = "hash" if options.sha256 else "https"  # H7
-    links = [(wheel_version(link[0], "proto_prime"),) + link[1:]
-             for link in index_links(index, "proto-prime", trust) if link[0].endswith("-py3-none-any.whl")]
-    links = [each for each in links if each[0]]  # odd names are passed over (H16)
+    links = [(wheel_version(name, "proto_prime"), *rest) for name, *rest in index_links(index, "proto-prime", trust)
+             if name.endswith("-py3-none-any.whl")]
+    links = [link for link in links if link[0]]  # odd names are passed over (H16)
     wanted = Version(options.release) if options.release else None
-    links = [each for each in links if each[0].key == wanted.key] if wanted else \
-        [each for each in links if not each[0].is_prerelease and each[0].key >= Version(__version__).key]
-    if not links and wanted:
+    if wanted:
+        offers = [link for link in links if link[0].key == wanted.key]
+    else:
+        offers = [link for link in links if not link[0].is_prerelease and link[0].key >= Version(__version__).key]
+    if not offers and wanted:
         raise PrimeError("there is no version %s of proto-prime in %s" % (options.release, masked(index)))
-    if not links:
+    if not offers:
         return ""
-    _, url, sha256, size = max(links, key=lambda each: each[0].key)
-    wheel, place = fetch(url, trust=trust_in(index, trust), cap=size or PAGE_CAP)
-    check_hash(wheel, sha256, place)
-    data = file_in_wheel(io.BytesIO(wheel), "proto_prime.py", "%s is no wheel of proto-prime" % masked(place))
-    check_hash(data, options.sha256, place)
+    _, url, sha256, size = max(offers, key=lambda offer: offer[0].key)
+    wheel, origin = fetch(url, trust=trust_in(index, trust), cap=size or PAGE_CAP)
+    check_hash(wheel, sha256, origin)
+    data = file_in_wheel(io.BytesIO(wheel), "proto_prime.py", "%s is no wheel of proto-prime" % masked(origin))
+    check_hash(data, options.sha256, origin)
     write_atomic(target, data)
-    return place
+    return origin
 
 
 # --------------------------------------------------------------------------------------------------
