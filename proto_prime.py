@@ -6361,7 +6361,7 @@ def command_run(options):
 
 
 def cannot_run(name, problem, hint=""):
-    """The PrimeError for a program that the system does not start; its status is the one that a shell would return."""
+    """The PrimeError for a program that the system does not start, with the status that a shell would return."""
     reason = problem.strerror
     status = 127 if isinstance(problem, FileNotFoundError) else 126
     if status == 127 and os.path.isfile(problem.filename or name):
@@ -6460,9 +6460,8 @@ def info_text(data):
          if os.path.realpath(venv["path"]) == os.path.realpath(venv["generation"]) else venv["generation"]),
         ("current", current),
     ]
-    for name, entry in data["config"].items():
-        if entry["from"] != "default":
-            rows.append((name, "%s (%s)" % (entry["value"], entry["from"])))
+    rows += [(name, "%s (%s)" % (entry["value"], entry["from"]))
+             for name, entry in data["config"].items() if entry["from"] != "default"]
     width = max(len(name) for name, _ in rows)
     return "".join("%-*s  %s\n" % (width, name, one_line(text)) for name, text in rows)
 
@@ -6655,7 +6654,7 @@ def script_environment(options, source):
 
 
 def script_metadata(source):
-    """The values of requires-python and dependencies in a script's metadata (PEP 723): str and list; None without any.
+    """What a script's metadata says (PEP 723): requires-python, a str, and dependencies, a list. None without metadata.
 
     PrimeError with status 2 if the metadata is malformed.
     """
@@ -6707,7 +6706,7 @@ def derived_config(environment, required, dependencies=()):
     fields.update(required_python_version=required, dependencies=dependencies)
     lines = []
     for name in sorted(fields):
-        text = json.dumps(fields[name], ensure_ascii=False)  # its escapes may be surrogates, which TOML does not have
+        text = json.dumps(fields[name], ensure_ascii=False)  # an escape may be a surrogate, which TOML does not have
         lines.append("%s = %s\n" % (name, text.replace("\x7f", "\\u007f")))
     return "".join(lines)
 
@@ -6794,7 +6793,7 @@ def shell_start(kind, prefix, name, environ):
 
 
 def tools_of(environment):
-    """The uv that resolves for either driver, and the `Interpreter` for an environment, whatever its lock says."""
+    """The driver `venv_uv`, which resolves for both, and an environment's `Interpreter`, whatever its lock says."""
     environment.locked = []
     python = python_to_build(environment)
     return driver_of(environment, "venv_uv"), python
@@ -6833,7 +6832,7 @@ def command_lock(options):
             run_tool(argv, "renewing uv.lock with uv", uv_environ(environment.root), environment.root)
             driver.export(environment, aside)
         else:
-            if os.path.exists(target) and not options.upgrade and is_toml(target):
+            if not options.upgrade and is_toml(target):
                 write_atomic(aside, load_text(target).encode())  # so that uv keeps what it pins
             resolve(environment, driver, python, aside)
         text, count = lock_text(environment, load_text(aside))
@@ -6845,7 +6844,7 @@ def command_lock(options):
 
 
 def is_toml(path):
-    """Whether a file holds valid TOML: a lock file after an unfinished merge does not."""
+    """Whether a path is a file with valid TOML, which a lock file after an unfinished merge is not."""
     try:
         return bool(parse_toml(load_text(path)))
     except (PrimeError, TomlError):
@@ -6883,21 +6882,21 @@ def command_vendor(options):
     if is_default and is_discovered(root):
         raise PrimeError("vendor: setuptools would take vendor/ for a package of the project",
                          hint='prime vendor .vendor, then find_links = [".vendor"] in the config')
-    check_target(root, target)
+    check_vendor_target(root, target)
     read_manifest(target)
     platforms = environment["platforms"] or [this_platform()]
     driver, python = tools_of(environment)
     prepare_state(root)
     with aside_directory(state_dir(root)) as aside:
         locks = [read_lock(environment, path) for path in vendor_locks(environment, driver, python, aside)]
-        chosen = [files_for(lock, platforms, python.version) for lock in locks]
-    committed = {sha256 for _, sha256, _ in chosen[0].values() if sha256} if environment["lock_file"] else set()
+        files = files_for(locks, platforms, python.version)
+    committed = set()
+    if environment["lock_file"]:
+        committed = {sha256 for _, sha256, _ in files_for(locks[:1], platforms, python.version).values()}
     indexes = [environment["index_url"], *environment["extra_index_urls"], *users_indexes()]
-    files = {name: (with_user(url, indexes), sha256, size) for rows in chosen
-             for name, (url, sha256, size) in rows.items()}
-    vendor_files(files, target, committed)
+    vendor_files(files, target, committed, indexes)
     if options.python:
-        check_target(root, os.path.join(target, "python"))
+        check_vendor_target(root, os.path.join(target, "python"))
         vendor_pythons(environment, driver, python.version, platforms, os.path.join(target, "python"))
     hint = "prime --offline uses it"
     if not is_default:
@@ -7003,35 +7002,38 @@ def build_system(environment, project):
     return requires, backend, paths
 
 
-def files_for(lock, platforms, version):
-    """The files of a `Lock` for some platforms, as `Lock.files`: its wheels, and where none fits, its sources."""
-    chosen = {}  # type: dict
-    for package in lock.packages:
-        wheels = [lock.file_of(each) for each in package.get("wheels", [])]
-        names = [name for name in wheels if fits(name, platforms, version)]
-        names = names or [lock.file_of(package[kind]) for kind in ("sdist", "archive") if package.get(kind)]
-        chosen.update((name, lock.files[name]) for name in names)
-    return chosen
+def files_for(locks, platforms, version):
+    """The files of each `Lock` for some platforms: its wheels, and where none fits, its sources. As `Lock.files`."""
+    files = {}  # type: dict
+    for lock in locks:
+        for package in lock.packages:
+            wheels = [lock.file_of(each) for each in package.get("wheels", [])]
+            names = [name for name in wheels if fits(name, platforms, version)]
+            names = names or [lock.file_of(package[kind]) for kind in ("sdist", "archive") if package.get(kind)]
+            files.update((name, lock.files[name]) for name in names)
+    return files
 
 
-def vendor_files(files, target, committed=()):
+def vendor_files(files, target, committed=(), indexes=()):
     """Download files into a directory, each verified, and remove those of an earlier time that are not needed.
 
     files      dict, as `Lock.files`
-    committed  set of str, the SHA-256 of those that a lock of the repo names: these do not come from the server of the
-               files, which therefore need not be believed (H7)
+    committed  set of str, the SHA-256 of those that a lock of the repo names: since these do not come from the server
+               of the files, any server will do (H7)
+    indexes    list of str, the URLs whose credentials their servers get
     What the manifest does not name is not ours: it is neither overwritten nor removed (H3). The manifest names each
     file before it is written, so that the next `prime vendor` knows those that a killed one leaves.
     """
     before = read_manifest(target)
     for name, (_, sha256, _) in files.items():
-        check_vendored(target, name, sha256, is_ours=name in before)
+        check_vendor_file(target, name, sha256, is_ours=name in before)
     write_manifest(target, before | set(files))
     for name, (url, sha256, size) in sorted(files.items()):
         path = os.path.join(target, name)
         if not sha256 or hash_file(path) != sha256.lower():
             report.step("fetching %s" % name)
-            download(url, path, sha256, size, "hash" if sha256 in committed else "loopback")
+            trust = "hash" if sha256 and sha256 in committed else "loopback"
+            download(with_user(url, indexes), path, sha256, size, trust)
             report.done()
     needed = {name.lower() for name in files}  # one file under both spellings, on some file systems
     for name in before:
@@ -7040,7 +7042,7 @@ def vendor_files(files, target, committed=()):
     write_manifest(target, files)
 
 
-def check_target(root, target):
+def check_vendor_target(root, target):
     """PrimeError if a directory for files of ours is a link, or is below one in the repo (H3)."""
     is_in_repo = target.startswith(root + os.sep)
     for path in ancestors(target):
@@ -7053,7 +7055,7 @@ def check_target(root, target):
         raise PrimeError("vendor: %s is no directory" % target, hint="remove it, or name another directory")
 
 
-def check_vendored(target, name, sha256, is_ours):
+def check_vendor_file(target, name, sha256, is_ours):
     """PrimeError if something that is not ours stands where a file will be vendored (H3)."""
     path = os.path.join(target, file_name(name, "what is to be vendored"))
     if name.lower() == MANIFEST:
@@ -7161,8 +7163,11 @@ def command_init(options):
     if not os.path.exists(os.path.join(root, PYPROJECT)):  # else that file says what the repo needs
         texts[os.path.join(root, OWN_CONFIG)] = starter_config(root)
     ignore = os.path.join(root, ".gitignore")
-    unignored = missing_in(ignore)
-    made = [path for path in texts if not os.path.exists(path)] + ([ignore] if unignored else [])
+    made = [path for path in texts if not os.path.exists(path)]
+    text = load_text(ignore) if os.path.isfile(ignore) else ""
+    if with_ignored(text) != text:
+        texts[ignore] = with_ignored(text)
+        made.append(ignore)
     for path in made:
         check_init_target(root, path)
     for path, text in texts.items():
@@ -7173,9 +7178,8 @@ def command_init(options):
             copy_of_this(options, path)
         else:
             write_atomic(path, text.encode())
-        os.chmod(path, 0o755 if path in (own, prime) else 0o644)
-    if unignored:
-        append_lines(ignore, unignored)
+        if path != ignore:
+            os.chmod(path, 0o755 if path in (own, prime) else 0o644)
     if not made:
         report.note("all is there already")
         return 0
@@ -7206,35 +7210,33 @@ def copy_of_this(options, path):
 
 def starter_config(root):
     """The text of a first proto_prime.toml for a repo without pyproject.toml."""
-    lines = ["# What ./prime makes for this repo. The README of proto_prime tells every field."]
-    if os.path.isfile(os.path.join(root, ".python-version")):
-        lines.append("# The python that is required stands in .python-version.")
-    else:
-        lines.append('# required_python_version = ">=3.9"')
-    has_requirements = os.path.isfile(os.path.join(root, "requirements.txt"))
-    lines.append('requirements_files = ["requirements.txt"]' if has_requirements else "dependencies = []")
-    return "".join(line + "\n" for line in lines)
+    names = ".python-version", "requirements.txt"
+    has_version, has_requirements = (os.path.isfile(os.path.join(root, name)) for name in names)
+    lines = [
+        "# What ./prime makes for this repo. The README of proto_prime tells every field.",
+        "# The python that is required stands in .python-version." if has_version else
+        '# required_python_version = ">=3.9"',
+        'requirements_files = ["requirements.txt"]' if has_requirements else "dependencies = []",
+    ]
+    return "\n".join(lines) + "\n"
 
 
-def missing_in(ignore):
-    """Those of `IGNORED` that a .gitignore lacks: a list of str."""
-    text = load_text(ignore) if os.path.isfile(ignore) else ""
+def with_ignored(text):
+    """The text of a .gitignore, completed by those of `IGNORED` that it lacks."""
     lines = {line.strip().lstrip("/") for line in text.splitlines()}
-    return [name for name in IGNORED if not {name, name.rstrip("/")} & lines]
-
-
-def append_lines(path, lines):
-    """Append lines to a text file, which need not exist."""
-    text = load_text(path) if os.path.isfile(path) else ""
-    if text and text[-1] != "\n":
+    missing = [name for name in IGNORED if not {name, name.rstrip("/")} & lines]
+    if missing and text and text[-1] != "\n":
         text += "\n"
-    write_atomic(path, (text + "".join(line + "\n" for line in lines)).encode())
+    return text + "".join(name + "\n" for name in missing)
 
 
 def home_of(root):
-    """Where in a repo the file and the entry script go: its top, or tools/ with the reason why."""
+    """Where in a repo the file and the entry script go: its top, or tools/ with the reason why. Two str.
+
+    A file `prime` that names proto_prime is an entry script of ours, edited or not.
+    """
     tools, prime, file = (os.path.join(root, name) for name in ("tools", "prime", "proto_prime.py"))
-    if os.path.lexists(prime) and not is_entry_script(prime):
+    if os.path.lexists(prime) and not has_bytes(prime, b"proto_prime"):
         reason = "%s is something else" % prime
     elif os.path.isfile(os.path.join(tools, "proto_prime.py")):
         return tools, ""
@@ -7247,14 +7249,9 @@ def home_of(root):
     else:
         return root, ""
     prime = os.path.join(tools, "prime")
-    if os.path.lexists(prime) and not is_entry_script(prime):
+    if os.path.lexists(prime) and not has_bytes(prime, b"proto_prime"):
         raise PrimeError("init: %s is there already, and not this file's" % prime, tried=[reason], hint="rename it")
     return tools, reason
-
-
-def is_entry_script(path):
-    """Whether a file starts ours, edited or not."""
-    return has_bytes(path, b"proto_prime")
 
 
 def is_this_file(path):
@@ -7311,12 +7308,12 @@ def take_other(options, path, mode):
     """
     aside = temporary_path(path)
     try:
-        source = options.source
+        source, trust = options.source, "hash" if options.sha256 else "https"  # H7
         if source:
             url = source if "://" in source else file_url(os.path.abspath(source))
-            download(url, aside, options.sha256, trust="hash" if options.sha256 else "https")
+            download(url, aside, options.sha256, trust=trust)
         else:
-            source = fetch_release(options, aside)
+            source = fetch_release(options, aside, trust)
             if not source:
                 return ""
         child = Child(1)  # what is not this file by its text is not even run
@@ -7336,9 +7333,10 @@ def take_other(options, path, mode):
         remove(aside)
 
 
-def fetch_release(options, target):
+def fetch_release(options, target, trust):
     """Fetch this file as the index has it: `options.release`, or the newest unless it is older than this one.
 
+    trust  str, as in `check_url`
     Returns the URL of the wheel that it was taken from; "" if there is nothing newer.
     """
     import io
@@ -7347,20 +7345,23 @@ def fetch_release(options, target):
     index = "" if is_closed(environment) else chosen_index(environment["index_url"])
     if not index:
         raise PrimeError("no index may be asked for another version", hint="prime update --from FILE")
-    trust = "hash" if options.sha256 else "https"  # H7
-    links = [(wheel_version(name, "proto_prime"), *rest) for name, *rest in index_links(index, "proto-prime", trust)
-             if name.endswith("-py3-none-any.whl")]
-    links = [link for link in links if link[0]]  # odd names are passed over (H16)
+    links = index_links(index, "proto-prime", trust)
     wanted = Version(options.release) if options.release else None
-    if wanted:
-        offers = [link for link in links if link[0].key == wanted.key]
-    else:
-        offers = [link for link in links if not link[0].is_prerelease and link[0].key >= Version(__version__).key]
+    offers = []
+    for name, url, sha256, size in links:
+        version = wheel_version(name, "proto_prime")
+        if not version or not name.endswith("-py3-none-any.whl"):  # odd names are passed over (H16)
+            continue
+        is_right = not version.is_prerelease and version.key >= Version(__version__).key
+        if wanted:
+            is_right = version.key == wanted.key
+        if is_right:
+            offers.append((version.key, url, sha256, size))
     if not offers and wanted:
         raise PrimeError("there is no version %s of proto-prime in %s" % (options.release, masked(index)))
     if not offers:
         return ""
-    _, url, sha256, size = max(offers, key=lambda offer: offer[0].key)
+    _, url, sha256, size = max(offers, key=lambda offer: offer[0])
     wheel, origin = fetch(url, trust=trust_in(index, trust), cap=size or PAGE_CAP)
     check_hash(wheel, sha256, origin)
     data = file_in_wheel(io.BytesIO(wheel), "proto_prime.py", "%s is no wheel of proto-prime" % masked(origin))
