@@ -6304,16 +6304,16 @@ def boot_environment(environment, stage, is_anew=False, moves_link=True):
 
 
 def used_name(config):
-    """The environment that `prime use` made this clone's; "" if none, or if it is configured no more."""
+    """The name of the environment that `prime use` chose for this clone; "" if none, or if it is configured no more."""
     path = config.look(state_dir(config.root, "use"))
     try:
         name = load_text(path).strip() if os.path.isfile(path) else ""
     except PrimeError:  # T5
         name = ""
-    if name and name not in set(config.table.get("env", {})) | {"default"}:
-        report.note('environment "%s", which prime use chose, is configured no more' % name)
-        return ""
-    return name
+    if name in ("", "default") or name in config.table.get("env", {}):
+        return name
+    report.note('environment "%s", which prime use chose, is configured no more' % name)
+    return ""
 
 
 def open_environment(options, may_lack_lock=False):
@@ -6347,13 +6347,12 @@ def command_run(options):
                          hint="%s; other options stand before run" % RUN_USAGE)
     if not words:
         raise PrimeError("run: no command is given", hint=RUN_USAGE, status=2)
-    environment = None
+    source = ""
     if words[0] == "-":
-        environment = script_environment(options, read_stdin())
+        source = read_stdin()
     elif has_metadata(words[0]):
-        text = (bytes_of(words[0]) or b"").decode("utf-8", "replace")
-        environment = script_environment(options, text[1:] if text[:1] == "\ufeff" else text)
-    environment = environment or open_environment(options)
+        source = (bytes_of(words[0]) or b"").decode("utf-8-sig", "replace")
+    environment = script_environment(options, source) or open_environment(options)
     prefix = prefix_of(environment, options, boots)
     try:
         hand_over(words, prefix, environment["env_vars"])
@@ -6362,27 +6361,28 @@ def command_run(options):
 
 
 def cannot_run(name, problem, hint=""):
-    """The PrimeError for a program that the system does not start, with the status that a shell has for it."""
-    reason, status = problem.strerror, 127 if isinstance(problem, FileNotFoundError) else 126
+    """The PrimeError for a program that the system does not start, with the status that a shell would return."""
+    reason = problem.strerror
+    status = 127 if isinstance(problem, FileNotFoundError) else 126
     if status == 127 and os.path.isfile(problem.filename or name):
         reason, status = "the interpreter in its first line does not exist", 126
     return PrimeError("cannot run %s: %s" % (name, reason), hint=hint, status=status)
 
 
 def prefix_of(environment, options, boots):
-    """The directory of the environment that a command runs in, booted if `boots`."""
+    """The directory of the environment that a command runs in. If `boots`, the environment is made current first."""
     prefix = unfinished_prefix(environment.root)
     if prefix:
         return prefix
-    is_script = environment.root != options.root  # which no stage knows of
-    hint = "run it without --no-boot" if is_script else "prime boot"
+    is_script = environment.root != options.root  # the stage belongs to the repo, not to a script's environment
     if boots:
         stage = "" if is_script else options.stage
         return boot_environment(environment, stage, moves_link=not environment.requested).path
-    known = generations(environment)
-    if not known:
+    hint = "run it without --no-boot" if is_script else "prime boot"
+    complete = generations(environment)
+    if not complete:
         raise PrimeError("%s was not built yet" % environment.title, hint=hint)
-    generation = find_generation(environment)[0] or in_use(environment, known) or known[0]
+    generation = find_generation(environment)[0] or in_use(environment, complete) or complete[0]
     if not os.path.exists(generation.program):
         raise PrimeError("%s is missing" % generation.program, hint=hint)
     return generation.path
@@ -6393,21 +6393,14 @@ def command_info(options):
     environment = open_environment(options)
     current, reasons = find_generation(environment)
     generation = current or in_use(environment, generations(environment))
-    selected = None  # type: Candidate | None
     link, target = link_to(environment, generation) if generation else ("", "")
     if current and not environment.requested and is_linkable(link) and not leads_to(link, target):
         reasons = ["%s is missing, or leads elsewhere" % environment["venv_dir_rel_path"]]
     if current:
         selected = Candidate(current.python.path, "generation", current.python, "selected")
     else:
-        try:
-            python = kept_python(environment) or probe_for(environment)
-            selected = python and Candidate(python.path, "search", python, "selected")
-            reasons = reasons + ([] if python else [str(no_python(environment))])
-        except PrimeError as problem:
-            reasons = reasons + [str(problem)]
-        selected = next((each for each in environment.tried if each.verdict == "selected"), selected)
-    told = {
+        selected = candidate_for(environment, reasons)
+    data = masked_values({
         "schema": SCHEMA,
         "root": environment.root,
         "config": {name: {"value": environment[name], "from": environment.origins[name]} for name in FIELDS},
@@ -6424,28 +6417,51 @@ def command_info(options):
         },
         "current": not reasons,
         "reasons": reasons,
-    }
-    told = masked_values(told)
-    emit(as_json(told) if options.json else info_text(told))
+    })
+    emit(as_json(data) if options.json else info_text(data))
     return 1 if reasons else 0
 
 
-def info_text(told):
-    """What `info --json` says, for people."""
-    selected, venv, required = told["selected_python"], told["venv"], told["required"]
+def candidate_for(environment, reasons):
+    """The `Candidate` that a new generation would be built with, or None; `reasons`, a list, gets why not."""
+    selected = None  # type: Candidate | None
+    try:
+        python = python_to_build(environment)
+        selected = Candidate(python.path, "search", python, "selected")
+    except PrimeError as problem:
+        reasons.append(str(problem))
+    return next((each for each in environment.tried if each.verdict == "selected"), selected)
+
+
+def python_to_build(environment):
+    """The `Interpreter` that a new generation would be built with: the kept one, or else what is selected.
+
+    PrimeError if there is none.
+    """
+    python = kept_python(environment) or probe_for(environment)
+    if python is None:
+        raise no_python(environment)
+    return python
+
+
+def info_text(data):
+    """The data of `info --json` as a table for people."""
+    selected, venv, required = data["selected_python"], data["venv"], data["required"]
+    current = "yes, held there by a rollback" if venv and venv["held"] else "yes"
+    if data["reasons"]:
+        current = "no: " + "; ".join(data["reasons"])
     rows = [
-        ("root", told["root"]),
-        ("environment", told["environment"]),
-        ("driver", told["driver"]),
+        ("root", data["root"]),
+        ("environment", data["environment"]),
+        ("driver", data["driver"]),
         ("required", "%s (%s)" % (required["request"] or "any python", required["from"])),
         ("selected", "%s (%s)" % (selected["path"], selected["version"]) if selected else "none"),
         ("venv", "none" if not venv else "%s -> %s" % (venv["path"], venv["generation"])
          if os.path.realpath(venv["path"]) == os.path.realpath(venv["generation"]) else venv["generation"]),
-        ("current", "no: " + "; ".join(told["reasons"]) if told["reasons"] else
-         "yes, held there by a rollback" if venv["held"] else "yes"),
+        ("current", current),
     ]
     rows += [(name, "%s (%s)" % (entry["value"], entry["from"]))
-             for name, entry in told["config"].items() if entry["from"] != "default"]
+             for name, entry in data["config"].items() if entry["from"] != "default"]
     width = max(len(name) for name, _ in rows)
     return "".join("%-*s  %s\n" % (width, name, one_line(text)) for name, text in rows)
 
@@ -6454,23 +6470,23 @@ def command_python(options):
     """the path of the python that a request selects"""
     environment = open_environment(options)
     if options.request is not None:
-        places = environment.required.places
-        environment.required = parse_request(options.request, "command line")
-        environment.required.places = places
+        request = parse_request(options.request, "command line")
+        request.places = environment.required.places
+        environment.required = request
         environment.also = environment.locked = []
     everything = judge_all(candidates(environment.required), environment.wanted()) if options.all else []
     python, problem = None, None  # type: Interpreter | None, PrimeError | None
     try:
         python = probe_for(environment)
-    except PrimeError as error:  # of the selector or the user's choice: what else there is, is told
+    except PrimeError as error:  # the selector or the user's choice failed: --all lists the others nevertheless
         problem = error
-    known = {candidate.path for candidate in environment.tried}
-    listed = environment.tried + [each for each in everything if each.path not in known]
+    tried = {candidate.path for candidate in environment.tried}
+    listed = environment.tried + [candidate for candidate in everything if candidate.path not in tried]
     if not options.all:
-        listed = [each for each in listed if each.verdict == "selected"]
+        listed = [candidate for candidate in listed if candidate.verdict == "selected"]
     if options.json:
-        told = [candidate.as_dict() for candidate in listed]
-        emit(as_json({"schema": SCHEMA, "request": environment.required.text, "candidates": told}))
+        rows = [candidate.as_dict() for candidate in listed]
+        emit(as_json({"schema": SCHEMA, "request": environment.required.text, "candidates": rows}))
     elif options.all:
         emit("".join("%-9s %-6s %s\n" % (each.verdict, each.source, one_line(str(each))) for each in listed))
     elif python:
@@ -6504,12 +6520,12 @@ def command_rollback(options):
     environment = open_environment(options)
     current, _ = find_generation(environment)
     sound = [each for each in generations(environment) if not damage_of(each)]
-    before = [each for each in sound if current is None or each.created < current.created]
-    if not before:
-        raise PrimeError("environment %s has no generation before %s" % (
-            environment.name, os.path.basename(current.path) if current else "the one that is not built yet"))
+    older = [each for each in sound if current is None or each.created < current.created]
+    if not older:
+        name = os.path.basename(current.path) if current else "the one that is not built yet"
+        raise PrimeError("environment %s has no generation before %s" % (environment.name, name))
     prepare_state(environment.root)
-    write_held(environment, before[0])
+    write_held(environment, older[0])
     generation = boot_environment(environment, "", moves_link=not environment.requested)
     report.note(current_line(environment, generation))
     report.note("prime use %s takes that back; so does any change of what is installed" % environment.name)
@@ -6517,7 +6533,7 @@ def command_rollback(options):
 
 
 DIGEST_NAME = "[0-9a-f]{12}"
-SCRIPT_DAYS = 30  # after which `clean` removes the environment of a script that was not run
+SCRIPT_DAYS = 30  # `clean` removes the environment of a script that was not run for longer
 
 
 def command_clean(options):
@@ -6551,21 +6567,21 @@ def command_clean(options):
 
 
 def in_need(environments, links):
-    """The directories of generations that a link leads to, or that are current: a set.
+    """The directories of generations that a link leads to, or that are current: a set of paths.
 
-    Nothing of the repo's is run for it, such as a python that a generation names which came with the repo (H11).
+    Runs nothing of the repo's for it, such as the python of a generation that came with the repo (H11).
     """
     current = [find_generation(each, may_run=False)[0] for each in environments]
     return {os.path.realpath(link) for link in links} | {each.path for each in current if each}
 
 
-# What `clean --all` removes from the user cache: names of our making, of files, and of directories with our mark.
+# What `clean --all` removes from the user cache, by the names that we give: files, and directories with our mark.
 CACHE_FILES = (("answers", "[0-9a-f]{16}"), ("uv", r"uv-\d.*|lock"))
 CACHE_TREES = (("pip", r"\d.*-[0-9a-f]{16}|" + ASIDE_NAME), ("shell", DIGEST_NAME), ("uv", ASIDE_NAME))
 
 
 def clear_cache():
-    """Empty the user cache, unless a boot uses it, but for what is locked or a running process uses (H18)."""
+    """Empty the user cache, unless a boot uses it. What is locked, or used by a running process, stays (H18)."""
     with open_lock(cache_dir("in-use")) as file:
         if not try_lock(file):
             report.note("the cache %s stays, for another prime uses it" % tilde(cache_dir()))
@@ -6575,20 +6591,19 @@ def clear_cache():
         locks = [path for path in paths_named(cache_dir("locks"), "[0-9a-f]{16}") if not is_held(path)]
         used = used_by_processes(files)
         for path in files + locks:
-            if path not in used and not is_link(path) and os.path.isfile(path):
+            if path not in used and is_file(path):
                 remove(path)
         discard(trees)
     report.detail("emptied the user cache %s" % cache_dir())
 
 
 def discard_scripts(days):
-    """Remove the environments of scripts that were not run for some days, and that no process uses."""
+    """Remove the environments of scripts that no process uses and that were not run for `days`. Returns their paths."""
     import time
 
     last = time.time() - days * 24 * 3600
     roots = own_entries(cache_dir("scripts"), DIGEST_NAME)
-    roots = [root for root in roots if os.stat(root).st_mtime <= last and not is_held(state_dir(root, "lock"))]
-    gone = discard(roots)
+    gone = discard(root for root in roots if os.stat(root).st_mtime <= last and not is_held(state_dir(root, "lock")))
     for root in gone:
         report.note("removed %s" % tilde(root))
     return gone
@@ -6601,7 +6616,7 @@ def discard_scripts(days):
 
 
 def read_stdin():
-    """The text of the script on stdin, which is put back for the python that will run it."""
+    """The text of the script on stdin. Stdin starts over, for the python that will run the script."""
     import tempfile
 
     if sys.stdin is None:  # E7
@@ -6618,12 +6633,32 @@ def read_stdin():
 SOURCE_FIELDS = ("venv_driver", "uv_version", "uv_sha256", "index_url", "extra_index_urls", "find_links", "no_index")
 
 
-def script_environment(options, text):
-    """The `Environment` of a script that says what it needs (PEP 723), in the user cache; None if it does not.
+def script_environment(options, source):
+    """The `Environment` of the script with this source text, in the user cache; None if it has no metadata (PEP 723).
 
-    It is one of a repo of its own, whose config is written from the script's and from where wheels come from here.
+    It belongs to a small repo in the cache, whose config joins the script's metadata and our index settings.
     """
-    blocks, is_open = metadata_blocks(text)
+    metadata = script_metadata(source)
+    if metadata is None:
+        return None
+    config = derived_config(open_environment(options), *metadata)
+    root = cache_dir("scripts", digest(config))
+    if os.path.lexists(root) and not is_ours(root):
+        raise PrimeError("%s belongs to another user, or others may write to it" % root, hint=CACHE_HINT)
+    make_own(root)
+    path = os.path.join(root, OWN_CONFIG)
+    if bytes_of(path) != config.encode():
+        write_atomic(path, config.encode())
+    os.utime(root)  # `clean` removes those that were not run for long
+    return load_environment(load_config(root))
+
+
+def script_metadata(source):
+    """What a script's metadata says (PEP 723): requires-python, a str, and dependencies, a list. None without metadata.
+
+    PrimeError with status 2 if the metadata is malformed.
+    """
+    blocks, is_open = metadata_blocks(source)
     if len(blocks) > 1:
         raise PrimeError("the script has more than one block of metadata (PEP 723)", status=2)
     if not blocks and is_open:
@@ -6632,46 +6667,33 @@ def script_environment(options, text):
     if not blocks:
         return None
     try:
-        told = parse_toml(blocks[0])
+        document = parse_toml(blocks[0])
     except TomlError as error:
         raise PrimeError("the script's metadata (PEP 723): %s" % error, status=2)
-    required, dependencies = told.get("requires-python", ""), told.get("dependencies", [])
+    required, dependencies = document.get("requires-python", ""), document.get("dependencies", [])
     for name, kind, value in (("requires-python", "text", required), ("dependencies", "texts", dependencies)):
-        if not KINDS[kind][1](value):
-            raise PrimeError("%s must be %s, not %s" % (name, KINDS[kind][0], shown_value(value)),
+        expected, is_valid = KINDS[kind]
+        if not is_valid(value):
+            raise PrimeError("%s must be %s, not %s" % (name, expected, shown_value(value)),
                              "the script's metadata, PEP 723", status=2)
-    config = derived_config(open_environment(options), required, dependencies)
-    root = cache_dir("scripts", digest(config))
-    if os.path.lexists(root) and not is_ours(root):
-        raise PrimeError("%s belongs to another user, or others may write to it" % root, hint=CACHE_HINT)
-    make_own(root)
-    if bytes_of(os.path.join(root, OWN_CONFIG)) != config.encode():
-        write_atomic(os.path.join(root, OWN_CONFIG), config.encode())
-    os.utime(root)  # for `clean`
-    return load_environment(load_config(root))
+    return required, dependencies
 
 
-def metadata_blocks(text):
-    """The TOML of each block of metadata in a script (PEP 723), a list of str; and whether one has no end.
+def metadata_blocks(source):
+    """The blocks of metadata in a script (PEP 723): a list of str, their TOML; and whether a block has no end.
 
     A block ends with the last "# ///" of the comment lines that follow its begin.
     """
+    import re
+
     blocks, is_open = [], False
-    lines = [line[:-1] if line.endswith("\r") else line for line in text.split("\n")]
-    place = 0
-    while place < len(lines):
-        if lines[place].rstrip(" \t") != "# /// script":
-            place += 1
-            continue
-        begin = place = place + 1
-        end = -1
-        while place < len(lines) and (lines[place] == "#" or lines[place].startswith("# ")):
-            end = place if lines[place].rstrip(" \t") == "# ///" else end
-            place += 1
-        is_open = is_open or end < 0
-        if end >= 0:
-            blocks.append("".join(line[2:] + "\n" for line in lines[begin:end]))
-            place = end + 1
+    lines = (source + "\n").replace("\r\n", "\n")
+    for start in re.finditer(r"^# /// script[ \t]*\n((?:#(?: .*)?\n)*)", lines, re.MULTILINE):
+        block = re.match(r"((?:.*\n)*)# ///[ \t]*\n", start.group(1))
+        if block:
+            blocks.append(re.sub("^# ?", "", block.group(1), flags=re.MULTILINE))
+        else:
+            is_open = True
     return blocks, is_open
 
 
@@ -6682,8 +6704,11 @@ def derived_config(environment, required, dependencies=()):
     fields = {name: environment[name] for name in SOURCE_FIELDS if environment.origins[name] != "default"}
     fields["find_links"] = [each if "://" in each else environment.path(each) for each in environment["find_links"]]
     fields.update(required_python_version=required, dependencies=dependencies)
-    texts = {name: json.dumps(value, ensure_ascii=False) for name, value in fields.items()}  # TOML has no surrogates
-    return "".join("%s = %s\n" % (name, texts[name].replace("\x7f", "\\u007f")) for name in sorted(texts))
+    lines = []
+    for name in sorted(fields):
+        text = json.dumps(fields[name], ensure_ascii=False)  # an escape may be a surrogate, which TOML does not have
+        lines.append("%s = %s\n" % (name, text.replace("\x7f", "\\u007f")))
+    return "".join(lines)
 
 
 def command_shell(options):
@@ -6697,60 +6722,68 @@ def command_shell(options):
     if not program:
         raise PrimeError("there is no shell %s" % shell, hint="set SHELL", status=127)
     try:
-        words, more = shell_start(os.path.basename(program), prefix, name, environ)
-    except OSError as problem:  # its prompt is a courtesy
+        words, variables = shell_start(os.path.basename(program), prefix, name, environ)
+    except OSError as problem:  # the prompt is a courtesy: the shell starts without it
         report.note("the shell is not told of the environment: %s" % problem)
-        words, more = [], {}
+        words, variables = [], {}
     if os.path.isfile(program) and os.access(program, os.X_OK):
         report.note("%s, in environment %s; exit leaves it" % (program, environment.name))
     try:
-        replace_process([program] + words, dict(environ, **more))
+        replace_process([program] + words, dict(environ, **variables))
     except OSError as problem:
         raise cannot_run(program, problem, "SHELL names it")
 
 
-def shell_start(kind, prefix, name, environ):
-    """How a shell of this kind starts with the environment's programs first and its name in the prompt.
+# What makes each kind of shell show and use an environment: arguments, variables, and the files that it reads. These
+# read the user's own files first, which may set PATH and prompt. `shell_start` fills in the values.
+SHELLS = {
+    "bash": (["--rcfile", "%(directory)s/bashrc"], {}, {"bashrc": "[ -f ~/.bashrc ] && . ~/.bashrc\n%(lines)s"}),
+    "zsh": ([], {"ZDOTDIR": "%(directory)s"}, {".zshenv": """\
+%(ZDOTDIR)s[ -f "${ZDOTDIR:-$HOME}/.zshenv" ] && . "${ZDOTDIR:-$HOME}/.zshenv"
+_prime_own=${ZDOTDIR-}
+ZDOTDIR=%(quoted_directory)s
+""", ".zshrc": """\
+ZDOTDIR=$_prime_own
+[ -n "$ZDOTDIR" ] || unset ZDOTDIR
+unset _prime_own
+[ "${HISTFILE-}" != %(history)s ] || HISTFILE=${ZDOTDIR:-$HOME}/.zsh_history
+[ -f "${ZDOTDIR:-$HOME}/.zshrc" ] && . "${ZDOTDIR:-$HOME}/.zshrc"
+%(lines)s"""}),
+    "fish": (["--init-command", "set -gx PATH %(programs)s $PATH; functions -c fish_prompt _prime_prompt; "
+              "function fish_prompt; printf %%s %(label)s; _prime_prompt; end"], {}, {}),
+    "sh": ([], {"ENV": "%(directory)s/rc"}, {"rc": "%(ENV)s%(own_rc)s%(lines)s"}),
+}  # type: dict
+SHELLS.update(dict.fromkeys(("dash", "ash", "ksh", "busybox"), SHELLS["sh"]))
 
-    Returns (list of str: its arguments, dict: more variables). The user's own files are read first, for they
-    may set PATH and prompt; what cannot be told to a shell is left as it is.
+
+def shell_start(kind, prefix, name, environ):
+    """How a shell starts with the environment's programs first on PATH, and its name in the prompt.
+
+    kind     str, the name of the shell's program; one that `SHELLS` lacks starts as it always does
+    prefix   str, the directory of the environment; name  str, for the prompt
+    environ  dict, the variables that the shell gets
+    Returns (list of str: its arguments, dict: more variables). OSError if the files cannot be written.
     """
     import shlex
 
-    place = cache_dir("shell", digest([prefix, name, environ.get("ENV"), environ.get("ZDOTDIR")]))
-    label = "(%s) " % "".join(char for char in name if char.isalnum() or char in " ._-")
-    make_own(place)
-    if not is_ours(place):  # the shell would run what others put there
-        raise PermissionError(13, "belongs to another user, or others may write to it", place)
-    start = "PATH=%s:$PATH\n" % shlex.quote(os.path.join(prefix, BIN)) + "PS1=%s\"$PS1\"\n" % shlex.quote(label)
-
-    def before(variable):  # as it was, for the user's own files and for shells in this one
-        told = environ.get(variable)
-        return "%s=%s\n" % (variable, shlex.quote(told)) if told else "unset %s\n" % variable
-
-    def write(file, text):
-        write_atomic(os.path.join(place, file), text.encode("utf-8", "surrogateescape"))
-        return os.path.join(place, file)
-
-    if kind == "bash":
-        return ["--rcfile", write("bashrc", "[ -f ~/.bashrc ] && . ~/.bashrc\n" + start)], {}
-    if kind == "zsh":
-        own = '[ -f "${ZDOTDIR:-$HOME}/%s" ] && . "${ZDOTDIR:-$HOME}/%s"\n'
-        write(".zshenv", before("ZDOTDIR") + own % (".zshenv", ".zshenv") +
-              "_prime_own=${ZDOTDIR-}\nZDOTDIR=%s\n" % shlex.quote(place))
-        history = '[ "${HISTFILE-}" != %s ] || HISTFILE=${ZDOTDIR:-$HOME}/.zsh_history\n'  # as macOS sets it in /etc
-        write(".zshrc", 'ZDOTDIR=$_prime_own\n[ -n "$ZDOTDIR" ] || unset ZDOTDIR\nunset _prime_own\n' +
-              history % shlex.quote(os.path.join(place, ".zsh_history")) +
-              own % (".zshrc", ".zshrc") + start)
-        return [], {"ZDOTDIR": place}
-    if kind == "fish":
-        command = "set -gx PATH %s $PATH; functions -c fish_prompt _prime_prompt; function fish_prompt; " \
-                  "printf %%s %s; _prime_prompt; end" % (shlex.quote(os.path.join(prefix, BIN)), shlex.quote(label))
-        return ["--init-command", command], {}
-    if kind in ("sh", "dash", "ash", "ksh", "busybox"):
-        own = 'eval "[ ! -f \\"$ENV\\" ] || . \\"$ENV\\""\n' if environ.get("ENV") else ""  # which may hold a $HOME
-        return [], {"ENV": write("rc", before("ENV") + own + start)}
-    return [], {}
+    directory = cache_dir("shell", digest([prefix, name, environ.get("ENV"), environ.get("ZDOTDIR")]))
+    make_own(directory)
+    if not is_ours(directory):  # the shell would run what others put there
+        raise PermissionError(13, "belongs to another user, or others may write to it", directory)
+    label = "".join(char for char in name if char.isalnum() or char in " ._-")
+    values = {"directory": directory, "quoted_directory": shlex.quote(directory), "label": shlex.quote("(%s) " % label),
+              "programs": shlex.quote(os.path.join(prefix, BIN)), "own_rc": "",
+              "history": shlex.quote(os.path.join(directory, ".zsh_history"))}  # macOS sets HISTFILE so, in /etc
+    values["lines"] = "PATH=%(programs)s:$PATH\nPS1=%(label)s\"$PS1\"\n" % values
+    for variable in ("ENV", "ZDOTDIR"):  # as they were, for the user's own files and for shells in this one
+        value = environ.get(variable)
+        values[variable] = "%s=%s\n" % (variable, shlex.quote(value)) if value else "unset %s\n" % variable
+    if environ.get("ENV"):
+        values["own_rc"] = 'eval "[ ! -f \\"$ENV\\" ] || . \\"$ENV\\""\n'  # eval, for its value may hold a $HOME
+    words, variables, files = SHELLS.get(kind, ([], {}, {}))
+    for file, text in files.items():
+        write_atomic(os.path.join(directory, file), (text % values).encode("utf-8", "surrogateescape"))
+    return [word % values for word in words], {variable: text % values for variable, text in variables.items()}
 
 
 # --------------------------------------------------------------------------------------------------
@@ -6760,28 +6793,24 @@ def shell_start(kind, prefix, name, environ):
 
 
 def tools_of(environment):
-    """A uv, which resolves for either driver, and the `Interpreter` of an environment, whatever was locked before."""
+    """The driver `venv_uv`, which resolves for both, and an environment's `Interpreter`, whatever its lock says."""
     environment.locked = []
-    python = kept_python(environment) or probe_for(environment)
-    if python is None:
-        raise no_python(environment)
+    python = python_to_build(environment)
     return driver_of(environment, "venv_uv"), python
 
 
 def resolve(environment, driver, python, target):
     """Resolve what an environment requires into the file `target`, for each python that it may have."""
     options = index_options(environment)
-    clauses = [clause for request in environment.wanted() for clause in request.clauses]
-    floor = [clause for clause in clauses if clause.operator in ("~=", ">=", "==")]
     if environment["constraints_file"]:
         options += ["--constraint", environment.path(environment["constraints_file"])]
-    words, lines = install_requirements(environment), []
-    words.reverse()
-    while words:  # an option and its value are a line
-        word = words.pop()
-        lines.append(word + " " + words.pop() if word in ("-e", "-r") else word)
-    numbers = max(floor, key=lambda clause: clause.version.key).version.release[:3] if floor else ()
-    driver.resolve(lines, target, python, options, environment.root, ".".join(map(str, numbers)))
+    words = iter(install_requirements(environment))
+    lines = [word + " " + next(words) if word in ("-e", "-r") else word for word in words]
+    clauses = [clause for request in environment.wanted() for clause in request.clauses]
+    floors = [clause.version for clause in clauses if clause.operator in ("~=", ">=", "==")]
+    highest = max(floors, key=lambda version: version.key, default=None)
+    oldest = ".".join(map(str, highest.release[:3])) if highest else ""
+    driver.resolve(lines, target, python, options, environment.root, oldest)
 
 
 def command_lock(options):
@@ -6793,17 +6822,18 @@ def command_lock(options):
     if environment.origins["lock_file"] != "default" and environment["lock_file"].endswith(".toml"):
         name = environment["lock_file"]
     target = environment.path(name)
+    directory = os.path.dirname(target)
     for end in (".toml", ".toml.in"):
-        remove_leftovers(os.path.dirname(target), "pylock.aside-", end)
-    aside = os.path.join(os.path.dirname(target), "pylock.aside-%s.toml" % random_name())
+        remove_leftovers(directory, "pylock.aside-", end)
+    aside = os.path.join(directory, "pylock.aside-%s.toml" % random_name())
     try:
         if environment["lock_file"].endswith("uv.lock") and not beside_projects(environment):
             argv = [driver.uv, "lock", "--python", python.path] + (["--upgrade"] if options.upgrade else [])
             run_tool(argv, "renewing uv.lock with uv", uv_environ(environment.root), environment.root)
             driver.export(environment, aside)
         else:
-            if os.path.exists(target) and not options.upgrade and is_toml(target):
-                write_atomic(aside, load_text(target).encode())
+            if not options.upgrade and is_toml(target):
+                write_atomic(aside, load_text(target).encode())  # so that uv keeps what it pins
             resolve(environment, driver, python, aside)
         text, count = lock_text(environment, load_text(aside))
     finally:
@@ -6814,7 +6844,7 @@ def command_lock(options):
 
 
 def is_toml(path):
-    """Whether a file is one, which a lock after an unfinished merge is not."""
+    """Whether a path is a file with valid TOML, which a lock file after an unfinished merge is not."""
     try:
         return bool(parse_toml(load_text(path)))
     except (PrimeError, TomlError):
@@ -6822,156 +6852,188 @@ def is_toml(path):
 
 
 def lock_text(environment, text):
-    """The text of a pylock.toml less the projects of the repo, with what it was made for; and its packages' number."""
+    """Complete the text of a pylock.toml: without the projects of the repo, and with the inputs that it was made from.
+
+    Returns (str: the text, int: the number of its packages).
+    """
     head, *blocks = text.split("[[packages]]\n")
-    paths = [project["path"] for project in environment["projects"]]
+    projects = [project["path"] for project in environment["projects"]]
     kept = []
     for block in blocks:
-        tree = parse_toml("[[packages]]\n" + block)["packages"][0].get("directory", {})
-        if environment.path(tree.get("path", os.sep)) not in paths:
+        directory = parse_toml("[[packages]]\n" + block)["packages"][0].get("directory", {})
+        if environment.path(directory.get("path", os.sep)) not in projects:
             kept.append("[[packages]]\n" + block)
     if environment["platforms"] and "\nenvironments" not in head:
         markers = ["    %s,\n" % as_json(PLATFORMS[each][0]).strip() for each in environment["platforms"]]
         head = head.rstrip("\n") + "\nenvironments = [\n%s]\n\n" % "".join(markers)
     if not kept and "\npackages" not in head:  # PEP 751 requires it
         head = head.rstrip("\n") + "\npackages = []\n"
-    told = '[tool.proto-prime]\ninputs = "%s"\n' % lock_inputs(environment)
-    return "# Made by `prime lock`.\n%s\n\n%s" % ((head + "".join(kept)).rstrip("\n"), told), len(kept)
+    body = (head + "".join(kept)).rstrip("\n")
+    inputs = '[tool.proto-prime]\ninputs = "%s"\n' % lock_inputs(environment)
+    return "# Made by `prime lock`.\n%s\n\n%s" % (body, inputs), len(kept)
 
 
 def command_vendor(options):
     """all that a boot without network needs, put into a directory"""
     environment = open_environment(options)
-    root, target = environment.root, os.path.abspath(options.directory or vendor_dir(environment.root))
-    if target == vendor_dir(root) and is_discovered(root):
+    root = environment.root
+    target = os.path.abspath(options.directory or vendor_dir(root))
+    is_default = target == vendor_dir(root)
+    if is_default and is_discovered(root):
         raise PrimeError("vendor: setuptools would take vendor/ for a package of the project",
                          hint='prime vendor .vendor, then find_links = [".vendor"] in the config')
-    check_target(root, target)
+    check_vendor_target(root, target)
     read_manifest(target)
     platforms = environment["platforms"] or [this_platform()]
     driver, python = tools_of(environment)
-    lock = environment["lock_file"]
     prepare_state(root)
     with aside_directory(state_dir(root)) as aside:
-        locks = [environment.path(lock) if lock.endswith(".toml") else os.path.join(aside, "pylock.toml")]
-        if lock.endswith("uv.lock"):
-            driver.export(environment, locks[0])
-        elif not lock:
-            resolve(environment, driver, python, locks[0])
-        needed = build_requirements(environment, driver, python, aside)
-        for name, lines, oldest in (("uv", ["uv==%s" % uv_version(driver.uv)], "%d.%d" % OLDEST_UV_PYTHON),
-                                    ("tools", needed, python.version)):
-            locks.append(os.path.join(aside, "pylock.%s.toml" % name))
-            driver.resolve(lines, locks[-1], python, index_options(environment), root, oldest)
-        files = {}  # type: dict
-        locked = read_lock(environment, locks[0])
-        for path in locks:
-            files.update(files_for(read_lock(environment, path), platforms, python.version))
+        locks = [read_lock(environment, path) for path in vendor_locks(environment, driver, python, aside)]
+        files = files_for(locks, platforms, python.version)
+    committed = set()
+    if environment["lock_file"]:
+        committed = {sha256 for _, sha256, _ in files_for(locks[:1], platforms, python.version).values()}
     indexes = [environment["index_url"], *environment["extra_index_urls"], *users_indexes()]
-    committed = {sha256 for _, sha256, _ in files_for(locked, platforms, python.version).values()} if lock else set()
-    files = {name: (with_user(entry[0], indexes),) + entry[1:] for name, entry in files.items()}
-    vendor_files(files, target, committed - {""})
+    vendor_files(files, target, committed, indexes)
     if options.python:
-        check_target(root, os.path.join(target, "python"))
+        check_vendor_target(root, os.path.join(target, "python"))
         vendor_pythons(environment, driver, python.version, platforms, os.path.join(target, "python"))
-    hint = "prime --offline uses it" if target == vendor_dir(root) else \
-        'find_links = ["%s"] with no_index = true uses it' % os.path.relpath(target, root)
+    hint = "prime --offline uses it"
+    if not is_default:
+        hint = 'find_links = ["%s"] with no_index = true uses it' % os.path.relpath(target, root)
     report.note("%s holds %d files for %s; %s" % (tilde(target), len(files), ", ".join(platforms), hint))
     return 0
 
 
+def vendor_locks(environment, driver, python, aside):
+    """The paths of three pylock.toml: what an environment installs, uv, and what builds the projects.
+
+    All but a pylock.toml of the repo are written into the directory `aside`.
+    """
+    lock = environment["lock_file"]
+    paths = [environment.path(lock) if lock.endswith(".toml") else os.path.join(aside, "pylock.toml")]
+    if lock.endswith("uv.lock"):
+        driver.export(environment, paths[0])
+    elif not lock:
+        resolve(environment, driver, python, paths[0])
+    needed = build_requirements(environment, driver, python, aside)
+    for name, lines, oldest in (("uv", ["uv==%s" % uv_version(driver.uv)], "%d.%d" % OLDEST_UV_PYTHON),
+                                ("tools", needed, python.version)):
+        paths.append(os.path.join(aside, "pylock.%s.toml" % name))
+        driver.resolve(lines, paths[-1], python, index_options(environment), environment.root, oldest)
+    return paths
+
+
 def vendor_pythons(environment, driver, version, platforms, target):
-    """Let uv put a python of this version, or the newest of its minor if that will do, into a directory."""
+    """Let uv put a python for each platform into a directory: of `version`, or the newest of its minor if allowed."""
     minor, required = ".".join(version.split(".")[:2]), environment.required
-    will_do = not required.path and required.failing(Version(minor + ".99")) is None
+    if not required.path and required.failing(Version(minor + ".99")) is None:
+        version = minor
+    environ = dict(uv_environ(), UV_PYTHON_INSTALL_DIR=target)
     for platform in platforms:
-        wanted = "cpython-%s-%s" % (minor if will_do else version, PLATFORMS[platform][2])
-        environ = dict(uv_environ(), UV_PYTHON_INSTALL_DIR=target)
+        wanted = "cpython-%s-%s" % (version, PLATFORMS[platform][2])
         run_tool([driver.uv, "python", "install", wanted], "fetching python %s" % wanted, environ)
 
 
-# Asks a build backend what it wants besides what pyproject.toml says: PEP 517, PEP 660.
+# Asks a build backend what it requires besides what pyproject.toml says: PEP 517, PEP 660.
 BACKEND_ASKS = """
 import importlib, sys
-answer, backend, *places = sys.argv[1:]
-sys.path[:0] = places
+answer, backend, *paths = sys.argv[1:]
+sys.path[:0] = paths
 module, _, name = backend.partition(":")
-found = importlib.import_module(module)
+hooks = importlib.import_module(module)
 for part in filter(None, name.split(".")):
-    found = getattr(found, part)
+    hooks = getattr(hooks, part)
 wanted = []
 for kind in "wheel", "editable":
-    wanted += getattr(found, "get_requires_for_build_" + kind, list)()
+    wanted += getattr(hooks, "get_requires_for_build_" + kind, list)()
 with open(answer, "w", encoding="utf-8") as file:
     file.write("\\n".join(wanted))
 """
 
 
 def build_requirements(environment, driver, python, aside):
-    """What a boot needs besides uv and what it installs: build backends, and a pip for the oldest pythons."""
-    lines, answer, directory = [], os.path.join(aside, "answer"), os.path.join(aside, "backend")  # type: list, str, str
+    """What a boot needs to build projects: their build backends, and a pip for the oldest pythons. A list of str."""
+    lines = []  # type: list
     own = [project["path"] for project in environment["projects"]]
-    for place in places_built(environment):
-        system = table_in(environment.config.project(place), PYPROJECT, "build-system")
-        requires, file = system.get("requires", ["setuptools", "wheel"]), os.path.join(place, PYPROJECT)
-        backend, paths = system.get("build-backend", "setuptools.build_meta:__legacy__"), system.get("backend-path", [])
-        for field, value in (("requires", requires), ("backend-path", paths), ("build-backend", [backend])):
-            if not is_texts(value):
-                raise PrimeError("build-system.%s: %s is not as PEP 517 says" % (field, shown_value(value)), file,
-                                 status=2)
-            for text in value:
-                check_text(text, "build-system." + field, file, is_requirement=field == "requires")
+    for project in projects_built(environment):
+        requires, backend, paths = build_system(environment, project)
+        file = os.path.join(project, PYPROJECT)
+        answer, directory = os.path.join(aside, "answer"), os.path.join(aside, "backend")
         argv = [environment_python(directory), "-I", "-c", BACKEND_ASKS, answer, backend]
-        argv += [os.path.join(place, path) for path in paths]
+        argv += [os.path.join(project, path) for path in paths]
         try:
             remove(directory)
             driver.create(python, directory, "backend")
-            driver.install(requires, directory, index_options(environment), place)
-            run_tool(argv, "asking the build backend of %s" % place, cwd=place)
-            lines += requires + [check_text(line, "what its build backend requires", file, is_requirement=True)
-                                 for line in load_text(answer).splitlines()]
+            driver.install(requires, directory, index_options(environment), project)
+            run_tool(argv, "asking the build backend of %s" % project, cwd=project)
+            more = load_text(answer).splitlines()
+            lines += requires + [check_text(line, "what its build backend requires", file, True) for line in more]
         except PrimeError as problem:
-            if place in own:
+            if project in own:
                 raise
-            report.note("not vendored: what builds %s, which maybe nothing does: %s" % (place, problem))
+            report.note("not vendored: what builds %s, which maybe nothing does: %s" % (project, problem))
     wheel = bundled_wheel(python)
-    is_old = wheel and Version(pip_version(wheel)).release < OLDEST_PIP
-    return lines + ([NEWER_PIP] if is_old else [])
+    if wheel and Version(pip_version(wheel)).release < OLDEST_PIP:
+        lines.append(NEWER_PIP)
+    return lines
 
 
-def places_built(environment):
-    """The directories of the projects that an environment installs, named by itself or by another: a list."""
-    places = {os.path.dirname(path) for path in input_files(environment) if os.path.basename(path) == "setup.py"}
-    return sorted(place for place in places if is_installable(environment.config.project(place), place))
+def projects_built(environment):
+    """The directories of the projects that an environment installs, named by itself or by another: a sorted list."""
+    paths = {os.path.dirname(path) for path in input_files(environment) if os.path.basename(path) == "setup.py"}
+    return sorted(path for path in paths if is_installable(environment.config.project(path), path))
 
 
-def files_for(lock, platforms, version):
-    """The files of a `Lock` for some platforms: its wheels, and where none fits, its sources. As `Lock.files`."""
-    chosen = {}  # type: dict
-    for package in lock.packages:
-        names = [lock.file_of(each) for each in package.get("wheels", [])]
-        names = [name for name in names if fits(name, platforms, version)]
-        names = names or [lock.file_of(each) for each in (package.get("sdist"), package.get("archive")) if each]
-        chosen.update((name, lock.files[name]) for name in names)
-    return chosen
+def build_system(environment, project):
+    """What the pyproject.toml in the directory `project` says of its build, with PEP 517's defaults.
+
+    Returns (list of str: requires, str: build-backend, list of str: backend-path). PrimeError with status 2.
+    """
+    file = os.path.join(project, PYPROJECT)
+    table = table_in(environment.config.project(project), PYPROJECT, "build-system")
+    requires, paths = table.get("requires", ["setuptools", "wheel"]), table.get("backend-path", [])
+    backend = table.get("build-backend", "setuptools.build_meta:__legacy__")
+    for field, value in (("requires", requires), ("backend-path", paths), ("build-backend", [backend])):
+        if not is_texts(value):
+            raise PrimeError("build-system.%s: %s is not as PEP 517 says" % (field, shown_value(value)), file, status=2)
+        for text in value:
+            check_text(text, "build-system." + field, file, is_requirement=field == "requires")
+    return requires, backend, paths
 
 
-def vendor_files(files, target, committed=()):
+def files_for(locks, platforms, version):
+    """The files of each `Lock` for some platforms: its wheels, and where none fits, its sources. As `Lock.files`."""
+    files = {}  # type: dict
+    for lock in locks:
+        for package in lock.packages:
+            wheels = [lock.file_of(each) for each in package.get("wheels", [])]
+            names = [name for name in wheels if fits(name, platforms, version)]
+            names = names or [lock.file_of(package[kind]) for kind in ("sdist", "archive") if package.get(kind)]
+            files.update((name, lock.files[name]) for name in names)
+    return files
+
+
+def vendor_files(files, target, committed=(), indexes=()):
     """Download files into a directory, each verified, and remove those of an earlier time that are not needed.
 
-    committed  set of str, the SHA-256 that a lock of the repo gives: they do not come from the server of the files (H7)
-    What the manifest does not name is not ours: it is neither overwritten nor removed (H3). The manifest names
-    what may be there before that is written, so that what a killed one leaves is known to the next.
+    files      dict, as `Lock.files`
+    committed  set of str, the SHA-256 of those that a lock of the repo names: since these do not come from the server
+               of the files, any server will do (H7)
+    indexes    list of str, the URLs whose credentials their servers get
+    What the manifest does not name is not ours: it is neither overwritten nor removed (H3). The manifest names each
+    file before it is written, so that the next `prime vendor` knows those that a killed one leaves.
     """
     before = read_manifest(target)
     for name, (_, sha256, _) in files.items():
-        check_vendored(target, name, sha256, is_ours=name in before)
+        check_vendor_file(target, name, sha256, is_ours=name in before)
     write_manifest(target, before | set(files))
     for name, (url, sha256, size) in sorted(files.items()):
         path = os.path.join(target, name)
         if not sha256 or hash_file(path) != sha256.lower():
             report.step("fetching %s" % name)
-            download(url, path, sha256, size, "hash" if sha256 in committed else "loopback")
+            trust = "hash" if sha256 and sha256 in committed else "loopback"
+            download(with_user(url, indexes), path, sha256, size, trust)
             report.done()
     needed = {name.lower() for name in files}  # one file under both spellings, on some file systems
     for name in before:
@@ -6980,28 +7042,27 @@ def vendor_files(files, target, committed=()):
     write_manifest(target, files)
 
 
-def check_target(root, target):
+def check_vendor_target(root, target):
     """PrimeError if a directory for files of ours is a link, or is below one in the repo (H3)."""
-    inside = target.startswith(root + os.sep)
+    is_in_repo = target.startswith(root + os.sep)
     for path in ancestors(target):
         if is_link(path):
             raise PrimeError("vendor: %s is a link: nothing is written through it" % path,
                              hint="remove it, or name another directory")
-        if not inside or path == root:
+        if path == root or not is_in_repo:
             break
-        inside = path != root
     if os.path.lexists(target) and not os.path.isdir(target):
         raise PrimeError("vendor: %s is no directory" % target, hint="remove it, or name another directory")
 
 
-def check_vendored(target, name, sha256, is_ours):
-    """PrimeError if at the name of a file that is to be vendored something stands that is not ours (H3)."""
+def check_vendor_file(target, name, sha256, is_ours):
+    """PrimeError if something that is not ours stands where a file will be vendored (H3)."""
     path = os.path.join(target, file_name(name, "what is to be vendored"))
     if name.lower() == MANIFEST:
         raise PrimeError("vendor: %s would take the place of the manifest" % name)
     if not os.path.lexists(path):
         return
-    if is_link(path) or not os.path.isfile(path):
+    if not is_file(path):
         raise PrimeError("vendor: %s is no regular file" % path, hint="remove it")
     if not is_ours and (not sha256 or hash_file(path) != sha256.lower()):
         raise PrimeError("vendor: %s is there already, and %s does not name it" % (path, MANIFEST), hint="rename it")
@@ -7012,22 +7073,22 @@ def read_manifest(target):
     import json
 
     path = os.path.join(target, MANIFEST)
+    hint = "remove it, and vendor once more"
     if not os.path.lexists(path):
         return set()
     if is_link(path):
         raise PrimeError("%s is a link" % path, hint="remove it")
     try:
-        told = json.loads(load_text(path))
-        names = told["files"]
+        names = json.loads(load_text(path))["files"]
+        if not isinstance(names, list):
+            raise TypeError("files is no list")
     except PrimeError as problem:
-        raise PrimeError(str(problem), hint="remove it, and vendor once more")
+        raise PrimeError(str(problem), hint=hint)
     except (ValueError, KeyError, TypeError, RecursionError) as problem:
-        raise PrimeError("%s is no manifest: %s" % (path, problem), hint="remove it, and vendor once more")
-    if not isinstance(names, list):
-        raise PrimeError("%s is no manifest: files is no list" % path, hint="remove it, and vendor once more")
+        raise PrimeError("%s is no manifest: %s" % (path, problem), hint=hint)
     for name in names:
-        place = os.path.join(target, file_name(name, path))
-        if name.lower() == MANIFEST or is_link(place) or os.path.lexists(place) and not os.path.isfile(place):
+        file = os.path.join(target, file_name(name, path))
+        if name.lower() == MANIFEST or os.path.lexists(file) and not is_file(file):
             raise PrimeError("%s names %s, which is no regular file" % (path, shown_value(name)),
                              hint="nothing was removed; look who wrote it")
     return set(names)
@@ -7089,39 +7150,43 @@ exit /b %errorlevel%
 python "%~dp0prime" %*
 exit /b %errorlevel%
 '''
-IGNORED = (".prime/", ".venv", "__pycache__/")  # a link is no directory to git: no slash behind .venv
+IGNORED = (".prime/", ".venv", "__pycache__/")  # .venv without a slash: to git a link is no directory
 
 
 def command_init(options):
     """put this file, an entry script and what they need into a repo"""
     root = os.path.abspath(options.directory or os.curdir)
     os.makedirs(root, exist_ok=True)
-    place, reason = home_of(root)
-    files = [(os.path.join(place, "prime"), ENTRY_SCRIPT),
-             (os.path.join(place, "prime.cmd"), ENTRY_CMD.replace("\n", "\r\n"))]
-    if not os.path.exists(os.path.join(root, PYPROJECT)):  # which says by itself what is needed
-        files.append((os.path.join(root, OWN_CONFIG), starter_config(root)))
-    for path in [os.path.join(place, "proto_prime.py")] + [path for path, _ in files]:
-        if not os.path.exists(path):  # else it is left as it is
-            check_init_target(root, path)
-    if missing_in_gitignore(root):
-        check_init_target(root, os.path.join(root, ".gitignore"))
-    made = [copy_of_this(options, os.path.join(place, "proto_prime.py"))]
-    for path, text in files:
-        if os.path.lexists(path):
+    directory, reason = home_of(root)
+    own, prime = os.path.join(directory, "proto_prime.py"), os.path.join(directory, "prime")
+    texts = {own: "", prime: ENTRY_SCRIPT, prime + ".cmd": ENTRY_CMD.replace("\n", "\r\n")}
+    if not os.path.exists(os.path.join(root, PYPROJECT)):  # else that file says what the repo needs
+        texts[os.path.join(root, OWN_CONFIG)] = starter_config(root)
+    ignore = os.path.join(root, ".gitignore")
+    made = [path for path in texts if not os.path.exists(path)]
+    text = load_text(ignore) if os.path.isfile(ignore) else ""
+    if with_ignored(text) != text:
+        texts[ignore] = with_ignored(text)
+        made.append(ignore)
+    for path in made:
+        check_init_target(root, path)
+    for path, text in texts.items():
+        if path not in made:
             report.detail("left as it is: %s" % path)
             continue
-        write_atomic(path, text.encode())
-        os.chmod(path, 0o755 if text is ENTRY_SCRIPT else 0o644)
-        made.append(path)
-    made = [os.path.relpath(path, root) for path in made + [add_ignored(root)] if path]
+        if path == own:
+            copy_of_this(options, path)
+        else:
+            write_atomic(path, text.encode())
+        if path != ignore:
+            os.chmod(path, 0o755 if path in (own, prime) else 0o644)
     if not made:
         report.note("all is there already")
         return 0
     if reason:
         report.note("the entry script stands in tools/: %s" % reason)
-    report.note("commit %s" % shown(made))
-    report.note("then run %s" % shown([os.path.join(".", os.path.relpath(os.path.join(place, "prime"), root))]))
+    report.note("commit %s" % shown([os.path.relpath(path, root) for path in made]))
+    report.note("then run %s" % shown([os.path.join(".", os.path.relpath(prime, root))]))
     return 0
 
 
@@ -7133,62 +7198,45 @@ def check_init_target(root, path):
 
 
 def copy_of_this(options, path):
-    """Put this file, or what --from names, to `path`. Returns `path`; "" if there is one already."""
-    if os.path.lexists(path):
-        report.detail("left as it is: %s" % path)
-        return ""
+    """Put this file, or the file that --from names, to `path`."""
     if options.source:
-        aside = temporary_path(path)
-        try:
-            fetch_other(options, path, aside)
-            os.replace(aside, path)
-        finally:
-            remove(aside)
+        take_other(options, path, 0o755)
     elif own_file():
-        with open(own_file(), "rb") as file:
-            write_atomic(path, file.read())
+        write_atomic(path, load_text(own_file()).encode())
     else:
         raise PrimeError("init: this came through a pipe, so that there is no file to copy",
                          hint="add --from URL, or save it as a file first")
-    os.chmod(path, 0o755)
-    return path
 
 
 def starter_config(root):
     """The text of a first proto_prime.toml for a repo without pyproject.toml."""
-    def has(name):
-        return os.path.isfile(os.path.join(root, name))
-
-    lines = ["# What ./prime makes for this repo. The README of proto_prime tells every field."]
-    lines += ["# The python that is required stands in .python-version."] if has(".python-version") else \
-        ['# required_python_version = ">=3.9"']
-    lines += ['requirements_files = ["requirements.txt"]'] if has("requirements.txt") else ["dependencies = []"]
-    return "".join(line + "\n" for line in lines)
-
-
-def missing_in_gitignore(root):
-    """Those of `IGNORED` that a repo's .gitignore lacks: a list of str."""
-    path = os.path.join(root, ".gitignore")
-    text = load_text(path) if os.path.isfile(path) else ""
-    known = {line.strip().lstrip("/") for line in text.splitlines()}
-    return [each for each in IGNORED if not {each, each.rstrip("/")} & known]
+    names = ".python-version", "requirements.txt"
+    has_version, has_requirements = (os.path.isfile(os.path.join(root, name)) for name in names)
+    lines = [
+        "# What ./prime makes for this repo. The README of proto_prime tells every field.",
+        "# The python that is required stands in .python-version." if has_version else
+        '# required_python_version = ">=3.9"',
+        'requirements_files = ["requirements.txt"]' if has_requirements else "dependencies = []",
+    ]
+    return "\n".join(lines) + "\n"
 
 
-def add_ignored(root):
-    """Let git ignore what is made here. Returns the path of .gitignore; "" if it knows already."""
-    path, missing = os.path.join(root, ".gitignore"), missing_in_gitignore(root)
-    if not missing:
-        return ""
-    text = load_text(path) if os.path.isfile(path) else ""
-    gap = "" if text[-1:] in ("", "\n") else "\n"
-    write_atomic(path, (text + gap + "".join(each + "\n" for each in missing)).encode())
-    return path
+def with_ignored(text):
+    """The text of a .gitignore, completed by those of `IGNORED` that it lacks."""
+    lines = {line.strip().lstrip("/") for line in text.splitlines()}
+    missing = [name for name in IGNORED if not {name, name.rstrip("/")} & lines]
+    if missing and text and text[-1] != "\n":
+        text += "\n"
+    return text + "".join(name + "\n" for name in missing)
 
 
 def home_of(root):
-    """Where in a repo the file and the entry script go: its top, or tools/ with the reason why."""
+    """Where in a repo the file and the entry script go: its top, or tools/ with the reason why. Two str.
+
+    A file `prime` that names proto_prime is an entry script of ours, edited or not.
+    """
     tools, prime, file = (os.path.join(root, name) for name in ("tools", "prime", "proto_prime.py"))
-    if os.path.lexists(prime) and not is_entry_script(prime):
+    if os.path.lexists(prime) and not has_bytes(prime, b"proto_prime"):
         reason = "%s is something else" % prime
     elif os.path.isfile(os.path.join(tools, "proto_prime.py")):
         return tools, ""
@@ -7201,18 +7249,13 @@ def home_of(root):
     else:
         return root, ""
     prime = os.path.join(tools, "prime")
-    if os.path.lexists(prime) and not is_entry_script(prime):
+    if os.path.lexists(prime) and not has_bytes(prime, b"proto_prime"):
         raise PrimeError("init: %s is there already, and not this file's" % prime, tried=[reason], hint="rename it")
     return tools, reason
 
 
-def is_entry_script(path):
-    """Whether a file starts ours, edited or not."""
-    return has_bytes(path, b"proto_prime")
-
-
 def is_this_file(path):
-    """Whether a file is another version of this one, by its text."""
+    """Whether a file is a version of this one, by its text."""
     return has_bytes(path, b"\ndef command_update(")
 
 
@@ -7224,72 +7267,76 @@ htmlcov dist venv env requirements tasks fabfile site_scons""".split()
 
 def is_discovered(root):
     """Whether setuptools looks for the packages and modules of a project by itself, at its top ("flat layout")."""
-    path = os.path.join(root, PYPROJECT)
-    document = load_config(root).pyproject if os.path.isfile(path) else {}
-    told = table_in(document, PYPROJECT, "tool", "setuptools")
+    document = load_config(root).pyproject if os.path.isfile(os.path.join(root, PYPROJECT)) else {}
+    settings = table_in(document, PYPROJECT, "tool", "setuptools")
     backend = table_in(document, PYPROJECT, "build-system").get("build-backend", "setuptools")
-    is_set = "py-modules" in told or "packages" in told or os.path.isdir(os.path.join(root, "src"))
-    return "project" in document and str(backend).startswith("setuptools") and not is_set
+    is_named = "py-modules" in settings or "packages" in settings or os.path.isdir(os.path.join(root, "src"))
+    return "project" in document and str(backend).startswith("setuptools") and not is_named
 
 
 def is_flat(root):
     """Whether setuptools would find proto_prime.py at the top of a project: where it finds no package."""
-    packages = [name for name in os.listdir(root) if os.path.isfile(os.path.join(root, name, "__init__.py"))
-                and name not in NO_PACKAGES]
-    return is_discovered(root) and not packages
+    names = set(os.listdir(root)) - set(NO_PACKAGES)
+    has_package = any(os.path.isfile(os.path.join(root, name, "__init__.py")) for name in names)
+    return is_discovered(root) and not has_package
 
 
 def command_update(options):
     """replace this file by another version, verified, or leave it untouched"""
     import difflib
-    import stat
 
     path = own_file()
     if not path:
         raise PrimeError("update: there is no file to replace, for this came through a pipe")
     if is_installed():
         raise PrimeError("update: %s was installed as a package" % path, hint="let its installer update it")
-    aside = temporary_path(path)
-    try:
-        version = fetch_other(options, path, aside)
-        if not version or hash_file(aside) == hash_file(path):
-            report.note("%s is that version already (%s)" % (path, __version__))
-            return 0
-        before, now = (load_text(each).splitlines() for each in (path, aside))
-        lines = [line[:1] for line in difflib.unified_diff(before, now, n=0)][2:]
-        os.chmod(aside, stat.S_IMODE(os.stat(path).st_mode))
-        os.replace(aside, path)
-    finally:
-        remove(aside)
-    report.note("%s: %s -> %s (lines: +%d -%d)" % (path, __version__, version, lines.count("+"), lines.count("-")))
+    before = load_text(path).splitlines()
+    version = take_other(options, path, os.stat(path).st_mode & 0o7777)
+    if not version:
+        report.note("%s is that version already (%s)" % (path, __version__))
+        return 0
+    marks = [line[:1] for line in difflib.unified_diff(before, load_text(path).splitlines(), n=0)][2:]
+    report.note("%s: %s -> %s (lines: +%d -%d)" % (path, __version__, version, marks.count("+"), marks.count("-")))
     return 0
 
 
-def fetch_other(options, path, aside):
-    """Fetch another version of this file, from --from or from the index, to `aside`; it is to take the place of `path`.
+def take_other(options, path, mode):
+    """Put another version of this file, from --from or from the index, to `path`, once it proved to be one.
 
-    Returns what version it says it is, once it proved to be one; "" if there is none newer in the index.
+    mode  int, the permissions that it gets
+    Returns the version that it says it is; "" if there is none newer in the index, or `path` is the same already.
     """
-    source, trust = options.source, "hash" if options.sha256 else "https"
-    if source:
-        url = source if "://" in source else file_url(os.path.abspath(source))
-        download(url, aside, options.sha256, trust=trust)
-    else:
-        source = fetch_release(options, aside)
-        if not source:
+    aside = temporary_path(path)
+    try:
+        source, trust = options.source, "hash" if options.sha256 else "https"  # H7
+        if source:
+            url = source if "://" in source else file_url(os.path.abspath(source))
+            download(url, aside, options.sha256, trust=trust)
+        else:
+            source = fetch_release(options, aside, trust)
+            if not source:
+                return ""
+        child = Child(1)  # what is not this file by its text is not even run
+        if is_this_file(aside):
+            child = run_child([running_python(), "-I", "-B", aside, "--version"], timeout=UV_SECONDS)
+        words = child.stdout.decode("utf-8", "replace").split()
+        if child.has_failed or words[:1] != ["proto_prime"]:
+            raise PrimeError("%s is no proto_prime.py" % shown([source]), tried=child.tail(3),
+                             hint="%s is left as it is" % path if os.path.exists(path) else "")
+        load_text(aside)  # PrimeError if it is not UTF-8
+        if hash_file(aside) == hash_file(path):
             return ""
-    argv = [running_python(), "-I", "-B", aside, "--version"]
-    child = run_child(argv, timeout=UV_SECONDS) if is_this_file(aside) else Child(1)  # else it is not even run
-    words = child.stdout.decode("utf-8", "replace").split()
-    if child.has_failed or words[:1] != ["proto_prime"]:
-        raise PrimeError("%s is no proto_prime.py" % shown([source]), tried=child.tail(3),
-                         hint="%s is left as it is" % path if os.path.exists(path) else "")
-    return words[1]
+        os.chmod(aside, mode)
+        os.replace(aside, path)
+        return words[1]
+    finally:
+        remove(aside)
 
 
-def fetch_release(options, target):
+def fetch_release(options, target, trust):
     """Fetch this file as the index has it: `options.release`, or the newest unless it is older than this one.
 
+    trust  str, as in `check_url`
     Returns the URL of the wheel that it was taken from; "" if there is nothing newer.
     """
     import io
@@ -7298,24 +7345,29 @@ def fetch_release(options, target):
     index = "" if is_closed(environment) else chosen_index(environment["index_url"])
     if not index:
         raise PrimeError("no index may be asked for another version", hint="prime update --from FILE")
-    trust = "hash" if options.sha256 else "https"  # H7
-    links = [(wheel_version(link[0], "proto_prime"),) + link[1:]
-             for link in index_links(index, "proto-prime", trust) if link[0].endswith("-py3-none-any.whl")]
-    links = [each for each in links if each[0]]  # odd names are passed over (H16)
+    links = index_links(index, "proto-prime", trust)
     wanted = Version(options.release) if options.release else None
-    links = [each for each in links if each[0].key == wanted.key] if wanted else \
-        [each for each in links if not each[0].is_prerelease and each[0].key >= Version(__version__).key]
-    if not links and wanted:
+    offers = []
+    for name, url, sha256, size in links:
+        version = wheel_version(name, "proto_prime")
+        if not version or not name.endswith("-py3-none-any.whl"):  # odd names are passed over (H16)
+            continue
+        is_right = not version.is_prerelease and version.key >= Version(__version__).key
+        if wanted:
+            is_right = version.key == wanted.key
+        if is_right:
+            offers.append((version.key, url, sha256, size))
+    if not offers and wanted:
         raise PrimeError("there is no version %s of proto-prime in %s" % (options.release, masked(index)))
-    if not links:
+    if not offers:
         return ""
-    _, url, sha256, size = max(links, key=lambda each: each[0].key)
-    wheel, place = fetch(url, trust=trust_in(index, trust), cap=size or PAGE_CAP)
-    check_hash(wheel, sha256, place)
-    data = file_in_wheel(io.BytesIO(wheel), "proto_prime.py", "%s is no wheel of proto-prime" % masked(place))
-    check_hash(data, options.sha256, place)
+    _, url, sha256, size = max(offers, key=lambda offer: offer[0])
+    wheel, origin = fetch(url, trust=trust_in(index, trust), cap=size or PAGE_CAP)
+    check_hash(wheel, sha256, origin)
+    data = file_in_wheel(io.BytesIO(wheel), "proto_prime.py", "%s is no wheel of proto-prime" % masked(origin))
+    check_hash(data, options.sha256, origin)
     write_atomic(target, data)
-    return place
+    return origin
 
 
 # --------------------------------------------------------------------------------------------------
