@@ -3996,156 +3996,174 @@ def probe_python(required="", selector="", root="", name="default", tried=None, 
 # --------------------------------------------------------------------------------------------------
 # Downloads and the index
 # --------------------------------------------------------------------------------------------------
-# For what no tool can fetch: pip and uv bring all that they install by themselves.
-# What is fetched comes by https, from a file, or is known by its hash (H7), and has a size and a time (H16).
+# Fetches the few files that pip and uv do not fetch themselves, such as uv. Hands on their bytes.
+# Every download uses https, a local file, or a given hash (H7), and has a limit of size and time (H16).
 
 RETRIES = "2"  # of pip's and uv's downloads, unless the user's settings say otherwise: some seconds (B8, B9)
 NET_SECONDS = 30  # without a byte
-BODY_SECONDS = 600  # for all of a download, from the first try to the last byte of the last one (H16)
-BODY_CAP = 512 << 20  # bytes of a download whose size nobody said, and of a file in a wheel
-PAGE_CAP = 64 << 20  # bytes of the page of an index
+BODY_SECONDS = 600  # for a whole download, retries included (H16)
+BODY_CAP = 512 << 20  # bytes of a download of unknown size, and of a file in a wheel
+PAGE_CAP = 64 << 20  # bytes of a page of an index
 DEFAULT_INDEX = "https://pypi.org/simple"  # pip's and uv's own
 SIMPLE_JSON = "application/vnd.pypi.simple.v1+json"  # PEP 691
 
 
 def check_url(url, trust):
-    """PrimeError unless a URL may be fetched: the one rule of all that this file fetches (H7).
+    """Raise PrimeError unless `url` may be fetched. Every fetch follows this one rule (H7).
 
-    trust  str, whom its bytes are believed from:
-           "https"     a file that was asked for, and whoever has the certificate of a host
-           "loopback"  an index of the user's on this machine as well, by http as pip takes it (127.0.0.0/8, ::1,
-                       localhost)
-           "hash"      anybody, for they are compared with a SHA-256 that the user, or a committed file, gives
+    trust  str, which sources are believed:
+           "https"     local files, and hosts with a certificate
+           "loopback"  also an index on this machine by http, as pip accepts it (127.0.0.0/8, ::1, localhost)
+           "hash"      any source, because the user or a committed file gives a SHA-256 to compare with
     """
     import urllib.parse
 
     try:
-        place = urllib.parse.urlsplit(url)
-        host = place.hostname or ""
+        parts = urllib.parse.urlsplit(url)
+        host = parts.hostname or ""
     except ValueError as problem:
         raise PrimeError("cannot fetch %s: %s" % (masked(url), problem))
-    is_near = trust == "loopback" and place.scheme == "http" and is_loopback(host)
-    is_known = trust == "hash" and place.scheme in ("http", "ftp")
-    if place.scheme not in ("https", "file") and not is_near and not is_known:
-        hint = "give https, or --sha256" if trust == "https" else \
-            "give https; what uv_sha256 or a pylock.toml of the repo names may come otherwise"
+    schemes = {"https", "file"}
+    if trust == "hash":
+        schemes |= {"http", "ftp"}
+    if trust == "loopback" and is_loopback(host):
+        schemes.add("http")
+    if parts.scheme not in schemes:
+        hint = "give https; what uv_sha256 or a pylock.toml of the repo names may come otherwise"
+        if trust == "https":
+            hint = "give https, or --sha256"
         raise PrimeError("%s could be anybody's" % shown([url]), hint=hint, status=2)
 
 
 def is_loopback(host):
-    """Whether a host of a URL is this machine, whatever a resolver says."""
+    """True if the host of a URL is this machine, whatever a resolver says."""
     import re
 
     return host in ("localhost", "::1") or bool(re.match(r"127(\.\d{1,3}){3}$", host, re.ASCII))
 
 
-def open_url(url, accept="*/*", trust="https"):
-    """Open a URL as pip and uv would: proxies, credentials in the URL, certificates of the user's choice.
+def open_url(url, accept, trust):
+    """Open a URL as pip and uv would: with the user's proxies and certificates, and the credentials in the URL.
 
-    trust  as in `check_url`
-    Returns (response of urllib, str: the URL less its credentials, after redirects). PrimeError if it cannot be
-    had, or may not; a redirect from https to something else is refused (I4), and any to a file.
+    trust  as in `check_url`, which allowed this URL
+    Returns (response of urllib, str: the final URL without credentials). PrimeError if it cannot be opened.
     """
     import base64
     import urllib.parse
     import urllib.request
 
-    check_url(url, trust)
     if is_offline() and not url.lower().startswith("file:"):
         raise PrimeError("offline: %s is not fetched" % shown([url]))
-
-    class Redirect(urllib.request.HTTPRedirectHandler):
-        def redirect_request(self, req, fp, code, msg, headers, newurl):
-            made = super().redirect_request(req, fp, code, msg, headers, newurl)
-            if made and req.type == "https" and made.type != "https":
-                raise Mismatch("%s leads to %s, which is not https" % (shown([req.full_url]), shown([newurl])))
-            if made and made.type not in ("http", "https"):
-                raise Mismatch("%s leads to %s" % (shown([req.full_url]), shown([newurl])))
-            if made:
-                check_url(made.full_url, trust)
-            if made and urllib.parse.urlsplit(newurl).netloc != urllib.parse.urlsplit(req.full_url).netloc:
-                made.headers.pop("Authorization", None)  # which is not for others
-            return made
-
     headers = {"User-Agent": "proto_prime/" + __version__, "Accept": accept}
     try:
-        place = urllib.parse.urlsplit(url)
-        user, _, host = place.netloc.rpartition("@")
-        if user:
-            words = urllib.parse.unquote(user).encode()
-            headers["Authorization"] = "Basic " + base64.b64encode(words).decode()
-        check_port(place)
-        url = urllib.parse.urlunsplit(place._replace(netloc=host))
+        parts = urllib.parse.urlsplit(url)
+        credentials, _, host = parts.netloc.rpartition("@")
+        if credentials:
+            user = urllib.parse.unquote(credentials).encode()
+            headers["Authorization"] = "Basic " + base64.b64encode(user).decode()
+        check_port(parts)
+        url = urllib.parse.urlunsplit(parts._replace(netloc=host))
         request = urllib.request.Request(url, headers=headers)
-        opener = urllib.request.build_opener(Redirect(), *net_handlers(place.scheme))
+        opener = urllib.request.build_opener(redirect_handler(trust), *net_handlers(parts.scheme))
         response = opener.open(request, timeout=NET_SECONDS)
     except net_errors() as problem:
-        raise PrimeError("cannot fetch %s: %s" % (masked(url), getattr(problem, "reason", "") or problem))
+        reason = getattr(problem, "reason", "") or problem
+        raise PrimeError("cannot fetch %s: %s" % (masked(url), reason))
     return response, response.geturl()
 
 
-def check_port(place):
-    """ValueError unless a split URL has a port that there can be; one of a file, unless it is a regular one (H16)."""
+def redirect_handler(trust):
+    """The handler of urllib for redirects. It raises PrimeError for one that `trust` does not allow.
+
+    It refuses redirects from https to anything else (I4), and all redirects to files.
+    """
+    import urllib.parse
+    import urllib.request
+
+    class Redirect(urllib.request.HTTPRedirectHandler):
+        def redirect_request(self, req, fp, code, msg, headers, newurl):
+            target = super().redirect_request(req, fp, code, msg, headers, newurl)
+            if not target:
+                return None
+            step = "%s leads to %s" % (shown([req.full_url]), shown([newurl]))
+            if req.type == "https" and target.type != "https":
+                raise Mismatch(step + ", which is not https")
+            if target.type not in ("http", "https"):
+                raise Mismatch(step)
+            check_url(target.full_url, trust)
+            if urllib.parse.urlsplit(newurl).netloc != urllib.parse.urlsplit(req.full_url).netloc:
+                target.headers.pop("Authorization", None)  # another server must not see it
+            return target
+
+    return Redirect()
+
+
+def check_port(parts):
+    """Raise ValueError if a split URL has an impossible port, or is the URL of a device or a directory (H16)."""
     import urllib.request
 
     try:
-        is_right = place.port is None or 0 < place.port < 65536
-    except ValueError:  # which names it, and it may be half a password (H14)
+        is_right = parts.port is None or 0 < parts.port < 65536
+    except ValueError:  # its message shows the port, which may be half a password (H14)
         is_right = False
     if not is_right:
         raise ValueError('what follows ":" is no port (in a password "/" is written as %2F, "#" as %23, "?" as %3F)')
-    if place.scheme == "file":
-        path = urllib.request.url2pathname(place.path)
+    if parts.scheme == "file":
+        path = urllib.request.url2pathname(parts.path)
         if os.path.exists(path) and not os.path.isfile(path):
             raise ValueError("%s is no regular file" % path)
 
 
 def net_handlers(scheme):
-    """The handlers of urllib for the user's certificates, as pip and uv take them, and for pip's proxy."""
+    """The handlers of urllib for the user's certificates, as pip and uv find them, and for pip's proxy."""
     import urllib.request
 
     handlers = []  # type: list
     if scheme == "https":
-        told = [os.environ.get(name) for name in ("SSL_CERT_FILE", "PIP_CERT", "REQUESTS_CA_BUNDLE")]
-        file = next(filter(None, told), None)
+        settings = map(os.environ.get, ("SSL_CERT_FILE", "PIP_CERT", "REQUESTS_CA_BUNDLE"))
+        file = next(filter(None, settings), None)
         try:
             import ssl
 
-            trusted = ssl.create_default_context(cafile=file)
+            context = ssl.create_default_context(cafile=file)
         except ImportError as problem:
             raise PrimeError("%s has no ssl, which https takes: %s" % (running_python(), problem))
         except OSError as problem:
             raise PrimeError("cannot read the certificates %s: %s" % (file, problem.strerror or problem))
-        handlers.append(urllib.request.HTTPSHandler(context=trusted))
-    if os.environ.get("PIP_PROXY"):
-        handlers.append(urllib.request.ProxyHandler(dict.fromkeys(("http", "https"), os.environ["PIP_PROXY"])))
+        handlers.append(urllib.request.HTTPSHandler(context=context))
+    proxy = os.environ.get("PIP_PROXY")
+    if proxy:
+        handlers.append(urllib.request.ProxyHandler({"http": proxy, "https": proxy}))
     return handlers
 
 
 def net_errors():
-    """The exceptions of a network that fails, and of a server that does not speak HTTP: a tuple (H16)."""
+    """The exceptions for a network that fails and for a server that does not speak HTTP: a tuple (H16)."""
     import http.client
 
     return OSError, ValueError, OverflowError, EOFError, http.client.HTTPException
 
 
 def fetch(url, accept="*/*", trust="https", cap=0):
-    """The bytes behind a URL, and the URL after redirects; tried again when the network fails (B9).
+    """Fetch a URL, trying again when the network fails (B9). Returns (its bytes, the URL after redirects).
 
-    trust  as in `check_url`; cap  int, bytes, what it may have at most; 0 for `BODY_CAP`
-    It works in a thread of its own, for neither a name server nor a server that sends a byte now and then knows an end.
+    trust  as in `check_url`
+    cap    int, the most bytes that it may have; 0 for `BODY_CAP`
+    The work is done in a thread, because a name server, or a server that sends a byte now and then, may never end.
     """
     import threading
     import time
 
     check_url(url, trust)
-    answer, is_done, stop = [], threading.Event(), threading.Event()  # type: list, threading.Event, threading.Event
+    results = []  # type: list  # of the thread: one answer, or one exception
+    is_done = threading.Event()
+    stop = threading.Event()
 
     def work():
         try:
-            answer.append(fetch_patiently(url, accept, trust, cap or BODY_CAP, stop))
+            results.append(fetch_patiently(url, accept, trust, cap or BODY_CAP, stop))
         except BaseException as problem:
-            answer.append(problem)
+            results.append(problem)
         is_done.set()
 
     start_thread(work)
@@ -4158,94 +4176,105 @@ def fetch(url, accept="*/*", trust="https", cap=0):
                 raise PrimeError("cannot fetch %s: it did not come within %d s" % (shown([url]), BODY_SECONDS))
     finally:
         stop.set()
-    if isinstance(answer[0], BaseException):
-        raise answer[0]
-    return answer[0]
+    if isinstance(results[0], BaseException):
+        raise results[0]
+    return results[0]
 
 
 def fetch_patiently(url, accept, trust, cap, stop):
-    """`fetch`, until the event `stop` comes."""
-    left = int(RETRIES)
+    """Do the work of `fetch`, with `RETRIES`, until the event `stop` is set."""
+    tries_left = int(RETRIES)
     while True:
         try:
-            response, place = open_url(url, accept, trust)
+            response, final_url = open_url(url, accept, trust)
             with response:
-                return read_body(response, place, cap, stop), place
+                return read_body(response, final_url, cap, stop), final_url
         except (PrimeError,) + net_errors() as problem:
             is_final = getattr(problem, "status", 1) == 2 or isinstance(problem, Mismatch)
-            if not left or is_final or is_offline() or stop.is_set():
-                raise problem if isinstance(problem, PrimeError) else PrimeError(
-                    "cannot fetch %s: %s" % (shown([url]), problem))
+            is_last = is_final or not tries_left or is_offline() or stop.is_set()
+            if is_last and isinstance(problem, PrimeError):
+                raise
+            if is_last:
+                raise PrimeError("cannot fetch %s: %s" % (shown([url]), problem))
             report.detail("once more: %s" % problem)
-        left -= 1
+        tries_left -= 1
         stop.wait(0.5)
 
 
-def read_body(response, place, cap, stop):
-    """The bytes of a response, at most `cap`, in a bytearray; PrimeError if it has more, or not as many as it says."""
-    length, data = body_length(response, place), bytearray()
+def read_body(response, url, cap, stop):
+    """Read a response until its end or the event `stop`. Returns a bytearray.
+
+    Mismatch if it has more than `cap` bytes, PrimeError if it has not as many as it says.
+    """
+    length = body_length(response, url)
     if length is not None and length > cap:
-        raise Mismatch("%s is %d bytes long; it may have %d" % (masked(place), length, cap))
+        raise Mismatch("%s is %d bytes long; it may have %d" % (masked(url), length, cap))
+    data = bytearray()
+    end = cap + 1 if length is None else length  # one byte beyond `cap` shows that there are too many
     try:
-        while length is None or len(data) < length:
-            chunk = response.read1(1 << 16 if length is None else min(1 << 16, length - len(data)))
-            data += chunk
-            if len(data) > cap:
-                raise Mismatch("%s has more than the %d bytes that it may have" % (masked(place), cap))
-            if not chunk or stop.is_set():
+        while len(data) < end and not stop.is_set():
+            chunk = response.read1(min(1 << 16, end - len(data)))
+            if not chunk:
                 break
+            data += chunk
     except MemoryError:
-        raise PrimeError("%s does not fit into memory" % masked(place), hint=LIMIT_HINT)
+        raise PrimeError("%s does not fit into memory" % masked(url), hint=LIMIT_HINT)
+    if len(data) > cap:
+        raise Mismatch("%s has more than the %d bytes that it may have" % (masked(url), cap))
     if length is not None and len(data) != length:
-        raise PrimeError("%s: IncompleteRead: %d bytes came instead of %d" % (masked(place), len(data), length))
+        raise PrimeError("%s: IncompleteRead: %d bytes came instead of %d" % (masked(url), len(data), length))
     return data
 
 
-def body_length(response, place):
-    """How many bytes a response says that it has, None if it says nothing; PrimeError if that is no number (H16)."""
-    lengths = set(response.headers.get_all("Content-Length") or ())
+def body_length(response, url):
+    """The length that a response announces, None if it announces none; PrimeError if it is no number (H16)."""
+    import re
+
+    headers = response.headers.get_all("Content-Length") or ()
+    lengths = [text.strip() for text in set(headers)]
     if not lengths or getattr(response, "chunked", False):
         return None
-    text = lengths.pop().strip()
-    if lengths or not text.isdigit() or not text.isprintable() or len(text) > 18 or ascii(text) != repr(text):
-        raise PrimeError("%s: the server says a length that is none: %s" % (masked(place), ", ".join([text, *lengths])))
-    return int(text)
+    if len(lengths) > 1 or not re.match(r"\d{1,18}$", lengths[0], re.ASCII):
+        raise PrimeError("%s: the server says a length that is none: %s" % (masked(url), ", ".join(lengths)))
+    return int(lengths[0])
 
 
 def download(url, target, sha256="", size=0, trust="https"):
-    """Fetch a file, verify it, and put it to `target` by one rename. PrimeError if anything is wrong with it.
+    """Fetch a file, verify it, and move it to `target` by one rename. PrimeError if it is not what it must be.
 
-    sha256  str in hex, or ""; size  int, bytes, or 0: what it must be; trust  as in `check_url`
+    sha256  str in hex, "" for any
+    size    int, bytes, 0 for any
+    trust   as in `check_url`
     """
-    data, place = fetch(url, trust=trust, cap=size)
+    data, final_url = fetch(url, trust=trust, cap=size)
     if size and len(data) != size:
-        raise PrimeError("%s is %d bytes long instead of %d" % (masked(place), len(data), size))
-    check_hash(data, sha256, place)
+        raise PrimeError("%s is %d bytes long instead of %d" % (masked(final_url), len(data), size))
+    check_hash(data, sha256, final_url)
     write_atomic(target, data)
 
 
-def check_hash(data, sha256, place):
-    """Mismatch unless bytes have this SHA-256, str in hex or ""; `place` is where they came from."""
+def check_hash(data, sha256, url):
+    """Raise Mismatch unless the bytes from `url` have this SHA-256, a str in hex; "" for any."""
     if sha256 and hash_bytes(data) != sha256.lower():
-        raise Mismatch("%s is not what it should be" % masked(place), tried=[
-            "expected sha256 " + sha256, "found    sha256 " + hash_bytes(data)])
+        hashes = ["expected sha256 " + sha256, "found    sha256 " + hash_bytes(data)]
+        raise Mismatch("%s is not what it should be" % masked(url), tried=hashes)
 
 
 def chosen_index(index=""):
-    """The URL of the index that pip and uv would ask, `index` from the config first; "" if they may ask none."""
+    """The URL of the index that pip and uv would ask: `index` of the config first. "" if they may ask none."""
     if is_on("PIP_NO_INDEX") or is_on("UV_NO_INDEX"):
         return ""
-    return next(filter(None, [unnamed(index)] + users_indexes()), DEFAULT_INDEX)
+    return unnamed(index) or (users_indexes() + [DEFAULT_INDEX])[0]
 
 
 def users_indexes():
-    """The URLs of the indexes that pip's and uv's variables name, pip's first."""
-    told = [os.environ.get(name, "") for name in ("PIP_INDEX_URL", "UV_DEFAULT_INDEX", "UV_INDEX_URL")]
-    return [unnamed(index) for index in told if index]
+    """The URLs of the indexes in pip's and uv's variables, pip's first."""
+    settings = [os.environ.get(name, "") for name in ("PIP_INDEX_URL", "UV_DEFAULT_INDEX", "UV_INDEX_URL")]
+    return [unnamed(index) for index in settings if index]
 
 
 def unnamed(index):
-    """The URL of an index as uv takes it: NAME=URL, or URL."""
+    """The URL in an index setting of uv, which is NAME=URL or URL."""
     name, _, url = index.partition("=")
     return url if "://" in url and "/" not in name and ":" not in name else index
 
@@ -4253,21 +4282,23 @@ def unnamed(index):
 def index_links(index, name, trust="https"):
     """The files of a project in a package index (PEP 503, 691): a list of (file name, URL, sha256 or "", size or 0).
 
-    trust  as in `check_url`. What is odd is passed over, for an index is no fault of the user's (H16).
+    trust  as in `check_url`. Odd entries are passed over, because the user cannot mend an index (H16).
     """
-    data, place = fetch("%s/%s/" % (index.rstrip("/"), name), SIMPLE_JSON + ", text/html;q=0.1", trust, PAGE_CAP)
-    text, links = data.decode("utf-8", "replace"), []
+    url = "%s/%s/" % (index.rstrip("/"), name)
+    data, page_url = fetch(url, SIMPLE_JSON + ", text/html;q=0.1", trust, PAGE_CAP)
+    text = data.decode("utf-8", "replace")
+    links = []
     for entry in json_links(text) or html_links(text):
-        link = index_link(place, index, entry)
+        link = index_link(page_url, index, entry)
         if link:
             links.append(link)
         else:
-            report.detail("passed over in %s: %r" % (masked(place), entry))
+            report.detail("passed over in %s: %r" % (masked(page_url), entry))
     return links
 
 
 def json_links(text):
-    """What the page of an index says in JSON: a list of (URL, sha256, size), of any types; [] if it is no such page."""
+    """The entries of an index page in JSON: a list of (URL, sha256, size) of any types; [] if it is no such page."""
     import json
 
     try:
@@ -4275,17 +4306,20 @@ def json_links(text):
     except (ValueError, RecursionError):
         return []
     files = page.get("files") if isinstance(page, dict) else None
+    if not isinstance(files, list):
+        return []
     links = []
-    for each in files if isinstance(files, list) else ():
-        if not isinstance(each, dict) or not isinstance(each.get("hashes", {}), dict):
-            links.append((each, "", 0))
-        elif not each.get("yanked"):
-            links.append((each.get("url"), each.get("hashes", {}).get("sha256", ""), each.get("size") or 0))
+    for file in files:
+        hashes = file.get("hashes", {}) if isinstance(file, dict) else None
+        if not isinstance(hashes, dict):
+            links.append((file, "", 0))  # `index_link` passes it over
+        elif not file.get("yanked"):
+            links.append((file.get("url"), hashes.get("sha256", ""), file.get("size") or 0))
     return links
 
 
 def html_links(text):
-    """What the page of an index says in HTML: a list of (URL, sha256, 0)."""
+    """The entries of an index page in HTML: a list of (URL, sha256, 0)."""
     import html
     import re
 
@@ -4293,36 +4327,40 @@ def html_links(text):
     for tag in re.finditer(r"""<a(?=\s)((?:[^<>"']|"[^"<]*"|'[^'<]*')*)>""", text, re.IGNORECASE):
         href = re.search(r"""\shref\s*=\s*(?:"([^"]*)"|'([^']*)'|([^\s"'>]+))""", tag.group(1), re.IGNORECASE)
         if href:
-            url, _, fragment = html.unescape("".join(filter(None, href.groups()))).partition("#")
-            links.append((url, fragment[7:] if fragment.startswith("sha256=") else "", 0))
+            value = "".join(filter(None, href.groups()))
+            url, _, fragment = html.unescape(value).partition("#")
+            sha256 = fragment[len("sha256="):] if fragment.startswith("sha256=") else ""
+            links.append((url, sha256, 0))
     return links
 
 
-def index_link(place, index, entry):
-    """A row of `index_links`; None if it is odd, or leads from a server to a file of this machine."""
+def index_link(page_url, index, entry):
+    """A row of `index_links`; None if the entry is odd, or leads from a server to a file of this machine."""
     import re
     import urllib.parse
 
     relative, sha256, size = entry
     if not isinstance(relative, str) or not isinstance(sha256, str) or type(size) is not int or size < 0:
         return None
+    if sha256 and not re.match(r"[0-9a-fA-F]{64}$", sha256):
+        return None
     try:
-        url = urllib.parse.urljoin(place, relative)
-        scheme, base = urllib.parse.urlsplit(url).scheme, urllib.parse.urlsplit(place).scheme
-        is_other = scheme not in ("http", "https", base) or why_no_file_name(unquoted(url))  # H4
-        is_hash = not sha256 or re.match(r"[0-9a-fA-F]{64}$", sha256)
-        return None if is_other or not is_hash else (unquoted(url), with_user(url, [index]), sha256, size)
+        url = urllib.parse.urljoin(page_url, relative)
+        schemes = "http", "https", urllib.parse.urlsplit(page_url).scheme
+        if urllib.parse.urlsplit(url).scheme not in schemes or why_no_file_name(unquoted(url)):  # H4
+            return None
+        return unquoted(url), with_user(url, [index]), sha256, size
     except ValueError:  # such as an odd host
         return None
 
 
 def trust_in(index, trust):
-    """What a link of an index is trusted as: one of an index with https must be https too (H7)."""
-    return trust if trust == "hash" or not index.lower().startswith("https:") else "https"
+    """The trust for a link of an index: an index with https must link to https (H7)."""
+    return "https" if trust == "loopback" and index.lower().startswith("https:") else trust
 
 
 def wheel_version(name, project):
-    """The `Version` in a file name, if it is one of a wheel of this project as PEP 427 says; else None (H16)."""
+    """The `Version` in the file name of a wheel of this project (PEP 427); None if it is no such name (H16)."""
     import re
 
     match = re.match(r"%s-([\w.!+]+)(-\d\w*)?-[\w.]+-[\w.]+-[\w.]+\.whl$" % re.escape(project), name, re.ASCII)
@@ -4333,48 +4371,53 @@ def wheel_version(name, project):
 
 
 def with_user(url, indexes):
-    """A URL with the credentials of the first of `indexes` that is on the same server, for it asks again."""
+    """`url` with the credentials of the first of `indexes` on the same server, which asks for them again."""
     import urllib.parse
 
-    place = urllib.parse.urlsplit(url)
+    parts = urllib.parse.urlsplit(url)
     for index in indexes:
         user, _, host = urllib.parse.urlsplit(index).netloc.rpartition("@")
-        if user and host == place.netloc:
-            return urllib.parse.urlunsplit(place._replace(netloc=user + "@" + host))
+        if user and host == parts.netloc:
+            return urllib.parse.urlunsplit(parts._replace(netloc=user + "@" + host))
     return url
 
 
 def this_platform():
-    """The key in `PLATFORMS` of this machine; "" if there is none."""
+    """The key of this machine in `PLATFORMS`; "" if it is not there."""
     import platform
 
     machine = {"AMD64": "x86_64", "ARM64": "arm64"}.get(platform.machine(), platform.machine())
     system = {"darwin": "macos", "win32": "windows"}.get(sys.platform, "linux")
     if system == "linux" and not platform.libc_ver()[0]:
         system = "musl"
-    return system + "-" + machine if system + "-" + machine in PLATFORMS else ""
+    name = system + "-" + machine
+    return name if name in PLATFORMS else ""
 
 
 def fits(name, platforms, version=""):
-    """Whether a wheel of this file name may be installed on one of `platforms` by a CPython of `version`.
+    """True if a CPython of `version` may install the wheel of this file name on one of `platforms`.
 
-    Lenient where only the installer knows: the versions of the system's libraries.
+    It does not look at the versions of the system's libraries, which only the installer knows.
     """
     import re
 
-    if not name.endswith(".whl") or name.count("-") < 4:  # an odd one of an index is none (H16)
+    if not name.endswith(".whl") or name.count("-") < 4:  # an odd name in an index (H16)
         return False
     pythons, abis, tags = [part.split(".") for part in name[:-4].split("-")[-3:]]
-    numbers = version.split(".")[:2]
-    own = "cp" + "".join(numbers)
-    runs = not version or "py3" in pythons or own in pythons or "py" + "".join(numbers) in pythons
-    minors = [int(tag[3:] or 0) for tag in pythons if re.match(r"cp3\d{0,3}$", tag, re.ASCII)]
-    runs = runs or "abi3" in abis and any(minor <= int(numbers[1]) for minor in minors)
-    return runs and any(tag == "any" or re.match(PLATFORMS[each][1], tag) for each in platforms for tag in tags)
+    patterns = ["any$"] + [PLATFORMS[platform][1] for platform in platforms if platform]
+    if not any(re.match(pattern, tag) for pattern in patterns for tag in tags):
+        return False
+    if not version:
+        return True
+    major, minor = version.split(".")[:2]
+    if {"py3", "py" + major + minor, "cp" + major + minor} & set(pythons):
+        return True
+    oldest = [int(tag[3:] or 0) for tag in pythons if re.match(r"cp3\d{0,3}$", tag, re.ASCII)]
+    return "abi3" in abis and any(each <= int(minor) for each in oldest)
 
 
 def file_in_wheel(wheel, ending, message):
-    """The bytes of the file in a wheel, an open one, whose name ends so; PrimeError with `message` if there is none."""
+    """The bytes of the file in an open wheel whose name ends so; PrimeError with `message` if there is none."""
     import zipfile
 
     try:
@@ -4383,12 +4426,12 @@ def file_in_wheel(wheel, ending, message):
             if not entries:
                 raise PrimeError("%s: it has no %s" % (message, ending))
             entry = min(entries, key=lambda each: len(each.filename))
-            if entry.file_size > BODY_CAP:  # zipfile takes no more than it says (H16)
+            if entry.file_size > BODY_CAP:  # zipfile reads no more than this size (H16)
                 raise PrimeError("%s: %s has %d bytes" % (message, entry.filename, entry.file_size))
             return archive.read(entry)
     except (PrimeError, MemoryError):
         raise
-    except Exception as problem:  # of zipfile, zlib, lzma, struct: it has no list
+    except Exception as problem:  # of zipfile, zlib, lzma, struct: there is no list of them
         raise PrimeError("%s: %s" % (message, problem))
 
 
