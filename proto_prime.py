@@ -4308,10 +4308,8 @@ def json_links(text):
     except (ValueError, RecursionError):
         return []
     files = page.get("files") if isinstance(page, dict) else None
-    if not isinstance(files, list):
-        return []
     links = []
-    for file in files:
+    for file in files if isinstance(files, list) else ():
         hashes = file.get("hashes", {}) if isinstance(file, dict) else None
         if not isinstance(hashes, dict):
             links.append((file, "", 0))  # `index_link` passes it over
@@ -4624,11 +4622,9 @@ def project_words(project, root):
 
 def chosen_parts(environment):
     """The extras and the dependency groups of the root project that an environment installs: two lists."""
-    extras, groups = [], []  # type: list, list
-    for project in environment["projects"]:
-        if project["path"] == environment.root:
-            extras += project["extras"]
-            groups += project["groups"]
+    roots = [project for project in environment["projects"] if project["path"] == environment.root]
+    extras = [extra for project in roots for extra in project["extras"]]
+    groups = [group for project in roots for group in project["groups"]]
     return extras, groups
 
 
@@ -4936,7 +4932,10 @@ def sources_in_files(environment):
     option = re.compile(r"(?:--(?:extra-index-url|index-url|find-links)[\s=]\s*|-[if]\s*)(\S+)")
     sources = []  # type: list
     for path in with_includes(environment, environment["requirements_files"] + [environment["constraints_file"]]):
-        matches = filter(None, map(option.match, requirement_lines(path)))
+        try:
+            matches = filter(None, map(option.match, requirement_lines(path)))
+        except PrimeError:  # a wheel that one of the files requires
+            continue
         sources += [match.group(1) for match in matches]
     table = table_in(environment.config.pyproject, PYPROJECT, "tool", "uv")
     for name in ("index", "index-url", "extra-index-url", "find-links"):
@@ -4959,11 +4958,8 @@ NEWER_PIP = "pip>=21.3,<22"  # replaces an older one; the last that runs under p
 def bundled_wheel(interpreter, project="pip"):
     """The wheel of a project in an interpreter's ensurepip, or in Debian's packages; "" if there is none."""
     directories = os.path.join(interpreter.stdlib, "ensurepip", "_bundled"), "/usr/share/python-wheels"
-    for directory in directories:
-        wheels = newest_first([directory], project + r"-.*\.whl$")
-        if wheels:
-            return wheels[0]
-    return ""
+    wheels = [wheel for directory in directories for wheel in newest_first([directory], project + r"-.*\.whl$")]
+    return wheels[0] if wheels else ""
 
 
 def find_pip(python):
@@ -5339,12 +5335,12 @@ def fetch_uv_by_pip(requirement, directory, options, hashes):
     ("", "") if there is no python that can install uv, or no pip.
     """
     python = search_python(">=%d.%d" % OLDEST_UV_PYTHON)
+    if not python:
+        return "", ""
     try:
-        pip_wheel = find_pip(python) if python else ""
+        pip_wheel = find_pip(python)
     except PrimeError as problem:
         report.detail("no pip to fetch uv with: %s" % problem)
-        pip_wheel = ""
-    if not python or not pip_wheel:
         return "", ""
     pip = pip_program(pip_wheel)
     files = os.path.join(directory, "files")
@@ -5432,11 +5428,9 @@ class UvDriver(Driver):
 
     def provide(self, request, directory=""):
         """Download a python: among uv's own, where the search finds it then, or into `directory`."""
-        words = ["python", "install", request]
-        if directory:
-            self._run(words, "fetching python %s" % request, UV_PYTHON_INSTALL_DIR=directory)
-        else:
-            self._run(words, "installing python %s with uv" % request)
+        variables = {"UV_PYTHON_INSTALL_DIR": directory} if directory else {}
+        title = "fetching python %s" if directory else "installing python %s with uv"
+        self._run(["python", "install", request], title % request, **variables)
 
     def create(self, python, directory, prompt):
         """Make an empty environment of `python`, which is named by its absolute path (facts, traps 3 and 5)."""
