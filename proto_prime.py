@@ -4310,9 +4310,9 @@ def json_links(text):
     files = page.get("files") if isinstance(page, dict) else None
     links = []
     for file in files if isinstance(files, list) else ():
-        hashes = file.get("hashes", {}) if isinstance(file, dict) else None
+        hashes = (file.get("hashes") or {}) if isinstance(file, dict) else None
         if not isinstance(hashes, dict):
-            links.append((file, "", 0))  # `index_link` passes it over
+            links.append((None, file, 0))  # `index_link` passes it over
         elif not file.get("yanked"):
             links.append((file.get("url"), hashes.get("sha256", ""), file.get("size") or 0))
     return links
@@ -4401,9 +4401,10 @@ def fits(name, platforms, version=""):
     """
     import re
 
-    if not name.endswith(".whl") or name.count("-") < 4:  # an odd name in an index (H16)
+    match = re.match(r"[\w.]+-\d[\w.!+]*(?:-\d\w*)?-([\w.]+)-([\w.]+)-([\w.]+)\.whl$", name, re.ASCII)
+    if not match:  # an odd name in an index (H4, H16)
         return False
-    pythons, abis, tags = [part.split(".") for part in name[:-4].split("-")[-3:]]
+    pythons, abis, tags = [part.split(".") for part in match.groups()]
     patterns = ["any$"] + [PLATFORMS[platform][1] for platform in platforms if platform]
     if not any(re.match(pattern, tag) for pattern in patterns for tag in tags):
         return False
