@@ -2817,6 +2817,7 @@ class Environment:
     also          list of `Request`: what must hold as well, from requires-python; `locked` the same, of a pylock.toml
     inputs        dict, label to value: all that decides what is installed, but for the python
     tried         list of `Candidate`: those that were looked at on its behalf
+    locks         dict, path of each pylock.toml that `read_lock` read, to its `Lock`
     """
 
     def __init__(self, config, name, requested=""):
@@ -2825,6 +2826,7 @@ class Environment:
         self.origins = dict.fromkeys(FIELDS, "default")
         self.required, self.inputs = Request(), {}  # type: Request, dict
         self.also, self.locked, self.tried = [], [], []  # type: list, list, list
+        self.locks = {}  # type: dict
         own = config.table.get("env", {}).get(name, {})
         for table, prefix in ((config.table, ""), (own, "env.%s." % name)):
             for field in set(table) - {"env"}:
@@ -3996,156 +3998,174 @@ def probe_python(required="", selector="", root="", name="default", tried=None, 
 # --------------------------------------------------------------------------------------------------
 # Downloads and the index
 # --------------------------------------------------------------------------------------------------
-# For what no tool can fetch: pip and uv bring all that they install by themselves.
-# What is fetched comes by https, from a file, or is known by its hash (H7), and has a size and a time (H16).
+# Fetches the few files that pip and uv do not fetch themselves, such as uv. Hands on their bytes.
+# Every download uses https, a local file, or a given hash (H7), and has a limit of size and time (H16).
 
 RETRIES = "2"  # of pip's and uv's downloads, unless the user's settings say otherwise: some seconds (B8, B9)
 NET_SECONDS = 30  # without a byte
-BODY_SECONDS = 600  # for all of a download, from the first try to the last byte of the last one (H16)
-BODY_CAP = 512 << 20  # bytes of a download whose size nobody said, and of a file in a wheel
-PAGE_CAP = 64 << 20  # bytes of the page of an index
+BODY_SECONDS = 600  # for a whole download, retries included (H16)
+BODY_CAP = 512 << 20  # bytes of a download of unknown size, and of a file in a wheel
+PAGE_CAP = 64 << 20  # bytes of a page of an index
 DEFAULT_INDEX = "https://pypi.org/simple"  # pip's and uv's own
 SIMPLE_JSON = "application/vnd.pypi.simple.v1+json"  # PEP 691
 
 
 def check_url(url, trust):
-    """PrimeError unless a URL may be fetched: the one rule of all that this file fetches (H7).
+    """Raise PrimeError unless `url` may be fetched. Every fetch follows this one rule (H7).
 
-    trust  str, whom its bytes are believed from:
-           "https"     a file that was asked for, and whoever has the certificate of a host
-           "loopback"  an index of the user's on this machine as well, by http as pip takes it (127.0.0.0/8, ::1,
-                       localhost)
-           "hash"      anybody, for they are compared with a SHA-256 that the user, or a committed file, gives
+    trust  str, which sources are believed:
+           "https"     local files, and hosts with a certificate
+           "loopback"  also an index on this machine by http, as pip accepts it (127.0.0.0/8, ::1, localhost)
+           "hash"      any source, because the user or a committed file gives a SHA-256 to compare with
     """
     import urllib.parse
 
     try:
-        place = urllib.parse.urlsplit(url)
-        host = place.hostname or ""
+        parts = urllib.parse.urlsplit(url)
+        host = parts.hostname or ""
     except ValueError as problem:
         raise PrimeError("cannot fetch %s: %s" % (masked(url), problem))
-    is_near = trust == "loopback" and place.scheme == "http" and is_loopback(host)
-    is_known = trust == "hash" and place.scheme in ("http", "ftp")
-    if place.scheme not in ("https", "file") and not is_near and not is_known:
-        hint = "give https, or --sha256" if trust == "https" else \
-            "give https; what uv_sha256 or a pylock.toml of the repo names may come otherwise"
+    schemes = {"https", "file"}
+    if trust == "hash":
+        schemes |= {"http", "ftp"}
+    if trust == "loopback" and is_loopback(host):
+        schemes.add("http")
+    if parts.scheme not in schemes:
+        hint = "give https; what uv_sha256 or a pylock.toml of the repo names may come otherwise"
+        if trust == "https":
+            hint = "give https, or --sha256"
         raise PrimeError("%s could be anybody's" % shown([url]), hint=hint, status=2)
 
 
 def is_loopback(host):
-    """Whether a host of a URL is this machine, whatever a resolver says."""
+    """True if the host of a URL is this machine, whatever a resolver says."""
     import re
 
     return host in ("localhost", "::1") or bool(re.match(r"127(\.\d{1,3}){3}$", host, re.ASCII))
 
 
-def open_url(url, accept="*/*", trust="https"):
-    """Open a URL as pip and uv would: proxies, credentials in the URL, certificates of the user's choice.
+def open_url(url, accept, trust):
+    """Open a URL as pip and uv would: with the user's proxies and certificates, and the credentials in the URL.
 
-    trust  as in `check_url`
-    Returns (response of urllib, str: the URL less its credentials, after redirects). PrimeError if it cannot be
-    had, or may not; a redirect from https to something else is refused (I4), and any to a file.
+    trust  as in `check_url`, which allowed this URL
+    Returns (response of urllib, str: the final URL without credentials). PrimeError if it cannot be opened.
     """
     import base64
     import urllib.parse
     import urllib.request
 
-    check_url(url, trust)
     if is_offline() and not url.lower().startswith("file:"):
         raise PrimeError("offline: %s is not fetched" % shown([url]))
-
-    class Redirect(urllib.request.HTTPRedirectHandler):
-        def redirect_request(self, req, fp, code, msg, headers, newurl):
-            made = super().redirect_request(req, fp, code, msg, headers, newurl)
-            if made and req.type == "https" and made.type != "https":
-                raise Mismatch("%s leads to %s, which is not https" % (shown([req.full_url]), shown([newurl])))
-            if made and made.type not in ("http", "https"):
-                raise Mismatch("%s leads to %s" % (shown([req.full_url]), shown([newurl])))
-            if made:
-                check_url(made.full_url, trust)
-            if made and urllib.parse.urlsplit(newurl).netloc != urllib.parse.urlsplit(req.full_url).netloc:
-                made.headers.pop("Authorization", None)  # which is not for others
-            return made
-
     headers = {"User-Agent": "proto_prime/" + __version__, "Accept": accept}
     try:
-        place = urllib.parse.urlsplit(url)
-        user, _, host = place.netloc.rpartition("@")
-        if user:
-            words = urllib.parse.unquote(user).encode()
-            headers["Authorization"] = "Basic " + base64.b64encode(words).decode()
-        check_port(place)
-        url = urllib.parse.urlunsplit(place._replace(netloc=host))
+        parts = urllib.parse.urlsplit(url)
+        credentials, _, host = parts.netloc.rpartition("@")
+        if credentials:
+            user = urllib.parse.unquote(credentials).encode()
+            headers["Authorization"] = "Basic " + base64.b64encode(user).decode()
+        check_port(parts)
+        url = urllib.parse.urlunsplit(parts._replace(netloc=host))
         request = urllib.request.Request(url, headers=headers)
-        opener = urllib.request.build_opener(Redirect(), *net_handlers(place.scheme))
+        opener = urllib.request.build_opener(redirect_handler(trust), *net_handlers(parts.scheme))
         response = opener.open(request, timeout=NET_SECONDS)
     except net_errors() as problem:
-        raise PrimeError("cannot fetch %s: %s" % (masked(url), getattr(problem, "reason", "") or problem))
+        reason = getattr(problem, "reason", "") or problem
+        raise PrimeError("cannot fetch %s: %s" % (masked(url), reason))
     return response, response.geturl()
 
 
-def check_port(place):
-    """ValueError unless a split URL has a port that there can be; one of a file, unless it is a regular one (H16)."""
+def redirect_handler(trust):
+    """The handler of urllib for redirects. It raises PrimeError for one that `trust` does not allow.
+
+    It refuses redirects from https to anything else (I4), and all redirects to files.
+    """
+    import urllib.parse
+    import urllib.request
+
+    class Redirect(urllib.request.HTTPRedirectHandler):
+        def redirect_request(self, req, fp, code, msg, headers, newurl):
+            target = super().redirect_request(req, fp, code, msg, headers, newurl)
+            if not target:
+                return None
+            step = "%s leads to %s" % (shown([req.full_url]), shown([newurl]))
+            if req.type == "https" and target.type != "https":
+                raise Mismatch(step + ", which is not https")
+            if target.type not in ("http", "https"):
+                raise Mismatch(step)
+            check_url(target.full_url, trust)
+            if urllib.parse.urlsplit(newurl).netloc != urllib.parse.urlsplit(req.full_url).netloc:
+                target.headers.pop("Authorization", None)  # another server must not see it
+            return target
+
+    return Redirect()
+
+
+def check_port(parts):
+    """Raise ValueError if a split URL has an impossible port, or is the URL of a device or a directory (H16)."""
     import urllib.request
 
     try:
-        is_right = place.port is None or 0 < place.port < 65536
-    except ValueError:  # which names it, and it may be half a password (H14)
+        is_right = parts.port is None or 0 < parts.port < 65536
+    except ValueError:  # its message shows the port, which may be half a password (H14)
         is_right = False
     if not is_right:
         raise ValueError('what follows ":" is no port (in a password "/" is written as %2F, "#" as %23, "?" as %3F)')
-    if place.scheme == "file":
-        path = urllib.request.url2pathname(place.path)
+    if parts.scheme == "file":
+        path = urllib.request.url2pathname(parts.path)
         if os.path.exists(path) and not os.path.isfile(path):
             raise ValueError("%s is no regular file" % path)
 
 
 def net_handlers(scheme):
-    """The handlers of urllib for the user's certificates, as pip and uv take them, and for pip's proxy."""
+    """The handlers of urllib for the user's certificates, as pip and uv find them, and for pip's proxy."""
     import urllib.request
 
     handlers = []  # type: list
     if scheme == "https":
-        told = [os.environ.get(name) for name in ("SSL_CERT_FILE", "PIP_CERT", "REQUESTS_CA_BUNDLE")]
-        file = next(filter(None, told), None)
+        settings = map(os.environ.get, ("SSL_CERT_FILE", "PIP_CERT", "REQUESTS_CA_BUNDLE"))
+        file = next(filter(None, settings), None)
         try:
             import ssl
 
-            trusted = ssl.create_default_context(cafile=file)
+            context = ssl.create_default_context(cafile=file)
         except ImportError as problem:
             raise PrimeError("%s has no ssl, which https takes: %s" % (running_python(), problem))
         except OSError as problem:
             raise PrimeError("cannot read the certificates %s: %s" % (file, problem.strerror or problem))
-        handlers.append(urllib.request.HTTPSHandler(context=trusted))
-    if os.environ.get("PIP_PROXY"):
-        handlers.append(urllib.request.ProxyHandler(dict.fromkeys(("http", "https"), os.environ["PIP_PROXY"])))
+        handlers.append(urllib.request.HTTPSHandler(context=context))
+    proxy = os.environ.get("PIP_PROXY")
+    if proxy:
+        handlers.append(urllib.request.ProxyHandler({"http": proxy, "https": proxy}))
     return handlers
 
 
 def net_errors():
-    """The exceptions of a network that fails, and of a server that does not speak HTTP: a tuple (H16)."""
+    """The exceptions for a network that fails and for a server that does not speak HTTP: a tuple (H16)."""
     import http.client
 
     return OSError, ValueError, OverflowError, EOFError, http.client.HTTPException
 
 
 def fetch(url, accept="*/*", trust="https", cap=0):
-    """The bytes behind a URL, and the URL after redirects; tried again when the network fails (B9).
+    """Fetch a URL, trying again when the network fails (B9). Returns (its bytes, the URL after redirects).
 
-    trust  as in `check_url`; cap  int, bytes, what it may have at most; 0 for `BODY_CAP`
-    It works in a thread of its own, for neither a name server nor a server that sends a byte now and then knows an end.
+    trust  as in `check_url`
+    cap    int, the most bytes that it may have; 0 for `BODY_CAP`
+    The work is done in a thread, because a name server, or a server that sends a byte now and then, may never end.
     """
     import threading
     import time
 
     check_url(url, trust)
-    answer, is_done, stop = [], threading.Event(), threading.Event()  # type: list, threading.Event, threading.Event
+    results = []  # type: list  # of the thread: one answer, or one exception
+    is_done = threading.Event()
+    stop = threading.Event()
 
     def work():
         try:
-            answer.append(fetch_patiently(url, accept, trust, cap or BODY_CAP, stop))
+            results.append(fetch_patiently(url, accept, trust, cap or BODY_CAP, stop))
         except BaseException as problem:
-            answer.append(problem)
+            results.append(problem)
         is_done.set()
 
     start_thread(work)
@@ -4158,94 +4178,105 @@ def fetch(url, accept="*/*", trust="https", cap=0):
                 raise PrimeError("cannot fetch %s: it did not come within %d s" % (shown([url]), BODY_SECONDS))
     finally:
         stop.set()
-    if isinstance(answer[0], BaseException):
-        raise answer[0]
-    return answer[0]
+    if isinstance(results[0], BaseException):
+        raise results[0]
+    return results[0]
 
 
 def fetch_patiently(url, accept, trust, cap, stop):
-    """`fetch`, until the event `stop` comes."""
-    left = int(RETRIES)
+    """Do the work of `fetch`, with `RETRIES`, until the event `stop` is set."""
+    tries_left = int(RETRIES)
     while True:
         try:
-            response, place = open_url(url, accept, trust)
+            response, final_url = open_url(url, accept, trust)
             with response:
-                return read_body(response, place, cap, stop), place
+                return read_body(response, final_url, cap, stop), final_url
         except (PrimeError,) + net_errors() as problem:
             is_final = getattr(problem, "status", 1) == 2 or isinstance(problem, Mismatch)
-            if not left or is_final or is_offline() or stop.is_set():
-                raise problem if isinstance(problem, PrimeError) else PrimeError(
-                    "cannot fetch %s: %s" % (shown([url]), problem))
+            is_last = is_final or not tries_left or is_offline() or stop.is_set()
+            if is_last and isinstance(problem, PrimeError):
+                raise
+            if is_last:
+                raise PrimeError("cannot fetch %s: %s" % (shown([url]), problem))
             report.detail("once more: %s" % problem)
-        left -= 1
+        tries_left -= 1
         stop.wait(0.5)
 
 
-def read_body(response, place, cap, stop):
-    """The bytes of a response, at most `cap`, in a bytearray; PrimeError if it has more, or not as many as it says."""
-    length, data = body_length(response, place), bytearray()
+def read_body(response, url, cap, stop):
+    """Read a response until its end or the event `stop`. Returns a bytearray.
+
+    Mismatch if it has more than `cap` bytes, PrimeError if it has not as many as it says.
+    """
+    length = body_length(response, url)
     if length is not None and length > cap:
-        raise Mismatch("%s is %d bytes long; it may have %d" % (masked(place), length, cap))
+        raise Mismatch("%s is %d bytes long; it may have %d" % (masked(url), length, cap))
+    data = bytearray()
+    end = cap + 1 if length is None else length  # one byte beyond `cap` shows that there are too many
     try:
-        while length is None or len(data) < length:
-            chunk = response.read1(1 << 16 if length is None else min(1 << 16, length - len(data)))
-            data += chunk
-            if len(data) > cap:
-                raise Mismatch("%s has more than the %d bytes that it may have" % (masked(place), cap))
-            if not chunk or stop.is_set():
+        while len(data) < end and not stop.is_set():
+            chunk = response.read1(min(1 << 16, end - len(data)))
+            if not chunk:
                 break
+            data += chunk
     except MemoryError:
-        raise PrimeError("%s does not fit into memory" % masked(place), hint=LIMIT_HINT)
+        raise PrimeError("%s does not fit into memory" % masked(url), hint=LIMIT_HINT)
+    if len(data) > cap:
+        raise Mismatch("%s has more than the %d bytes that it may have" % (masked(url), cap))
     if length is not None and len(data) != length:
-        raise PrimeError("%s: IncompleteRead: %d bytes came instead of %d" % (masked(place), len(data), length))
+        raise PrimeError("%s: IncompleteRead: %d bytes came instead of %d" % (masked(url), len(data), length))
     return data
 
 
-def body_length(response, place):
-    """How many bytes a response says that it has, None if it says nothing; PrimeError if that is no number (H16)."""
-    lengths = set(response.headers.get_all("Content-Length") or ())
+def body_length(response, url):
+    """The length that a response announces, None if it announces none; PrimeError if it is no number (H16)."""
+    import re
+
+    headers = response.headers.get_all("Content-Length") or ()
+    lengths = [text.strip() for text in set(headers)]
     if not lengths or getattr(response, "chunked", False):
         return None
-    text = lengths.pop().strip()
-    if lengths or not text.isdigit() or not text.isprintable() or len(text) > 18 or ascii(text) != repr(text):
-        raise PrimeError("%s: the server says a length that is none: %s" % (masked(place), ", ".join([text, *lengths])))
-    return int(text)
+    if len(lengths) > 1 or not re.match(r"\d{1,18}$", lengths[0], re.ASCII):
+        raise PrimeError("%s: the server says a length that is none: %s" % (masked(url), ", ".join(lengths)))
+    return int(lengths[0])
 
 
 def download(url, target, sha256="", size=0, trust="https"):
-    """Fetch a file, verify it, and put it to `target` by one rename. PrimeError if anything is wrong with it.
+    """Fetch a file, verify it, and move it to `target` by one rename. PrimeError if it is not what it must be.
 
-    sha256  str in hex, or ""; size  int, bytes, or 0: what it must be; trust  as in `check_url`
+    sha256  str in hex, "" for any
+    size    int, bytes, 0 for any
+    trust   as in `check_url`
     """
-    data, place = fetch(url, trust=trust, cap=size)
+    data, final_url = fetch(url, trust=trust, cap=size)
     if size and len(data) != size:
-        raise PrimeError("%s is %d bytes long instead of %d" % (masked(place), len(data), size))
-    check_hash(data, sha256, place)
+        raise PrimeError("%s is %d bytes long instead of %d" % (masked(final_url), len(data), size))
+    check_hash(data, sha256, final_url)
     write_atomic(target, data)
 
 
-def check_hash(data, sha256, place):
-    """Mismatch unless bytes have this SHA-256, str in hex or ""; `place` is where they came from."""
+def check_hash(data, sha256, url):
+    """Raise Mismatch unless the bytes from `url` have this SHA-256, a str in hex; "" for any."""
     if sha256 and hash_bytes(data) != sha256.lower():
-        raise Mismatch("%s is not what it should be" % masked(place), tried=[
-            "expected sha256 " + sha256, "found    sha256 " + hash_bytes(data)])
+        hashes = ["expected sha256 " + sha256, "found    sha256 " + hash_bytes(data)]
+        raise Mismatch("%s is not what it should be" % masked(url), tried=hashes)
 
 
 def chosen_index(index=""):
-    """The URL of the index that pip and uv would ask, `index` from the config first; "" if they may ask none."""
+    """The URL of the index that pip and uv would ask: `index` of the config first. "" if they may ask none."""
     if is_on("PIP_NO_INDEX") or is_on("UV_NO_INDEX"):
         return ""
-    return next(filter(None, [unnamed(index)] + users_indexes()), DEFAULT_INDEX)
+    return unnamed(index) or (users_indexes() + [DEFAULT_INDEX])[0]
 
 
 def users_indexes():
-    """The URLs of the indexes that pip's and uv's variables name, pip's first."""
-    told = [os.environ.get(name, "") for name in ("PIP_INDEX_URL", "UV_DEFAULT_INDEX", "UV_INDEX_URL")]
-    return [unnamed(index) for index in told if index]
+    """The URLs of the indexes in pip's and uv's variables, pip's first."""
+    settings = [os.environ.get(name, "") for name in ("PIP_INDEX_URL", "UV_DEFAULT_INDEX", "UV_INDEX_URL")]
+    return [unnamed(index) for index in settings if index]
 
 
 def unnamed(index):
-    """The URL of an index as uv takes it: NAME=URL, or URL."""
+    """The URL in an index setting of uv, which is NAME=URL or URL."""
     name, _, url = index.partition("=")
     return url if "://" in url and "/" not in name and ":" not in name else index
 
@@ -4253,21 +4284,23 @@ def unnamed(index):
 def index_links(index, name, trust="https"):
     """The files of a project in a package index (PEP 503, 691): a list of (file name, URL, sha256 or "", size or 0).
 
-    trust  as in `check_url`. What is odd is passed over, for an index is no fault of the user's (H16).
+    trust  as in `check_url`. Odd entries are passed over, because the user cannot mend an index (H16).
     """
-    data, place = fetch("%s/%s/" % (index.rstrip("/"), name), SIMPLE_JSON + ", text/html;q=0.1", trust, PAGE_CAP)
-    text, links = data.decode("utf-8", "replace"), []
+    url = "%s/%s/" % (index.rstrip("/"), name)
+    data, page_url = fetch(url, SIMPLE_JSON + ", text/html;q=0.1", trust, PAGE_CAP)
+    text = data.decode("utf-8", "replace")
+    links = []
     for entry in json_links(text) or html_links(text):
-        link = index_link(place, index, entry)
+        link = index_link(page_url, index, entry)
         if link:
             links.append(link)
         else:
-            report.detail("passed over in %s: %r" % (masked(place), entry))
+            report.detail("passed over in %s: %r" % (masked(page_url), entry))
     return links
 
 
 def json_links(text):
-    """What the page of an index says in JSON: a list of (URL, sha256, size), of any types; [] if it is no such page."""
+    """The entries of an index page in JSON: a list of (URL, sha256, size) of any types; [] if it is no such page."""
     import json
 
     try:
@@ -4276,16 +4309,17 @@ def json_links(text):
         return []
     files = page.get("files") if isinstance(page, dict) else None
     links = []
-    for each in files if isinstance(files, list) else ():
-        if not isinstance(each, dict) or not isinstance(each.get("hashes", {}), dict):
-            links.append((each, "", 0))
-        elif not each.get("yanked"):
-            links.append((each.get("url"), each.get("hashes", {}).get("sha256", ""), each.get("size") or 0))
+    for file in files if isinstance(files, list) else ():
+        hashes = (file.get("hashes") or {}) if isinstance(file, dict) else None
+        if not isinstance(hashes, dict):
+            links.append((None, file, 0))  # `index_link` passes it over
+        elif not file.get("yanked"):
+            links.append((file.get("url"), hashes.get("sha256", ""), file.get("size") or 0))
     return links
 
 
 def html_links(text):
-    """What the page of an index says in HTML: a list of (URL, sha256, 0)."""
+    """The entries of an index page in HTML: a list of (URL, sha256, 0)."""
     import html
     import re
 
@@ -4293,36 +4327,40 @@ def html_links(text):
     for tag in re.finditer(r"""<a(?=\s)((?:[^<>"']|"[^"<]*"|'[^'<]*')*)>""", text, re.IGNORECASE):
         href = re.search(r"""\shref\s*=\s*(?:"([^"]*)"|'([^']*)'|([^\s"'>]+))""", tag.group(1), re.IGNORECASE)
         if href:
-            url, _, fragment = html.unescape("".join(filter(None, href.groups()))).partition("#")
-            links.append((url, fragment[7:] if fragment.startswith("sha256=") else "", 0))
+            value = "".join(filter(None, href.groups()))
+            url, _, fragment = html.unescape(value).partition("#")
+            sha256 = fragment[len("sha256="):] if fragment.startswith("sha256=") else ""
+            links.append((url, sha256, 0))
     return links
 
 
-def index_link(place, index, entry):
-    """A row of `index_links`; None if it is odd, or leads from a server to a file of this machine."""
+def index_link(page_url, index, entry):
+    """A row of `index_links`; None if the entry is odd, or leads from a server to a file of this machine."""
     import re
     import urllib.parse
 
     relative, sha256, size = entry
     if not isinstance(relative, str) or not isinstance(sha256, str) or type(size) is not int or size < 0:
         return None
+    if sha256 and not re.match(r"[0-9a-fA-F]{64}$", sha256):
+        return None
     try:
-        url = urllib.parse.urljoin(place, relative)
-        scheme, base = urllib.parse.urlsplit(url).scheme, urllib.parse.urlsplit(place).scheme
-        is_other = scheme not in ("http", "https", base) or why_no_file_name(unquoted(url))  # H4
-        is_hash = not sha256 or re.match(r"[0-9a-fA-F]{64}$", sha256)
-        return None if is_other or not is_hash else (unquoted(url), with_user(url, [index]), sha256, size)
+        url = urllib.parse.urljoin(page_url, relative)
+        schemes = "http", "https", urllib.parse.urlsplit(page_url).scheme
+        if urllib.parse.urlsplit(url).scheme not in schemes or why_no_file_name(unquoted(url)):  # H4
+            return None
+        return unquoted(url), with_user(url, [index]), sha256, size
     except ValueError:  # such as an odd host
         return None
 
 
 def trust_in(index, trust):
-    """What a link of an index is trusted as: one of an index with https must be https too (H7)."""
-    return trust if trust == "hash" or not index.lower().startswith("https:") else "https"
+    """The trust for a link of an index: an index with https must link to https (H7)."""
+    return "https" if trust == "loopback" and index.lower().startswith("https:") else trust
 
 
 def wheel_version(name, project):
-    """The `Version` in a file name, if it is one of a wheel of this project as PEP 427 says; else None (H16)."""
+    """The `Version` in the file name of a wheel of this project (PEP 427); None if it is no such name (H16)."""
     import re
 
     match = re.match(r"%s-([\w.!+]+)(-\d\w*)?-[\w.]+-[\w.]+-[\w.]+\.whl$" % re.escape(project), name, re.ASCII)
@@ -4333,48 +4371,54 @@ def wheel_version(name, project):
 
 
 def with_user(url, indexes):
-    """A URL with the credentials of the first of `indexes` that is on the same server, for it asks again."""
+    """`url` with the credentials of the first of `indexes` on the same server, which asks for them again."""
     import urllib.parse
 
-    place = urllib.parse.urlsplit(url)
+    parts = urllib.parse.urlsplit(url)
     for index in indexes:
         user, _, host = urllib.parse.urlsplit(index).netloc.rpartition("@")
-        if user and host == place.netloc:
-            return urllib.parse.urlunsplit(place._replace(netloc=user + "@" + host))
+        if user and host == parts.netloc:
+            return urllib.parse.urlunsplit(parts._replace(netloc=user + "@" + host))
     return url
 
 
 def this_platform():
-    """The key in `PLATFORMS` of this machine; "" if there is none."""
+    """The key of this machine in `PLATFORMS`; "" if it is not there."""
     import platform
 
     machine = {"AMD64": "x86_64", "ARM64": "arm64"}.get(platform.machine(), platform.machine())
     system = {"darwin": "macos", "win32": "windows"}.get(sys.platform, "linux")
     if system == "linux" and not platform.libc_ver()[0]:
         system = "musl"
-    return system + "-" + machine if system + "-" + machine in PLATFORMS else ""
+    name = system + "-" + machine
+    return name if name in PLATFORMS else ""
 
 
 def fits(name, platforms, version=""):
-    """Whether a wheel of this file name may be installed on one of `platforms` by a CPython of `version`.
+    """True if a CPython of `version` may install the wheel of this file name on one of `platforms`.
 
-    Lenient where only the installer knows: the versions of the system's libraries.
+    It does not look at the versions of the system's libraries, which only the installer knows.
     """
     import re
 
-    if not name.endswith(".whl") or name.count("-") < 4:  # an odd one of an index is none (H16)
+    match = re.match(r"[\w.]+-\d[\w.!+]*(?:-\d\w*)?-([\w.]+)-([\w.]+)-([\w.]+)\.whl$", name, re.ASCII)
+    if not match:  # an odd name in an index (H4, H16)
         return False
-    pythons, abis, tags = [part.split(".") for part in name[:-4].split("-")[-3:]]
-    numbers = version.split(".")[:2]
-    own = "cp" + "".join(numbers)
-    runs = not version or "py3" in pythons or own in pythons or "py" + "".join(numbers) in pythons
-    minors = [int(tag[3:] or 0) for tag in pythons if re.match(r"cp3\d{0,3}$", tag, re.ASCII)]
-    runs = runs or "abi3" in abis and any(minor <= int(numbers[1]) for minor in minors)
-    return runs and any(tag == "any" or re.match(PLATFORMS[each][1], tag) for each in platforms for tag in tags)
+    pythons, abis, tags = [part.split(".") for part in match.groups()]
+    patterns = ["any$"] + [PLATFORMS[platform][1] for platform in platforms if platform]
+    if not any(re.match(pattern, tag) for pattern in patterns for tag in tags):
+        return False
+    if not version:
+        return True
+    major, minor = version.split(".")[:2]
+    if {"py3", "py" + major + minor, "cp" + major + minor} & set(pythons):
+        return True
+    oldest = [int(tag[3:] or 0) for tag in pythons if re.match(r"cp3\d{0,3}$", tag, re.ASCII)]
+    return "abi3" in abis and any(each <= int(minor) for each in oldest)
 
 
 def file_in_wheel(wheel, ending, message):
-    """The bytes of the file in a wheel, an open one, whose name ends so; PrimeError with `message` if there is none."""
+    """The bytes of the file in an open wheel whose name ends so; PrimeError with `message` if there is none."""
     import zipfile
 
     try:
@@ -4383,21 +4427,33 @@ def file_in_wheel(wheel, ending, message):
             if not entries:
                 raise PrimeError("%s: it has no %s" % (message, ending))
             entry = min(entries, key=lambda each: len(each.filename))
-            if entry.file_size > BODY_CAP:  # zipfile takes no more than it says (H16)
+            if entry.file_size > BODY_CAP:  # zipfile reads no more than this size (H16)
                 raise PrimeError("%s: %s has %d bytes" % (message, entry.filename, entry.file_size))
             return archive.read(entry)
     except (PrimeError, MemoryError):
         raise
-    except Exception as problem:  # of zipfile, zlib, lzma, struct: it has no list
+    except Exception as problem:  # of zipfile, zlib, lzma, struct: there is no list of them
         raise PrimeError("%s: %s" % (message, problem))
 
 
 # --------------------------------------------------------------------------------------------------
 # Tools
 # --------------------------------------------------------------------------------------------------
-# What pip and uv have in common: how they are run, where they install, and what an environment tells them.
+# What pip and uv share: how they run, what to do when they fail, and the options that an environment gives them.
+# `Driver` describes the methods of both; the chapters pip and uv hold the two drivers.
 
-MANIFEST = "proto-prime-vendor.json"  # in a vendored directory: what `prime vendor` put there
+MANIFEST = "proto-prime-vendor.json"  # in a vendored directory: the files that `prime vendor` put there
+
+# Hints for a tool that failed: what its stderr holds (all of it), a pattern of the step's title, whether only offline.
+TOOL_HINTS = (
+    ((b"flat-layout",), "", False, "an application that is not to be installed itself: [tool.uv] package = false"),
+    ((b"has no attribute 'build_editable'",), "", False,
+     'setuptools is too old for that: editable = false in projects, or venv_driver = "venv_pip"'),
+    ((), "^(installing|fetching|replacing)", True, "where a network is, prime vendor gets what is missing"),
+    ((b"needs to be updated",), r"uv\.lock", False, "prime lock renews it"),
+)
+FLAT_LAYOUT_HINT = "put proto_prime.py and prime into a directory such as tools/, or name your own modules: " \
+    "[tool.setuptools] py-modules = [...]"
 
 
 def run_tool(argv, title, environ=None, cwd=os.sep):
@@ -4405,26 +4461,33 @@ def run_tool(argv, title, environ=None, cwd=os.sep):
     report.step(title)
     child = run_child(argv, environ, cwd=cwd, is_logged=True)
     report.done()
-    if child.has_failed:
-        hints = ["the whole log: %s" % report.log_path] if report.log else []
-        if b"needs to be updated" in child.stderr and "uv.lock" in title:
-            hints.insert(0, "prime lock renews it")
-        if is_offline() and title.startswith(("installing", "fetching", "replacing")):
-            hints.insert(0, "where a network is, prime vendor gets what is missing")
-        full = [line for line in child.tail(sys.maxsize) if "No space left on device" in line][:1]
-        if b"has no attribute 'build_editable'" in child.stderr:
-            hints.insert(0, 'setuptools is too old for that: editable = false in projects, or venv_driver = "venv_pip"')
-        if b"flat-layout" in child.stderr and b"proto_prime" in child.stderr:
-            hints = ["put proto_prime.py and prime into a directory such as tools/, or name your own modules: "
-                     "[tool.setuptools] py-modules = [...]"]
-        elif b"flat-layout" in child.stderr:
-            hints.insert(0, "an application that is not to be installed itself: [tool.uv] package = false")
-        if full and cache_dir() in " ".join(argv[1:]):
-            hints = [CACHE_HINT]
-        how = child.problem or str(child).split(": ")[1]
-        hints[:0] = filter(None, [limit_hint("\n".join([how] + child.tail()))])
-        raise PrimeError("%s failed: %s" % (title, how), tried=list(dict.fromkeys(full + child.tail())),
-                         hint="; ".join(hints))
+    if not child.has_failed:
+        return
+    status = child.problem or str(child).split(": ")[1]
+    lines = child.tail()
+    disk_full = [line for line in child.tail(sys.maxsize) if "No space left on device" in line][:1]
+    hints = tool_hints(title, child.stderr)
+    if disk_full and cache_dir() in " ".join(argv[1:]):
+        hints = [CACHE_HINT]
+    hints.insert(0, limit_hint("\n".join([status] + lines)))
+    raise PrimeError("%s failed: %s" % (title, status), tried=list(dict.fromkeys(disk_full + lines)),
+                     hint="; ".join(filter(None, hints)))
+
+
+def tool_hints(title, stderr):
+    """The hints of `TOOL_HINTS` for a step that failed and the bytes that it printed, and where the log is."""
+    import re
+
+    if b"flat-layout" in stderr and b"proto_prime" in stderr:  # setuptools takes this file for a module
+        return [FLAT_LAYOUT_HINT]
+    hints = []
+    for marks, step, needs_offline, hint in TOOL_HINTS:
+        is_printed = all(mark in stderr for mark in marks)
+        if is_printed and re.search(step, title) and (is_offline() or not needs_offline):
+            hints.append(hint)
+    if report.log:
+        hints.append("the whole log: %s" % report.log_path)
+    return hints
 
 
 def guard(directory):
@@ -4449,7 +4512,36 @@ def guard(directory):
         remember(base, [], topic)
 
 
-# Runs pip where no socket may be opened: a requirements file or a URL may name a place nevertheless.
+class Driver:
+    """What makes and fills environments: `PipDriver` and `UvDriver` have these fields and methods.
+
+    name      str, as in the config: "venv_pip" or "venv_uv"
+    is_anew   bool: ask the index and the local projects again, whatever a cache holds
+
+    deploy(python)                       find or fetch the tool for an `Interpreter`, before all that follows
+    create(python, directory, prompt)    make an empty environment
+    install(requirements, directory, options=(), root=os.sep)
+                                         install requirements, both lists as the tool's `install` takes them
+    install_lock(environment, directory, lock)
+                                         install what the lock file at the path `lock` pins
+    check_lock(environment)              before anything is built: can it install from the lock file, or without one?
+    parts(environment, requirements)     the requirements as lists, each for one `install`
+
+    All raise PrimeError if the tool cannot do it.
+    """
+
+    name = ""
+    is_anew = False
+
+    def check_lock(self, environment):
+        """Accept any lock file."""
+
+    def parts(self, environment, requirements):
+        """Install everything at once."""
+        return [requirements]
+
+
+# Runs pip where no socket may be opened, though a requirements file or a URL may name a server.
 OFFLINE = """
 import socket
 def refuse(*_, **__): raise socket.gaierror(-3, "offline")
@@ -4457,79 +4549,103 @@ socket.getaddrinfo = socket.create_connection = refuse
 """
 
 
+def is_url(text):
+    """True if the text of a setting is a URL, and no path."""
+    return "://" in text or text.startswith("file:")
+
+
 def is_local(place):
-    """Whether a place of wheels is a directory, by path or by file URL, and takes no socket."""
-    return "://" not in place or place.startswith("file:")
+    """True if a place of wheels, a path or a URL, is on this machine."""
+    return not is_url(place) or place.startswith("file:")
 
 
 def is_closed(environment):
-    """Whether an environment is made of the files at hand alone."""
+    """True if an environment is made of local files alone."""
     return is_offline() or environment["no_index"]
 
 
 def index_options(environment):
-    """The index settings of an environment, as pip and uv both take them."""
+    """The index settings of an environment, as options of both pip and uv."""
+    links = environment["find_links"]
+    if is_offline():
+        links = list(filter(is_local, links))
+    links = [link if is_url(link) else environment.path(link) for link in links]
     if is_closed(environment):
-        places = [environment.path(place) if is_local(place) and "://" not in place else place
-                  for place in environment["find_links"] if is_local(place) or not is_offline()]
+        options = ["--no-index"]
         if os.path.isfile(vendor_dir(environment.root, MANIFEST)):
-            places.append(vendor_dir(environment.root))
-        return ["--no-index"] + [word for place in dict.fromkeys(places) for word in ("--find-links", place)]
-    options = ["--index-url", environment["index_url"]] if environment["index_url"] else []
-    for url in environment["extra_index_urls"]:
-        options += ["--extra-index-url", url]
-    for place in environment["find_links"]:
-        local = environment.path(place)
-        options += ["--find-links", local if os.path.isdir(local) else place]
+            links.append(vendor_dir(environment.root))
+    else:
+        options = ["--index-url", environment["index_url"]] if environment["index_url"] else []
+        for url in environment["extra_index_urls"]:
+            options += ["--extra-index-url", url]
+    for link in dict.fromkeys(links):
+        options += ["--find-links", link]
     return options
 
 
 def places_of(options):
-    """The places of wheels that index options name."""
+    """The places of wheels in a list of index options."""
     return [options[count + 1] for count, word in enumerate(options) if word == "--find-links"]
 
 
 def install_requirements(environment, lock=""):
-    """What an environment installs, as pip and uv both take it, less what its lock file, or `lock`, covers."""
-    requirements = [] if lock else list(environment["dependencies"])
-    for path in environment["requirements_files"] if not lock else ():
-        requirements += ["-r", environment.path(path)]
+    """What an environment installs, as words for both pip and uv.
+
+    lock  str, path of its lock file: what that covers is left out; "" for everything
+    """
+    if lock.endswith("uv.lock") and not is_closed(environment):  # `uv sync` installs the projects, too
+        return []
+    words = []
+    if not lock:
+        words += environment["dependencies"]
+        for path in environment["requirements_files"]:
+            words += ["-r", environment.path(path)]
     for project in environment["projects"]:
-        if lock.endswith("uv.lock") and not is_closed(environment):
-            continue
-        requirements += [] if lock else project["group_requirements"]
+        if not lock:
+            words += project["group_requirements"]
         if project["installable"]:
-            # Relative, so that no "#" or "[" in the path of the repo is taken for more than that (E8).
-            path = project["path"]
-            if path == environment.root or path.startswith(environment.root + os.sep):
-                path = os.path.join(os.curdir, os.path.relpath(path, environment.root))
-            extras = "[%s]" % ",".join(project["extras"]) if project["extras"] else ""
-            requirements += (["-e"] if project["editable"] else []) + [path + extras]
-    return requirements
+            words += project_words(project, environment.root)
+    return words
+
+
+def project_words(project, root):
+    """The words that let pip and uv install a project of the config.
+
+    Its path is relative, because they misread a "#" or "[" in the path of the repo (E8).
+    """
+    path = project["path"]
+    if path == root or path.startswith(root + os.sep):
+        path = os.path.join(os.curdir, os.path.relpath(path, root))
+    if project["extras"]:
+        path += "[%s]" % ",".join(project["extras"])
+    return ["-e", path] if project["editable"] else [path]
 
 
 def chosen_parts(environment):
     """The extras and the dependency groups of the root project that an environment installs: two lists."""
-    own = [each for each in environment["projects"] if each["path"] == environment.root]
-    return [extra for each in own for extra in each["extras"]], [group for each in own for group in each["groups"]]
+    roots = [project for project in environment["projects"] if project["path"] == environment.root]
+    extras = [extra for project in roots for extra in project["extras"]]
+    groups = [group for project in roots for group in project["groups"]]
+    return extras, groups
 
 
 def mend_launchers(directory):
-    """Let the programs in an environment's bin/ find its python beside them, where its path would be misread.
+    """Make the programs in an environment's bin/ find its python beside them, if its path would be misread.
 
-    pip does not quote it for the shell, nor for python, which reads the same lines; uv does, but for a line
-    end (E8).
+    pip does not quote the path for the shell, nor for python, which reads the same lines; uv does, except for a
+    line end (E8).
     """
     import re
 
     if WINDOWS or not set(directory) & set("\"'$`\\\n"):
         return
-    place = os.path.join(directory, BIN)
-    pattern = b"#!(?:/bin/sh\n'''exec' )?\"?" + re.escape(os.fsencode(place)) + b"/(python[\\d.]*)\"?(?: .*\n' ''')?\n"
+    programs = os.path.join(directory, BIN)
+    head = b"#!(?:/bin/sh\n'''exec' )?\"?" + re.escape(os.fsencode(programs)) + \
+        b"/(python[\\d.]*)\"?(?: .*\n' ''')?\n"
     launcher = b"""#!/bin/sh\n'''exec' "$(dirname -- "$(realpath -- "$0")")"/%s "$0" "$@"\n' '''\n"""
-    for path in filter(os.path.isfile, [os.path.join(place, name) for name in os.listdir(place)]):
+    for path in [os.path.join(programs, name) for name in os.listdir(programs)]:
         text = bytes_of(path) or b""
-        match = re.match(pattern, text)
+        match = re.match(head, text)
         if match:
             with open(path, "wb") as file:
                 file.write(launcher % match.group(1) + text[match.end():])
@@ -4538,30 +4654,33 @@ def mend_launchers(directory):
 # --------------------------------------------------------------------------------------------------
 # Lock files
 # --------------------------------------------------------------------------------------------------
-# A pylock.toml (PEP 751) is a `Lock`; of a uv.lock uv itself reads all but the names of the projects in it.
+# Reads a pylock.toml (PEP 751) once, as a `Lock`. A uv.lock is read by uv; only its projects' names are read here.
+# Checks that a lock, or the indexes where there is none, suit the environment and its driver.
 
 
 class Lock:
-    """A pylock.toml (PEP 751), as much of it as an environment asks for.
+    """A pylock.toml (PEP 751), as far as an environment needs it.
 
-    packages        list of dict, all of them
-    inputs          str, what `lock_inputs` said when it was made here, or ""
-    extras, groups  lists of str: what the file knows of what the environment chose
+    packages        list of dict, all packages of the file
+    inputs          str, what `lock_inputs` was when `prime lock` made the file, or ""
+    extras, groups  lists of str: those of the file that the environment chose
+    limits          str, marker of the machines that it is for; "" for all
     pins            list of str, lines of a requirements file, each with its hashes
     unpinned        list of str, arguments of an install: directories and checkouts, which have no hash
     files           dict, file name to (URL, sha256 or "", size or 0)
     """
 
     def __init__(self, path, document, extras, groups):
-        self.path, self.packages = path, document.get("packages", [])
+        self.path = path
+        self.packages = document.get("packages", [])
         self.inputs = table_in(document, path, "tool", "proto-prime").get("inputs", "")
-        self.extras = [each for each in document.get("extras", []) if normalized(each) in map(normalized, extras)]
-        self.groups = [each for each in document.get("dependency-groups", [])
-                       if normalized(each) in map(normalized, list(groups) + document.get("default-groups", []))]
+        groups = list(groups) + document.get("default-groups", [])
+        self.extras = chosen_names(document.get("extras", []), extras)
+        self.groups = chosen_names(document.get("dependency-groups", []), groups)
         for field in ("extras", "dependency-groups", "default-groups", "environments"):
             for _, text in texts_in(document.get(field)):
                 check_text(text, field, path, is_requirement=True)
-        self.limits = " or ".join("(%s)" % each for each in document.get("environments", []))
+        self.limits = " or ".join("(%s)" % marker for marker in document.get("environments", []))
         self.pins, self.unpinned, self.files = [], [], {}  # type: list, list, dict
         for package in self.packages:
             self._add(package)
@@ -4569,84 +4688,100 @@ class Lock:
     def _add(self, package):
         self._check(package)
         name, marker = package["name"], self._marker(package)
-        archive, vcs, tree = (package.get(key) for key in ("archive", "vcs", "directory"))
-        artifacts = package.get("wheels", []) + [package[key] for key in ("sdist", "archive") if key in package]
-        hashes = []
-        for each in artifacts:
-            url = self.url(each)
-            hashes += ["--hash=%s:%s" % pair for pair in sorted(each["hashes"].items())
-                       if pair[0] in ("sha256", "sha384", "sha512")]
-            size, sha256 = each.get("size", 0), each["hashes"].get("sha256", "")
-            if not isinstance(size, int) or not isinstance(sha256, str):
-                raise TypeError("size %r, sha256 %r" % (size, sha256))
-            self.files[self.file_of(each)] = url, sha256, size
-        if tree:
-            place = os.path.join(os.path.dirname(self.path), tree["path"], tree.get("subdirectory", ""))
-            place = os.path.normpath(place)
-            self.unpinned += ["-e", place] if tree.get("editable") else ["%s @ %s%s" % (name, file_url(place), marker)]
-        elif vcs:
-            place = vcs.get("url") or "file://" + os.path.join(os.path.dirname(self.path), vcs["path"])
-            within = "#subdirectory=" + vcs["subdirectory"] if "subdirectory" in vcs else ""
-            self.unpinned.append("%s @ %s+%s@%s%s%s" % (name, vcs["type"], place, vcs["commit-id"], within, marker))
+        hashes = self._add_files(package)
+        directory, checkout, archive = (package.get(kind) for kind in ("directory", "vcs", "archive"))
+        if directory:
+            path = self._absolute(directory["path"], directory.get("subdirectory", ""))
+            requirement = "%s @ %s%s" % (name, file_url(path), marker)
+            self.unpinned += ["-e", path] if directory.get("editable") else [requirement]
+        elif checkout:
+            url = checkout.get("url") or "file://" + os.path.join(os.path.dirname(self.path), checkout["path"])
+            source = "%s+%s@%s" % (checkout["type"], url, checkout["commit-id"])
+            self.unpinned.append("%s @ %s%s%s" % (name, source, subdirectory_in(checkout), marker))
         elif not hashes:
             raise PrimeError("%s: %s has no hash that pip knows" % (self.path, name), status=2)
         else:
-            within = "#subdirectory=" + archive["subdirectory"] if archive and "subdirectory" in archive else ""
-            what = "%s==%s" % (name, package["version"]) if not archive else \
-                "%s @ %s%s" % (name, self.url(archive), within)
-            self.pins.append(" ".join([what + marker] + hashes))
+            source = " @ " + self.url(archive) + subdirectory_in(archive) if archive else "==" + package["version"]
+            self.pins.append(" ".join([name + source + marker] + hashes))
+
+    def _add_files(self, package):
+        """Add the wheels, sdist and archive of a package to `files`. Returns pip's options with their hashes."""
+        options = []
+        for artifact in package.get("wheels", []) + [package[kind] for kind in ("sdist", "archive") if kind in package]:
+            hashes = artifact["hashes"]
+            for algorithm, value in sorted(hashes.items()):
+                if algorithm in ("sha256", "sha384", "sha512"):
+                    options.append("--hash=%s:%s" % (algorithm, value))
+            size, sha256 = artifact.get("size", 0), hashes.get("sha256", "")
+            if not isinstance(size, int) or not isinstance(sha256, str):
+                raise TypeError("size %r, sha256 %r" % (size, sha256))
+            self.files[self.file_of(artifact)] = self.url(artifact), sha256, size
+        return options
 
     def _check(self, package):
-        """PrimeError unless each text of a package stays one argument, and one word of a line (H15)."""
+        """Raise PrimeError unless each text of a package is one argument, and one word of a line (H15)."""
         name = check_text(package["name"], "the name of a package", self.path)
         for field, text in texts_in({key: value for key, value in package.items() if key != "tool"}):
-            is_place = field.rpartition(".")[2] in ("name", "path")
-            check_text(text, 'package "%s": %s' % (name, field), self.path, is_requirement=not is_place)
-            if field.rpartition(".")[2] in ("url", "version", "commit-id", "type") and text.split() != [text]:
+            key = field.rpartition(".")[2]
+            check_text(text, 'package "%s": %s' % (name, field), self.path, is_requirement=key not in ("name", "path"))
+            if key in ("url", "version", "commit-id", "type") and text.split() != [text]:
                 raise PrimeError('package "%s": %s "%s" has a blank' % (name, field, text), self.path, status=2)
         if not name or set(name.lower()) - set("abcdefghijklmnopqrstuvwxyz0123456789._-"):
             raise PrimeError('"%s" is no name of a package' % one_line(name), self.path, status=2)
 
+    def _absolute(self, *names):
+        """The absolute path of a path in the file, which is relative to the file's directory."""
+        return os.path.normpath(os.path.join(os.path.dirname(self.path), *names))
+
     def file_of(self, artifact):
-        """The file name of an artifact. PrimeError if it is none, or what pip makes of the URL is none (H4)."""
+        """The file name of an artifact. PrimeError if it is no file name, or if pip would make none of the URL (H4)."""
         import urllib.parse
 
-        at_end = unquoted(self.url(artifact))
-        name = file_name(artifact.get("name") or at_end, self.path)
-        for text in filter(None, (at_end, urllib.parse.unquote(at_end))):
+        last = unquoted(self.url(artifact))
+        name = file_name(artifact.get("name") or last, self.path)
+        for text in filter(None, (last, urllib.parse.unquote(last))):
             file_name(text, self.path)
         return name
 
     def url(self, artifact):
-        beside = os.path.join(os.path.dirname(self.path), artifact.get("path", ""))
-        return artifact.get("url") or file_url(os.path.normpath(beside))
+        """The URL of an artifact; a file URL for one that the lock names by a path."""
+        return artifact.get("url") or file_url(self._absolute(artifact.get("path", "")))
 
     def _marker(self, package):
-        """What stands behind a requirement: the marker, with extras and groups told, for no pip knows these."""
+        """The end of a requirement: its marker, or "". Extras and groups are evaluated, as no pip knows them."""
         import re
 
-        def tell(match):
-            parts = self.extras if match.group(3) == "extras" else self.groups
-            is_in = normalized(match.group(1)) in map(normalized, parts)
-            return "os_name %s ''" % ("!=" if is_in != bool(match.group(2)) else "==")
+        def evaluate(match):
+            names = self.extras if match.group(3) == "extras" else self.groups
+            is_in = bool(chosen_names([match.group(1)], names))
+            is_true = is_in != bool(match.group(2))
+            return "os_name %s ''" % ("!=" if is_true else "==")
 
         pattern = r"""['"]([^'"]*)['"]\s+(not\s+)?in\s+(extras|dependency_groups)"""
-        told = [each for each in (re.sub(pattern, tell, package.get("marker", "")), self.limits) if each]
-        return " ; " + " and ".join("(%s)" % each for each in told) + " " if told else ""
+        markers = [re.sub(pattern, evaluate, package.get("marker", "")), self.limits]
+        text = " and ".join("(%s)" % marker for marker in markers if marker)
+        return " ; %s " % text if text else ""
 
     def write(self, directory, is_closed):
-        """Write the pins for an installer. Returns its options: those that name the pins, those that name files."""
+        """Write the pins for an installer, and a page of links to the files: those at hand alone if `is_closed`.
+
+        Returns two lists of options: those that name the pins, and those that name the page.
+        """
         import html
 
-        pins, page = os.path.join(directory, "requirements.txt"), os.path.join(directory, "links.html")
+        pins = os.path.join(directory, "requirements.txt")
         write_atomic(pins, "".join(line + "\n" for line in self.pins).encode())
-        links = ['<a href="%s">%s</a>\n' % (html.escape(url + ("#sha256=" + sha256) * bool(sha256)), html.escape(name))
-                 for name, (url, sha256, _) in self.files.items() if is_local(url) or not is_closed]
+        links = []
+        for name, (url, sha256, _) in self.files.items():
+            if is_local(url) or not is_closed:
+                target = url + "#sha256=" + sha256 if sha256 else url
+                links.append('<a href="%s">%s</a>\n' % (html.escape(target), html.escape(name)))
+        page = os.path.join(directory, "links.html")
         write_atomic(page, "".join(links).encode())
         return ["--require-hashes", "-r", pins], ["--find-links", file_url(page)]
 
     def check_sizes(self, *directories):
-        """PrimeError if a file of this machine, or in one of `directories`, is not as long as it should be."""
+        """Raise PrimeError if a local file, or one in these directories, has not the size in the lock."""
         import urllib.parse
         import urllib.request
 
@@ -4654,159 +4789,188 @@ class Lock:
             paths = [os.path.join(directory, name) for directory in directories]
             if url.startswith("file:"):
                 paths.append(urllib.request.url2pathname(urllib.parse.urlsplit(url).path))
-            for path in filter(os.path.isfile, paths):
-                if size and size != os.path.getsize(path):
-                    raise PrimeError("%s: %s is %d bytes long instead of %d" % (
-                        self.path, path, os.path.getsize(path), size))
+            for path in filter(os.path.isfile, paths if size else ()):
+                actual = os.path.getsize(path)
+                if actual != size:
+                    raise PrimeError("%s: %s is %d bytes long instead of %d" % (self.path, path, actual, size))
+
+
+def chosen_names(names, chosen):
+    """Those of `names`, of extras or groups, that are in `chosen` in any spelling."""
+    spellings = set(map(normalized, chosen))
+    return [name for name in names if normalized(name) in spellings]
+
+
+def subdirectory_in(source):
+    """The end of the URL of a checkout or an archive: where in it the project is."""
+    return "#subdirectory=" + source["subdirectory"] if "subdirectory" in source else ""
 
 
 def read_lock(environment, path):
-    """The `Lock` in a pylock.toml for an environment; PrimeError if it is none, or for other pythons."""
-    try:
-        document = parse_toml(load_text(path))
-        if str(document["lock-version"]).split(".")[0] != "1":
-            raise PrimeError("%s: lock-version %s is not known" % (path, document["lock-version"]), status=2)
-        return Lock(path, document, *chosen_parts(environment))
-    except TomlError as error:
-        raise PrimeError("%s: %s" % (path, error), status=2)
-    except (KeyError, TypeError, AttributeError, ValueError, RecursionError) as problem:
-        raise PrimeError("%s is not as PEP 751 says: %r" % (path, problem), status=2)
+    """The `Lock` in a pylock.toml for an environment, which keeps it. PrimeError if the file is not as PEP 751 says."""
+    if path not in environment.locks:
+        try:
+            document = parse_toml(load_text(path))
+            if str(document["lock-version"]).split(".")[0] != "1":
+                raise PrimeError("%s: lock-version %s is not known" % (path, document["lock-version"]), status=2)
+            environment.locks[path] = Lock(path, document, *chosen_parts(environment))
+        except TomlError as error:
+            raise PrimeError("%s: %s" % (path, error), status=2)
+        except (KeyError, TypeError, AttributeError, ValueError, RecursionError) as problem:
+            raise PrimeError("%s is not as PEP 751 says: %r" % (path, problem), status=2)
+    return environment.locks[path]
 
 
 def lock_inputs(environment):
-    """A hash of all that a lock of an environment is resolved from."""
+    """A hash of all that the lock of an environment is resolved from."""
     projects = []
     for project in environment["projects"]:
-        document = environment.config.project(project["path"])
-        told, dynamic = document.get("project", {}), []  # type: dict, list
+        path = project["path"]
+        document = environment.config.project(path)
+        table = document.get("project", {})
+        files = []
         if {"dependencies", "optional-dependencies"} & dynamic_fields(document):
-            dynamic = named_paths(document, project["path"], ("readme", "long_description", "version"))
-            dynamic.append(os.path.join(project["path"], "setup.py"))
-        projects.append([told.get("dependencies"), told.get("optional-dependencies"), project["extras"],
-                         project["group_requirements"], list(map(hash_file, dynamic))])
+            files = named_paths(document, path, ("readme", "long_description", "version"))
+            files.append(os.path.join(path, "setup.py"))
+        projects.append([table.get("dependencies"), table.get("optional-dependencies"), project["extras"],
+                         project["group_requirements"], list(map(hash_file, files))])
     files = with_includes(environment, environment["requirements_files"] + [environment["constraints_file"]])
     return digest([environment["dependencies"], list(map(hash_file, files)), projects])
 
 
-def uv_lock_words(environment):
-    """What uv is told of an environment's part of a uv.lock: packages of the workspace, extras and groups.
+def uv_lock_options(environment):
+    """The options that let `uv sync` and `uv export` take an environment's part of its uv.lock.
 
-    PrimeError if it has requirements that are not in there.
+    PrimeError if the environment has requirements or projects that are not in there.
     """
-    lock, path = environment["lock_file"], environment.path(environment["lock_file"])
-    beside, chosen = beside_projects(environment), environment["projects"]
-    if beside:
+    lock = environment["lock_file"]
+    path = environment.path(lock)
+    projects = environment["projects"]
+    fields = beside_projects(environment)
+    if fields:
         hint = "prime lock writes pylock.toml, which does"
-        hint += "" if environment.origins["lock_file"] == "default" else '; then set lock_file = "pylock.toml"'
-        raise PrimeError("%s does not hold what %s says" % (lock, beside[0]), environment.origins[beside[0]], hint=hint)
-    words = []
-    if [each["path"] for each in chosen] != [os.path.dirname(path)]:  # else every uv understands, and checks, it itself
-        words = ["--package=" + name for name in locked_members(path, chosen)]
-    extras = dict.fromkeys(extra for each in chosen for extra in each["extras"])
-    groups = dict.fromkeys(group for each in chosen for group in each["groups"])
-    return words + ["--extra=" + extra for extra in extras] + ["--group=" + group for group in groups]
+        if environment.origins["lock_file"] != "default":
+            hint += '; then set lock_file = "pylock.toml"'
+        raise PrimeError("%s does not hold what %s says" % (lock, fields[0]), environment.origins[fields[0]], hint=hint)
+    options = ["--locked", "--no-default-groups", "--project", os.path.dirname(path)]
+    if [project["path"] for project in projects] != [os.path.dirname(path)]:  # else uv knows and checks it by itself
+        options += ["--package=" + name for name in locked_members(path, projects)]
+    for option, field in (("--extra=", "extras"), ("--group=", "groups")):
+        names = dict.fromkeys(name for project in projects for name in project[field])
+        options += [option + name for name in names]
+    return options
 
 
 def locked_members(path, projects):
-    """The names that projects have in a uv.lock, those of a workspace's members alone; PrimeError if it lacks one."""
+    """The names in a uv.lock of those projects that are members of its workspace; PrimeError if it lacks a project."""
+    names = {}
     try:
         document = parse_toml(load_text(path))
-        members = document.get("manifest", {}).get("members", [])  # there are some in a workspace alone
-        names = {os.path.normpath(os.path.join(os.path.dirname(path), each["source"][kind])): each["name"]
-                 for each in document.get("package", []) for kind in ("editable", "virtual", "directory")
-                 if kind in each["source"]}
+        members = document.get("manifest", {}).get("members", [])  # only a workspace has members
+        for package in document.get("package", []):
+            for kind in {"editable", "virtual", "directory"} & set(package["source"]):
+                directory = os.path.normpath(os.path.join(os.path.dirname(path), package["source"][kind]))
+                names[directory] = package["name"]
     except (TomlError, KeyError, TypeError, AttributeError, RecursionError) as problem:
         raise PrimeError("%s is no uv.lock that is understood: %r" % (path, problem), status=2)
     for project in projects:
         if project["path"] not in names and project["installable"]:
             raise PrimeError("%s does not hold the project %s" % (path, project["path"]),
                              hint='let it be a member of the workspace, or set lock_file = ""')
-    chosen = [names[each["path"]] for each in projects if names.get(each["path"]) in members]
-    return [check_text(name, "package", path) for name in chosen]
+    chosen = [names.get(project["path"]) for project in projects]
+    return [check_text(name, "package", path) for name in chosen if name in members]
 
 
 def check_sources(environment, driver, python):
-    """PrimeError if a place of wheels is missing, or the lock not for this driver, for this python, or out of date."""
-    for place in environment["find_links"]:
-        if "://" not in place and not place.startswith("file:") and not os.path.exists(environment.path(place)):
-            raise environment.error("find_links", 'find_links: there is no "%s"' % place)
-    sources = [] if environment["lock_file"] or driver.name == "venv_uv" else sources_of(environment)
-    if len(sources) > 1:  # H6
-        report.note("without a lock pip takes the best version that any of these has, where uv takes the first of them "
-                    "that has the package: %s" % ", ".join(sources))
-    if environment["lock_file"].endswith("uv.lock"):
-        uv_lock_words(environment)
-    if environment["lock_file"].endswith("uv.lock") and driver.name == "venv_pip":
-        raise PrimeError("the driver venv_pip cannot install from %s" % environment["lock_file"],
-                         hint="prime lock writes pylock.toml, which both drivers read")
-    if environment["lock_file"].endswith(".toml"):
-        lock = read_lock(environment, environment.path(environment["lock_file"]))
-        demand(python, environment.locked, "the lock")
-        if lock.inputs and lock.inputs != lock_inputs(environment):
-            hint = "" if environment.name == "default" else " -e " + environment.name
-            raise PrimeError("%s was made for other requirements than there are now" % environment["lock_file"],
-                             hint="prime%s lock" % hint)
+    """Check what an environment is installed from, before it is built with a driver and an `Interpreter`.
+
+    PrimeError if a directory of wheels is missing, if its lock suits neither driver nor python, or is out of date.
+    """
+    for link in environment["find_links"]:
+        if not is_url(link) and not os.path.exists(environment.path(link)):
+            raise environment.error("find_links", 'find_links: there is no "%s"' % link)
+    lock = environment["lock_file"]
+    if lock.endswith("uv.lock"):
+        uv_lock_options(environment)
+    driver.check_lock(environment)
+    if not lock.endswith(".toml"):
+        return
+    made_from = read_lock(environment, environment.path(lock)).inputs
+    demand(python, environment.locked, "the lock")
+    if made_from and made_from != lock_inputs(environment):
+        option = "" if environment.name == "default" else " -e " + environment.name
+        raise PrimeError("%s was made for other requirements than there are now" % lock, hint="prime%s lock" % option)
 
 
-def sources_of(environment):
-    """The places that what an environment installs may come from, by uv or by pip: a list of URLs, the first the index.
+def package_sources(environment):
+    """The servers that uv or pip may take packages from: a list of URLs without credentials, the index first.
 
-    As far as config, requirements files, uv's tables in pyproject.toml and variables tell: pip.conf and uv.toml of the
-    user are not read. Directories do not count, nor credentials.
+    They are those in the config, in requirements files, in uv's tables of pyproject.toml and in variables. The user's
+    pip.conf and uv.toml are not read.
     """
     if is_closed(environment):
         return []
+    indexes = [os.environ.get("PIP_INDEX_URL") or DEFAULT_INDEX]
     uv_index = os.environ.get("UV_DEFAULT_INDEX") or os.environ.get("UV_INDEX_URL")
-    by_pip = os.environ.get("PIP_INDEX_URL") or DEFAULT_INDEX  # it is what the user named, or all that pip knows
-    main = [environment["index_url"]] if environment["index_url"] else [uv_index, by_pip] if uv_index else [by_pip]
-    main = [] if is_on("PIP_NO_INDEX") and is_on("UV_NO_INDEX") else main
-    more = environment["extra_index_urls"] + environment["find_links"]
+    if environment["index_url"]:
+        indexes = [environment["index_url"]]
+    elif uv_index:
+        indexes.insert(0, uv_index)
+    if is_on("PIP_NO_INDEX") and is_on("UV_NO_INDEX"):
+        indexes = []
+    indexes += environment["extra_index_urls"] + environment["find_links"]
     for name in ("PIP_EXTRA_INDEX_URL", "UV_INDEX", "UV_EXTRA_INDEX_URL", "PIP_FIND_LINKS", "UV_FIND_LINKS"):
-        more += os.environ.get(name, "").replace(",", " ").split()
-    urls = [masked(unnamed(url)).rstrip("/") for url in main + more + places_required(environment) if not is_local(url)]
+        indexes += os.environ.get(name, "").replace(",", " ").split()
+    indexes += sources_in_files(environment)
+    urls = [masked(unnamed(index)).rstrip("/") for index in indexes if not is_local(index)]
     return list(dict.fromkeys(urls))
 
 
-def places_required(environment):
-    """The indexes and pages of wheels that requirements files and uv's tables in pyproject.toml name: a list of str."""
+def sources_in_files(environment):
+    """The indexes and pages of wheels in requirements files and in uv's tables of pyproject.toml: a list of str."""
     import re
 
     option = re.compile(r"(?:--(?:extra-index-url|index-url|find-links)[\s=]\s*|-[if]\s*)(\S+)")
-    files = with_includes(environment, environment["requirements_files"] + [environment["constraints_file"]])
-    matches = [option.match(line) for path in files for line in requirement_lines(path)]
-    places = [match.group(1) for match in matches if match]
+    sources = []  # type: list
+    for path in with_includes(environment, environment["requirements_files"] + [environment["constraints_file"]]):
+        try:
+            matches = filter(None, map(option.match, requirement_lines(path)))
+        except PrimeError:  # a wheel that one of the files requires
+            continue
+        sources += [match.group(1) for match in matches]
     table = table_in(environment.config.pyproject, PYPROJECT, "tool", "uv")
-    tables = table.get("index", [])
-    texts = [each.get("url") for each in (tables if isinstance(tables, list) else []) if isinstance(each, dict)]
-    for name in ("index-url", "extra-index-url", "find-links"):
-        value = table.get(name, [])
-        texts += value if isinstance(value, list) else [value]
-    return places + [text for text in texts if isinstance(text, str)]
+    for name in ("index", "index-url", "extra-index-url", "find-links"):
+        values = table.get(name, [])
+        for value in values if isinstance(values, list) else [values]:
+            sources.append(value.get("url") if isinstance(value, dict) else value)
+    return [source for source in sources if isinstance(source, str)]
 
 
 # --------------------------------------------------------------------------------------------------
 # pip
 # --------------------------------------------------------------------------------------------------
-# The driver `venv_pip`: environments by venv, packages by pip, which comes from a wheel on this machine.
+# The driver `venv_pip`: venv makes the environment, and a pip whose wheel is on this machine fills it.
 
 OLDEST_PIP = (21, 3)  # the first to install an editable project without setup.py (PEP 660)
 ISOLATING_PIP = (23,)  # older ones build a setup.py with the setuptools of the environment
-NEWER_PIP = "pip>=21.3,<22"  # what takes the place of an older one; the last that runs under python 3.6
+NEWER_PIP = "pip>=21.3,<22"  # replaces an older one; the last that runs under python 3.6
 
 
 def bundled_wheel(interpreter, project="pip"):
-    """The wheel of a project that came with an interpreter (ensurepip), or with Debian's packages; "" if none."""
-    places = os.path.join(interpreter.stdlib, "ensurepip", "_bundled"), "/usr/share/python-wheels"
-    return next((wheel for place in places for wheel in newest_first([place], project + r"-.*\.whl$")), "")
+    """The wheel of a project in an interpreter's ensurepip, or in Debian's packages; "" if there is none."""
+    directories = os.path.join(interpreter.stdlib, "ensurepip", "_bundled"), "/usr/share/python-wheels"
+    wheels = [wheel for directory in directories for wheel in newest_first([directory], project + r"-.*\.whl$")]
+    return wheels[0] if wheels else ""
 
 
 def find_pip(python):
-    """The pip wheel for `python`: its own, else the newest of this machine that runs under it (C9).
+    """The pip wheel for an `Interpreter`: its own, else the newest on this machine that runs under it (C9).
 
     PrimeError if there is none.
     """
-    if bundled_wheel(python):
-        return bundled_wheel(python)
+    own = bundled_wheel(python)
+    if own:
+        return own
     others = [judge(candidate, ()).interpreter for candidate in candidates(Request())]
     wheels = {bundled_wheel(other) for other in others if other} - {""}
     for wheel in sorted(wheels, key=lambda wheel: Version(pip_version(wheel)).key, reverse=True):
@@ -4817,12 +4981,12 @@ def find_pip(python):
 
 
 def pip_version(wheel):
-    """The version in a wheel's name."""
+    """The version in the file name of a wheel."""
     return os.path.basename(wheel).split("-")[1]
 
 
 def runs_under(wheel, python):
-    """Whether the Requires-Python of a wheel's metadata admits an `Interpreter`."""
+    """True if the Requires-Python in the metadata of a pip wheel admits an `Interpreter`."""
     import zipfile
 
     try:
@@ -4830,15 +4994,16 @@ def runs_under(wheel, python):
             metadata = archive.read("pip-%s.dist-info/METADATA" % pip_version(wheel)).decode("utf-8", "replace")
     except (OSError, KeyError, zipfile.BadZipFile):
         return False
-    told = [line.split(":", 1)[1] for line in metadata.splitlines() if line.startswith("Requires-Python:")]
-    return all(Request(clauses=parse_clauses(each)).failing(Version(python.version)) is None for each in told)
+    field, version = "Requires-Python:", Version(python.version)
+    specifiers = [line[len(field):] for line in metadata.splitlines() if line.startswith(field)]
+    return all(Request(clauses=parse_clauses(each)).failing(version) is None for each in specifiers)
 
 
 def pip_program(wheel):
-    """What python runs as pip: the wheel, unpacked in the user cache under its hash, and whole (H9).
+    """Unpack a pip wheel into the user cache, under its hash, and whole (H9). Returns the path that python runs as pip.
 
-    From the wheel itself pip would be compiled anew at each start, which takes a second. Its metadata
-    stays behind, for pip would take itself for installed.
+    From the wheel itself pip would be compiled at each start, which takes a second. The metadata of the wheel is left
+    out, because with it pip would count as installed.
     """
     import zipfile
 
@@ -4855,13 +5020,12 @@ def pip_program(wheel):
                     os.rename(aside, target)
     except (OSError, EOFError, zipfile.BadZipFile, zipfile.zlib.error) as problem:  # type: ignore[attr-defined]
         if not os.path.isdir(target):  # else another process was faster
-            raise PrimeError("cannot unpack %s into %s: %s" % (wheel, target, problem),
-                             hint=CACHE_HINT)
+            raise PrimeError("cannot unpack %s into %s: %s" % (wheel, target, problem), hint=CACHE_HINT)
     return os.path.join(target, "pip")
 
 
 def is_unpacked(members, directory):
-    """Whether a directory is ours and holds these members of a zip archive, a list of ZipInfo, byte for byte."""
+    """True if a directory is ours and holds these members of a zip archive, a list of ZipInfo, byte for byte."""
     import zlib
 
     if not is_ours(directory):
@@ -4874,14 +5038,15 @@ def is_unpacked(members, directory):
 
 
 def pip_environ():
-    """The environment for a pip that installs into an environment, and into nothing else (E3)."""
-    environ = dict(clean_environ(for_tool=True), PIP_REQUIRE_VIRTUALENV="1", PIP_USER="0", PIP_DRY_RUN="0",
-                   PIP_NO_INPUT="1", PIP_DISABLE_PIP_VERSION_CHECK="1")
+    """The environment variables for a pip that installs into an environment, and nowhere else (E3)."""
+    environ = clean_environ(for_tool=True)
+    environ.update(PIP_REQUIRE_VIRTUALENV="1", PIP_USER="0", PIP_DRY_RUN="0", PIP_NO_INPUT="1",
+                   PIP_DISABLE_PIP_VERSION_CHECK="1")
     environ.setdefault("PIP_RETRIES", RETRIES)
     if "SSL_CERT_FILE" in environ and "REQUESTS_CA_BUNDLE" not in environ:  # as uv does
         environ.setdefault("PIP_CERT", environ["SSL_CERT_FILE"])
     if is_offline():
-        links = [link for link in environ.pop("PIP_FIND_LINKS", "").split() if is_local(link)]
+        links = filter(is_local, environ.get("PIP_FIND_LINKS", "").split())
         environ.update(PIP_NO_INDEX="1", PIP_CONFIG_FILE=os.devnull, PIP_FIND_LINKS=" ".join(links))
     return environ
 
@@ -4895,48 +5060,63 @@ runpy.run_module("pip", run_name="__main__", alter_sys=True)
 
 
 def run_pip(python, program, words, title, environ, root, log):
-    """Run pip, a directory, as a step; PrimeError if it fails, with what stands in its own log alone."""
-    start, aside = [program], os.path.join(os.path.dirname(log), "offline")
+    """Run pip as a step; PrimeError if it fails, with what only its own log says.
+
+    python, program  str, paths of the interpreter and of pip, a directory
+    words            list of str, pip's command and its arguments
+    environ, root    dict and str, the environment variables and the working directory
+    log              str, path of pip's own log, which is removed
+    """
+    start = [program]
+    aside = os.path.join(os.path.dirname(log), "offline")
     if is_offline():
         start = ["-c", OFFLINE_PIP, os.path.dirname(program)]
         environ = dict(environ, PIP_RETRIES="0", GIT_ALLOW_PROTOCOL="file", PYTHONPATH=aside)
         write_atomic(os.path.join(aside, "sitecustomize.py"), OFFLINE.encode())  # for the pip that pip starts
     try:
         run_tool([python, "-I"] + start + words + ["--log", log], title, environ, root)
-    except PrimeError as problem:  # such as what an index answered, or what a build lacks
-        told = (bytes_of(log) or b"").decode("utf-8", "replace").splitlines()
-        told = [line.split(" ", 1)[-1].strip() for line in told]  # less the time
-        lines = [line for line in told if "Could not fetch URL" in line or line.startswith("ERROR: ")]
-        begin = max([count for count, line in enumerate(told) if line.startswith("Running command")] or [len(told)])
-        ends = [count for count, line in enumerate(told)
-                if "finished with status" in line or line.startswith("ERROR: ")]
-        for end in [count for count in ends if count > begin][:1]:
-            lines[:0] = filter(None, told[max(begin, end - 12): end])  # what a build said
-        missed = [line for line in dict.fromkeys(lines) if line not in map(str.strip, problem.tried)]
-        report.output("\n".join(missed).encode())
-        problem.tried[:0] = missed
+    except PrimeError as problem:
+        shown_lines = set(map(str.strip, problem.tried))
+        missing = [line for line in dict.fromkeys(failure_in_log(log)) if line not in shown_lines]
+        report.output("\n".join(missing).encode())
+        problem.tried[:0] = missing
         raise
     finally:
         remove(log)
         remove(aside)
 
 
-class PipDriver:
+def failure_in_log(log):
+    """The lines of pip's own log that tell why it failed: the end of a build, what an index answered, and errors."""
+    text = (bytes_of(log) or b"").decode("utf-8", "replace")
+    lines = [line.split(" ", 1)[-1].strip() for line in text.splitlines()]  # without the time
+    errors = [line for line in lines if "Could not fetch URL" in line or line.startswith("ERROR: ")]
+    builds = [number for number, line in enumerate(lines) if line.startswith("Running command")]
+    if not builds:
+        return errors
+    for end in range(builds[-1] + 1, len(lines)):
+        if "finished with status" in lines[end] or lines[end].startswith("ERROR: "):
+            output = lines[max(builds[-1], end - 12):end]
+            return list(filter(None, output)) + errors
+    return errors
+
+
+class PipDriver(Driver):
     """Makes environments with `venv`, fills them with `pip`."""
 
-    name, is_anew = "venv_pip", False
+    name = "venv_pip"
 
     def __init__(self):
         self.wheel = self.program = ""
 
     def deploy(self, python):
-        """Have a pip for `python`, an `Interpreter`. PrimeError if there is none to be had."""
+        """Find a pip for `python`, an `Interpreter`. PrimeError if there is none."""
         self.wheel = find_pip(python)
         self.program = pip_program(self.wheel)
 
     def create(self, python, directory, prompt):
-        """An environment of `python` with pip in it: seconds faster so than by ensurepip."""
-        # Not by way of a link: venv takes its directory for the base's, which may have no library.
+        """Make an environment of `python` with pip in it, which is seconds faster than by ensurepip."""
+        # Not through a link: venv takes the link's directory for that of the base, which may have no library.
         base = os.path.realpath(python.path)
         run_tool([base, "-I", "-m", "venv", "--without-pip", "--prompt=" + prompt, directory],
                  "creating the environment with venv (python %s)" % python.version)
@@ -4964,20 +5144,21 @@ class PipDriver:
     def _pip(self, directory, arguments, title, root=os.sep, command=("install", "--no-compile")):
         guard(directory)
         # Not compiled now, as by uv: each module is when it is first imported.
-        words, log = list(command) + arguments, os.path.join(directory, "pip.log")
+        words = list(command) + arguments
+        log = os.path.join(directory, "pip.log")
         run_pip(environment_python(directory), self.program, words, title, pip_environ(), root, log)
 
     def install_lock(self, environment, directory, lock):
-        """Install what a pylock.toml says: fetched by their hashes first, for pip knows no sizes."""
+        """Install what a pylock.toml pins. Its files are fetched first, by their hashes, because pip knows no sizes."""
         options, root = index_options(environment), environment.root
         self._renew(directory, options, root)
         contents = read_lock(environment, lock)
         aside = os.path.join(directory, "lock")
         pins, links = contents.write(aside, is_closed(environment))
-        title = "fetching what %s names with pip" % os.path.basename(lock)
         files = os.path.join(aside, "files")
         os.makedirs(files)
         if contents.pins:
+            title = "fetching what %s names with pip" % os.path.basename(lock)
             self._pip(directory, pins + ["--dest", files] + options + links, title, root, ("download", "--no-deps"))
         contents.check_sizes(files)
         fetched = [os.path.join(files, name) for name in sorted(os.listdir(files))] + contents.unpinned
@@ -4985,11 +5166,31 @@ class PipDriver:
             self._pip(directory, ["--no-deps"] + options + fetched, "installing with pip", root)
         remove(aside)
 
+    def check_lock(self, environment):
+        """Refuse a uv.lock, which only uv reads. Without a lock say which servers pip takes the best version from."""
+        lock = environment["lock_file"]
+        if lock.endswith("uv.lock"):
+            raise PrimeError("the driver venv_pip cannot install from %s" % lock,
+                             hint="prime lock writes pylock.toml, which both drivers read")
+        sources = [] if lock else package_sources(environment)
+        if len(sources) > 1:  # H6
+            report.note("without a lock pip takes the best version that any of these has, where uv takes the first of "
+                        "them that has the package: %s" % ", ".join(sources))
+
+    def parts(self, environment, requirements):
+        """Install files with hashes first: pip takes no requirement without a hash beside them."""
+        files = with_includes(environment, environment["requirements_files"])
+        if "-r" not in requirements or not any(has_bytes(file, b"--hash=") for file in files):
+            return [requirements]
+        start = requirements.index("-r")
+        end = start + 2 * requirements.count("-r")
+        return [requirements[start:end], requirements[:start] + requirements[end:]]
+
 
 # --------------------------------------------------------------------------------------------------
 # uv
 # --------------------------------------------------------------------------------------------------
-# The driver `venv_uv`: a uv that is on this machine, or that is fetched into the user's cache, does all.
+# The driver `venv_uv`: a uv on this machine, or one that is fetched into the user's cache, does everything.
 
 UV_SECONDS = 10
 # Where Linux distributions keep the certificates that they trust.
@@ -4998,34 +5199,36 @@ CERTIFICATES = ("/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bun
 
 
 def has_certificates():
-    """Whether the system has certificates that it trusts; where that is not Linux, it has."""
-    return not sys.platform.startswith("linux") or any(
-        os.path.isfile(place) or os.path.isdir(place) and os.listdir(place) for place in CERTIFICATES)
+    """True if the system has certificates that it trusts; always true where that is not Linux."""
+    if not sys.platform.startswith("linux"):
+        return True
+    return any(os.path.isfile(path) or os.path.isdir(path) and os.listdir(path) for path in CERTIFICATES)
 
 
 def uv_environ(root=""):
-    """The environment for uv, which is to trust the certificates that pip and the system trust.
+    """The environment variables for uv, which is to trust the certificates that pip and the system trust.
 
     root  str, the ref root, if uv works there: it looks for settings in the directories above, too
     """
     environ = clean_environ(for_tool=True)
     if root and "UV_CONFIG_FILE" not in environ and has_foreign_settings(root):
-        own = os.path.join(environ.get("XDG_CONFIG_HOME") or os.path.join(home_dir(), ".config"), "uv", "uv.toml")
+        config_home = environ.get("XDG_CONFIG_HOME") or os.path.join(home_dir(), ".config")
+        own = os.path.join(config_home, "uv", "uv.toml")
         environ.update({"UV_CONFIG_FILE": own} if os.path.isfile(own) else {"UV_NO_CONFIG": "1"})
     if "SSL_CERT_FILE" not in environ and "PIP_CERT" in environ:
         environ["SSL_CERT_FILE"] = environ["PIP_CERT"]
-    settings = [("UV_PYTHON_INSTALL_BIN", "0"), ("UV_HTTP_RETRIES", RETRIES)]
+    environ.setdefault("UV_PYTHON_INSTALL_BIN", "0")
+    environ.setdefault("UV_HTTP_RETRIES", RETRIES)
     if is_offline():
-        environ.update(UV_OFFLINE="1", UV_NO_CACHE="1")  # what is in a cache is on this machine alone
-    elif not os.path.isfile(environ.get("SSL_CERT_FILE", "")) and has_certificates():  # else uv goes by its own
-        settings += [("UV_SYSTEM_CERTS", "1"), ("UV_NATIVE_TLS", "1")]  # to read these takes it some ms
-    for name, value in settings:
-        environ.setdefault(name, value)
+        environ.update(UV_OFFLINE="1", UV_NO_CACHE="1")  # another machine has not what this one's cache holds
+    elif not os.path.isfile(environ.get("SSL_CERT_FILE", "")) and has_certificates():  # else uv uses its own
+        environ.setdefault("UV_SYSTEM_CERTS", "1")  # reading these takes it some ms
+        environ.setdefault("UV_NATIVE_TLS", "1")
     return environ
 
 
 def has_foreign_settings(root):
-    """Whether uv would take its settings from a directory above the repo where another user put them (H12)."""
+    """True if uv would take its settings from a directory above the repo where another user put them (H12)."""
     for directory in ancestors(root):
         for name in ("uv.toml", PYPROJECT):
             path = os.path.join(directory, name)
@@ -5037,63 +5240,71 @@ def has_foreign_settings(root):
 
 
 def find_uv(wanted, hashes=()):
-    """The path of a uv that fulfils `wanted`, a `Request`: on PATH, where its installers put it, or in
-    the user cache; if its wheel must have one of `hashes`, only one that was fetched so. "" if there is none.
+    """Find a uv on PATH, where its installers put it, or in the user cache. Returns its path, "" if there is none.
+
+    wanted  `Request` for its version
+    hashes  list of str, SHA-256 of wheels: if there are any, only a uv that was fetched by one of them counts
     """
-    paths = [os.path.join(place, "uv" + EXE) for place in os.environ.get("PATH", os.defpath).split(os.pathsep) if place]
-    # With `sudo -E` the home directory is another user's, whose programs are not to be run (H8).
-    homes = [os.path.join(home_dir(), name, "bin", "uv" + EXE) for name in (".local", ".cargo")]
-    paths += [path for path in homes if is_ours(os.path.realpath(path))]
+    paths = []  # type: list
+    if not hashes:
+        search = os.environ.get("PATH", os.defpath).split(os.pathsep)
+        paths += [os.path.join(directory, "uv" + EXE) for directory in search if directory]
+        # With `sudo -E` the home directory is another user's, whose programs are not to be run (H8).
+        homes = [os.path.join(home_dir(), name, "bin", "uv" + EXE) for name in (".local", ".cargo")]
+        paths += [path for path in homes if is_ours(os.path.realpath(path))]
     use_cache()
-    endings = "|".join(each[:16].lower() for each in hashes)
-    paths = [] if hashes else paths
-    pattern = r"uv-\d[^-]*%s%s$" % ("-(%s)" % endings if endings else "", EXE)
-    cached = [path for path in newest_first([cache_dir("uv")], pattern) if is_ours(path)]
-    for path in paths + [path for path in cached if not hashes or is_as_fetched(path)]:
-        if os.path.isfile(path) and os.access(path, os.X_OK):
-            version = uv_version(path)
-            if version and wanted.failing(version) is None:
-                report.detail("uv %s: %s" % (version, path))
-                return path
-            report.detail("uv passed over: %s, version %s" % (path, version))
+    ending = "-(%s)" % "|".join(sha256[:16].lower() for sha256 in hashes) if hashes else ""
+    cached = newest_first([cache_dir("uv")], r"uv-\d[^-]*%s%s$" % (ending, EXE))
+    paths += [path for path in cached if is_ours(path) and (not hashes or is_as_fetched(path))]
+    for path in paths:
+        if not os.path.isfile(path) or not os.access(path, os.X_OK):
+            continue
+        version = uv_version(path)
+        if version and wanted.failing(version) is None:
+            report.detail("uv %s: %s" % (version, path))
+            return path
+        report.detail("uv passed over: %s, version %s" % (path, version))
     return ""
 
 
 def is_as_fetched(path):
-    """Whether a uv that was fetched by the hash of its wheel is still what was in that (H8)."""
+    """True if a uv that was fetched by the hash of its wheel is still what was in that wheel (H8)."""
     return bytes_of(path + ".sha256") == hash_file(path).encode()
 
 
 def uv_version(path):
-    """The `Version` that a uv reports, or None if it does not run."""
-    known = recall(path, lambda _, text: Version(text))
-    if known:
-        return known
+    """The `Version` that a uv reports; None if it does not run."""
+    cached = recall(path, lambda _, text: Version(text))
+    if cached:
+        return cached
     child = run_child([path, "--version"], uv_environ(), timeout=UV_SECONDS)
     words = child.stdout.decode("utf-8", "replace").split() + ["", ""]
+    if child.has_failed or words[0] != "uv":
+        return None
     try:
-        version = Version(words[1]) if not child.has_failed and words[0] == "uv" else None
+        version = Version(words[1])
     except PrimeError:
         return None
-    if version and not is_script(path):
+    if not is_script(path):
         remember(path, [version.text])
     return version
 
 
 def fetch_uv(wanted, options, hashes=()):
-    """Have a uv from the package index in the user cache, once per machine. Returns its path.
+    """Fetch a uv from the package index into the user cache, once per machine. Returns its path.
 
+    wanted   `Request` for its version
     options  list of str, the index settings
-    hashes   list of str, what SHA-256 its wheel must have, one of these; any if empty
-    By the pip of any python from 3.8 on, else, or if that fails to be found, from the index itself.
+    hashes   list of str, the SHA-256 that its wheel may have; any if empty
+    The pip of any python from 3.8 on fetches it; without such a pip it comes from the index directly.
     """
     if is_offline() and "--find-links" not in options:
         raise PrimeError("there is no uv on this machine, and none can be fetched offline")
     requirement = "uv" + ",".join(clause.text for clause in wanted.clauses)
     with locked(cache_dir("uv", "lock"), "fetching uv"):
-        found = find_uv(wanted, hashes)  # another process may have been faster
-        if found:
-            return found
+        path = find_uv(wanted, hashes)  # another process may have been faster
+        if path:
+            return path
         try:
             with aside_directory(cache_dir("uv")) as aside:
                 program, sha256 = fetch_uv_by_pip(requirement, aside, options, hashes)
@@ -5105,9 +5316,9 @@ def fetch_uv(wanted, options, hashes=()):
 
 
 def keep_uv(program, sha256):
-    """Move a uv that was fetched to its place in the user cache. Returns its path.
+    """Move a uv that was fetched into the user cache. Returns its path.
 
-    sha256  str, of its wheel, if that was enforced; else ""
+    sha256  str, of its wheel, if `uv_sha256` demanded one; else ""
     """
     version = uv_version(program)
     if version is None:
@@ -5120,59 +5331,73 @@ def keep_uv(program, sha256):
 
 
 def fetch_uv_by_pip(requirement, directory, options, hashes):
-    """Install uv into a directory with the pip of this machine. Returns (its path, the hash that was enforced).
+    """Fetch uv into a directory with a pip of this machine. Returns (its path, the demanded SHA-256 or "").
 
-    ("", "") if there is no python that may deploy it, or no pip.
+    ("", "") if there is no python that can install uv, or no pip.
     """
     python = search_python(">=%d.%d" % OLDEST_UV_PYTHON)
+    if not python:
+        return "", ""
     try:
-        wheel = find_pip(python) if python else ""
+        pip_wheel = find_pip(python)
     except PrimeError as problem:
         report.detail("no pip to fetch uv with: %s" % problem)
-        wheel = ""
-    if not python or not wheel:
         return "", ""
-    pip = pip_program(wheel)
-    files, environ = os.path.join(directory, "files"), dict(pip_environ(), PIP_REQUIRE_VIRTUALENV="0")
+    pip = pip_program(pip_wheel)
+    files = os.path.join(directory, "files")
+    environ = dict(pip_environ(), PIP_REQUIRE_VIRTUALENV="0")
     for index in users_indexes()[:1]:  # pip's own setting goes before it
         environ.setdefault("PIP_INDEX_URL", index)
     words = ["download", "--no-deps", "--only-binary=:all:", "--dest", files] + options + [requirement]
     os.makedirs(directory, exist_ok=True)
     run_pip(python.path, pip, words, "fetching %s" % requirement, environ, os.sep, os.path.join(directory, "pip.log"))
-    wheel = os.path.join(files, os.listdir(files)[0])
-    return unpack_uv(wheel, directory, hashes)
+    return unpack_uv(os.path.join(files, os.listdir(files)[0]), directory, hashes)
 
 
 def fetch_uv_itself(wanted, directory, options, hashes):
-    """`fetch_uv_by_pip` without pip: by a file at hand, else straight from the index."""
-    import urllib.request
-
+    """Fetch uv without pip, from a local directory or from the index. Arguments and result as `fetch_uv_by_pip`."""
     report.step("fetching uv from the index")
-    own = [os.environ.get("PIP_FIND_LINKS", ""), os.environ.get("UV_FIND_LINKS", "").replace(",", " ")]
-    places = places_of(options) + " ".join(own).split()
-    places = [urllib.request.url2pathname(place[5:]) if place.startswith("file:") else place for place in places]
-    paths = [os.path.join(place, name) for place in places if os.path.isdir(place) for name in os.listdir(place)]
-    links = [(os.path.basename(path), file_url(path), "", 0) for path in paths
-             if os.path.isfile(path) and not why_no_file_name(os.path.basename(path))]
+    links = local_links(options)
     index = chosen_index(options[options.index("--index-url") + 1] if "--index-url" in options else "")
     trust = "hash" if hashes else "loopback"  # H7
     if index and "--no-index" not in options:
         links += index_links(index, "uv", trust)
-    fitting = [(wheel_version(link[0], "uv"), link) for link in links if fits(link[0], [this_platform()])]
-    fitting = [(version, link) for version, link in fitting
-               if version and wanted.failing(version) is None and not version.is_prerelease]
+    fitting = []
+    for link in links:
+        version = wheel_version(link[0], "uv")
+        if version and fits(link[0], [this_platform()]) and wanted.failing(version) is None:
+            fitting += [] if version.is_prerelease else [(version, link)]
     report.done()
     if not fitting:
         raise PrimeError("there is no uv for %s" % (this_platform() or sys.platform),
                          tried=["none of %d files fits" % len(links)], hint="put a uv on PATH")
-    name, url, sha256, size = max(fitting, key=lambda each: each[0].key)[1]
+    name, url, sha256, size = max(fitting, key=lambda pair: pair[0].key)[1]
     wheel = os.path.join(directory, name)
     download(url, wheel, sha256, size, trust_in(index, trust))
     return unpack_uv(wheel, directory, hashes)
 
 
+def local_links(options):
+    """The files in the local directories of wheels, as rows of `index_links`.
+
+    options  list of str, the index settings; pip's and uv's variables are read as well
+    """
+    import urllib.request
+
+    settings = os.environ.get("PIP_FIND_LINKS", "") + " " + os.environ.get("UV_FIND_LINKS", "").replace(",", " ")
+    links = []
+    for directory in places_of(options) + settings.split():
+        if directory.startswith("file:"):
+            directory = urllib.request.url2pathname(directory[len("file:"):])
+        for name in os.listdir(directory) if os.path.isdir(directory) else ():
+            path = os.path.join(directory, name)
+            if os.path.isfile(path) and not why_no_file_name(name):
+                links.append((name, file_url(path), "", 0))
+    return links
+
+
 def unpack_uv(wheel, directory, hashes):
-    """Take uv out of its wheel. Returns (its path, the hash that was enforced)."""
+    """Take uv out of its wheel. Returns (its path, the demanded SHA-256 or "")."""
     sha256 = hash_file(wheel)
     if hashes and sha256 not in map(str.lower, hashes):
         raise Mismatch("%s is not what uv_sha256 says" % os.path.basename(wheel), tried=["sha256 is " + sha256])
@@ -5185,89 +5410,105 @@ def unpack_uv(wheel, directory, hashes):
     return program, sha256 if hashes else ""
 
 
-class UvDriver:
-    """Makes and fills environments with `uv`."""
+class UvDriver(Driver):
+    """Makes and fills environments with `uv`, which also resolves, and installs pythons."""
 
-    name, is_anew = "venv_uv", False  # is_anew: what the cache knows of the index and of local projects is asked anew
+    name = "venv_uv"
 
     def __init__(self, version="", options=(), hashes=()):
-        self.wanted, self.options, self.uv = parse_uv_version(version), list(options), ""
-        self.hashes = list(hashes)
+        self.wanted, self.options, self.hashes = parse_uv_version(version), list(options), list(hashes)
+        self.uv = ""
+
+    def _run(self, words, title, root=os.sep, **variables):
+        """Run uv in the directory `root` as a step that people see; PrimeError if it fails."""
+        run_tool([self.uv] + words, title, dict(uv_environ(root), **variables), root)
 
     def deploy(self, python=None):
-        """Have a uv: one on this machine that will do, else fetch it. PrimeError if neither works."""
+        """Find a uv on this machine that fulfils the config, else fetch it. PrimeError if neither works."""
         self.uv = self.uv or find_uv(self.wanted, self.hashes) or fetch_uv(self.wanted, self.options, self.hashes)
 
-    def provide(self, text):
-        """Let uv download the python of a request; the search finds it then."""
-        run_tool([self.uv, "python", "install", text], "installing python %s with uv" % text, uv_environ())
+    def provide(self, request, directory=""):
+        """Download a python: among uv's own, where the search finds it then, or into `directory`."""
+        variables = {"UV_PYTHON_INSTALL_DIR": directory} if directory else {}
+        title = "fetching python %s" if directory else "installing python %s with uv"
+        self._run(["python", "install", request], title % request, **variables)
 
     def create(self, python, directory, prompt):
-        """An empty environment of `python`, named by its absolute path (facts, traps 3 and 5)."""
-        argv = [self.uv, "venv", "--no-project", "--python", python.path, "--prompt=" + prompt, directory]
-        run_tool(argv, "creating the environment with uv (python %s)" % python.version, uv_environ())
+        """Make an empty environment of `python`, which is named by its absolute path (facts, traps 3 and 5)."""
+        words = ["venv", "--no-project", "--python", python.path, "--prompt=" + prompt, directory]
+        self._run(words, "creating the environment with uv (python %s)" % python.version)
 
     def install(self, requirements, directory, options=(), root=os.sep):
         """Install `requirements` with `options`, both as `uv pip install` takes them, into `directory`."""
         guard(directory)
-        argv = [self.uv, "pip", "install", "--python", environment_python(directory)]
-        argv += ["--refresh"] if self.is_anew and not is_offline() else []
-        run_tool(argv + list(options) + list(requirements), "installing with uv", uv_environ(root), root)
+        words = ["pip", "install", "--python", environment_python(directory)]
+        if self.is_anew and not is_offline():
+            words.append("--refresh")
+        self._run(words + list(options) + list(requirements), "installing with uv", root)
 
     def install_lock(self, environment, directory, lock):
-        """Install what uv.lock or pylock.toml says; from the files at hand what both name by its hashes."""
+        """Install what uv.lock or pylock.toml pins; from local files alone both by their hashes."""
         guard(directory)
-        python, aside = environment_python(directory), os.path.join(directory, "lock")
+        root = environment.root
+        python = ["--python", environment_python(directory)]
         title = "installing from %s with uv" % os.path.basename(lock)
-        if lock.endswith("uv.lock") and is_closed(environment):
-            self.export(environment, os.path.join(aside, "pylock.toml"))
-            lock = os.path.join(aside, "pylock.toml")
-        argv = [self.uv, "pip", "sync", "--allow-empty-requirements", "--python", python] + index_options(environment)
+        if lock.endswith("uv.lock") and not is_closed(environment):
+            words = ["sync"] + python + uv_lock_options(environment)
+            if not all(project["editable"] for project in environment["projects"]):
+                words.append("--no-editable")
+            self._run(words, title, root, UV_PROJECT_ENVIRONMENT=directory)
+            return
+        aside = os.path.join(directory, "lock")
         if lock.endswith("uv.lock"):
-            argv = [self.uv, "sync", "--locked", "--no-default-groups", "--python", python]
-            argv += ["--project", os.path.dirname(lock)] + uv_lock_words(environment)
-            argv += [] if all(each["editable"] for each in environment["projects"]) else ["--no-editable"]
-        else:
-            contents = read_lock(environment, lock)
-            contents.check_sizes(*places_of(index_options(environment)))  # uv checks those of downloads alone
-            argv.append(lock)
-            argv += ["--extra=" + each for each in contents.extras] + ["--group=" + each for each in contents.groups]
+            lock = os.path.join(aside, "pylock.toml")
+            self.export(environment, lock)
+        contents = read_lock(environment, lock)
+        options = python + index_options(environment)
+        contents.check_sizes(*places_of(options))  # uv checks those of downloads alone
         if is_closed(environment):
+            words = ["pip", "install", "--no-deps"] + options
             pins, _ = contents.write(aside, is_closed=True)
-            argv = [self.uv, "pip", "install", "--no-deps", "--python", python] + index_options(environment)
-            if contents.unpinned:  # apart, for beside hashes uv takes nothing without
-                run_tool(argv + contents.unpinned, title, uv_environ(environment.root), environment.root)
-            argv += pins
-        run_tool(argv, title, dict(uv_environ(environment.root), UV_PROJECT_ENVIRONMENT=directory), environment.root)
+            if contents.unpinned:  # apart, because beside hashes uv takes nothing without
+                self._run(words + contents.unpinned, title, root)
+            self._run(words + pins, title, root)
+        else:
+            words = ["pip", "sync", "--allow-empty-requirements"] + options + [lock]
+            words += ["--extra=" + name for name in contents.extras] + ["--group=" + name for name in contents.groups]
+            self._run(words, title, root)
         remove(aside)
 
+    def renew(self, environment, python, is_upgrade):
+        """Let `uv lock` renew the uv.lock of an environment; with `is_upgrade` it ignores the versions so far."""
+        words = ["lock", "--python", python.path] + ["--upgrade"] * is_upgrade
+        self._run(words, "renewing uv.lock with uv", environment.root)
+
     def export(self, environment, target):
-        """Write what uv.lock holds for an environment as a pylock.toml, less the environment's projects."""
-        argv = [self.uv, "export", "--locked", "--format", "pylock.toml", "--no-header", "--quiet"]
+        """Write what uv.lock holds for an environment as a pylock.toml, without the environment's projects."""
+        words = ["export", "--format", "pylock.toml", "--no-header", "--quiet", "--output-file", target]
         for project in environment["projects"]:
-            told = environment.config.project(project["path"]).get("project", {})
-            argv += ["--no-emit-package=" + check_text(told["name"], "project.name", project["path"])] \
-                if "name" in told else []
-        argv += ["--no-default-groups", "--output-file", target]
-        argv += ["--project", os.path.dirname(environment.path(environment["lock_file"]))] + uv_lock_words(environment)
+            table = environment.config.project(project["path"]).get("project", {})
+            if "name" in table:
+                words.append("--no-emit-package=" + check_text(table["name"], "project.name", project["path"]))
         os.makedirs(os.path.dirname(target), exist_ok=True)
-        run_tool(argv, "reading uv.lock with uv", uv_environ(environment.root), environment.root)
+        self._run(words + uv_lock_options(environment), "reading uv.lock with uv", environment.root)
 
     def resolve(self, requirements, target, python, options, root, oldest=""):
         """Resolve `requirements`, lines of a requirements file, into a pylock.toml for every platform.
 
-        What `target` pins already stays as it is, if it can. oldest  str, the least version of python, or ""
+        target  str, its path: what it pins already stays, if possible
+        oldest  str, the oldest version of python; "" for that of `python`
         """
-        aside = target + ".in"
         for line in requirements:
             if has_control(line) or line.endswith("\\"):  # H15
                 raise PrimeError('"%s" is no line of a requirements file' % one_line(line), status=2)
-        argv = [self.uv, "pip", "compile", "--universal", "--generate-hashes", "--format", "pylock.toml", "--quiet"]
-        argv += ["--no-header", "--python", python.path, "--output-file", target]
-        argv += ["--python-version", oldest] if oldest else []
+        words = ["pip", "compile", "--universal", "--generate-hashes", "--format", "pylock.toml", "--quiet"]
+        words += ["--no-header", "--python", python.path, "--output-file", target]
+        if oldest:
+            words += ["--python-version", oldest]
+        aside = target + ".in"
         try:
             write_atomic(aside, "".join(line + "\n" for line in requirements).encode())
-            run_tool(argv + list(options) + [aside], "resolving with uv", uv_environ(root), root)
+            self._run(words + list(options) + [aside], "resolving with uv", root)
         finally:
             remove(aside)
 
@@ -5275,18 +5516,20 @@ class UvDriver:
 # --------------------------------------------------------------------------------------------------
 # Making an environment
 # --------------------------------------------------------------------------------------------------
-# Chooses one of the two drivers, which have the same methods, and makes an environment with it.
+# Chooses one of the two drivers, and makes an empty environment with it.
+
+SOURCES_HINT = 'prime lock, where uv is, settles what comes from where; venv_driver = "venv_pip" takes the best of all'
 
 
 def choose_driver(wanted="auto", version="", options=(), hashes=(), sources=()):
-    """The driver that a config names; for "auto" uv if it can be had, else pip with a notice.
+    """The driver that a config names; for "auto" uv if it can be found or fetched, else pip with a notice.
 
     wanted   str, one of `DRIVERS`
-    version  str, what uv is asked for
-    options  list of str, the index settings, where a uv may have to come from
-    hashes   list of str, the SHA-256 that the wheel of uv must have, one of these; any if empty
-    sources  list of str, the indexes that packages may come from where no lock says which: with several pip does not
-             stand in for uv, for who keeps uv from us would choose the packages (H6)
+    version  str, the version of uv: specifiers
+    options  list of str, the index settings, from where uv may be fetched
+    hashes   list of str, the SHA-256 that the wheel of uv may have; any if empty
+    sources  list of str, the servers that packages may come from if no lock says which. With several of them pip does
+             not stand in for uv: somebody who keeps uv from us could then choose the packages (H6)
     """
     if wanted not in DRIVERS:
         raise PrimeError("%s is not one of %s" % (wanted, ", ".join(DRIVERS)), status=2)
@@ -5299,20 +5542,17 @@ def choose_driver(wanted="auto", version="", options=(), hashes=(), sources=()):
         if wanted == "venv_uv" or isinstance(problem, Mismatch):
             raise
         if len(sources) > 1:
-            places = "packages may come from %s" % ", ".join(sources)
+            servers = "packages may come from %s" % ", ".join(sources)
             raise PrimeError("uv cannot be had, and with several indexes pip does not stand in for it: %s" % problem,
-                             tried=[places] + problem.tried, hint=SOURCES_HINT)
+                             tried=[servers] + problem.tried, hint=SOURCES_HINT)
         report.note("going on with pip, for uv cannot be had: %s" % problem)
         return PipDriver()
     return driver
 
 
-SOURCES_HINT = 'prime lock, where uv is, settles what comes from where; venv_driver = "venv_pip" takes the best of all'
-
-
 def driver_of(environment, wanted):
-    """`choose_driver` with all that an environment says of uv, and of where packages come from."""
-    sources = sources_of(environment) if wanted == "auto" and not environment["lock_file"] else []
+    """`choose_driver` with the settings of an environment; wanted: one of `DRIVERS`."""
+    sources = package_sources(environment) if wanted == "auto" and not environment["lock_file"] else []
     options = index_options(environment)
     return choose_driver(wanted, environment["uv_version"], options, environment["uv_sha256"], sources)
 
@@ -5328,16 +5568,18 @@ def create_venv_by_pip(python, directory, prompt=""):
 
 
 def create_venv(python, directory, driver="auto", prompt=""):
-    """Make an environment that holds nothing of the repo's yet: create_venv("python3.12", "/tmp/env").
+    """Make an environment without any package of the repo: create_venv("python3.12", "/tmp/env").
 
     python     str or `Interpreter`: its base, whose version is the environment's
-    directory  str, path of what does not exist yet; if a tool fails, what it made stays there
-    driver     str, one of `DRIVERS` ("auto" may fetch uv), or a driver
+    directory  str, path where nothing is yet; if a tool fails, what it made stays there
+    driver     str, one of `DRIVERS` ("auto" may fetch uv), or a `Driver`
     prompt     str, its name in a shell's prompt; default: that of the directory
     Returns the path of the environment's python. PrimeError if a tool fails.
     """
-    python = python if isinstance(python, Interpreter) else interpreter_at(find_program(python) or python)
-    driver = choose_driver(driver) if isinstance(driver, str) else driver
+    if not isinstance(python, Interpreter):
+        python = interpreter_at(find_program(python) or python)
+    if isinstance(driver, str):
+        driver = choose_driver(driver)
     directory = os.path.abspath(directory)  # tools run elsewhere
     if os.path.lexists(directory) and (not os.path.isdir(directory) or os.listdir(directory)):
         raise PrimeError("%s is there already" % directory)
@@ -5652,7 +5894,7 @@ def install(environment, driver, directory):
         options += ["--no-deps"]
     elif environment["constraints_file"]:
         options += ["--constraint", environment.path(environment["constraints_file"])]
-    for part in in_parts(environment, requirements) if driver.name == "venv_pip" else [requirements]:
+    for part in driver.parts(environment, requirements):
         if part:
             driver.install(part, directory, options, environment.root)
     if not requirements and not lock and not is_script_root(environment.root):
@@ -5664,16 +5906,6 @@ def install(environment, driver, directory):
         raise PrimeError("nothing was installed into %s" % directory,
                          hint="look for target or prefix in the config of the tool")
     mend_launchers(directory)
-
-
-def in_parts(environment, requirements):
-    """The requirements for one pip after the other: files with hashes first, for beside these it takes no others."""
-    files = with_includes(environment, environment["requirements_files"])
-    if "-r" not in requirements or not any(has_bytes(file, b"--hash=") for file in files):
-        return [requirements]
-    place = requirements.index("-r")
-    end = place + 2 * requirements.count("-r")
-    return [requirements[place:end], requirements[:place] + requirements[end:]]
 
 
 def run_post_boot(command, directory, environment):
@@ -6828,8 +7060,7 @@ def command_lock(options):
     aside = os.path.join(directory, "pylock.aside-%s.toml" % random_name())
     try:
         if environment["lock_file"].endswith("uv.lock") and not beside_projects(environment):
-            argv = [driver.uv, "lock", "--python", python.path] + (["--upgrade"] if options.upgrade else [])
-            run_tool(argv, "renewing uv.lock with uv", uv_environ(environment.root), environment.root)
+            driver.renew(environment, python, options.upgrade)
             driver.export(environment, aside)
         else:
             if not options.upgrade and is_toml(target):
@@ -6929,10 +7160,8 @@ def vendor_pythons(environment, driver, version, platforms, target):
     minor, required = ".".join(version.split(".")[:2]), environment.required
     if not required.path and required.failing(Version(minor + ".99")) is None:
         version = minor
-    environ = dict(uv_environ(), UV_PYTHON_INSTALL_DIR=target)
     for platform in platforms:
-        wanted = "cpython-%s-%s" % (version, PLATFORMS[platform][2])
-        run_tool([driver.uv, "python", "install", wanted], "fetching python %s" % wanted, environ)
+        driver.provide("cpython-%s-%s" % (version, PLATFORMS[platform][2]), target)
 
 
 # Asks a build backend what it requires besides what pyproject.toml says: PEP 517, PEP 660.
