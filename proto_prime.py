@@ -225,18 +225,18 @@ EXE = ".exe" if WINDOWS else ""
 # --------------------------------------------------------------------------------------------------
 # Errors and the reporter
 # --------------------------------------------------------------------------------------------------
-# What goes wrong for a user is a `PrimeError`. What is said to people goes through the one `report`.
-# No password leaves this chapter: `masked` hides them in every text that is shown or kept.
+# An error that a user can mend is a `PrimeError`. All text for people goes through the one `report`.
+# `masked` hides the passwords in every text that is shown or kept; no other chapter shows a URL without it.
 
 
 class PrimeError(Exception):
-    """What a user can cause and mend: printed as a few lines, never as a traceback.
+    """An error that a user can cause and mend: printed as a few lines, never as a traceback.
 
-    message  what failed, with the file or the value it failed on
-    where    where that came from, such as "pyproject.toml, line 3"; printed in parentheses
-    tried    lines that say what was tried
-    hint     what to do about it
-    status   exit status: 1 failed, 2 wrong usage or config, 126 and 127 as in a shell
+    message  str, what failed, with the file or the value that it failed on
+    where    str, the origin of that value, such as "pyproject.toml, line 3"; printed in parentheses
+    tried    iterable of str, a line for each attempt
+    hint     str, what to do about it
+    status   int, exit status: 1 failed, 2 wrong usage or config, 126 and 127 as in a shell
     """
 
     def __init__(self, message, where="", tried=(), hint="", status=1):
@@ -249,11 +249,11 @@ class PrimeError(Exception):
 
 
 class Mismatch(PrimeError):
-    """What was fetched is not what it must be: nothing goes on without it."""
+    """A download has another hash or size than it must have. No caller goes on without it."""
 
 
 class Interrupted(BaseException):
-    """A signal of `end_signals` came; like KeyboardInterrupt not an Exception."""
+    """A signal of `end_signals` came. Not an Exception, like KeyboardInterrupt."""
 
     def __init__(self, signum):
         super().__init__(signum)
@@ -261,33 +261,48 @@ class Interrupted(BaseException):
 
 
 class Reporter:
-    """The one voice: what is for people goes to stderr and to the log, never to stdout."""
+    """Writes all text for people to stderr and to the log, never to stdout.
+
+    verbosity  int: -1 errors alone, 0 notices too, 1 decisions and commands too, 2 the children's output too
+    log        the open log file, or None; `log_path` is its path
+    unlogged   list of str, the text from before there was a log
+    live_line  str, the line that `tick` renews on a terminal
+    """
 
     def __init__(self):
-        self.verbosity = 0  # -1 errors alone, 0 notices, 1 decisions and commands, 2 the children's output
+        self.verbosity = 0
         self.log, self.log_path, self.unlogged = None, "", []  # type: ignore[var-annotated]
         self.step_title, self.step_start, self.is_live, self.live_line = "", 0.0, False, ""
+        self.noted = set()  # type: set
 
     def note(self, text):
-        """A line for everybody who did not ask for quiet."""
+        """Print a line, unless the user asked for quiet."""
         self._say("prime: " + one_line(text), 0)
 
+    def note_once(self, text):
+        """`note`, unless this process or the stage before it printed the same text."""
+        before = "".join(self.unlogged) + os.environ.get(SAID_VAR, "")
+        if text not in self.noted and one_line(text) not in before:
+            self.note(text)
+        self.noted.add(text)
+
     def detail(self, text):
-        """A line for -v: a stage, a decision with its reason, a child command."""
+        """Print a line with -v: a stage, a decision with its reason, a child command."""
         self._say("prime: " + one_line(text), 1)
 
     def error(self, error):
-        """A PrimeError, with what was tried and a hint."""
+        """Print a PrimeError with its attempts and its hint."""
         lines = ["prime: error: %s" % error] + ["  " + line for line in error.tried]
-        lines += ["  hint: " + error.hint] if error.hint else []
+        if error.hint:
+            lines.append("  hint: " + error.hint)
         self._say("\n".join(map(one_line, lines)), -1)
 
     def output(self, data):
-        """Bytes that a child printed, whole lines for `masked`'s sake: to the log always, to stderr with -vv."""
+        """Write a child's output to the log, with -vv to stderr too. data: bytes, whole lines, as `masked` needs."""
         self._write(masked(data.decode("utf-8", "backslashreplace")), 2)
 
     def step(self, title):
-        """Announce long work: with a plain line, on a terminal with a live one until `done`."""
+        """Announce long work: by a plain line, or on a terminal by a live line that stays until `done`."""
         import time
 
         self.step_title, self.step_start = "prime: " + one_line(masked(title)), time.monotonic()
@@ -298,35 +313,35 @@ class Reporter:
             self.note(title)
 
     def tick(self):
-        """Renew the live line, if it has changed; called some ten times a second while a child works."""
+        """Renew the live line if it changed. Called some ten times a second while a child works."""
         if self.is_live and is_foreground():
             import time
 
-            room = columns() - 3  # an echoed ^C takes two, and the last one is left alone: some would wrap after it
+            room = columns() - 3  # an echoed ^C takes two columns, and some terminals wrap after the last one
             spent = " %d s" % (time.monotonic() - self.step_start)
             line = clipped(clipped(self.step_title, room - len(spent)) + spent, room)
             if line != self.live_line:
-                self.live_line = line  # first, for an interrupt may come while it is shown
+                self.live_line = line  # before it is shown, for an interrupt may come meanwhile
                 self._show("\r\x1b[K" + line)
 
     def done(self):
-        """End the live line, if there is one."""
+        """Remove the live line, if there is one."""
         if self.live_line and is_foreground():
             self._show("\r\x1b[K")
         self.is_live, self.live_line = False, ""
 
     def open_log(self, directory):
-        """Send all that follows to a new file in `directory` too, and keep the newest five."""
+        """Write everything from now on to a new file in `directory` too; keep the newest five files."""
         import time
 
         self.log_path = os.path.join(directory, time.strftime("%Y%m%d-%H%M%S") + "-%d.log" % os.getpid())
         try:
             make_directory(directory)
-            for old in [path for path in paths_named(directory, LOG_NAME) if is_file(path)][:-4]:
+            for old in list(filter(is_file, paths_named(directory, LOG_NAME)))[:-4]:
                 os.remove(old)
-            self.log = os.fdopen(create_file(self.log_path), "wb", buffering=0)  # B5: told at once
+            self.log = os.fdopen(create_file(self.log_path), "wb", buffering=0)  # B5: a full disk shows at once
             self.log.write("".join(self.unlogged).encode("utf-8", "backslashreplace"))
-        except OSError as problem:  # a log is a courtesy: work goes on without
+        except OSError as problem:  # the build goes on without a log
             self.detail("no log: %s" % problem)
 
     def _say(self, text, level):
@@ -340,7 +355,7 @@ class Reporter:
             if self.log:
                 self.log.write(text.encode("utf-8", "backslashreplace"))
             else:
-                self.unlogged.append(text)  # what led to a build is part of its log
+                self.unlogged.append(text)  # the log of a build begins with the decisions before it
         except OSError:
             self.log = None
         if self.verbosity >= level:
@@ -351,8 +366,8 @@ class Reporter:
             if sys.stderr is not None:  # E7: it may be closed
                 sys.stderr.write(text)
                 sys.stderr.flush()
-        except OSError:  # closed or full: what is left would fail once more at the end, and change the status
-            os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+        except OSError:
+            discard_stream(2)
         except ValueError:
             pass
 
@@ -360,7 +375,7 @@ class Reporter:
         return sys.stderr is not None and sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
 
     def _painted(self, text):
-        """An error's text with colours, if they are wanted: NO_COLOR goes before FORCE_COLOR, "" is unset."""
+        """An error's text with colours, if they are wanted. NO_COLOR goes before FORCE_COLOR; "" counts as unset."""
         is_wanted = os.environ.get("FORCE_COLOR") or self._is_terminal()
         if os.environ.get("NO_COLOR") or not is_wanted or not text.startswith("prime: error:"):
             return text
@@ -369,89 +384,88 @@ class Reporter:
 
 report = Reporter()
 LOG_NAME = r"\d{8}-\d{6}-\d+\.log"  # of the files that `Reporter.open_log` makes
-_noted = set()  # type: set  # what `note_once` said
 
 
-def note_once(text):
-    """`report.note`, unless this process or the stage before it said the same."""
-    before = "".join(report.unlogged) + os.environ.get(SAID_VAR, "")
-    if text not in _noted and one_line(text) not in before:
-        report.note(text)
-    _noted.add(text)
+def discard_stream(number):
+    """Send stdout (1) or stderr (2), which is closed or full, to nowhere.
+
+    Else python writes the rest at its end, fails once more and changes the exit status.
+    """
+    os.dup2(os.open(os.devnull, os.O_WRONLY), number)
 
 
 def visible(text):
-    """`text` with escapes for what a terminal would obey instead of showing it, line ends excepted."""
-    if text.isprintable():
-        return text
+    """`text` with escapes for each character that a terminal would obey instead of showing it, except line ends."""
     return "".join(char if char.isprintable() or char == "\n" else char.encode("unicode_escape").decode()
                    for char in text)
 
 
 def one_line(text):
-    """`text` with escapes for its line ends, too: a value that is told makes no line of its own (H13)."""
+    """`visible` text with escapes for its line ends too, so that a value cannot add a line to a message (H13)."""
     return visible(text).replace("\n", "\\n")
 
 
 def clipped(text, room):
-    """The start of `text` that takes at most so many columns of a terminal."""
-    for place, char in enumerate(text):
-        room -= 2 if char >= "\u1100" else 1  # no character before that one is wide
+    """The start of `text` that fits into so many columns of a terminal."""
+    for index, char in enumerate(text):
+        room -= 2 if char >= "\u1100" else 1  # the first wide character is U+1100
         if room < 0:
-            return text[:place]
+            return text[:index]
     return text
 
 
 def columns():
-    """How wide the terminal at stderr is."""
+    """The width of the terminal at stderr, in characters; 80 if it has none."""
     try:
-        return os.get_terminal_size(2).columns or 80  # 0: nobody told it
-    except OSError:  # it was closed
+        return os.get_terminal_size(2).columns or 80  # 0: the terminal does not know its width
+    except OSError:  # stderr was closed
         return 80
 
 
 def is_foreground():
-    """Whether the terminal at stderr is ours: one that runs us in the background has another line there."""
+    """True if the terminal at stderr is ours. While we run in the background, it shows the line of another program."""
     try:
         return os.tcgetpgrp(2) == os.getpgrp()
-    except (AttributeError, OSError):  # Windows, or no terminal that we belong to
+    except (AttributeError, OSError):  # Windows, or stderr is not our terminal
         return True
 
 
 def emit(text):
-    """Write data to stdout, paths byte for byte as the file system gave them (E10: any locale)."""
+    """Write data to stdout; paths byte for byte as the file system has them, in any locale (E10)."""
     if sys.stdout is None:  # E7
         raise PrimeError("stdout is closed, and this command prints")
     try:
         sys.stdout.flush()
         sys.stdout.buffer.write(text.encode("utf-8", "surrogateescape"))
         sys.stdout.buffer.flush()
-    except OSError:  # closed or full: what is left would be written, and fail, once more at the end
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    except OSError:
+        discard_stream(1)
         raise
 
 
 def as_json(value):
-    """Indented JSON text of a value, with a line end."""
+    """A value as indented JSON text with a line end."""
     import json
 
-    return json.dumps(value, indent=2, default=list).replace("\x7f", "\\u007f") + "\n"  # it leaves that one alone
+    return json.dumps(value, indent=2, default=list).replace("\x7f", "\\u007f") + "\n"  # dumps does not escape DEL
 
 
-NEAR_CAP = 100  # characters of names that are compared, which takes their square (H10)
+NEAR_CAP = 100  # characters of a name that are compared; the time grows with their square (H10)
 
 
-def nearest(name, known):
-    """The hint for an unknown name: the known one that comes nearest, else all of them; "" if there are none."""
+def nearest(name, names):
+    """The hint for an unknown name: the nearest of the valid `names`, else all of them; "" if there are none."""
     import difflib
 
-    known = [each for each in known if len(each) <= NEAR_CAP]
-    near = difflib.get_close_matches(name[:NEAR_CAP], known, 1, 0.5)
-    return 'did you mean "%s"?' % near[0] if near else "known: " + ", ".join(sorted(known)) if known else ""
+    names = [each for each in names if len(each) <= NEAR_CAP]
+    matches = difflib.get_close_matches(name[:NEAR_CAP], names, 1, 0.5)
+    if matches:
+        return 'did you mean "%s"?' % matches[0]
+    return "known: " + ", ".join(sorted(names)) if names else ""
 
 
 def shown_value(value):
-    """A value of a config or a lock as an error shows it: its start, if it is a long one (H10)."""
+    """A value of a config or a lock file as an error shows it: at most its first 200 characters (H10)."""
     try:
         text = repr(value)
     except (RecursionError, ValueError):  # nested too deep, or a number of more digits than python prints
@@ -460,13 +474,13 @@ def shown_value(value):
 
 
 def tilde(path):
-    """`path` as people write it: what is below the home directory with ~."""
+    """`path` with ~ for the home directory."""
     home = os.environ.get("HOME", "")
     return "~" + path[len(home):] if home.strip("/") and path.startswith(home + os.sep) else path
 
 
 def user_name(uid):
-    """What the user of a number is called: "mary (uid 1000)"."""
+    """The name of a user with the number: "mary (uid 1000)"."""
     try:
         import pwd
 
@@ -476,37 +490,89 @@ def user_name(uid):
 
 
 def shown(argv):
-    """A command as a POSIX shell would need it, on one line and without passwords."""
+    """A command on one line, quoted for a POSIX shell and without passwords."""
     import shlex
 
     return masked(" ".join(shlex.quote(word) if "\n" not in word else "'...'" for word in argv))
 
 
-def masked(text):
-    """A text without the user names and passwords of the URLs in it, however they are written (H14).
+# Where a URL begins: its "://", or "//" in front of a word; in JSON also with backslashes.
+URL_SLASHES = r"((?::|(?<![\w/\\.:~)\]-]))(?:\\?/){2,})"
+# What stands between the slashes and an "@" or "/" and is a host for sure: [IPv6], IPv4, localhost or nothing.
+URL_ADDRESS = r"(\[[^]]*\]|(\d+\.){3}\d+|localhost|)(:\d*)?$"
+# The start of a text that looks like a host.
+LIKE_HOST = r"[\w-]+\.[\w.-]*[A-Za-z]|[\w.-]+:\d|localhost\b|(\d+\.){3}\d"
+# user:password that a blank or the end of the text cuts before its "@"; not host:port with punctuation behind it.
+CUT_PASSWORD = r"(?!((\d+\.){3}\d+|localhost):)[\w.%+~!$&*=-]+:\d*[^\d/?#\\)\]}>,;:'\"!.]"
+# A revision of a checkout, or a version, behind an "@" in a path; never a host.
+REVISION = r"(?!((\d+\.){3}\d+|localhost)(?![\w.+~-]))[\w.+~-]+(?![\w.+~/:@-])"
 
-    What stands behind the slashes up to an "@" is hidden even where it has a "/", "#" or "?", which no password of a
-    URL may have; what follows an "@" in a path stays, if it can be told from that: a revision, a version. An URL
-    that ends before its "@" comes is hidden as well. Takes linear time.
+
+def masked(text):
+    """`text` with *** for the user names and passwords of the URLs in it, however they are written (H14).
+
+    Hides everything from the slashes of a URL up to its "@", even if there is a "/", "#" or "?", which no password
+    of a URL may have. Shows an "@" in a path if a revision or a version follows it. Hides a URL that ends before
+    its "@" comes. Takes linear time.
     """
     if "//" not in text and "\\/" not in text:  # `re` costs a warm boot 4 ms
         return text
     import re
 
-    slashes = re.compile(r"(?::|(?<![\w/\\.:~)\]-]))(?:\\?/){2,}")
-    parts, end, match = [], 0, slashes.search(text)
-    while match:
-        following = slashes.search(text, match.end())
-        until = hidden_until(text, match, following.start() if following else len(text))
-        if until > match.end():
-            parts += [text[end:match.end()], "***"]
-            end = until
-        match = following
-    return "".join(parts) + text[end:]
+    pieces = re.split(URL_SLASHES, text)
+    parts = pieces[:1]
+    for before, slashes, after in zip(pieces[::2], pieces[1::2], pieces[2::2]):
+        length = secret_length(before[-40:], slashes, after)
+        parts += [slashes, "***" if length else "", after[length:]]
+    return "".join(parts)
+
+
+def secret_length(before, slashes, text):
+    """The number of characters at the start of `text` that are a secret of a URL.
+
+    before   str, the end of the text in front of the slashes: maybe a quote and a scheme
+    slashes  str, the slashes of the URL, maybe with a colon
+    text     str, from there up to the slashes of the next URL
+    """
+    import re
+
+    url = re.split("[\0\t-\r ]", text, maxsplit=1)[0]
+    if "@" not in url and ":" not in url:
+        return 0
+    quote, scheme = re.findall(r"(['\"]?)([a-zA-Z0-9+.-]*)\Z", before)[0]
+    if scheme.lower().endswith("file") and slashes.count("/") > 2:  # an absolute path
+        return 0
+    is_quoted = False
+    if quote:
+        url, *rest = re.split(quote + r"(?=[],:;)}]|$)", url, maxsplit=1)
+        is_quoted = bool(rest)
+    if "@" in url:
+        return user_length(url, is_checkout="+" in scheme or scheme in ("ssh", "git"))
+    if not re.match(CUT_PASSWORD, url):
+        return 0
+    at = re.split("[\n\r]", text, maxsplit=1)[0].find("@")  # behind a blank in the password
+    return len(url) if is_quoted or at < 0 else at
+
+
+def user_length(url, is_checkout):
+    """The number of characters at the start of a URL, without scheme and slashes, that are a user and a password."""
+    import re
+
+    at = url.rfind("@")
+    head = re.split(r"[/?#\\]", url, maxsplit=1)[0]
+    if at > len(head) and re.match(REVISION if is_checkout else r"(?=v?\d)" + REVISION, url[at + 1:]):
+        at = max(url.rfind("@", 0, at), 0)
+    if at < len(head):
+        return at
+    if re.match(URL_ADDRESS, head):
+        return 0
+    if not re.match(r"[\w.~-]*$", head):  # with a port it may be a user and a password
+        return at
+    return at if "." not in head and re.match(LIKE_HOST, url[at + 1:]) else 0
 
 
 def masked_values(value, mask=masked):
-    """A JSON value with each text in it `masked`."""
+    """A JSON value with `mask` applied to each string in it."""
     if isinstance(value, str):
         return mask(value)
     if isinstance(value, dict):
@@ -515,84 +581,18 @@ def masked_values(value, mask=masked):
 
 
 def masked_input(value):
-    """A JSON value as it is kept and compared: `masked`, and where more is hidden than a URL's user, with a hash of it.
+    """A JSON value for storing and comparing: `masked`, with a hash of the rest where more than a user is hidden.
 
-    So another password alone changes nothing, while another path does (H14).
+    Another password changes nothing, another path does (H14).
     """
     import re
 
     def mask(text):
-        shown = masked(text)
-        plain = re.sub(r"//[^/?#@\s]*@", "//***@", text) if shown != text else text
-        return shown if shown == plain else "%s (%s)" % (shown, digest(plain))
+        hidden = masked(text)
+        plain = re.sub(r"//[^/?#@\s]*@", "//***@", text) if hidden != text else text
+        return hidden if hidden == plain else "%s (%s)" % (hidden, digest(plain))
 
     return masked_values(value, mask)
-
-
-URL_BLANK, URL_LINE_END = "[\0\t-\r ]", "[\n\r]"
-SCHEME_CHARS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789+.-"
-URL_ADDRESS = r"\[.*|(\d+\.){3}\d+$|localhost$|$"  # what is a host, and no user name
-
-
-def hidden_until(text, slashes, limit):
-    """Up to where `masked` hides what follows the slashes of a URL, a match in `text`. limit: where the next are."""
-    import re
-
-    start = slashes.end()
-    blank = re.compile(URL_BLANK).search(text, start, limit)
-    end = blank.start() if blank else limit
-    if text.find("@", start, end) < 0 and text.find(":", start, end) < 0:
-        return start
-    before = text[max(0, slashes.start() - 40):slashes.start()]
-    scheme = before[len(before.rstrip(SCHEME_CHARS)):]
-    if scheme.lower().endswith("file") and slashes.group().count("/") > 2:  # a path
-        return start
-    quote = before[:len(before) - len(scheme)][-1:]
-    closing = quote in ("'", '"') and re.compile(quote + r"(?=[],:;)}]|$)").search(text, start, end)
-    end = closing.start() if closing else end
-    url = text[start:end]
-    if "@" not in url and is_cut(url):  # within a password, or at a blank in one
-        line_end = re.compile(URL_LINE_END).search(text, end, limit)
-        at = text.find("@", end, line_end.start() if line_end else limit)
-        return at if at >= 0 and not closing else end
-    return start + user_length(url, scheme)
-
-
-def user_length(url, scheme):
-    """How many characters at the start of a URL, less its scheme and slashes, are a user name and a password."""
-    import re
-
-    head, at = re.split(r"[/?#\\]", url, maxsplit=1)[0], url.rfind("@")
-    if at > len(head) and is_revision(url[at + 1:], "+" in scheme or scheme in ("ssh", "git")):
-        at = url.rfind("@", 0, at)
-    if at < 0:
-        return 0
-    host = re.match(r"(\[[^]]*\]|[\w.~-]*)(:\d*)?$", head)
-    if at < len(head) or not host:
-        return at
-    if re.match(URL_ADDRESS, host.group(1)):
-        return 0
-    is_host = re.match(r"[\w-]+\.[\w.-]*[A-Za-z]|[\w.-]+:\d|localhost\b|(\d+\.){3}\d", url[at + 1:])
-    return at if host.group(2) or is_host and "." not in host.group(1) else 0  # with a port it may be a password
-
-
-def is_revision(text, is_checkout):
-    """Whether what follows an "@" in a URL's path is a revision of a checkout, or a version."""
-    import re
-
-    word = text[:len(text) - len(re.sub(r"^[\w.+~-]*", "", text))]
-    is_other = text[len(word):][:1] in ("/", ":", "@") or re.match(r"(\d+\.){3}\d+$|localhost$", word)
-    return bool(word) and not is_other and (is_checkout or bool(re.match(r"v?\d", word)))
-
-
-def is_cut(url):
-    """Whether a URL, less its scheme and slashes, has something else than a port behind its first ":"."""
-    import re
-
-    match = re.match(r"([\w.%+~!$&*=-]+):\d*([^\d/?#\\])", url)
-    if not match or re.match(URL_ADDRESS, match.group(1)):
-        return False
-    return match.group(2) not in ")]}>,;:'\"!."  # what stands behind a URL in a text
 
 
 # --------------------------------------------------------------------------------------------------
@@ -1806,7 +1806,7 @@ def is_left_aside(path, beside, hint):
         try:
             owner = look(path).st_uid
             if owner not in (0, os.geteuid(), os.stat(beside).st_uid):
-                note_once("%s is left aside, for it belongs to %s; %s, or chown it" % (path, user_name(owner), hint))
+                report.note_once("%s is left aside, for it belongs to %s; %s, or chown it" % (path, user_name(owner), hint))
                 return True
         except OSError:  # a dangling link, which nobody reads
             pass
