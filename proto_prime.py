@@ -598,34 +598,36 @@ def masked_input(value):
 # --------------------------------------------------------------------------------------------------
 # Files and hashes
 # --------------------------------------------------------------------------------------------------
-# Reads regular files of a sane size, writes each file by one rename, makes names and texts of others fit to be used.
-# What the rest of the book knows of a file's state is its `signature`.
+# Reads regular files of a sane size, writes each file by one rename, checks names and texts that others wrote.
+# The rest of the book compares the state of a file by its `signature`.
 
 PARSE_CAP = 1 << 24  # bytes of a file that is read as a whole
 HASH_CAP = 1 << 32  # bytes of a file that is hashed: some in /proc have no end
 READ_SIZE = 1 << 16
-# Not to be waited for as a fifo is, nor our terminal, nor for children.
+# The open waits for no fifo and takes no terminal for ours, and no child inherits the file.
 READ_FLAGS = os.O_RDONLY | sum(getattr(os, name, 0) for name in (
     "O_NONBLOCK", "O_CLOEXEC", "O_NOCTTY", "O_BINARY", "O_NOINHERIT"))
 
 
-def open_regular(path):
-    """A descriptor to read a regular file by; OSError for a directory, device, fifo or socket (H10).
-
-    A device is not even opened, for that alone does something to some.
-    """
-    check_regular(os.stat(path), path)
+def chunks_of(path, cap):
+    """The bytes of a regular file, in chunks. OSError if it cannot be read, or has more than `cap` bytes (H10)."""
+    check_regular(os.stat(path), path)  # before the open, for some devices act on that alone
     descriptor = os.open(path, READ_FLAGS)
     try:
-        check_regular(os.fstat(descriptor), path)  # it may be another one by now
-        return descriptor
-    except OSError:
+        check_regular(os.fstat(descriptor), path)  # by now another file may stand there
+        chunk, count = os.read(descriptor, READ_SIZE), 0
+        while chunk:
+            count += len(chunk)
+            if count > cap:
+                raise OSError(27, "it has more than %d MiB" % (cap >> 20), path)
+            yield chunk
+            chunk = os.read(descriptor, READ_SIZE)
+    finally:
         os.close(descriptor)
-        raise
 
 
 def check_regular(st, path):
-    """OSError unless a result of `stat` is that of a regular file."""
+    """OSError unless `st`, a result of `stat`, is that of a regular file (H10)."""
     kind = st.st_mode & 0o170000  # as `stat.S_IFMT` has it
     if kind == 0o040000:
         raise IsADirectoryError(21, "it is a directory", path)
@@ -635,23 +637,8 @@ def check_regular(st, path):
         raise OSError(27, "it has more than %d MiB, which are not there" % (PARSE_CAP >> 20), path)  # such as kcore
 
 
-def chunks_of(path, cap):
-    """The bytes of a regular file, in chunks; OSError if it cannot be read, or has more than `cap` of them (H10)."""
-    descriptor, left = open_regular(path), cap
-    try:
-        chunk = os.read(descriptor, READ_SIZE)
-        while chunk:
-            left -= len(chunk)
-            if left < 0:
-                raise OSError(27, "it has more than %d MiB" % (cap >> 20), path)
-            yield chunk
-            chunk = os.read(descriptor, READ_SIZE)
-    finally:
-        os.close(descriptor)
-
-
 def load_text(path):
-    """The text of a UTF-8 file, less a byte order mark; PrimeError if it cannot be had."""
+    """The text of a UTF-8 file, without a byte order mark; PrimeError if it cannot be read."""
     try:
         text = b"".join(chunks_of(path, PARSE_CAP)).decode("utf-8")  # utf-8-sig is a module of its own
         return text[1:] if text[:1] == "\ufeff" else text
@@ -662,7 +649,7 @@ def load_text(path):
 
 
 def bytes_of(path):
-    """A file's content; None if it cannot be read, is no regular file or larger than `PARSE_CAP`."""
+    """A file's content; None if it cannot be read, is no regular file or is larger than `PARSE_CAP`."""
     try:
         return b"".join(chunks_of(path, PARSE_CAP))
     except (OSError, ValueError):
@@ -670,28 +657,22 @@ def bytes_of(path):
 
 
 def has_bytes(path, mark):
-    """Whether a file can be read and has these bytes somewhere."""
+    """True if a file can be read and contains the bytes `mark`."""
     return mark in (bytes_of(path) or b"")
 
 
 def is_script(path):
-    """Whether a program is a script, such as a shim: what it answers depends on more than its file."""
+    """True if a program is a script, such as a shim: then its answers depend on more than its file."""
     try:
-        descriptor = open_regular(path)
+        return next(chunks_of(path, READ_SIZE), b"")[:2] == b"#!"
     except (OSError, ValueError):
         return False
-    try:
-        return os.read(descriptor, 2) == b"#!"
-    except OSError:
-        return False
-    finally:
-        os.close(descriptor)
 
 
 def write_atomic(path, data):
-    """Write bytes so that a reader, or a crash, finds the old file or the new one, whole.
+    """Write bytes so that a reader, or a crash, leaves either the old file or the new one, whole.
 
-    A link at `path` is replaced, never written through (H5).
+    Replaces a link at `path`, never writes through it (H5).
     """
     make_directory(os.path.dirname(path))
     aside = temporary_path(path)
@@ -701,13 +682,13 @@ def write_atomic(path, data):
         os.replace(aside, path)
     except BaseException as problem:
         remove(aside)
-        if isinstance(problem, OSError) and problem.filename in (None, aside):  # no space, and for what?
+        if isinstance(problem, OSError) and problem.filename in (None, aside):  # the user knows `path` alone
             problem.filename = path
         raise
 
 
 def create_file(path):
-    """Create a file that was not there, and open it for writing. Returns the file descriptor.
+    """Create a file where there was none, and open it for writing. Returns the file descriptor.
 
     It is as open to others as its directory is, and never writable for all.
     """
@@ -716,9 +697,9 @@ def create_file(path):
 
 
 def make_directory(path, mode=None):
-    """Make a directory and those above it that are missing.
+    """Make a directory, and those above it that are missing.
 
-    mode  int; default: each is as open to others as the one that it stands in, and never writable for all
+    mode  int; default: each is as open to others as the directory above it, and never writable for all
     """
     if os.path.isdir(path):
         return
@@ -731,30 +712,30 @@ def make_directory(path, mode=None):
 
 
 def openness(directory):
-    """The permissions of a directory, as an int, less that for others to write, in one such as /tmp for its group."""
+    """The permissions of a directory, as an int: without writing by others, and in one such as /tmp by its group."""
     mode = os.stat(directory or os.curdir).st_mode
     return mode & (0o755 if mode & 0o1000 else 0o775)
 
 
 NO_FOLLOW = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
-LEFTOVER_SECONDS = 3600  # the age from which a temporary file is that of a killed command
+LEFTOVER_SECONDS = 3600  # at this age a temporary file is that of a killed command
 
 
 def temporary_path(path):
-    """A name of our own for an unfinished `path`, beside it. What killed commands left there is removed."""
+    """A new name beside `path` for its unfinished content. Removes the leftovers of killed commands there."""
     directory, name = os.path.split(path)
     remove_leftovers(directory, name + ".", ".prime-tmp")
     return "%s.%s.prime-tmp" % (path, random_name())
 
 
 def random_name():
-    """A name that nobody foresees: 16 digits in hex."""
+    """A name that nobody can predict: 16 digits in hex."""
     return os.urandom(8).hex()
 
 
 def remove_leftovers(directory, start, end):
-    """Remove files and links with names of our making, `start` + `random_name()` + `end`, that are old enough (H5)."""
-    for name in os.listdir(directory):  # without `re`: a boot that is back on known inputs comes here
+    """Remove old files and links with names of our making: `start` + `random_name()` + `end` (H5)."""
+    for name in os.listdir(directory):  # without `re`, for `return_to` comes here
         middle = name[len(start): len(start) + 16]
         if name == start + middle + end and len(middle) == 16 and set(middle) <= set("0123456789abcdef"):
             path = os.path.join(directory, name)
@@ -766,7 +747,7 @@ def remove_leftovers(directory, start, end):
 
 
 def is_old(path):
-    """Whether something was left so long ago that no running command works on it."""
+    """True if a file or directory is so old that no running command works on it."""
     import time
 
     return time.time() - os.lstat(path).st_mtime >= LEFTOVER_SECONDS
@@ -775,7 +756,7 @@ def is_old(path):
 def remove(path):
     """Remove a file, link or tree if it is there."""
     try:
-        os.rmdir(path)  # an empty directory, or a junction, which is no link to python
+        os.rmdir(path)  # an empty directory, or a junction, which python does not call a link
         return
     except OSError:
         pass
@@ -788,7 +769,7 @@ def remove(path):
 
 
 def remove_file(path):
-    """Remove a file that is named as one of ours; what else stands there, such as a directory, is not ours."""
+    """Remove a file that has a name of our making. A directory or link of that name is not ours, and stays."""
     if is_file(path):
         try:
             os.remove(path)
@@ -797,12 +778,12 @@ def remove_file(path):
 
 
 def is_file(path):
-    """Whether a path is a regular file, and no link to one."""
+    """True if a path is a regular file, and no link to one."""
     return os.path.isfile(path) and not is_link(path)
 
 
 def is_link(path):
-    """Whether a path is a symbolic link, or a junction, which python does not call one."""
+    """True if a path is a symbolic link, or a junction, which python does not call a link."""
     try:
         entry = os.lstat(path)
     except (OSError, ValueError):
@@ -812,7 +793,7 @@ def is_link(path):
 
 
 def entries_named(directory, pattern):
-    """The names in a directory that match a pattern as a whole, sorted; [] if it cannot be read."""
+    """The names in a directory that match a regular expression as a whole, sorted; [] if it cannot be read."""
     import re
 
     try:
@@ -822,12 +803,12 @@ def entries_named(directory, pattern):
 
 
 def paths_named(directory, pattern):
-    """The paths in a directory whose names match a pattern as a whole, sorted."""
+    """`entries_named` as paths."""
     return [os.path.join(directory, name) for name in entries_named(directory, pattern)]
 
 
 def unused(path):
-    """The first of `path`, `path`.2, `path`.3, ... where there is nothing."""
+    """The first of `path`, `path`.2, `path`.3, ... that does not exist."""
     name, count = path, 1
     while os.path.lexists(name):
         count += 1
@@ -835,8 +816,8 @@ def unused(path):
     return name
 
 
-def new_hash(data=b""):
-    """What computes a SHA-256. Not from `hashlib`, which takes milliseconds to load OpenSSL."""
+def new_hash():
+    """A SHA-256 object. Not from `hashlib`, which takes milliseconds to load OpenSSL."""
     try:
         from _sha2 import sha256  # type: ignore[import-not-found]  # 3.12 and later
     except ImportError:
@@ -844,36 +825,41 @@ def new_hash(data=b""):
             from _sha256 import sha256  # type: ignore[import-not-found]
         except ImportError:  # PyPy
             from hashlib import sha256
-    return sha256(data)
+    return sha256()
+
+
+def hash_of(chunks):
+    """SHA-256 of an iterable of bytes, in hex."""
+    sha256 = new_hash()
+    for chunk in chunks:
+        sha256.update(chunk)
+    return sha256.hexdigest()
 
 
 def hash_bytes(data):
     """SHA-256 of bytes, in hex."""
-    return new_hash(data).hexdigest()
+    return hash_of([data])
 
 
 def hash_file(path):
-    """SHA-256 of a file's bytes in hex; "" if it cannot be read, or has more of them than `HASH_CAP`."""
-    sha256 = new_hash()
+    """SHA-256 of a file's bytes, in hex; "" if it cannot be read, or is larger than `HASH_CAP`."""
     try:
-        for chunk in chunks_of(path, HASH_CAP):
-            sha256.update(chunk)
+        return hash_of(chunks_of(path, HASH_CAP))
     except (OSError, ValueError):
         return ""
-    return sha256.hexdigest()
 
 
 def digest(value):
-    """A short hash of a JSON value, the same on every python."""
+    """A hash of a JSON value: 12 hex digits, the same on every python."""
     import json
 
     return hash_bytes(json.dumps(value, sort_keys=True, default=list).encode())[:12]
 
 
 def signature(path):
-    """What `stat` knows of a file's content, as a str; "-" if there is no file. Equal means unchanged.
+    """The state of a file by `stat`, as a str; "-" if there is no file. Equal signatures mean: unchanged.
 
-    Inode and ctime tell a file that was replaced by one of equal size and mtime (T7).
+    Inode and ctime show that a file was replaced by one of equal size and mtime (T7).
     """
     try:
         st = os.stat(path)
@@ -883,7 +869,7 @@ def signature(path):
 
 
 def is_fresh(path):
-    """Whether a file changed so lately that another change could leave its `stat` as it is (T7)."""
+    """True if a file changed so lately that another change could leave its signature as it is (T7)."""
     import time
 
     try:
@@ -896,36 +882,36 @@ def is_fresh(path):
 
 
 def has_control(text):
-    """Whether a text has a character that ends a line somewhere, or that no line shows; a tab is a blank (H15)."""
+    """True if a text has a character that ends a line somewhere, or that no line shows, except tabs (H15)."""
     return not text.isprintable() and any(
         char < " " and char != "\t" or "\x7f" <= char < "\xa0" or char in "\u2028\u2029" for char in text)
 
 
 def check_text(text, field, file, is_requirement=False):
-    """A text that becomes an argument of pip or uv, or a line of a file; PrimeError with status 2 if it cannot (H15).
+    """Check a value that becomes an argument of pip or uv, or a line of a file (H15).
 
-    text            what stands in the field of the file, any value
+    text            any value; field, file: where it stands
     is_requirement  no word of it may begin with "-": behind a requirement in a file that is an option, too
-    Returns the text.
+    Returns the text; PrimeError with status 2 if it is no string or could mean something else there.
     """
-    kind, reason = " is no requirement: it" if is_requirement else "", ""
+    kind = " is no requirement: it" if is_requirement else ""
     if not isinstance(text, str):
         raise PrimeError("%s: %s%s is no string" % (field, shown_value(text), kind), file, status=2)
     if has_control(text):
         reason = "has a line end or another control character"
-    elif text.strip()[:1] == "-":  # would be an option of pip's
+    elif text.strip()[:1] == "-":  # an option of pip's
         reason = 'starts with "-"'
     elif is_requirement and any(word[:1] == "-" for word in text.split()):
         reason = 'has a word that starts with "-"'
-    if reason:
-        raise PrimeError('%s: "%s"%s %s' % (one_line(field), one_line(text[:200]), kind, reason), file, status=2)
-    return text
+    else:
+        return text
+    raise PrimeError('%s: "%s"%s %s' % (one_line(field), one_line(text[:200]), kind, reason), file, status=2)
 
 
 def texts_in(value, name=""):
     """All strings in a value of lists and tables, keys included: pairs of a name and the string.
 
-    The name is that of what it is in at the top, a dot, and its own: all between could be longer than the file (H10).
+    The name is "TOP.KEY", even deep inside: with all keys between, it could be longer than the file (H10).
     """
     waiting = [(name, value)]
     while waiting:
@@ -940,13 +926,13 @@ def texts_in(value, name=""):
             waiting += [(name, key) for key in value]
 
 
-# What Windows takes for a device, with any ending.
+# Names that mean a device on Windows, with any ending.
 DEVICES = {"con", "prn", "aux", "nul", "conin$", "conout$"} | {
     device + number for device in ("com", "lpt") for number in "0123456789\xb9\xb2\xb3"}
 
 
 def why_no_file_name(text):
-    """Why a text from elsewhere is no name of a file on every platform; "" if it is one (H4)."""
+    """The reason why a text that others wrote cannot name a file on every platform; "" if it can (H4)."""
     if not isinstance(text, str) or text in ("", ".", ".."):
         return "it names no file"
     if "/" in text or "\\" in text or ":" in text:
@@ -958,14 +944,13 @@ def why_no_file_name(text):
     if text.partition(".")[0].rstrip(" ").lower() in DEVICES:
         return "it is a device of Windows"
     try:
-        is_long = len(text.encode("utf-8")) > 255
+        return "it is too long" if len(text.encode("utf-8")) > 255 else ""
     except UnicodeError:
         return "it is no text"
-    return "it is too long" if is_long else ""
 
 
 def file_name(text, origin):
-    """`text`, which was read from elsewhere, as the name of a file; PrimeError with `origin` if it is none (H4)."""
+    """`text`, which others wrote, as the name of a file; PrimeError with `origin` if it cannot be one (H4)."""
     reason = why_no_file_name(text)
     if reason:
         raise PrimeError("%s is not taken for the name of a file: %s" % (shown_value(text), reason), origin)
@@ -976,11 +961,11 @@ def file_url(path):
     """The file URL of an absolute path."""
     import urllib.request
 
-    return "file:" + urllib.request.pathname2url(path) if WINDOWS else "file://" + urllib.request.pathname2url(path)
+    return ("file:" if WINDOWS else "file://") + urllib.request.pathname2url(path)
 
 
 def unquoted(url):
-    """What stands at the end of a URL, which `file_name` may take for the name of a file."""
+    """The last part of a URL's path, without %XX; for `file_name` to check."""
     import urllib.parse
 
     return urllib.parse.unquote(urllib.parse.urlsplit(url).path.rsplit("/", 1)[-1])
