@@ -974,15 +974,15 @@ def unquoted(url):
 # --------------------------------------------------------------------------------------------------
 # Children and signals
 # --------------------------------------------------------------------------------------------------
-# Every program that is started goes through `run_child`; every one that this process becomes, through `replace_process`.
-# Both get an environment that binds no interpreter to another one's files.
+# `run_child` starts every program that this process waits for, `replace_process` every one that it becomes.
+# Both get an environment that points no interpreter to the files of another.
 
-# What binds an interpreter to another one's environment or files (bpo-35811; facts, trap 2).
+# They point an interpreter to the environment or the files of another (bpo-35811; facts, trap 2).
 FOREIGN_VARS = (PY_EXEC, SAID_VAR, "PYTHONEXECUTABLE", "__PYVENV_LAUNCHER__", "PYTHONHOME", "VIRTUAL_ENV",
                 "VIRTUAL_ENV_PROMPT")
-# A pyenv shim sets these for what it starts, and every other shim fails of them (facts, trap 4).
+# A pyenv shim sets these for the program that it starts. With them every other shim fails (facts, trap 4).
 SHIM_VARS = ("PYENV_DIR", "PYENV_VERSION", "PYENV_HOOK_PATH")
-# What would send an install elsewhere (E3).
+# They would send an install elsewhere (E3).
 TOOL_VARS = """CONDA_PREFIX PIP_USER PIP_TARGET PIP_PREFIX PIP_ROOT PIP_DRY_RUN PIP_PYTHON PIP_REPORT
 PIP_REQUIRE_VIRTUALENV UV_PROJECT UV_WORKING_DIR UV_WORKING_DIRECTORY UV_PYTHON UV_PYTHON_PREFERENCE
 UV_MANAGED_PYTHON UV_NO_MANAGED_PYTHON UV_SYSTEM_PYTHON UV_PROJECT_ENVIRONMENT UV_FROZEN UV_LOCKED
@@ -990,29 +990,32 @@ UV_BREAK_SYSTEM_PACKAGES UV_NO_SYNC UV_VENV_SEED UV_VENV_CLEAR""".split()
 
 
 def clean_environ(for_tool=False):
-    """A copy of the environment that is fit for another interpreter.
+    """A copy of os.environ for another interpreter.
 
-    For the user's commands only `FOREIGN_VARS` are left out. For tools and probes `TOOL_VARS` go as
-    well, and every PYTHON*, since a bogus one kills the start in spite of -E and -I (facts, trap 2).
+    Leaves out `FOREIGN_VARS`; for tools and probes also `TOOL_VARS` and every PYTHON*, since a bogus one
+    ends the start in spite of -E and -I (facts, trap 2).
     """
     environ = dict(os.environ)
-    dropped = list(FOREIGN_VARS) + list(SHIM_VARS if "PYENV_DIR" in environ else ())
+    dropped = list(FOREIGN_VARS)
+    if "PYENV_DIR" in environ:
+        dropped += SHIM_VARS
     if for_tool:
         dropped += TOOL_VARS + [name for name in environ if name.startswith("PYTHON")]
     if environ.get("LC_CTYPE") in ("C.UTF-8", "C.utf8", "UTF-8"):  # python sets it in the C locale (PEP 538)
         environ["LC_CTYPE"] = started_with("LC_CTYPE")
-        dropped += [] if environ["LC_CTYPE"] else ["LC_CTYPE"]
+        if not environ["LC_CTYPE"]:
+            dropped.append("LC_CTYPE")
     for name in dropped:
         environ.pop(name, None)
     return environ
 
 
 def started_with(name):
-    """The value of a variable as the caller gave it; as it is now where that cannot be told."""
+    """The value of a variable when this process started; its present value where the system does not tell."""
     try:
         with open("/proc/self/environ", "rb") as file:
-            told = dict(entry.partition(b"=")[::2] for entry in file.read().split(b"\0"))
-        return os.fsdecode(told.get(os.fsencode(name), b""))
+            entries = dict(entry.partition(b"=")[::2] for entry in file.read().split(b"\0"))
+        return os.fsdecode(entries.get(os.fsencode(name), b""))
     except OSError:
         return os.environ.get(name, "")
 
@@ -1027,30 +1030,36 @@ def activated(prefix, env_vars=()):
 
 
 def is_on(variable):
-    """Whether an environment variable is set to what means yes."""
+    """True if an environment variable has a value that means yes."""
     return os.environ.get(variable, "").lower() not in ("", "0", "false", "no")
 
 
 def is_offline():
-    """Whether the user asked that no socket be opened."""
+    """True if the user forbids network access."""
     return is_on(OFFLINE_VAR)
 
 
 def find_program(name, search=None):
-    """The path of program `name` on the search path (default: PATH), `name` itself if a path; else ""."""
+    """The path of program `name` on the search path (default: PATH), `name` itself if it is a path; else ""."""
     if os.path.dirname(name):
         return name
+    search = os.environ.get("PATH", os.defpath) if search is None else search
     suffixes = os.environ.get("PATHEXT", EXE).lower().split(os.pathsep) + [""] if WINDOWS else [""]
-    for directory in (os.environ.get("PATH", os.defpath) if search is None else search).split(os.pathsep):
+    for directory in search.split(os.pathsep):
         for suffix in suffixes:
-            found = os.path.join(directory or os.curdir, name + suffix)
-            if os.path.isfile(found) and os.access(found, os.X_OK):
-                return found
+            path = os.path.join(directory or os.curdir, name + suffix)
+            if os.path.isfile(path) and os.access(path, os.X_OK):
+                return path
     return ""
 
 
 class Child:
-    """What became of a child: `status` (negative for a signal), bytes, `problem` if it was cut short."""
+    """The result of a child.
+
+    status          int, its exit status; negative for a signal
+    stdout, stderr  bytes
+    problem         str, why it did not start or did not end by itself; "" if it did
+    """
 
     def __init__(self, status, stdout=b"", stderr=b"", problem=""):
         self.status, self.stdout, self.stderr, self.problem = status, stdout, stderr, problem
@@ -1060,64 +1069,66 @@ class Child:
         return bool(self.status or self.problem)
 
     def tail(self, lines=12):
-        """The last non-blank lines that it printed, on stderr rather than on stdout."""
+        """The last non-blank lines of stderr, or of stdout if there are none on stderr: a list of str."""
         import re
 
         data = self.stderr if self.stderr.strip() else self.stdout
-        if len(data) >= OUTPUT_CAP:  # its begin was cut away, maybe within a URL (H14)
+        if len(data) >= OUTPUT_CAP:  # its start was cut away, maybe within a URL (H14)
             data = re.split(br"\s", data, maxsplit=1)[-1]
         text = masked(data.strip().decode("utf-8", "backslashreplace"))
         text = re.sub(r"\x1b\[[0-?]*[ -/]*[@-~]", "", text)  # colours, which FORCE_COLOR brings
-        said = [line.rstrip().rpartition("\r")[2].expandtabs() for line in text.split("\n")]  # what came to stand there
-        return [visible(line) for line in said if line.strip()][-lines:]
+        last = [line.rstrip().rpartition("\r")[2].expandtabs() for line in text.split("\n")]  # \r overwrites a line
+        return [visible(line) for line in last if line.strip()][-lines:]
 
     def __str__(self):
         if self.problem:
             return self.problem
-        how = signal_name(-self.status) if self.status < 0 else "exit status %d" % self.status
-        said = self.tail()  # a traceback says it last, a shell that finds nothing says it first
-        return ": ".join(["failed", how] + (said[:1] if self.status in (126, 127) else said[-1:]))
+        reason = signal_name(-self.status) if self.status < 0 else "exit status %d" % self.status
+        lines = self.tail()  # a shell that finds no program says so first, a traceback ends with the error
+        return ": ".join(["failed", reason] + (lines[:1] if self.status in (126, 127) else lines[-1:]))
 
 
 def signal_name(number):
-    """What a signal is called: "signal 15 (SIGTERM)"."""
+    """A signal's number and name: "signal 15 (SIGTERM)"."""
     import signal
 
-    known = {int(each): " (%s)" % each.name for each in signal.Signals}
-    return "signal %d%s" % (number, known.get(number, ""))
+    try:
+        return "signal %d (%s)" % (number, signal.Signals(number).name)
+    except ValueError:  # it has no name
+        return "signal %d" % number
 
 
 def end_signals():
-    """The numbers of the signals that end a program which does not expect them."""
+    """The numbers of the signals that by default end a program."""
     import _signal  # type: ignore[import-not-found]  # built in, while `signal` imports enum
 
     return [getattr(_signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT") if hasattr(_signal, name)]
 
 
 class Output:
-    """What a child prints on one pipe: `kept` is the end of it, at most `cap` bytes; its lines go to the log or not."""
+    """The output of a child on one pipe: `kept` is its end, at most `cap` bytes; `is_logged` sends it to the log.
+
+    A line waits for its end, for `masked` cannot recognize half a URL (H14).
+    """
 
     def __init__(self, cap, is_logged):
         self.kept, self.cap, self.is_logged, self.waiting = bytearray(), cap, is_logged, b""
 
     def add(self, chunk):
-        """Take what came. A line waits for its end: `masked` cannot know a URL by a half (H14)."""
         self.kept += chunk
         del self.kept[:-self.cap]
         end = max(chunk.rfind(b"\n"), chunk.rfind(b"\r")) + 1
         if len(self.waiting) > LINE_CAP:
             end = len(chunk)
+        self.waiting += chunk[:end] or chunk
         if end:
-            self.tell(self.waiting + chunk[:end])
-        self.waiting = chunk[end:] if end else self.waiting + chunk
+            self.flush()
+            self.waiting = chunk[end:]
 
-    def tell(self, lines):
-        if self.is_logged and lines:
-            report.output(lines)
-
-    def end(self):
-        """No more will be taken."""
-        self.tell(self.waiting)
+    def flush(self):
+        """Log what waits for the end of its line."""
+        if self.is_logged and self.waiting:
+            report.output(self.waiting)
         self.waiting = b""
 
 
@@ -1127,7 +1138,7 @@ class unbroken:
     depth, is_due = 0, False
 
     def __enter__(self):
-        self.is_main = is_main_thread()  # the only one that signals reach
+        self.is_main = is_main_thread()  # signals reach no other thread
         if self.is_main:
             unbroken.depth += 1
 
@@ -1140,44 +1151,45 @@ class unbroken:
 
 
 def is_main_thread():
-    """Whether this runs in the thread that python handles signals in."""
+    """True in the thread that python handles signals in."""
     import threading
 
     return threading.current_thread() is threading.main_thread()
 
 
-OUTPUT_CAP = 1 << 16  # bytes kept of each stream; the log has the rest
-LINE_CAP = 1 << 20  # bytes of a line that are waited for
+OUTPUT_CAP = 1 << 16  # bytes that are kept of each stream; the log has them all
+LINE_CAP = 1 << 20  # bytes: a line longer than that is logged in parts
 _live = set()  # type: set  # the children that run now
 # The signals that came: after the first no child is started, after the second none is waited for.
 _stops = []  # type: list
 
 
 def check_stops():
-    """Raise Interrupted if a signal came, in the thread that they reach: python may have lost it (`catch_signals`)."""
+    """Raise Interrupted in the main thread if a signal came: python may have lost it (`catch_signals`)."""
     if _stops and is_main_thread():
         raise Interrupted(_stops[0])
 
 
 def catch_signals(is_over=False):
-    """Turn the signals that end us into an exception, unless they are ignored, as by nohup.
+    """Turn the signals that end us into an exception, except those that are ignored, as by nohup.
 
-    is_over  ignore them all, for one came already, and what is left to do is to end
+    is_over  ignore them all: one came already, and only the end is left to do
     """
     import _signal
 
     def interrupt(signum, frame):
         _stops.append(signum)
-        if len(_stops) == 1:  # the others would break what follows of the first
+        if len(_stops) == 1:  # another one must not break the work that follows the first
             unbroken.is_due = bool(unbroken.depth)
             if not unbroken.is_due:
                 raise Interrupted(signum)
 
-    def unraised(told):
-        if not isinstance(told.exc_value, Interrupted):
-            sys.__unraisablehook__(told)
+    def unraised(event):
+        if not isinstance(event.exc_value, Interrupted):
+            sys.__unraisablehook__(event)
 
-    # Raised in a callback, such as the import system has, it would be printed and lost: `check_stops` raises it anew.
+    # In a callback, such as those of the import system, python prints an exception and goes on: `check_stops`
+    # raises it anew.
     sys.unraisablehook = unraised
     for number in end_signals():
         if _signal.getsignal(number) != _signal.SIG_IGN:
@@ -1188,19 +1200,18 @@ def catch_signals(is_over=False):
 
 def run_child(argv, environ=None, cwd=os.sep, timeout=None, until=b"", is_logged=False, cap=OUTPUT_CAP,
               is_guarded=False):
-    """Run a program to its end, stdin closed, in a process group of its own. Returns a `Child`.
+    """Run a program to its end, with stdin closed, in a process group of its own. Returns a `Child`.
 
-    environ    dict; default: a clean one for tools
-    timeout    seconds, after which the group is killed and the child's `problem` says so
-    until      bytes on stdout that end the answer: the group is killed then, for what a shim leaves
-               behind would keep the pipe open
-    is_logged  its output goes to the log as it comes
+    environ    dict; default: `clean_environ(for_tool=True)`
+    timeout    seconds; then the group is killed, and the child has a `problem`
+    until      bytes on stdout that end the answer. Then the group is killed, for the processes that a shim
+               leaves behind would keep the pipe open
+    is_logged  send the output to the log as it comes
     cap        bytes that are kept of each stream, from its end
-    is_guarded neither it nor what it starts outlives this process, whatever ends that (`GUARD`)
-    What cannot be started has status 126 or 127 and a `problem`.
+    is_guarded neither the program nor its children outlive this process, however it ends (`GUARD`)
+    A program that cannot be started gives status 126 or 127 and a `problem`.
     """
-    import collections
-    import threading
+    import queue
     import time
 
     report.detail("run: " + shown(argv))
@@ -1211,23 +1222,23 @@ def run_child(argv, environ=None, cwd=os.sep, timeout=None, until=b"", is_logged
         return Child(status, problem="cannot be started: %s" % (getattr(error, "strerror", "") or error))
     printed = {pipe: Output(cap, is_logged) for pipe in (process.stdout, process.stderr)}
     deadline, has_finished = time.monotonic() + (timeout or float("inf")), False
-    chunks, news = collections.deque(), threading.Event()  # type: collections.deque, threading.Event
+    chunks = queue.Queue()  # type: queue.Queue
     try:
         for pipe in printed:
-            start_thread(_drain, pipe, chunks, news)
-        has_finished = _follow(process, chunks, news, printed, deadline, until)
+            start_thread(_drain, pipe, chunks)
+        has_finished = _follow(process, chunks, printed, deadline, until)
     finally:
         if not has_finished or until:
             end_group(process, grace=0 if until or timeout else 5)
         _live.discard(process)
         for output in printed.values():
-            output.end()
+            output.flush()
     problem = "" if has_finished else "gave no answer within %d s" % timeout
     return Child(process.wait(), bytes(printed[process.stdout].kept), bytes(printed[process.stderr].kept), problem)
 
 
 def start_child(argv, environ, cwd, is_guarded=False):
-    """Start a program in a session of its own; returns its Popen. It is not left behind when a signal comes now."""
+    """Start a program in a session of its own. Returns its Popen. A signal that comes meanwhile ends it."""
     import subprocess
 
     if is_guarded and not WINDOWS:
@@ -1239,18 +1250,18 @@ def start_child(argv, environ, cwd, is_guarded=False):
         _live.add(process)
         if is_guarded and WINDOWS:
             end_with_us(process)
-    if _stops:  # which came while it was about to start, in another thread for one
+    if _stops:  # a signal came during the start, maybe while another thread was at it
         end_group(process, grace=0)
         check_stops()
     return process
 
 
 def start_thread(work, *args):
-    """Call work(*args) in a thread of its own, which does not keep the process alive. PrimeError if there is none."""
+    """Call work(*args) in a new thread, which does not keep the process alive. PrimeError if it cannot start."""
     import threading
 
     def begin():
-        if not WINDOWS:  # a signal is the main thread's: one that came here would be lost to `run_as_child`
+        if not WINDOWS:  # `run_as_child` would not see a signal that came to this thread
             import _signal
 
             _signal.pthread_sigmask(_signal.SIG_BLOCK, set(range(1, _signal.NSIG)) - {32, 33})
@@ -1267,40 +1278,40 @@ LIMIT_HINT = "look at the limits of this user, or of this container: processes (
 
 
 def limit_hint(text):
-    """`LIMIT_HINT` if a message tells that the machine gives no more files, processes or memory (H16); else ""."""
+    """`LIMIT_HINT` if a message says that files, processes or memory ran out (H16); else ""."""
     import errno
 
     signs = [os.strerror(number) for number in (errno.EMFILE, errno.ENFILE, errno.EAGAIN, errno.ENOMEM)]
     return LIMIT_HINT if any(sign in text for sign in signs + ["start new thread"]) else ""
 
 
-def _drain(pipe, chunks, news):
-    """Read a pipe to its end, which b"" tells."""
+def _drain(pipe, chunks):
+    """Read a pipe to its end. Puts pairs of the pipe and bytes into the queue `chunks`; the last bytes are b""."""
     chunk = b"-"
     while chunk:
         chunk = os.read(pipe.fileno(), OUTPUT_CAP)
-        chunks.append((pipe, chunk))
-        news.set()
+        chunks.put((pipe, chunk))
 
 
-def _follow(process, chunks, news, printed, deadline, until):
-    """Keep what a child prints. True when it has ended or has answered, False when its time is over."""
+def _follow(process, chunks, printed, deadline, until):
+    """Keep a child's output. True when the child has ended or has answered, False when its time is over."""
+    import queue
     import time
 
-    open_pipes, pause = len(printed), 0.0005  # seconds, to begin with: who closes both pipes is about to end
+    open_pipes, pause = len(printed), 0.0005  # seconds, at first: a child that closed both pipes is about to end
     while open_pipes or process.poll() is None:
         report.tick()
         check_stops()
         if time.monotonic() >= deadline:
             return False
         has_ended = process.poll() is not None
-        if not chunks:
-            if not news.wait(0.1 if open_pipes else pause) and has_ended:  # and a grandchild holds its pipes
+        try:
+            pipe, chunk = chunks.get(timeout=0.1 if open_pipes else pause)
+        except queue.Empty:
+            if has_ended:  # and a grandchild holds its pipes
                 break
-            news.clear()
             pause = pause if open_pipes else min(2 * pause, 0.05)
             continue
-        pipe, chunk = chunks.popleft()
         open_pipes -= not chunk
         printed[pipe].add(chunk)
         if until and until in printed[process.stdout].kept:
@@ -1309,14 +1320,14 @@ def _follow(process, chunks, news, printed, deadline, until):
 
 
 def end_group(process, grace):
-    """End a child with all its children: SIGTERM, `grace` seconds or until we are interrupted once more, SIGKILL."""
+    """End a child with all its children: by SIGTERM, and by SIGKILL after `grace` seconds or a second signal to us."""
     import signal
     import time
 
     if WINDOWS:
         process.kill()
         return
-    if process.stdin:  # a guard, which does that
+    if process.stdin:  # it is a guard, which ends the others when stdin closes
         process.stdin.close()
         process.wait()
         return
@@ -1331,8 +1342,9 @@ def end_group(process, grace):
     process.wait()
 
 
-# Runs a program, and when that ends, or when the process that holds the other end of stdin does, ends all that
-# the program started: SIGTERM, 5 s, SIGKILL. On Linux orphans become its children (PR_SET_CHILD_SUBREAPER).
+# A Python program that runs another one. When that ends, or when stdin closes since our process ended, it ends all
+# processes that the other one started: SIGTERM, 5 s, SIGKILL. On Linux orphans become its children
+# (PR_SET_CHILD_SUBREAPER).
 GUARD = """
 import _signal, os, select, sys, time
 try:
@@ -1398,7 +1410,7 @@ os._exit(code or 0)
 
 
 def end_with_us(process):
-    """Let Windows end a child and all that it starts when this process ends, by a job object that closes then."""
+    """Let Windows end a child and its children when this process ends, which closes a job object."""
     import ctypes
 
     kernel = ctypes.windll.kernel32  # type: ignore[attr-defined]
@@ -1410,14 +1422,14 @@ def end_with_us(process):
     kernel.AssignProcessToJobObject(job, ctypes.c_void_p(int(process._handle)))  # the handle stays open on purpose
 
 
-_in_use = []  # type: list  # the lock file of the user cache, while this process uses a program in there
+_in_use = []  # type: list  # the lock file of the user cache, while this process uses a program in the cache
 
 
 def replace_process(argv, environ, program="", may_spawn=True):
-    """Become another program (os.execve); where that is not to be had, run it and end as it does.
+    """Become another program (os.execve); on Windows run it as a child, and end as it does.
 
     program    its path; default: argv[0]
-    may_spawn  PROTOPRIMER_SPAWN counts, as it does for the user's command
+    may_spawn  obey PROTOPRIMER_SPAWN, as for the user's command: run the program as a child elsewhere, too
     OSError if it cannot be run.
     """
     program = program or argv[0]
@@ -1434,12 +1446,12 @@ def replace_process(argv, environ, program="", may_spawn=True):
         end_with_us(process)
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # the console sends it to the child as well
         sys.exit(process.wait())
-    import _signal  # type: ignore[import-not-found]  # built in, while `signal` imports enum
+    import _signal
 
     if may_spawn and is_on(SPAWN_VAR) and hasattr(_signal, "sigwaitinfo"):  # not on macOS
         run_as_child(program, argv, environ)
-    # Python ignores these two, and what is ignored stays so across execve (bpo-1652). A signal that came to
-    # a handler of ours in this moment would be lost with it.
+    # Python ignores SIGPIPE and SIGXFSZ, and the program would inherit that (bpo-1652). A signal that came to a
+    # handler of ours now would be lost.
     ours = [number for number in end_signals() if _signal.getsignal(number) != _signal.SIG_IGN]
     for number in [_signal.SIGPIPE, _signal.SIGXFSZ] + ours:
         _signal.signal(number, _signal.SIG_DFL)
@@ -1447,16 +1459,16 @@ def replace_process(argv, environ, program="", may_spawn=True):
 
 
 def run_as_child(program, argv, environ):
-    """Run a program as a child, pass on to it the signals that we get, stop and go on with it, end as it does.
+    """Run a program as a child, pass our signals on to it, stop and continue with it, end as it does.
 
-    A key of the terminal reaches the child without us; what is sent to this process alone does not.
+    The terminal sends a signal by a key to the child as well; other signals reach this process alone.
     Does not return. OSError if it cannot be run.
     """
     import signal
     import subprocess
 
     faults = {getattr(signal, "SIG" + name) for name in "KILL STOP SEGV BUS FPE ILL TRAP ABRT".split()}
-    ours = set(range(1, signal.NSIG)) - {32, 33} - faults  # those two are the C library's
+    ours = set(range(1, signal.NSIG)) - {32, 33} - faults  # the C library uses 32 and 33
     before, on_child = signal.pthread_sigmask(signal.SIG_BLOCK, ours), signal.getsignal(signal.SIGCHLD)
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # if ignored, the system would forget the child's status
 
@@ -1471,8 +1483,8 @@ def run_as_child(program, argv, environ):
         raise
     keys = {getattr(signal, "SIG" + name) for name in "INT QUIT TSTP TTIN TTOU WINCH".split()}
     while True:
-        told = signal.sigwaitinfo(ours)
-        if told.si_signo == signal.SIGCHLD:
+        info = signal.sigwaitinfo(ours)
+        if info.si_signo == signal.SIGCHLD:
             pid, status = os.waitpid(process.pid, os.WNOHANG | os.WUNTRACED)
             if pid and os.WIFEXITED(status):
                 os._exit(os.WEXITSTATUS(status))
@@ -1481,19 +1493,19 @@ def run_as_child(program, argv, environ):
                 if not os.WIFSTOPPED(status):  # the first process of a container does not die of it
                     os._exit(128 + os.WTERMSIG(status))
                 signal.pthread_sigmask(signal.SIG_BLOCK, ours)
-        elif told.si_code <= 0 or told.si_signo not in keys:  # from a process, or not from the terminal's keys
-            os.kill(process.pid, told.si_signo)
+        elif info.si_code <= 0 or info.si_signo not in keys:  # from a process, or not by a key of the terminal
+            os.kill(process.pid, info.si_signo)
 
 
 def mirror_signal(number):
-    """Let a signal do to this process what it did to the child: end it, or stop it until it is to go on."""
+    """Let a signal end or stop this process, as it did the child."""
     import resource
     import signal
 
     if number not in (signal.SIGKILL, signal.SIGSTOP):
         signal.signal(number, signal.SIG_DFL)
     limits = resource.getrlimit(resource.RLIMIT_CORE)
-    resource.setrlimit(resource.RLIMIT_CORE, (0, limits[1]))  # the core that counts is the child's
+    resource.setrlimit(resource.RLIMIT_CORE, (0, limits[1]))  # no second core file beside the child's
     os.kill(os.getpid(), number)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, [number])
     resource.setrlimit(resource.RLIMIT_CORE, limits)
