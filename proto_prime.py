@@ -366,8 +366,8 @@ class Reporter:
             if sys.stderr is not None:  # E7: it may be closed
                 sys.stderr.write(text)
                 sys.stderr.flush()
-        except OSError:
-            discard_stream(2)
+        except OSError:  # closed or full: at its end python would fail once more, and change the exit status
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
         except ValueError:
             pass
 
@@ -384,14 +384,6 @@ class Reporter:
 
 report = Reporter()
 LOG_NAME = r"\d{8}-\d{6}-\d+\.log"  # of the files that `Reporter.open_log` makes
-
-
-def discard_stream(number):
-    """Send stdout (1) or stderr (2), which is closed or full, to nowhere.
-
-    Else python writes the rest at its end, fails once more and changes the exit status.
-    """
-    os.dup2(os.open(os.devnull, os.O_WRONLY), number)
 
 
 def visible(text):
@@ -438,8 +430,8 @@ def emit(text):
         sys.stdout.flush()
         sys.stdout.buffer.write(text.encode("utf-8", "surrogateescape"))
         sys.stdout.buffer.flush()
-    except OSError:
-        discard_stream(1)
+    except OSError:  # as in `Reporter._show`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         raise
 
 
@@ -816,8 +808,8 @@ def unused(path):
     return name
 
 
-def new_hash():
-    """A SHA-256 object. Not from `hashlib`, which takes milliseconds to load OpenSSL."""
+def hash_of(chunks):
+    """SHA-256 of an iterable of bytes, in hex. Not from `hashlib`, which takes milliseconds to load OpenSSL."""
     try:
         from _sha2 import sha256  # type: ignore[import-not-found]  # 3.12 and later
     except ImportError:
@@ -825,15 +817,10 @@ def new_hash():
             from _sha256 import sha256  # type: ignore[import-not-found]
         except ImportError:  # PyPy
             from hashlib import sha256
-    return sha256()
-
-
-def hash_of(chunks):
-    """SHA-256 of an iterable of bytes, in hex."""
-    sha256 = new_hash()
+    state = sha256()
     for chunk in chunks:
-        sha256.update(chunk)
-    return sha256.hexdigest()
+        state.update(chunk)
+    return state.hexdigest()
 
 
 def hash_bytes(data):
@@ -935,18 +922,16 @@ def why_no_file_name(text):
     """The reason why a text that others wrote cannot name a file on every platform; "" if it can (H4)."""
     if not isinstance(text, str) or text in ("", ".", ".."):
         return "it names no file"
-    if "/" in text or "\\" in text or ":" in text:
-        return "it names a place"
-    if has_control(text) or "\t" in text:
-        return "it has a control character"
-    if text[-1] in " .":
-        return "Windows drops its end"
-    if text.partition(".")[0].rstrip(" ").lower() in DEVICES:
-        return "it is a device of Windows"
-    try:
-        return "it is too long" if len(text.encode("utf-8")) > 255 else ""
-    except UnicodeError:
-        return "it is no text"
+    for is_wrong, reason in (
+            (set(text) & set("/\\:"), "it names a place"),
+            (has_control(text) or "\t" in text, "it has a control character"),
+            (text[-1] in " .", "Windows drops its end"),
+            (text.partition(".")[0].rstrip(" ").lower() in DEVICES, "it is a device of Windows"),
+            (text.encode("utf-8", "ignore").decode() != text, "it is no text"),
+            (len(text.encode("utf-8", "ignore")) > 255, "it is too long")):
+        if is_wrong:
+            return reason
+    return ""
 
 
 def file_name(text, origin):
@@ -1092,10 +1077,8 @@ def signal_name(number):
     """A signal's number and name: "signal 15 (SIGTERM)"."""
     import signal
 
-    try:
-        return "signal %d (%s)" % (number, signal.Signals(number).name)
-    except ValueError:  # it has no name
-        return "signal %d" % number
+    names = {int(each): " (%s)" % each.name for each in signal.Signals}
+    return "signal %d%s" % (number, names.get(number, ""))
 
 
 def end_signals():
@@ -1514,16 +1497,16 @@ def mirror_signal(number):
 # --------------------------------------------------------------------------------------------------
 # Proof of origin
 # --------------------------------------------------------------------------------------------------
-# Only what carries our mark, and lies there itself, is removed, overwritten or run (H1, H2, H8).
-# Directories of ours are made by `make_own`, found by `own_place`, and entered by `below`, which follows no link.
+# This file removes, overwrites or runs only things that carry our mark and lie there themselves, not behind a link
+# (H1, H2, H8).
+# `make_own` makes our directories, `own_directory` finds them, and `below` enters them and follows no link.
 
-# Proof of origin: what this file removes, overwrites or runs carries this mark, and lies there itself (H1, H2, H8).
 MARK = ".proto-prime"  # a file in each directory of ours
 MARK_TEXT = b"Made by proto_prime.py, which may remove all that is in this directory.\n"
 
 
 def is_marked(directory):
-    """Whether a directory is one that `make_own` made."""
+    """True if `make_own` made a directory."""
     mark = os.path.join(directory, MARK)
     return os.access(mark, os.F_OK) and not os.path.islink(mark)
 
@@ -1535,19 +1518,19 @@ def make_own(directory, mode=None):
         write_atomic(os.path.join(directory, MARK), MARK_TEXT)
 
 
-def own_place(base, name, is_older):
-    """Where our files are kept if a directory is named for them (H2).
+def own_directory(base, name, is_older):
+    """The directory for our files, where a variable names one or a repo has one (H2).
 
-    base  str, the directory; it is used if it carries our mark, is empty, or is not there
-    name  str, of the directory in it that is used else, so that nothing of ours is mixed with what others made
-    is_older  function of the directory and its entries: whether it is ours from before there was a mark (T8)
+    base      str, the named directory; used if it carries our mark, is empty, or does not exist
+    name      str, the directory in it that is used otherwise, so that our files do not mix with those of others
+    is_older  function of the directory and its entries: True if we made it before there was a mark (T8)
     """
     while not is_marked(base):
         try:
             entries = os.listdir(base)
-        except OSError:  # it is not there; if it cannot be read, its use will say so
+        except OSError:  # it does not exist, or cannot be read, which its first use will report
             break
-        foreign = [entry for entry in entries if not entry.startswith(MARK + ".")]  # what a mark is before it is whole
+        foreign = [entry for entry in entries if not entry.startswith(MARK + ".")]  # but for an unfinished mark
         if not foreign or is_marked(base) or is_older(base, foreign):
             break
         base = below(base, [name])
@@ -1559,13 +1542,13 @@ IGNORE_ALL = b"*\n"  # the .gitignore of a directory of ours
 
 
 def is_older_state(base, entries):
-    """Whether a directory with these entries is a state directory."""
+    """True if a directory with these entries is a state directory."""
     names = {"." + entry[1:].split(".")[0] if entry[:1] == "." else entry.split(".")[0] for entry in entries}
     return names <= STATE_NAMES and bytes_of(os.path.join(base, ".gitignore")) == IGNORE_ALL
 
 
 def mark_state(base):
-    """`make_own` for a state directory. One from before there was a mark may be read-only: it is used as it is (T8)."""
+    """`make_own` for a state directory. If it is older than marks and read-only, it is used without one (T8)."""
     try:
         make_own(base)
     except OSError as problem:
@@ -1575,7 +1558,7 @@ def mark_state(base):
 
 
 def below(base, names):
-    """The path `names` below a directory of ours, where nothing is followed that is a link (H1)."""
+    """The path of `names` below a directory of ours. PrimeError if a part of it is a link (H1)."""
     for name in names:
         base = os.path.join(base, name)
         if os.path.basename(base) != name or name in (os.curdir, os.pardir):
@@ -1587,8 +1570,8 @@ def below(base, names):
 
 
 def is_ours(path):
-    """Whether a path is no link, belongs to this user or to root, and cannot be written by others (H8)."""
-    if WINDOWS:  # its access lists are not asked
+    """True if a path is no link, belongs to this user or to root, and others cannot write to it (H8)."""
+    if WINDOWS:  # without a look at its access lists
         return not is_link(path)
     try:
         entry = os.lstat(path)
@@ -1598,15 +1581,15 @@ def is_ours(path):
 
 
 def is_open(entry):
-    """Whether more users may write to something than its owner, from its `stat`.
+    """True if a result of `stat` lets other users than the owner write.
 
-    Its group does not count if it has no member but this user, as where umask 002 is usual.
+    Its group does not count if this user is the only member, as is usual with umask 002.
     """
     return bool(entry.st_mode & 0o002 or entry.st_mode & 0o020 and not is_private_group(entry.st_gid))
 
 
 def is_private_group(gid):
-    """Whether a group is that of this user alone: named as the user, and without other members."""
+    """True if a group has the name of this user, and no other member."""
     import grp
     import pwd
 
@@ -1618,7 +1601,7 @@ def is_private_group(gid):
 
 
 def own_entries(directory, pattern):
-    """The paths in a directory of ours that have a name of our making, are no links, and carry our mark."""
+    """`paths_named` in a directory of ours, only those that carry our mark and are no links."""
     return [path for path in paths_named(directory, pattern) if not is_link(path) and is_marked(path)]
 
 
@@ -1626,9 +1609,9 @@ ASIDE_NAME = r"aside-[0-9a-f]{16}"
 
 
 class aside_directory:
-    """A directory of our own in `parent` for unfinished work, inside `with`; what is left of it is removed (H5).
+    """A directory of our own in `parent` for unfinished work, inside `with`, which removes it at the end (H5).
 
-    It may be renamed meanwhile. Those that killed commands left behind are removed after an hour.
+    The work may rename it. Directories that killed commands left behind are removed after an hour.
     """
 
     def __init__(self, parent):
@@ -1650,18 +1633,18 @@ class aside_directory:
 # Places
 # --------------------------------------------------------------------------------------------------
 # Where things are: the home directory, the user's cache, this file, the root of the repo, its state directory.
-# A root is the directory that config paths are relative to.
+# A root is the directory that config paths are relative to; `kind_of_root` tells who made it.
 
 PYPROJECT, OWN_CONFIG = "pyproject.toml", "proto_prime.toml"
 
 
 def vendor_dir(root, *names):
-    """A path in the directory that a boot without network looks into by itself."""
+    """A path in the vendored directory of a repo, which a boot without network uses."""
     return os.path.join(root, "vendor", *names)
 
 
 def home_dir():
-    """The user's home directory; without one a place below the temporary directory (E7)."""
+    """The user's home directory; without one a directory below the temporary one (E7)."""
     try:
         home = os.path.expanduser("~")
     except KeyError:  # 3.6, a user without an entry
@@ -1670,11 +1653,11 @@ def home_dir():
 
 
 def private_dir(name):
-    """A directory of this user's alone below the temporary one; where it cannot be had, what nothing can be below."""
+    """A directory below the temporary one that only this user can write; if there is none, os.devnull."""
     path = os.path.join(os.environ.get("TMPDIR", "/tmp"), "%s-%d" % (name, os.getuid()))
     try:
         os.mkdir(path, 0o700)
-    except OSError:  # it is there, or cannot be made
+    except OSError:  # it exists, or cannot be made
         pass
     return path if os.path.isdir(path) and is_ours(path) else os.devnull
 
@@ -1700,13 +1683,13 @@ def cache_dir(*names):
     return below(_caches[base], names)
 
 
-_caches = {}  # type: dict  # what is asked for, to what is used
+_caches = {}  # type: dict  # the wanted directory to the one in use
 
 
 def open_cache(base):
-    """The directory that is used as the user's cache: `base`, or a private one if others may write to that (H8)."""
-    is_named_so = not os.environ.get(CACHE_VAR)  # by us; a directory that the user names may hold pip's and uv's caches
-    base = own_place(base, "proto_prime", lambda _, entries: is_named_so and set(entries) <= {"in-use", *CACHES})
+    """The directory in use as the user's cache: `base`, or a private one if others may write to that (H8)."""
+    is_own_name = not os.environ.get(CACHE_VAR)  # a directory that the user names may hold pip's and uv's caches
+    base = own_directory(base, "proto_prime", lambda _, entries: is_own_name and set(entries) <= {"in-use", *CACHES})
     reason = why_unsafe(base)
     if reason:
         private = private_dir("proto_prime")
@@ -1722,8 +1705,8 @@ def open_cache(base):
 
 
 def why_unsafe(cache):
-    """Why a cache is not to be trusted (H8); "" if it, and each directory in it, is ours alone to write."""
-    real = os.path.realpath(cache)  # which the user may have linked to another disk
+    """The reason not to trust a cache (H8); "" if others can write neither to it nor to a directory in it."""
+    real = os.path.realpath(cache)  # the user may have linked it to another disk
     for path in [real] + [os.path.join(real, name) for name in CACHES]:
         if not os.path.lexists(path) or is_ours(path):
             continue
@@ -1736,13 +1719,13 @@ def why_unsafe(cache):
 
 
 def is_installed():
-    """Whether this file was installed as a package, and stands in no repo."""
+    """True if this file was installed as a package, instead of standing in a repo."""
     return os.path.basename(os.path.dirname(globals().get("__file__") or "")) in ("site-packages", "dist-packages")
 
 
 def script_path():
-    """The file that was started, or else this one; "" if the source came through a pipe."""
-    if is_installed():  # then a launcher was, which is of one python alone
+    """The path of the started file, or else of this one; "" if the source came through a pipe."""
+    if is_installed():  # the started file is a launcher then, which belongs to one python
         return __file__
     for path in (sys.argv[0] if sys.argv else "", globals().get("__file__") or ""):
         if path and os.path.isfile(path):
@@ -1751,179 +1734,222 @@ def script_path():
 
 
 def own_file():
-    """The path of this file, no link; "" if it came through a pipe."""
-    path = os.path.realpath(globals().get("__file__") or "")
-    return path if globals().get("__file__") and os.path.isfile(path) else ""
+    """The path of this file, with links resolved; "" if it came through a pipe."""
+    path = globals().get("__file__") or ""
+    return os.path.realpath(path) if os.path.isfile(path) else ""
 
 
 def ancestors(directory):
-    """`directory`, its parent, and so on up to the file system's root."""
-    found = [directory]
-    while os.path.dirname(found[-1]) != found[-1]:
-        found.append(os.path.dirname(found[-1]))
-    return found
+    """`directory`, its parent, and so on up to the file system's root: a list of str."""
+    paths = [directory]
+    while os.path.dirname(paths[-1]) != paths[-1]:
+        paths.append(os.path.dirname(paths[-1]))
+    return paths
 
 
 def find_root(option=""):
     """The ref root: `option`, else PROTOPRIMER_ROOT, else the nearest directory with a config.
 
-    Goes up from the started file as it was written, then from where its symlinks lead, else takes its
-    directory; when the source came through a pipe or is a package, the same from the current directory.
-    Above where it begins only a config counts that no other user wrote (H12).
+    Goes up from the started file, first as its path is written, then with links resolved; without a config it is
+    the directory of that file. If the source came through a pipe or is a package, it goes up from the current
+    directory. Above the start, a config of another user does not count (H12).
     """
-    told, script = option or os.environ.get(ROOT_VAR), script_path()
-    if told and not os.path.isdir(told):
-        raise PrimeError("ref root %s is not a directory" % told, "--root" if option else ROOT_VAR, status=2)
+    named, script = option or os.environ.get(ROOT_VAR), "" if is_installed() else script_path()
+    if named and not os.path.isdir(named):
+        raise PrimeError("ref root %s is not a directory" % named, "--root" if option else ROOT_VAR, status=2)
     try:
-        if told:
-            return os.path.abspath(told)
-        starts = [os.path.dirname(written(script)) if script and not is_installed() else os.getcwd()
-                  for written in (os.path.abspath, os.path.realpath)]
+        if named:
+            return os.path.abspath(named)
+        starts = [os.getcwd()]
+        if script:
+            starts = [os.path.dirname(os.path.abspath(script)), os.path.dirname(os.path.realpath(script))]
     except FileNotFoundError:  # E7
         raise PrimeError("the current directory does not exist", hint="cd to one that does")
-    beside = script if script and not is_installed() else starts[0]
-    for directory in ancestors(starts[0]) + ancestors(starts[1]):
+    for directory in [each for start in starts for each in ancestors(start)]:
         paths = [os.path.join(directory, name) for name in (PYPROJECT, OWN_CONFIG)]
-        paths = [path for path in paths if os.path.exists(path)]
-        if paths and (directory in starts or not any(
-                is_left_aside(path, beside, "--root %s takes it" % directory) for path in paths)):
+        configs = [path for path in paths if os.path.exists(path)]
+        hint = "--root %s takes it" % directory
+        if configs and (directory in starts or not any(
+                is_left_aside(path, script or starts[0], hint) for path in configs)):
             return directory
     return starts[0]
 
 
 def is_left_aside(path, beside, hint):
-    """Whether a file above the repo counts for nothing, which is said once: it is another user's (H12).
+    """True if a file above the repo does not count, because it belongs to another user; says so once (H12).
 
-    Neither ours, nor root's, nor of the owner of the file or directory `beside`, who could have written that as well.
-    What a link belongs to counts like what it leads to.
+    It counts if this user owns it, or root, or the owner of `beside`, a file or directory of the repo: that owner
+    could have written it in the repo as well. A link and its target must both count.
     """
     if WINDOWS:
         return False
-    for look in (os.lstat, os.stat):
+    for stat in (os.lstat, os.stat):
         try:
-            owner = look(path).st_uid
+            owner = stat(path).st_uid
             if owner not in (0, os.geteuid(), os.stat(beside).st_uid):
-                report.note_once("%s is left aside, for it belongs to %s; %s, or chown it" % (path, user_name(owner), hint))
+                text = "%s is left aside, for it belongs to %s; %s, or chown it"
+                report.note_once(text % (path, user_name(owner), hint))
                 return True
         except OSError:  # a dangling link, which nobody reads
             pass
     return False
 
 
-def state_dir(root, *names):
-    """A path in the directory where everything that this file makes for a repo is kept."""
+def kind_of_root(root):
+    """Tell who made a ref root. Returns "script", "client" or "repo".
+
+    script  this file, in the user cache, for a script with metadata (PEP 723)
+    client  this file, in the state directory of a repo, for a client of the workflow server
+    repo    people
+    """
+    parent = os.path.dirname(root)
+    state, name = os.path.split(parent)
+    if name == "scripts" and parent == cache_dir("scripts"):
+        return "script"
+    if name == "made":
+        named = named_state()
+        if state == named or not named and os.path.basename(state) == ".prime":
+            return "client"
+    return "repo"
+
+
+def named_state():
+    """The state directory that PROTOPRIMER_STATE_DIR names; "" if it is unset."""
     named = os.environ.get(STATE_VAR)
-    if named and not is_script_root(root):
-        base = own_place(os.path.abspath(named), ".prime", is_older_state)
-        if os.path.dirname(root) != os.path.join(base, "made"):  # a repo of our making
-            return below(base, names)
+    return own_directory(os.path.abspath(named), ".prime", is_older_state) if named else ""
+
+
+def state_dir(root, *names):
+    """A path in the state directory of a root, which holds everything that this file makes for it."""
+    if os.environ.get(STATE_VAR) and kind_of_root(root) == "repo":
+        return below(named_state(), names)
     base = os.path.join(root, ".prime")
     if is_link(base):
         raise PrimeError("%s is a link, which nothing is written through" % base,
                          hint="remove it; %s names another directory" % STATE_VAR)
-    return below(own_place(base, ".prime", is_older_state), names)
-
-
-def is_script_root(root):
-    """Whether a ref root is one that was made in the user cache for a script (PEP 723)."""
-    place = os.path.dirname(root)
-    return os.path.basename(place) == "scripts" and place == cache_dir("scripts")
+    return below(own_directory(base, ".prime", is_older_state), names)
 
 
 # --------------------------------------------------------------------------------------------------
 # Locks
 # --------------------------------------------------------------------------------------------------
-# One process at a time builds, publishes or fetches: it holds a lock file, which the system frees when it dies.
+# One process at a time builds, publishes or fetches. It holds a lock file, which the system frees when it dies.
 
-LOCKLESS = ("ENOLCK", "ENOTSUP", "ENOSYS", "EINVAL")  # what a file system without locks answers
-LOCK_HEAD = b"process "  # what a lock file of ours begins with
-PATIENCE_SECONDS = 60  # after which one who waits for a lock is told the way out
+LOCK_HEAD = b"process "  # the first bytes of a lock file of ours
+PATIENCE_SECONDS = 60  # after this time a waiting process says how to end the wait
 
 
 def lock_files(path):
-    """The files that stand for the lock `path`: itself, or one in the user cache where the file system has no locks."""
+    """The files that stand for the lock `path`: itself, or one in the user cache if the file system has no locks."""
     yield path
     yield cache_dir("locks", hash_bytes(os.fsencode(path))[:16])
 
 
 class locked:
-    """Hold the lock file at `path` inside `with`; the system drops it when its holder dies.
+    """Hold the lock file at `path` inside `with`; the system frees it when its holder dies.
 
-    Waits without limit, and says once for whom; `purpose` is what others are told of us, `reason` what the
-    error says if it cannot be had. Where the file system has no locks, a file in the user cache stands for
-    it (B4).
+    path     str; where the file system has no locks, a file in the user cache stands for it (B4)
+    purpose  str, what this process does with it, for the messages of others that wait
+    reason   str, why, for the error if it cannot be locked
+    Waits without limit, and says once for whom.
     """
 
     def __init__(self, path, purpose, reason=""):
         self.path, self.purpose, self.reason = path, purpose, reason
 
     def __enter__(self):
-        import errno
-
-        lockless, problem = [getattr(errno, name) for name in LOCKLESS], OSError()
+        problems = []
         for path in lock_files(self.path):
             try:
                 return self._take(path)
-            except OSError as error:
-                problem = problem if problem.errno else error
-                report.detail("cannot lock %s: %s" % (path, error.strerror))
-                if error.errno not in lockless:
+            except OSError as problem:
+                problems.append(problem)
+                report.detail("cannot lock %s: %s" % (path, problem.strerror))
+                if not is_lockless(problem):
                     break
-        raise PrimeError("cannot lock %s: %s" % (self.path, problem.strerror),
+        raise PrimeError("cannot lock %s: %s" % (self.path, problems[0].strerror),
                          tried=["%s: %s" % (self.purpose, self.reason)] if self.reason else [],
                          hint="%s names another place" % self._variable())
 
     def __exit__(self, *_):
-        write_lock(self.file, b"")
+        self._write(b"")
         self.file.close()
 
     def _variable(self):
+        """The name of the variable that moves the lock elsewhere."""
         return CACHE_VAR if self.path.startswith(cache_dir() + os.sep) else STATE_VAR
 
     def _take(self, path):
-        import time
-
-        self.file, start, count = open_lock(path), time.monotonic(), 0
-        while not try_lock(self.file):
-            check_stops()
-            count += 1
-            if count == 4:  # not for one who is done in a moment
-                report.note("waiting for %s" % holder_of(self.file))
-            if time.monotonic() - start > PATIENCE_SECONDS:  # H19
-                start = float("inf")
-                report.note("still waiting for %s: end that process, or let %s name another place" % (
-                    holder_of(self.file), self._variable()))
-            time.sleep(0.05)
-        if not is_same_file(self.file, path):  # it was removed while we waited, and another may be locked now
+        self.file = open_lock(path)
+        self._wait()
+        if not self._is_at(path):  # it was removed during the wait, and another process may lock a new one
             self.file.close()
             return self._take(path)
         host = os.environ.get("COMPUTERNAME", "") if WINDOWS else os.uname().nodename
-        write_lock(self.file, LOCK_HEAD + ("%d on %s: %s" % (os.getpid(), host, self.purpose)).encode())
+        self._write(LOCK_HEAD + ("%d on %s: %s" % (os.getpid(), host, self.purpose)).encode())
         return self
+
+    def _wait(self):
+        import time
+
+        start, count = time.monotonic(), 0
+        while not try_lock(self.file):
+            check_stops()
+            count += 1
+            if count == 4:  # most waits are shorter
+                report.note("waiting for %s" % self._holder())
+            if time.monotonic() - start > PATIENCE_SECONDS:  # H19
+                start = float("inf")
+                report.note("still waiting for %s: end that process, or let %s name another place" % (
+                    self._holder(), self._variable()))
+            time.sleep(0.05)
+
+    def _is_at(self, path):
+        """True if the open file is still the one at `path`."""
+        try:
+            return os.path.samestat(os.fstat(self.file.fileno()), os.stat(path))
+        except OSError:
+            return False
+
+    def _holder(self):
+        """The process that holds the lock, as it wrote into the file."""
+        self.file.seek(0)
+        return self.file.read(200).decode("utf-8", "replace") or "another prime"
+
+    def _write(self, text):
+        """Write the holder into the file, unless the content is not that of a lock of ours (H1)."""
+        try:
+            self.file.seek(0)
+            if self.file.read(len(LOCK_HEAD)) in (b"", LOCK_HEAD):
+                self.file.truncate(0)
+                self.file.seek(0)
+                self.file.write(text)
+        except OSError:  # B5: a full disk; the lock works without
+            pass
 
 
 def open_lock(path):
-    """Open a lock file, made if it is missing: not behind a link, nor for users who cannot write beside it (H19)."""
+    """Open a lock file, or create it; not behind a link, nor for users who cannot write beside it (H19)."""
     make_directory(os.path.dirname(path))
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | NO_FOLLOW, 0o600)
     file = os.fdopen(descriptor, "r+b", buffering=0)
     if not WINDOWS:
-        state = os.fstat(descriptor)
+        entry = os.fstat(descriptor)
         mode = 0o660 if openness(os.path.dirname(path)) & 0o020 else 0o600
-        if state.st_uid == os.geteuid() and state.st_mode & 0o777 != mode:
+        if entry.st_uid == os.geteuid() and entry.st_mode & 0o777 != mode:
             os.fchmod(descriptor, mode)
     return file
 
 
 def try_lock(file, is_shared=False):
-    """Lock an open lock file unless another process holds it. Returns whether; OSError where there are no locks.
+    """Lock an open lock file. True if it is locked, False if another process holds it; OSError if there are no locks.
 
-    is_shared  together with others that lock it so; on Windows, which has no such locks, nothing is locked then
+    is_shared  together with others that lock it so. Windows has no such locks: it locks nothing then
     """
-    held = PermissionError if WINDOWS else BlockingIOError  # what else comes is no lock at all
+    is_taken = PermissionError if WINDOWS else BlockingIOError  # any other error means that there are no locks
+    if WINDOWS and is_shared:
+        return True
     try:
-        if WINDOWS and is_shared:
-            return True
         if WINDOWS:
             import msvcrt
 
@@ -1932,51 +1958,30 @@ def try_lock(file, is_shared=False):
         else:
             import fcntl
 
-            # Across machines too: NFS turns it into a lock of its server's.
+            # This works across machines too: NFS makes it a lock of its server.
             fcntl.flock(file, (fcntl.LOCK_SH if is_shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
         return True
-    except held:
+    except is_taken:
         return False
 
 
-def holder_of(file):
-    """Who holds an open lock file, as it says itself."""
-    file.seek(0)
-    return file.read(200).decode("utf-8", "replace") or "another prime"
+def is_lockless(problem):
+    """True if an OSError means that the file system has no locks."""
+    import errno
 
-
-def write_lock(file, text):
-    """Say in a lock file who holds it. What is no lock of ours is left as it is (H1)."""
-    try:
-        file.seek(0)
-        if file.read(len(LOCK_HEAD)) in (b"", LOCK_HEAD):
-            file.truncate(0)
-            file.seek(0)
-            file.write(text)
-    except OSError:  # a courtesy; B5: no space to say so
-        pass
-
-
-def is_same_file(file, path):
-    """Whether an open file is still the one at `path`."""
-    try:
-        return os.path.samestat(os.fstat(file.fileno()), os.stat(path))
-    except OSError:
-        return False
+    return problem.errno in (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS, errno.EINVAL)
 
 
 def is_held(path):
-    """Whether some process holds the lock `path`. Where that cannot be told, it is held."""
-    import errno
-
-    for each in lock_files(path):
-        if not os.path.isfile(each):
+    """True if some process holds the lock `path`, or if that cannot be told."""
+    for file_path in lock_files(path):
+        if not os.path.isfile(file_path):
             return False
         try:
-            with open_lock(each) as file:
+            with open_lock(file_path) as file:
                 return not try_lock(file)
         except OSError as problem:
-            if errno.errorcode.get(problem.errno or 0, "") not in LOCKLESS:
+            if not is_lockless(problem):
                 return True
     return True
 
@@ -2698,7 +2703,7 @@ class Config:
             raise PrimeError("both %s and [tool.proto-prime] in %s configure %s" % both,
                              hint="keep one of them", status=2)
         self.file, self.table, self.text = OWN_CONFIG, own, own_text
-        if is_script_root(root):  # and not written by people
+        if kind_of_root(root) == "script":  # people did not write that file
             self.file, self.text = "the script's metadata, PEP 723", ""
 
     def look(self, path):
@@ -2850,7 +2855,7 @@ class Environment:
     @property
     def title(self):
         """What people are told that it is."""
-        return "the script's environment" if is_script_root(self.root) else "environment %s" % self.name
+        return "the script's environment" if kind_of_root(self.root) == "script" else "environment %s" % self.name
 
     def wanted(self):
         """All `Request`s that its python must fulfil."""
@@ -5652,7 +5657,7 @@ def install(environment, driver, directory):
     for part in in_parts(environment, requirements) if driver.name == "venv_pip" else [requirements]:
         if part:
             driver.install(part, directory, options, environment.root)
-    if not requirements and not lock and not is_script_root(environment.root):
+    if not requirements and not lock and kind_of_root(environment.root) != "script":
         report.note("nothing to install: no [project], requirements.txt, or dependencies in the config")
     # A requirement with a marker may mean nothing, and so may a file.
     is_sure = any(";" not in each for each in environment["dependencies"])
@@ -6259,8 +6264,9 @@ def have_generation(environment, stage, is_anew=False):
     if stage != "required":
         report.detail("stage required: skipped, %s builds with %s" % (running_python(), python))
     if os.pathsep in state_dir(environment.root):
+        variable = CACHE_VAR if kind_of_root(environment.root) == "script" else STATE_VAR
         raise PrimeError('%s has a "%s", so that PATH cannot name it' % (state_dir(environment.root), os.pathsep),
-                         hint="%s names another place" % (CACHE_VAR if is_script_root(environment.root) else STATE_VAR))
+                         hint="%s names another place" % variable)
     prepare_state(environment.root)
     reason = "a new one is asked for" if is_anew else "; ".join(reasons)
     with locked(state_dir(environment.root, "lock"), "building %s" % environment.title, reason):
@@ -6371,7 +6377,7 @@ def prefix_of(environment, options, boots):
     prefix = unfinished_prefix(environment.root)
     if prefix:
         return prefix
-    is_script = environment.root != options.root  # which no stage knows of
+    is_script = kind_of_root(environment.root) == "script"  # its root is not that of this process's stage
     hint = "run it without --no-boot" if is_script else "prime boot"
     if boots:
         stage = "" if is_script else options.stage
@@ -7759,7 +7765,7 @@ class Server:
 
     def prime(self, environment, id, *words):
         """Let a child do it, which nothing that it starts outlives: build an environment, ask pythons and selectors."""
-        options = ["--root", environment.root] + (["-e", id] if environment.root == self.root else [])
+        options = ["--root", environment.root] + (["-e", id] if kind_of_root(environment.root) == "repo" else [])
         argv = [running_python(), os.path.abspath(script_path())] + options + list(words)
         drop = (LOG_VAR, ROOT_VAR, ENV_VAR, "FORCE_COLOR")
         environ = {name: value for name, value in clean_environ().items() if name not in drop}
