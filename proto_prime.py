@@ -18,7 +18,8 @@
 # DAMAGES OR OTHER LIABILITY, WHETHER IN AN ACTION OF CONTRACT, TORT OR OTHERWISE, ARISING FROM, OUT
 # OF OR IN CONNECTION WITH THE SOFTWARE OR THE USE OR OTHER DEALINGS IN THE SOFTWARE.
 ''':'
-# For sh, from here to exec: `sh proto_prime.py`, where maybe no python is. Python takes it for a string.
+# For sh, up to the last exec: `sh proto_prime.py` runs this, on machines that may have no python. For Python it is a
+# string.
 [ -z "${ZSH_VERSION-}" ] || emulate sh
 unset PYTHONHOME __PYVENV_LAUNCHER__
 aside=
@@ -30,9 +31,9 @@ fail() {
     exit 1
 }
 
-runs() { # whether it is a python that can run this file; an empty one ends well, and is none
+runs() { # PROGRAM: true if it is a python that can run this file. Its exit status does not tell: an empty file has 0
     if [ -x /usr/bin/xcode-select ] && [ "$(command -v "$1")" = /usr/bin/python3 ]; then
-        xcode-select -p >/dev/null 2>&1 || return 1 # it opens a dialog
+        xcode-select -p >/dev/null 2>&1 || return 1 # without Xcode, /usr/bin/python3 opens a dialog
     fi
     case $($limit "$1" -c 'import sys; print("it %s" % (sys.version_info >= (3, 6)))' </dev/null 2>/dev/null) in
     *"it True"*) ;;
@@ -40,7 +41,7 @@ runs() { # whether it is a python that can run this file; an empty one ends well
     esac
 }
 
-fetch() { # a URL, to a file: from https or a file, also after redirects, unless a hash tells what it must be (H7)
+fetch() { # URL FILE: by https or from a file, redirects too; by http only if a hash is given (H7)
     protocols="=https"
     case $1 in
     https://*) ;;
@@ -62,14 +63,14 @@ fetch() { # a URL, to a file: from https or a file, also after redirects, unless
     fi
 }
 
-is_secure() { # whether all that wget says it was led to is https, and every certificate was looked at
+is_secure() { # FILE, the messages of wget: true if each redirect led to https, and wget checked each certificate
     [ -z "${PROTOPRIMER_UV_INSTALLER_SHA256-}" ] || return 0
     while read -r line; do
         case $line in
         [Ll][Oo][Cc][Aa][Tt][Ii][Oo][Nn]:*)
-            place=${line#*:}
-            while [ "${place# }" != "$place" ]; do place=${place# }; done
-            case $place in
+            target=${line#*:}
+            while [ "${target# }" != "$target" ]; do target=${target# }; done
+            case $target in
             https://* | /*) ;;
             *) fail "$shown leads to what is not https" "PROTOPRIMER_UV_INSTALLER_URL names another place" ;;
             esac
@@ -85,7 +86,7 @@ sha256() {
     { sha256sum "$1" || shasum -a 256 "$1" || openssl dgst -r -sha256 "$1"; } 2>/dev/null | cut -d" " -f1
 }
 
-agree() { # to a download: asked where a terminal is, said where none is
+agree() { # MESSAGE [ARGS]: announce a download; on a terminal, ask first
     case ${PROTOPRIMER_OFFLINE-} in
     "" | 0 | false | no) ;;
     *) set -- "$@" --offline ;;
@@ -103,7 +104,7 @@ agree() { # to a download: asked where a terminal is, said where none is
     esac
 }
 
-fetch_uv() { # into the user cache, by its stand-alone installer
+fetch_uv() { # [ARGS]: fetch uv into the user cache, by its stand-alone installer
     url=${PROTOPRIMER_UV_INSTALLER_URL:-https://astral.sh/uv/install.sh} aside=$cache/aside.$$
     shown=$url
     case $url in *@*) shown=${url%%//*}//***@${url##*@} ;; esac # H14
@@ -128,11 +129,11 @@ fetch_uv() { # into the user cache, by its stand-alone installer
     mv -f "$aside/uv" "$uv" && rm -rf "$aside"
 }
 
-find_python() { # among those that uv installed: it stops at a broken one elsewhere, and at what a project requires
+find_python() { # print a python that uv installed; at a broken python elsewhere, or a project's request, uv would give up
     (cd / && "$uv" python find --no-project --system --python-preference only-managed ">=3.6" 2>/dev/null)
 }
 
-is_foreign() { # whether a directory holds what others made, and no mark of ours (H2)
+is_foreign() { # DIRECTORY: true if it has files of others, and no mark of ours (H2)
     [ -d "$1" ] && [ ! -f "$1/.proto-prime" ] || return 1
     for entry in "$1"/* "$1"/.[!.]*; do
         ! [ -e "$entry" ] && ! [ -h "$entry" ] || return 0
@@ -140,7 +141,7 @@ is_foreign() { # whether a directory holds what others made, and no mark of ours
     return 1
 }
 
-provide() { # a python by uv
+provide() { # [ARGS]: set $python to a python that uv has installed, or installs now
     home=${HOME-$(eval "echo ~$(id -un)")}
     cache=${XDG_CACHE_HOME:-$home/.cache}/proto_prime
     [ "$(uname)" != Darwin ] || cache=$home/Library/Caches/proto_prime
@@ -155,8 +156,8 @@ provide() { # a python by uv
     fi
     cache=$cache/uv
     for uv in uv "$home/.local/bin/uv" "$home/.cargo/bin/uv" "$cache"/uv-[0-9]*; do
-        case $uv in */*) [ -O "$uv" ] || { uv= && continue; } ;; esac # with `sudo -E` they are another user's (H8)
-        "$uv" python find --help </dev/null >/dev/null 2>&1 && break # old ones cannot
+        case $uv in */*) [ -O "$uv" ] || { uv= && continue; } ;; esac # with `sudo -E`, $home is another user's (H8)
+        "$uv" python find --help </dev/null >/dev/null 2>&1 && break # an old uv does not have it
         uv=
     done
     if [ -z "$uv" ]; then
@@ -170,7 +171,7 @@ provide() { # a python by uv
 }
 
 limit=
-! command -v timeout >/dev/null || limit="timeout 5" # seconds, for one that hangs
+! command -v timeout >/dev/null || limit="timeout 5" # seconds: some pythons hang
 [ -f "$0" ] || fail "sh needs this as a file" "save it first, then: sh proto_prime.py"
 for python in python3 python python3.15 python3.14 python3.13 python3.12 python3.11 python3.10 python3.9 python3.8 \
     python3.7 python3.6 pypy3 "${HOME-}"/.pyenv/versions/*/bin/python3 "${HOME-}"/*conda3/bin/python3 \
