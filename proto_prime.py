@@ -129,7 +129,7 @@ fetch_uv() { # [ARGS]: fetch uv into the user cache, by its stand-alone installe
     mv -f "$aside/uv" "$uv" && rm -rf "$aside"
 }
 
-find_python() { # print a python that uv installed; at a broken python elsewhere, or a project's request, uv would give up
+find_python() { # print a python that uv installed; a broken python, or a project's request, would stop uv
     (cd / && "$uv" python find --no-project --system --python-preference only-managed ">=3.6" 2>/dev/null)
 }
 
