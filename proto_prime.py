@@ -553,7 +553,8 @@ def user_length(url, is_checkout):
 
     at = url.rfind("@")
     head = re.split(r"[/?#\\]", url, maxsplit=1)[0]
-    if at > len(head) and re.match(REVISION if is_checkout else r"(?=v?\d)" + REVISION, url[at + 1:]):
+    revision = REVISION if is_checkout else r"(?=v?\d)" + REVISION
+    if at > len(head) and re.match(revision, url[at + 1:]):
         at = max(url.rfind("@", 0, at), 0)
     if at < len(head):
         return at
@@ -1199,8 +1200,10 @@ def run_child(argv, environ=None, cwd=os.sep, timeout=None, until=b"", is_logged
     import time
 
     report.detail("run: " + shown(argv))
+    if environ is None:
+        environ = clean_environ(for_tool=True)
     try:
-        process = start_child(argv, clean_environ(for_tool=True) if environ is None else environ, cwd, is_guarded)
+        process = start_child(argv, environ, cwd, is_guarded)
     except (OSError, ValueError) as error:
         status = 127 if isinstance(error, FileNotFoundError) else 126
         return Child(status, problem="cannot be started: %s" % (getattr(error, "strerror", "") or error))
@@ -1225,10 +1228,10 @@ def start_child(argv, environ, cwd, is_guarded=False):
     """Start a program in a session of its own. Returns its Popen. A signal that comes meanwhile ends it."""
     import subprocess
 
+    stdin = subprocess.DEVNULL
     if is_guarded and not WINDOWS:
-        argv = [running_python(), "-I", "-S", "-B", "-c", GUARD] + argv
+        argv, stdin = [running_python(), "-I", "-S", "-B", "-c", GUARD] + argv, subprocess.PIPE
     with unbroken():
-        stdin = subprocess.PIPE if is_guarded and not WINDOWS else subprocess.DEVNULL
         process = subprocess.Popen(argv, stdin=stdin, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
                                    cwd=cwd, env=environ, start_new_session=True)
         _live.add(process)
@@ -1294,7 +1297,8 @@ def _follow(process, chunks, printed, deadline, until):
         except queue.Empty:
             if has_ended:  # and a grandchild holds its pipes
                 break
-            pause = pause if open_pipes else min(2 * pause, 0.05)
+            if not open_pipes:
+                pause = min(2 * pause, 0.05)
             continue
         open_pipes -= not chunk
         printed[pipe].add(chunk)
@@ -1544,7 +1548,7 @@ IGNORE_ALL = b"*\n"  # the .gitignore of a directory of ours
 
 def is_older_state(base, entries):
     """True if a directory with these entries is a state directory."""
-    names = {"." + entry[1:].split(".")[0] if entry[:1] == "." else entry.split(".")[0] for entry in entries}
+    names = {entry[:1] + entry[1:].partition(".")[0] for entry in entries}  # without endings
     return names <= STATE_NAMES and bytes_of(os.path.join(base, ".gitignore")) == IGNORE_ALL
 
 
@@ -1637,6 +1641,7 @@ class aside_directory:
 # A root is the directory that config paths are relative to; `kind_of_root` tells who made it.
 
 PYPROJECT, OWN_CONFIG = "pyproject.toml", "proto_prime.toml"
+THIS_FILE = globals().get("__file__") or ""  # "" if the source came through a pipe
 
 
 def vendor_dir(root, *names):
@@ -1721,14 +1726,14 @@ def why_unsafe(cache):
 
 def is_installed():
     """True if this file was installed as a package, instead of standing in a repo."""
-    return os.path.basename(os.path.dirname(globals().get("__file__") or "")) in ("site-packages", "dist-packages")
+    return os.path.basename(os.path.dirname(THIS_FILE)) in ("site-packages", "dist-packages")
 
 
 def script_path():
     """The path of the started file, or else of this one; "" if the source came through a pipe."""
     if is_installed():  # the started file is a launcher then, which belongs to one python
-        return __file__
-    for path in (sys.argv[0] if sys.argv else "", globals().get("__file__") or ""):
+        return THIS_FILE
+    for path in (sys.argv[0] if sys.argv else "", THIS_FILE):
         if path and os.path.isfile(path):
             return path
     return ""
@@ -1736,8 +1741,7 @@ def script_path():
 
 def own_file():
     """The path of this file, with links resolved; "" if it came through a pipe."""
-    path = globals().get("__file__") or ""
-    return os.path.realpath(path) if os.path.isfile(path) else ""
+    return os.path.realpath(THIS_FILE) if os.path.isfile(THIS_FILE) else ""
 
 
 def ancestors(directory):
@@ -1755,7 +1759,8 @@ def find_root(option=""):
     the directory of that file. If the source came through a pipe or is a package, it goes up from the current
     directory. Above the start, a config of another user does not count (H12).
     """
-    named, script = option or os.environ.get(ROOT_VAR), "" if is_installed() else script_path()
+    named = option or os.environ.get(ROOT_VAR)
+    script = "" if is_installed() else script_path()
     if named and not os.path.isdir(named):
         raise PrimeError("ref root %s is not a directory" % named, "--root" if option else ROOT_VAR, status=2)
     try:
