@@ -18,7 +18,8 @@
 # DAMAGES OR OTHER LIABILITY, WHETHER IN AN ACTION OF CONTRACT, TORT OR OTHERWISE, ARISING FROM, OUT
 # OF OR IN CONNECTION WITH THE SOFTWARE OR THE USE OR OTHER DEALINGS IN THE SOFTWARE.
 ''':'
-# For sh, from here to exec: `sh proto_prime.py`, where maybe no python is. Python takes it for a string.
+# For sh, up to the last exec: `sh proto_prime.py` runs this, on machines that may have no python. For Python it is a
+# string.
 [ -z "${ZSH_VERSION-}" ] || emulate sh
 unset PYTHONHOME __PYVENV_LAUNCHER__
 aside=
@@ -30,9 +31,9 @@ fail() {
     exit 1
 }
 
-runs() { # whether it is a python that can run this file; an empty one ends well, and is none
+runs() { # PROGRAM: true if it is a python that can run this file. Its exit status does not tell: an empty file has 0
     if [ -x /usr/bin/xcode-select ] && [ "$(command -v "$1")" = /usr/bin/python3 ]; then
-        xcode-select -p >/dev/null 2>&1 || return 1 # it opens a dialog
+        xcode-select -p >/dev/null 2>&1 || return 1 # without Xcode, /usr/bin/python3 opens a dialog
     fi
     case $($limit "$1" -c 'import sys; print("it %s" % (sys.version_info >= (3, 6)))' </dev/null 2>/dev/null) in
     *"it True"*) ;;
@@ -40,7 +41,7 @@ runs() { # whether it is a python that can run this file; an empty one ends well
     esac
 }
 
-fetch() { # a URL, to a file: from https or a file, also after redirects, unless a hash tells what it must be (H7)
+fetch() { # URL FILE: by https or from a file, redirects too; by http only if a hash is given (H7)
     protocols="=https"
     case $1 in
     https://*) ;;
@@ -62,14 +63,14 @@ fetch() { # a URL, to a file: from https or a file, also after redirects, unless
     fi
 }
 
-is_secure() { # whether all that wget says it was led to is https, and every certificate was looked at
+is_secure() { # FILE, the messages of wget: true if each redirect led to https, and wget checked each certificate
     [ -z "${PROTOPRIMER_UV_INSTALLER_SHA256-}" ] || return 0
     while read -r line; do
         case $line in
         [Ll][Oo][Cc][Aa][Tt][Ii][Oo][Nn]:*)
-            place=${line#*:}
-            while [ "${place# }" != "$place" ]; do place=${place# }; done
-            case $place in
+            target=${line#*:}
+            while [ "${target# }" != "$target" ]; do target=${target# }; done
+            case $target in
             https://* | /*) ;;
             *) fail "$shown leads to what is not https" "PROTOPRIMER_UV_INSTALLER_URL names another place" ;;
             esac
@@ -85,7 +86,7 @@ sha256() {
     { sha256sum "$1" || shasum -a 256 "$1" || openssl dgst -r -sha256 "$1"; } 2>/dev/null | cut -d" " -f1
 }
 
-agree() { # to a download: asked where a terminal is, said where none is
+agree() { # MESSAGE [ARGS]: announce a download; on a terminal, ask first
     case ${PROTOPRIMER_OFFLINE-} in
     "" | 0 | false | no) ;;
     *) set -- "$@" --offline ;;
@@ -103,7 +104,7 @@ agree() { # to a download: asked where a terminal is, said where none is
     esac
 }
 
-fetch_uv() { # into the user cache, by its stand-alone installer
+fetch_uv() { # [ARGS]: fetch uv into the user cache, by its stand-alone installer
     url=${PROTOPRIMER_UV_INSTALLER_URL:-https://astral.sh/uv/install.sh} aside=$cache/aside.$$
     shown=$url
     case $url in *@*) shown=${url%%//*}//***@${url##*@} ;; esac # H14
@@ -128,11 +129,11 @@ fetch_uv() { # into the user cache, by its stand-alone installer
     mv -f "$aside/uv" "$uv" && rm -rf "$aside"
 }
 
-find_python() { # among those that uv installed: it stops at a broken one elsewhere, and at what a project requires
+find_python() { # print a python that uv installed; a broken python, or a project's request, would stop uv
     (cd / && "$uv" python find --no-project --system --python-preference only-managed ">=3.6" 2>/dev/null)
 }
 
-is_foreign() { # whether a directory holds what others made, and no mark of ours (H2)
+is_foreign() { # DIRECTORY: true if it has files of others, and no mark of ours (H2)
     [ -d "$1" ] && [ ! -f "$1/.proto-prime" ] || return 1
     for entry in "$1"/* "$1"/.[!.]*; do
         ! [ -e "$entry" ] && ! [ -h "$entry" ] || return 0
@@ -140,7 +141,7 @@ is_foreign() { # whether a directory holds what others made, and no mark of ours
     return 1
 }
 
-provide() { # a python by uv
+provide() { # [ARGS]: set $python to a python that uv has installed, or installs now
     home=${HOME-$(eval "echo ~$(id -un)")}
     cache=${XDG_CACHE_HOME:-$home/.cache}/proto_prime
     [ "$(uname)" != Darwin ] || cache=$home/Library/Caches/proto_prime
@@ -155,8 +156,8 @@ provide() { # a python by uv
     fi
     cache=$cache/uv
     for uv in uv "$home/.local/bin/uv" "$home/.cargo/bin/uv" "$cache"/uv-[0-9]*; do
-        case $uv in */*) [ -O "$uv" ] || { uv= && continue; } ;; esac # with `sudo -E` they are another user's (H8)
-        "$uv" python find --help </dev/null >/dev/null 2>&1 && break # old ones cannot
+        case $uv in */*) [ -O "$uv" ] || { uv= && continue; } ;; esac # with `sudo -E`, $home is another user's (H8)
+        "$uv" python find --help </dev/null >/dev/null 2>&1 && break # an old uv does not have it
         uv=
     done
     if [ -z "$uv" ]; then
@@ -170,7 +171,7 @@ provide() { # a python by uv
 }
 
 limit=
-! command -v timeout >/dev/null || limit="timeout 5" # seconds, for one that hangs
+! command -v timeout >/dev/null || limit="timeout 5" # seconds: some pythons hang
 [ -f "$0" ] || fail "sh needs this as a file" "save it first, then: sh proto_prime.py"
 for python in python3 python python3.15 python3.14 python3.13 python3.12 python3.11 python3.10 python3.9 python3.8 \
     python3.7 python3.6 pypy3 "${HOME-}"/.pyenv/versions/*/bin/python3 "${HOME-}"/*conda3/bin/python3 \
@@ -225,18 +226,18 @@ EXE = ".exe" if WINDOWS else ""
 # --------------------------------------------------------------------------------------------------
 # Errors and the reporter
 # --------------------------------------------------------------------------------------------------
-# What goes wrong for a user is a `PrimeError`. What is said to people goes through the one `report`.
-# No password leaves this chapter: `masked` hides them in every text that is shown or kept.
+# An error that a user can mend is a `PrimeError`. All text for people goes through the one `report`.
+# `masked` hides the passwords in every text that is shown or kept; no other chapter shows a URL without it.
 
 
 class PrimeError(Exception):
-    """What a user can cause and mend: printed as a few lines, never as a traceback.
+    """An error that a user can cause and mend: printed as a few lines, never as a traceback.
 
-    message  what failed, with the file or the value it failed on
-    where    where that came from, such as "pyproject.toml, line 3"; printed in parentheses
-    tried    lines that say what was tried
-    hint     what to do about it
-    status   exit status: 1 failed, 2 wrong usage or config, 126 and 127 as in a shell
+    message  str, what failed, with the file or the value that it failed on
+    where    str, the origin of that value, such as "pyproject.toml, line 3"; printed in parentheses
+    tried    iterable of str, a line for each attempt
+    hint     str, what to do about it
+    status   int, exit status: 1 failed, 2 wrong usage or config, 126 and 127 as in a shell
     """
 
     def __init__(self, message, where="", tried=(), hint="", status=1):
@@ -249,11 +250,11 @@ class PrimeError(Exception):
 
 
 class Mismatch(PrimeError):
-    """What was fetched is not what it must be: nothing goes on without it."""
+    """A download has another hash or size than it must have. No caller goes on without it."""
 
 
 class Interrupted(BaseException):
-    """A signal of `end_signals` came; like KeyboardInterrupt not an Exception."""
+    """A signal of `end_signals` came. Not an Exception, like KeyboardInterrupt."""
 
     def __init__(self, signum):
         super().__init__(signum)
@@ -261,33 +262,48 @@ class Interrupted(BaseException):
 
 
 class Reporter:
-    """The one voice: what is for people goes to stderr and to the log, never to stdout."""
+    """Writes all text for people to stderr and to the log, never to stdout.
+
+    verbosity  int: -1 errors alone, 0 notices too, 1 decisions and commands too, 2 the children's output too
+    log        the open log file, or None; `log_path` is its path
+    unlogged   list of str, the text from before there was a log
+    live_line  str, the line that `tick` renews on a terminal
+    """
 
     def __init__(self):
-        self.verbosity = 0  # -1 errors alone, 0 notices, 1 decisions and commands, 2 the children's output
+        self.verbosity = 0
         self.log, self.log_path, self.unlogged = None, "", []  # type: ignore[var-annotated]
         self.step_title, self.step_start, self.is_live, self.live_line = "", 0.0, False, ""
+        self.noted = set()  # type: set
 
     def note(self, text):
-        """A line for everybody who did not ask for quiet."""
+        """Print a line, unless the user asked for quiet."""
         self._say("prime: " + one_line(text), 0)
 
+    def note_once(self, text):
+        """`note`, unless this process or the stage before it printed the same text."""
+        before = "".join(self.unlogged) + os.environ.get(SAID_VAR, "")
+        if text not in self.noted and one_line(text) not in before:
+            self.note(text)
+        self.noted.add(text)
+
     def detail(self, text):
-        """A line for -v: a stage, a decision with its reason, a child command."""
+        """Print a line with -v: a stage, a decision with its reason, a child command."""
         self._say("prime: " + one_line(text), 1)
 
     def error(self, error):
-        """A PrimeError, with what was tried and a hint."""
+        """Print a PrimeError with its attempts and its hint."""
         lines = ["prime: error: %s" % error] + ["  " + line for line in error.tried]
-        lines += ["  hint: " + error.hint] if error.hint else []
+        if error.hint:
+            lines.append("  hint: " + error.hint)
         self._say("\n".join(map(one_line, lines)), -1)
 
     def output(self, data):
-        """Bytes that a child printed, whole lines for `masked`'s sake: to the log always, to stderr with -vv."""
+        """Write a child's output to the log, with -vv to stderr too. data: bytes, whole lines, as `masked` needs."""
         self._write(masked(data.decode("utf-8", "backslashreplace")), 2)
 
     def step(self, title):
-        """Announce long work: with a plain line, on a terminal with a live one until `done`."""
+        """Announce long work: by a plain line, or on a terminal by a live line that stays until `done`."""
         import time
 
         self.step_title, self.step_start = "prime: " + one_line(masked(title)), time.monotonic()
@@ -298,35 +314,35 @@ class Reporter:
             self.note(title)
 
     def tick(self):
-        """Renew the live line, if it has changed; called some ten times a second while a child works."""
+        """Renew the live line if it changed. Called some ten times a second while a child works."""
         if self.is_live and is_foreground():
             import time
 
-            room = columns() - 3  # an echoed ^C takes two, and the last one is left alone: some would wrap after it
+            room = columns() - 3  # an echoed ^C takes two columns, and some terminals wrap after the last one
             spent = " %d s" % (time.monotonic() - self.step_start)
             line = clipped(clipped(self.step_title, room - len(spent)) + spent, room)
             if line != self.live_line:
-                self.live_line = line  # first, for an interrupt may come while it is shown
+                self.live_line = line  # before it is shown, for an interrupt may come meanwhile
                 self._show("\r\x1b[K" + line)
 
     def done(self):
-        """End the live line, if there is one."""
+        """Remove the live line, if there is one."""
         if self.live_line and is_foreground():
             self._show("\r\x1b[K")
         self.is_live, self.live_line = False, ""
 
     def open_log(self, directory):
-        """Send all that follows to a new file in `directory` too, and keep the newest five."""
+        """Write everything from now on to a new file in `directory` too; keep the newest five files."""
         import time
 
         self.log_path = os.path.join(directory, time.strftime("%Y%m%d-%H%M%S") + "-%d.log" % os.getpid())
         try:
             make_directory(directory)
-            for old in [path for path in paths_named(directory, LOG_NAME) if is_file(path)][:-4]:
+            for old in list(filter(is_file, paths_named(directory, LOG_NAME)))[:-4]:
                 os.remove(old)
-            self.log = os.fdopen(create_file(self.log_path), "wb", buffering=0)  # B5: told at once
+            self.log = os.fdopen(create_file(self.log_path), "wb", buffering=0)  # B5: a full disk shows at once
             self.log.write("".join(self.unlogged).encode("utf-8", "backslashreplace"))
-        except OSError as problem:  # a log is a courtesy: work goes on without
+        except OSError as problem:  # the build goes on without a log
             self.detail("no log: %s" % problem)
 
     def _say(self, text, level):
@@ -340,7 +356,7 @@ class Reporter:
             if self.log:
                 self.log.write(text.encode("utf-8", "backslashreplace"))
             else:
-                self.unlogged.append(text)  # what led to a build is part of its log
+                self.unlogged.append(text)  # the log of a build begins with the decisions before it
         except OSError:
             self.log = None
         if self.verbosity >= level:
@@ -351,7 +367,7 @@ class Reporter:
             if sys.stderr is not None:  # E7: it may be closed
                 sys.stderr.write(text)
                 sys.stderr.flush()
-        except OSError:  # closed or full: what is left would fail once more at the end, and change the status
+        except OSError:  # closed or full: at its end python would fail once more, and change the exit status
             os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
         except ValueError:
             pass
@@ -360,7 +376,7 @@ class Reporter:
         return sys.stderr is not None and sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
 
     def _painted(self, text):
-        """An error's text with colours, if they are wanted: NO_COLOR goes before FORCE_COLOR, "" is unset."""
+        """An error's text with colours, if they are wanted. NO_COLOR goes before FORCE_COLOR; "" counts as unset."""
         is_wanted = os.environ.get("FORCE_COLOR") or self._is_terminal()
         if os.environ.get("NO_COLOR") or not is_wanted or not text.startswith("prime: error:"):
             return text
@@ -369,89 +385,80 @@ class Reporter:
 
 report = Reporter()
 LOG_NAME = r"\d{8}-\d{6}-\d+\.log"  # of the files that `Reporter.open_log` makes
-_noted = set()  # type: set  # what `note_once` said
-
-
-def note_once(text):
-    """`report.note`, unless this process or the stage before it said the same."""
-    before = "".join(report.unlogged) + os.environ.get(SAID_VAR, "")
-    if text not in _noted and one_line(text) not in before:
-        report.note(text)
-    _noted.add(text)
 
 
 def visible(text):
-    """`text` with escapes for what a terminal would obey instead of showing it, line ends excepted."""
-    if text.isprintable():
-        return text
+    """`text` with escapes for each character that a terminal would obey instead of showing it, except line ends."""
     return "".join(char if char.isprintable() or char == "\n" else char.encode("unicode_escape").decode()
                    for char in text)
 
 
 def one_line(text):
-    """`text` with escapes for its line ends, too: a value that is told makes no line of its own (H13)."""
+    """`visible` text with escapes for its line ends too, so that a value cannot add a line to a message (H13)."""
     return visible(text).replace("\n", "\\n")
 
 
 def clipped(text, room):
-    """The start of `text` that takes at most so many columns of a terminal."""
-    for place, char in enumerate(text):
-        room -= 2 if char >= "\u1100" else 1  # no character before that one is wide
+    """The start of `text` that fits into so many columns of a terminal."""
+    for index, char in enumerate(text):
+        room -= 2 if char >= "\u1100" else 1  # the first wide character is U+1100
         if room < 0:
-            return text[:place]
+            return text[:index]
     return text
 
 
 def columns():
-    """How wide the terminal at stderr is."""
+    """The width of the terminal at stderr, in characters; 80 if it has none."""
     try:
-        return os.get_terminal_size(2).columns or 80  # 0: nobody told it
-    except OSError:  # it was closed
+        return os.get_terminal_size(2).columns or 80  # 0: the terminal does not know its width
+    except OSError:  # stderr was closed
         return 80
 
 
 def is_foreground():
-    """Whether the terminal at stderr is ours: one that runs us in the background has another line there."""
+    """True if the terminal at stderr is ours. While we run in the background, it shows the line of another program."""
     try:
         return os.tcgetpgrp(2) == os.getpgrp()
-    except (AttributeError, OSError):  # Windows, or no terminal that we belong to
+    except (AttributeError, OSError):  # Windows, or stderr is not our terminal
         return True
 
 
 def emit(text):
-    """Write data to stdout, paths byte for byte as the file system gave them (E10: any locale)."""
+    """Write data to stdout; paths byte for byte as the file system has them, in any locale (E10)."""
     if sys.stdout is None:  # E7
         raise PrimeError("stdout is closed, and this command prints")
     try:
         sys.stdout.flush()
         sys.stdout.buffer.write(text.encode("utf-8", "surrogateescape"))
         sys.stdout.buffer.flush()
-    except OSError:  # closed or full: what is left would be written, and fail, once more at the end
+    except OSError:  # as in `Reporter._show`
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         raise
 
 
 def as_json(value):
-    """Indented JSON text of a value, with a line end."""
+    """A value as indented JSON text with a line end."""
     import json
 
-    return json.dumps(value, indent=2, default=list).replace("\x7f", "\\u007f") + "\n"  # it leaves that one alone
+    return json.dumps(value, indent=2, default=list).replace("\x7f", "\\u007f") + "\n"  # dumps does not escape DEL
 
 
-NEAR_CAP = 100  # characters of names that are compared, which takes their square (H10)
+NEAR_CAP = 100  # characters of a name that are compared; the time grows with their square (H10)
 
 
-def nearest(name, known):
-    """The hint for an unknown name: the known one that comes nearest, else all of them; "" if there are none."""
+def nearest(name, names):
+    """The hint for an unknown name: the nearest of the valid `names`, else all of them; "" if there are none."""
     import difflib
 
-    known = [each for each in known if len(each) <= NEAR_CAP]
-    near = difflib.get_close_matches(name[:NEAR_CAP], known, 1, 0.5)
-    return 'did you mean "%s"?' % near[0] if near else "known: " + ", ".join(sorted(known)) if known else ""
+    names = [each for each in names if len(each) <= NEAR_CAP]
+    matches = difflib.get_close_matches(name[:NEAR_CAP], names, 1, 0.5)
+    if matches:
+        return 'did you mean "%s"?' % matches[0]
+    return "known: " + ", ".join(sorted(names)) if names else ""
 
 
 def shown_value(value):
-    """A value of a config or a lock as an error shows it: its start, if it is a long one (H10)."""
+    """A value of a config or a lock file as an error shows it: at most its first 200 characters (H10)."""
     try:
         text = repr(value)
     except (RecursionError, ValueError):  # nested too deep, or a number of more digits than python prints
@@ -460,13 +467,13 @@ def shown_value(value):
 
 
 def tilde(path):
-    """`path` as people write it: what is below the home directory with ~."""
+    """`path` with ~ for the home directory."""
     home = os.environ.get("HOME", "")
     return "~" + path[len(home):] if home.strip("/") and path.startswith(home + os.sep) else path
 
 
 def user_name(uid):
-    """What the user of a number is called: "mary (uid 1000)"."""
+    """The name of a user with the number: "mary (uid 1000)"."""
     try:
         import pwd
 
@@ -476,37 +483,90 @@ def user_name(uid):
 
 
 def shown(argv):
-    """A command as a POSIX shell would need it, on one line and without passwords."""
+    """A command on one line, quoted for a POSIX shell and without passwords."""
     import shlex
 
     return masked(" ".join(shlex.quote(word) if "\n" not in word else "'...'" for word in argv))
 
 
-def masked(text):
-    """A text without the user names and passwords of the URLs in it, however they are written (H14).
+# Where a URL begins: its "://", or "//" in front of a word; in JSON also with backslashes.
+URL_SLASHES = r"((?::|(?<![\w/\\.:~)\]-]))(?:\\?/){2,})"
+# What stands between the slashes and an "@" or "/" and is a host for sure: [IPv6], IPv4, localhost or nothing.
+URL_ADDRESS = r"(\[[^]]*\]|(\d+\.){3}\d+|localhost|)(:\d*)?$"
+# The start of a text that looks like a host.
+LIKE_HOST = r"[\w-]+\.[\w.-]*[A-Za-z]|[\w.-]+:\d|localhost\b|(\d+\.){3}\d"
+# user:password that a blank or the end of the text cuts before its "@"; not host:port with punctuation behind it.
+CUT_PASSWORD = r"(?!((\d+\.){3}\d+|localhost):)[\w.%+~!$&*=-]+:\d*[^\d/?#\\)\]}>,;:'\"!.]"
+# A revision of a checkout, or a version, behind an "@" in a path; never a host.
+REVISION = r"(?!((\d+\.){3}\d+|localhost)(?![\w.+~-]))[\w.+~-]+(?![\w.+~/:@-])"
 
-    What stands behind the slashes up to an "@" is hidden even where it has a "/", "#" or "?", which no password of a
-    URL may have; what follows an "@" in a path stays, if it can be told from that: a revision, a version. An URL
-    that ends before its "@" comes is hidden as well. Takes linear time.
+
+def masked(text):
+    """`text` with *** for the user names and passwords of the URLs in it, however they are written (H14).
+
+    Hides everything from the slashes of a URL up to its "@", even if there is a "/", "#" or "?", which no password
+    of a URL may have. Shows an "@" in a path if a revision or a version follows it. Hides a URL that ends before
+    its "@" comes. Takes linear time.
     """
     if "//" not in text and "\\/" not in text:  # `re` costs a warm boot 4 ms
         return text
     import re
 
-    slashes = re.compile(r"(?::|(?<![\w/\\.:~)\]-]))(?:\\?/){2,}")
-    parts, end, match = [], 0, slashes.search(text)
-    while match:
-        following = slashes.search(text, match.end())
-        until = hidden_until(text, match, following.start() if following else len(text))
-        if until > match.end():
-            parts += [text[end:match.end()], "***"]
-            end = until
-        match = following
-    return "".join(parts) + text[end:]
+    pieces = re.split(URL_SLASHES, text)
+    parts = pieces[:1]
+    for before, slashes, after in zip(pieces[::2], pieces[1::2], pieces[2::2]):
+        length = secret_length(before[-40:], slashes, after)
+        parts += [slashes, "***" if length else "", after[length:]]
+    return "".join(parts)
+
+
+def secret_length(before, slashes, text):
+    """The number of characters at the start of `text` that are a secret of a URL.
+
+    before   str, the end of the text in front of the slashes: maybe a quote and a scheme
+    slashes  str, the slashes of the URL, maybe with a colon
+    text     str, from there up to the slashes of the next URL
+    """
+    import re
+
+    url = re.split("[\0\t-\r ]", text, maxsplit=1)[0]
+    if "@" not in url and ":" not in url:
+        return 0
+    quote, scheme = re.findall(r"(['\"]?)([a-zA-Z0-9+.-]*)\Z", before)[0]
+    if scheme.lower().endswith("file") and slashes.count("/") > 2:  # an absolute path
+        return 0
+    is_quoted = False
+    if quote:
+        url, *rest = re.split(quote + r"(?=[],:;)}]|$)", url, maxsplit=1)
+        is_quoted = bool(rest)
+    if "@" in url:
+        return user_length(url, is_checkout="+" in scheme or scheme in ("ssh", "git"))
+    if not re.match(CUT_PASSWORD, url):
+        return 0
+    at = re.split("[\n\r]", text, maxsplit=1)[0].find("@")  # behind a blank in the password
+    return len(url) if is_quoted or at < 0 else at
+
+
+def user_length(url, is_checkout):
+    """The number of characters at the start of a URL, without scheme and slashes, that are a user and a password."""
+    import re
+
+    at = url.rfind("@")
+    head = re.split(r"[/?#\\]", url, maxsplit=1)[0]
+    revision = REVISION if is_checkout else r"(?=v?\d)" + REVISION
+    if at > len(head) and re.match(revision, url[at + 1:]):
+        at = max(url.rfind("@", 0, at), 0)
+    if at < len(head):
+        return at
+    if re.match(URL_ADDRESS, head):
+        return 0
+    if not re.match(r"[\w.~-]*$", head):  # with a port it may be a user and a password
+        return at
+    return at if "." not in head and re.match(LIKE_HOST, url[at + 1:]) else 0
 
 
 def masked_values(value, mask=masked):
-    """A JSON value with each text in it `masked`."""
+    """A JSON value with `mask` applied to each string in it."""
     if isinstance(value, str):
         return mask(value)
     if isinstance(value, dict):
@@ -515,117 +575,53 @@ def masked_values(value, mask=masked):
 
 
 def masked_input(value):
-    """A JSON value as it is kept and compared: `masked`, and where more is hidden than a URL's user, with a hash of it.
+    """A JSON value for storing and comparing: `masked`, with a hash of the rest where more than a user is hidden.
 
-    So another password alone changes nothing, while another path does (H14).
+    Another password changes nothing, another path does (H14).
     """
     import re
 
     def mask(text):
-        shown = masked(text)
-        plain = re.sub(r"//[^/?#@\s]*@", "//***@", text) if shown != text else text
-        return shown if shown == plain else "%s (%s)" % (shown, digest(plain))
+        hidden = masked(text)
+        plain = re.sub(r"//[^/?#@\s]*@", "//***@", text) if hidden != text else text
+        return hidden if hidden == plain else "%s (%s)" % (hidden, digest(plain))
 
     return masked_values(value, mask)
-
-
-URL_BLANK, URL_LINE_END = "[\0\t-\r ]", "[\n\r]"
-SCHEME_CHARS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789+.-"
-URL_ADDRESS = r"\[.*|(\d+\.){3}\d+$|localhost$|$"  # what is a host, and no user name
-
-
-def hidden_until(text, slashes, limit):
-    """Up to where `masked` hides what follows the slashes of a URL, a match in `text`. limit: where the next are."""
-    import re
-
-    start = slashes.end()
-    blank = re.compile(URL_BLANK).search(text, start, limit)
-    end = blank.start() if blank else limit
-    if text.find("@", start, end) < 0 and text.find(":", start, end) < 0:
-        return start
-    before = text[max(0, slashes.start() - 40):slashes.start()]
-    scheme = before[len(before.rstrip(SCHEME_CHARS)):]
-    if scheme.lower().endswith("file") and slashes.group().count("/") > 2:  # a path
-        return start
-    quote = before[:len(before) - len(scheme)][-1:]
-    closing = quote in ("'", '"') and re.compile(quote + r"(?=[],:;)}]|$)").search(text, start, end)
-    end = closing.start() if closing else end
-    url = text[start:end]
-    if "@" not in url and is_cut(url):  # within a password, or at a blank in one
-        line_end = re.compile(URL_LINE_END).search(text, end, limit)
-        at = text.find("@", end, line_end.start() if line_end else limit)
-        return at if at >= 0 and not closing else end
-    return start + user_length(url, scheme)
-
-
-def user_length(url, scheme):
-    """How many characters at the start of a URL, less its scheme and slashes, are a user name and a password."""
-    import re
-
-    head, at = re.split(r"[/?#\\]", url, maxsplit=1)[0], url.rfind("@")
-    if at > len(head) and is_revision(url[at + 1:], "+" in scheme or scheme in ("ssh", "git")):
-        at = url.rfind("@", 0, at)
-    if at < 0:
-        return 0
-    host = re.match(r"(\[[^]]*\]|[\w.~-]*)(:\d*)?$", head)
-    if at < len(head) or not host:
-        return at
-    if re.match(URL_ADDRESS, host.group(1)):
-        return 0
-    is_host = re.match(r"[\w-]+\.[\w.-]*[A-Za-z]|[\w.-]+:\d|localhost\b|(\d+\.){3}\d", url[at + 1:])
-    return at if host.group(2) or is_host and "." not in host.group(1) else 0  # with a port it may be a password
-
-
-def is_revision(text, is_checkout):
-    """Whether what follows an "@" in a URL's path is a revision of a checkout, or a version."""
-    import re
-
-    word = text[:len(text) - len(re.sub(r"^[\w.+~-]*", "", text))]
-    is_other = text[len(word):][:1] in ("/", ":", "@") or re.match(r"(\d+\.){3}\d+$|localhost$", word)
-    return bool(word) and not is_other and (is_checkout or bool(re.match(r"v?\d", word)))
-
-
-def is_cut(url):
-    """Whether a URL, less its scheme and slashes, has something else than a port behind its first ":"."""
-    import re
-
-    match = re.match(r"([\w.%+~!$&*=-]+):\d*([^\d/?#\\])", url)
-    if not match or re.match(URL_ADDRESS, match.group(1)):
-        return False
-    return match.group(2) not in ")]}>,;:'\"!."  # what stands behind a URL in a text
 
 
 # --------------------------------------------------------------------------------------------------
 # Files and hashes
 # --------------------------------------------------------------------------------------------------
-# Reads regular files of a sane size, writes each file by one rename, makes names and texts of others fit to be used.
-# What the rest of the book knows of a file's state is its `signature`.
+# Reads regular files of a sane size, writes each file by one rename, checks names and texts that others wrote.
+# The rest of the book compares the state of a file by its `signature`.
 
 PARSE_CAP = 1 << 24  # bytes of a file that is read as a whole
 HASH_CAP = 1 << 32  # bytes of a file that is hashed: some in /proc have no end
 READ_SIZE = 1 << 16
-# Not to be waited for as a fifo is, nor our terminal, nor for children.
+# The open waits for no fifo and takes no terminal for ours, and no child inherits the file.
 READ_FLAGS = os.O_RDONLY | sum(getattr(os, name, 0) for name in (
     "O_NONBLOCK", "O_CLOEXEC", "O_NOCTTY", "O_BINARY", "O_NOINHERIT"))
 
 
-def open_regular(path):
-    """A descriptor to read a regular file by; OSError for a directory, device, fifo or socket (H10).
-
-    A device is not even opened, for that alone does something to some.
-    """
-    check_regular(os.stat(path), path)
+def chunks_of(path, cap):
+    """The bytes of a regular file, in chunks. OSError if it cannot be read, or has more than `cap` bytes (H10)."""
+    check_regular(os.stat(path), path)  # before the open, for some devices act on that alone
     descriptor = os.open(path, READ_FLAGS)
     try:
-        check_regular(os.fstat(descriptor), path)  # it may be another one by now
-        return descriptor
-    except OSError:
+        check_regular(os.fstat(descriptor), path)  # by now another file may stand there
+        chunk, count = os.read(descriptor, READ_SIZE), 0
+        while chunk:
+            count += len(chunk)
+            if count > cap:
+                raise OSError(27, "it has more than %d MiB" % (cap >> 20), path)
+            yield chunk
+            chunk = os.read(descriptor, READ_SIZE)
+    finally:
         os.close(descriptor)
-        raise
 
 
 def check_regular(st, path):
-    """OSError unless a result of `stat` is that of a regular file."""
+    """OSError unless `st`, a result of `stat`, is that of a regular file (H10)."""
     kind = st.st_mode & 0o170000  # as `stat.S_IFMT` has it
     if kind == 0o040000:
         raise IsADirectoryError(21, "it is a directory", path)
@@ -635,23 +631,8 @@ def check_regular(st, path):
         raise OSError(27, "it has more than %d MiB, which are not there" % (PARSE_CAP >> 20), path)  # such as kcore
 
 
-def chunks_of(path, cap):
-    """The bytes of a regular file, in chunks; OSError if it cannot be read, or has more than `cap` of them (H10)."""
-    descriptor, left = open_regular(path), cap
-    try:
-        chunk = os.read(descriptor, READ_SIZE)
-        while chunk:
-            left -= len(chunk)
-            if left < 0:
-                raise OSError(27, "it has more than %d MiB" % (cap >> 20), path)
-            yield chunk
-            chunk = os.read(descriptor, READ_SIZE)
-    finally:
-        os.close(descriptor)
-
-
 def load_text(path):
-    """The text of a UTF-8 file, less a byte order mark; PrimeError if it cannot be had."""
+    """The text of a UTF-8 file, without a byte order mark; PrimeError if it cannot be read."""
     try:
         text = b"".join(chunks_of(path, PARSE_CAP)).decode("utf-8")  # utf-8-sig is a module of its own
         return text[1:] if text[:1] == "\ufeff" else text
@@ -662,7 +643,7 @@ def load_text(path):
 
 
 def bytes_of(path):
-    """A file's content; None if it cannot be read, is no regular file or larger than `PARSE_CAP`."""
+    """A file's content; None if it cannot be read, is no regular file or is larger than `PARSE_CAP`."""
     try:
         return b"".join(chunks_of(path, PARSE_CAP))
     except (OSError, ValueError):
@@ -670,28 +651,22 @@ def bytes_of(path):
 
 
 def has_bytes(path, mark):
-    """Whether a file can be read and has these bytes somewhere."""
+    """True if a file can be read and contains the bytes `mark`."""
     return mark in (bytes_of(path) or b"")
 
 
 def is_script(path):
-    """Whether a program is a script, such as a shim: what it answers depends on more than its file."""
+    """True if a program is a script, such as a shim: then its answers depend on more than its file."""
     try:
-        descriptor = open_regular(path)
+        return next(chunks_of(path, READ_SIZE), b"")[:2] == b"#!"
     except (OSError, ValueError):
         return False
-    try:
-        return os.read(descriptor, 2) == b"#!"
-    except OSError:
-        return False
-    finally:
-        os.close(descriptor)
 
 
 def write_atomic(path, data):
-    """Write bytes so that a reader, or a crash, finds the old file or the new one, whole.
+    """Write bytes so that a reader, or a crash, leaves either the old file or the new one, whole.
 
-    A link at `path` is replaced, never written through (H5).
+    Replaces a link at `path`, never writes through it (H5).
     """
     make_directory(os.path.dirname(path))
     aside = temporary_path(path)
@@ -701,13 +676,13 @@ def write_atomic(path, data):
         os.replace(aside, path)
     except BaseException as problem:
         remove(aside)
-        if isinstance(problem, OSError) and problem.filename in (None, aside):  # no space, and for what?
+        if isinstance(problem, OSError) and problem.filename in (None, aside):  # the user knows `path` alone
             problem.filename = path
         raise
 
 
 def create_file(path):
-    """Create a file that was not there, and open it for writing. Returns the file descriptor.
+    """Create a file where there was none, and open it for writing. Returns the file descriptor.
 
     It is as open to others as its directory is, and never writable for all.
     """
@@ -716,9 +691,9 @@ def create_file(path):
 
 
 def make_directory(path, mode=None):
-    """Make a directory and those above it that are missing.
+    """Make a directory, and those above it that are missing.
 
-    mode  int; default: each is as open to others as the one that it stands in, and never writable for all
+    mode  int; default: each is as open to others as the directory above it, and never writable for all
     """
     if os.path.isdir(path):
         return
@@ -731,30 +706,30 @@ def make_directory(path, mode=None):
 
 
 def openness(directory):
-    """The permissions of a directory, as an int, less that for others to write, in one such as /tmp for its group."""
+    """The permissions of a directory, as an int: without writing by others, and in one such as /tmp by its group."""
     mode = os.stat(directory or os.curdir).st_mode
     return mode & (0o755 if mode & 0o1000 else 0o775)
 
 
 NO_FOLLOW = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
-LEFTOVER_SECONDS = 3600  # the age from which a temporary file is that of a killed command
+LEFTOVER_SECONDS = 3600  # at this age a temporary file is that of a killed command
 
 
 def temporary_path(path):
-    """A name of our own for an unfinished `path`, beside it. What killed commands left there is removed."""
+    """A new name beside `path` for its unfinished content. Removes the leftovers of killed commands there."""
     directory, name = os.path.split(path)
     remove_leftovers(directory, name + ".", ".prime-tmp")
     return "%s.%s.prime-tmp" % (path, random_name())
 
 
 def random_name():
-    """A name that nobody foresees: 16 digits in hex."""
+    """A name that nobody can predict: 16 digits in hex."""
     return os.urandom(8).hex()
 
 
 def remove_leftovers(directory, start, end):
-    """Remove files and links with names of our making, `start` + `random_name()` + `end`, that are old enough (H5)."""
-    for name in os.listdir(directory):  # without `re`: a boot that is back on known inputs comes here
+    """Remove old files and links with names of our making: `start` + `random_name()` + `end` (H5)."""
+    for name in os.listdir(directory):  # without `re`, for `return_to` comes here
         middle = name[len(start): len(start) + 16]
         if name == start + middle + end and len(middle) == 16 and set(middle) <= set("0123456789abcdef"):
             path = os.path.join(directory, name)
@@ -766,7 +741,7 @@ def remove_leftovers(directory, start, end):
 
 
 def is_old(path):
-    """Whether something was left so long ago that no running command works on it."""
+    """True if a file or directory is so old that no running command works on it."""
     import time
 
     return time.time() - os.lstat(path).st_mtime >= LEFTOVER_SECONDS
@@ -775,7 +750,7 @@ def is_old(path):
 def remove(path):
     """Remove a file, link or tree if it is there."""
     try:
-        os.rmdir(path)  # an empty directory, or a junction, which is no link to python
+        os.rmdir(path)  # an empty directory, or a junction, which python does not call a link
         return
     except OSError:
         pass
@@ -788,7 +763,7 @@ def remove(path):
 
 
 def remove_file(path):
-    """Remove a file that is named as one of ours; what else stands there, such as a directory, is not ours."""
+    """Remove a file that has a name of our making. A directory or link of that name is not ours, and stays."""
     if is_file(path):
         try:
             os.remove(path)
@@ -797,12 +772,12 @@ def remove_file(path):
 
 
 def is_file(path):
-    """Whether a path is a regular file, and no link to one."""
+    """True if a path is a regular file, and no link to one."""
     return os.path.isfile(path) and not is_link(path)
 
 
 def is_link(path):
-    """Whether a path is a symbolic link, or a junction, which python does not call one."""
+    """True if a path is a symbolic link, or a junction, which python does not call a link."""
     try:
         entry = os.lstat(path)
     except (OSError, ValueError):
@@ -812,7 +787,7 @@ def is_link(path):
 
 
 def entries_named(directory, pattern):
-    """The names in a directory that match a pattern as a whole, sorted; [] if it cannot be read."""
+    """The names in a directory that match a regular expression as a whole, sorted; [] if it cannot be read."""
     import re
 
     try:
@@ -822,12 +797,12 @@ def entries_named(directory, pattern):
 
 
 def paths_named(directory, pattern):
-    """The paths in a directory whose names match a pattern as a whole, sorted."""
+    """`entries_named` as paths."""
     return [os.path.join(directory, name) for name in entries_named(directory, pattern)]
 
 
 def unused(path):
-    """The first of `path`, `path`.2, `path`.3, ... where there is nothing."""
+    """The first of `path`, `path`.2, `path`.3, ... that does not exist."""
     name, count = path, 1
     while os.path.lexists(name):
         count += 1
@@ -835,8 +810,8 @@ def unused(path):
     return name
 
 
-def new_hash(data=b""):
-    """What computes a SHA-256. Not from `hashlib`, which takes milliseconds to load OpenSSL."""
+def hash_of(chunks):
+    """SHA-256 of an iterable of bytes, in hex. Not from `hashlib`, which takes milliseconds to load OpenSSL."""
     try:
         from _sha2 import sha256  # type: ignore[import-not-found]  # 3.12 and later
     except ImportError:
@@ -844,36 +819,36 @@ def new_hash(data=b""):
             from _sha256 import sha256  # type: ignore[import-not-found]
         except ImportError:  # PyPy
             from hashlib import sha256
-    return sha256(data)
+    state = sha256()
+    for chunk in chunks:
+        state.update(chunk)
+    return state.hexdigest()
 
 
 def hash_bytes(data):
     """SHA-256 of bytes, in hex."""
-    return new_hash(data).hexdigest()
+    return hash_of([data])
 
 
 def hash_file(path):
-    """SHA-256 of a file's bytes in hex; "" if it cannot be read, or has more of them than `HASH_CAP`."""
-    sha256 = new_hash()
+    """SHA-256 of a file's bytes, in hex; "" if it cannot be read, or is larger than `HASH_CAP`."""
     try:
-        for chunk in chunks_of(path, HASH_CAP):
-            sha256.update(chunk)
+        return hash_of(chunks_of(path, HASH_CAP))
     except (OSError, ValueError):
         return ""
-    return sha256.hexdigest()
 
 
 def digest(value):
-    """A short hash of a JSON value, the same on every python."""
+    """A hash of a JSON value: 12 hex digits, the same on every python."""
     import json
 
     return hash_bytes(json.dumps(value, sort_keys=True, default=list).encode())[:12]
 
 
 def signature(path):
-    """What `stat` knows of a file's content, as a str; "-" if there is no file. Equal means unchanged.
+    """The state of a file by `stat`, as a str; "-" if there is no file. Equal signatures mean: unchanged.
 
-    Inode and ctime tell a file that was replaced by one of equal size and mtime (T7).
+    Inode and ctime show that a file was replaced by one of equal size and mtime (T7).
     """
     try:
         st = os.stat(path)
@@ -883,7 +858,7 @@ def signature(path):
 
 
 def is_fresh(path):
-    """Whether a file changed so lately that another change could leave its `stat` as it is (T7)."""
+    """True if a file changed so lately that another change could leave its signature as it is (T7)."""
     import time
 
     try:
@@ -896,36 +871,36 @@ def is_fresh(path):
 
 
 def has_control(text):
-    """Whether a text has a character that ends a line somewhere, or that no line shows; a tab is a blank (H15)."""
+    """True if a text has a character that ends a line somewhere, or that no line shows, except tabs (H15)."""
     return not text.isprintable() and any(
         char < " " and char != "\t" or "\x7f" <= char < "\xa0" or char in "\u2028\u2029" for char in text)
 
 
 def check_text(text, field, file, is_requirement=False):
-    """A text that becomes an argument of pip or uv, or a line of a file; PrimeError with status 2 if it cannot (H15).
+    """Check a value that becomes an argument of pip or uv, or a line of a file (H15).
 
-    text            what stands in the field of the file, any value
+    text            any value; field, file: where it stands
     is_requirement  no word of it may begin with "-": behind a requirement in a file that is an option, too
-    Returns the text.
+    Returns the text; PrimeError with status 2 if it is no string or could mean something else there.
     """
-    kind, reason = " is no requirement: it" if is_requirement else "", ""
+    kind = " is no requirement: it" if is_requirement else ""
     if not isinstance(text, str):
         raise PrimeError("%s: %s%s is no string" % (field, shown_value(text), kind), file, status=2)
     if has_control(text):
         reason = "has a line end or another control character"
-    elif text.strip()[:1] == "-":  # would be an option of pip's
+    elif text.strip()[:1] == "-":  # an option of pip's
         reason = 'starts with "-"'
     elif is_requirement and any(word[:1] == "-" for word in text.split()):
         reason = 'has a word that starts with "-"'
-    if reason:
-        raise PrimeError('%s: "%s"%s %s' % (one_line(field), one_line(text[:200]), kind, reason), file, status=2)
-    return text
+    else:
+        return text
+    raise PrimeError('%s: "%s"%s %s' % (one_line(field), one_line(text[:200]), kind, reason), file, status=2)
 
 
 def texts_in(value, name=""):
     """All strings in a value of lists and tables, keys included: pairs of a name and the string.
 
-    The name is that of what it is in at the top, a dot, and its own: all between could be longer than the file (H10).
+    The name is "TOP.KEY", even deep inside: with all keys between, it could be longer than the file (H10).
     """
     waiting = [(name, value)]
     while waiting:
@@ -940,32 +915,29 @@ def texts_in(value, name=""):
             waiting += [(name, key) for key in value]
 
 
-# What Windows takes for a device, with any ending.
+# Names that mean a device on Windows, with any ending.
 DEVICES = {"con", "prn", "aux", "nul", "conin$", "conout$"} | {
     device + number for device in ("com", "lpt") for number in "0123456789\xb9\xb2\xb3"}
 
 
 def why_no_file_name(text):
-    """Why a text from elsewhere is no name of a file on every platform; "" if it is one (H4)."""
+    """The reason why a text that others wrote cannot name a file on every platform; "" if it can (H4)."""
     if not isinstance(text, str) or text in ("", ".", ".."):
         return "it names no file"
-    if "/" in text or "\\" in text or ":" in text:
-        return "it names a place"
-    if has_control(text) or "\t" in text:
-        return "it has a control character"
-    if text[-1] in " .":
-        return "Windows drops its end"
-    if text.partition(".")[0].rstrip(" ").lower() in DEVICES:
-        return "it is a device of Windows"
-    try:
-        is_long = len(text.encode("utf-8")) > 255
-    except UnicodeError:
-        return "it is no text"
-    return "it is too long" if is_long else ""
+    for is_wrong, reason in (
+            (set(text) & set("/\\:"), "it names a place"),
+            (has_control(text) or "\t" in text, "it has a control character"),
+            (text[-1] in " .", "Windows drops its end"),
+            (text.partition(".")[0].rstrip(" ").lower() in DEVICES, "it is a device of Windows"),
+            (text.encode("utf-8", "ignore").decode() != text, "it is no text"),
+            (len(text.encode("utf-8", "ignore")) > 255, "it is too long")):
+        if is_wrong:
+            return reason
+    return ""
 
 
 def file_name(text, origin):
-    """`text`, which was read from elsewhere, as the name of a file; PrimeError with `origin` if it is none (H4)."""
+    """`text`, which others wrote, as the name of a file; PrimeError with `origin` if it cannot be one (H4)."""
     reason = why_no_file_name(text)
     if reason:
         raise PrimeError("%s is not taken for the name of a file: %s" % (shown_value(text), reason), origin)
@@ -976,11 +948,11 @@ def file_url(path):
     """The file URL of an absolute path."""
     import urllib.request
 
-    return "file:" + urllib.request.pathname2url(path) if WINDOWS else "file://" + urllib.request.pathname2url(path)
+    return ("file:" if WINDOWS else "file://") + urllib.request.pathname2url(path)
 
 
 def unquoted(url):
-    """What stands at the end of a URL, which `file_name` may take for the name of a file."""
+    """The last part of a URL's path, without %XX; for `file_name` to check."""
     import urllib.parse
 
     return urllib.parse.unquote(urllib.parse.urlsplit(url).path.rsplit("/", 1)[-1])
@@ -989,15 +961,15 @@ def unquoted(url):
 # --------------------------------------------------------------------------------------------------
 # Children and signals
 # --------------------------------------------------------------------------------------------------
-# Every program that is started goes through `run_child`; every one that this process becomes, through `replace_process`.
-# Both get an environment that binds no interpreter to another one's files.
+# `run_child` starts every program that this process waits for, `replace_process` every one that it becomes.
+# Both get an environment that points no interpreter to the files of another.
 
-# What binds an interpreter to another one's environment or files (bpo-35811; facts, trap 2).
+# They point an interpreter to the environment or the files of another (bpo-35811; facts, trap 2).
 FOREIGN_VARS = (PY_EXEC, SAID_VAR, "PYTHONEXECUTABLE", "__PYVENV_LAUNCHER__", "PYTHONHOME", "VIRTUAL_ENV",
                 "VIRTUAL_ENV_PROMPT")
-# A pyenv shim sets these for what it starts, and every other shim fails of them (facts, trap 4).
+# A pyenv shim sets these for the program that it starts. With them every other shim fails (facts, trap 4).
 SHIM_VARS = ("PYENV_DIR", "PYENV_VERSION", "PYENV_HOOK_PATH")
-# What would send an install elsewhere (E3).
+# They would send an install elsewhere (E3).
 TOOL_VARS = """CONDA_PREFIX PIP_USER PIP_TARGET PIP_PREFIX PIP_ROOT PIP_DRY_RUN PIP_PYTHON PIP_REPORT
 PIP_REQUIRE_VIRTUALENV UV_PROJECT UV_WORKING_DIR UV_WORKING_DIRECTORY UV_PYTHON UV_PYTHON_PREFERENCE
 UV_MANAGED_PYTHON UV_NO_MANAGED_PYTHON UV_SYSTEM_PYTHON UV_PROJECT_ENVIRONMENT UV_FROZEN UV_LOCKED
@@ -1005,29 +977,32 @@ UV_BREAK_SYSTEM_PACKAGES UV_NO_SYNC UV_VENV_SEED UV_VENV_CLEAR""".split()
 
 
 def clean_environ(for_tool=False):
-    """A copy of the environment that is fit for another interpreter.
+    """A copy of os.environ for another interpreter.
 
-    For the user's commands only `FOREIGN_VARS` are left out. For tools and probes `TOOL_VARS` go as
-    well, and every PYTHON*, since a bogus one kills the start in spite of -E and -I (facts, trap 2).
+    Leaves out `FOREIGN_VARS`; for tools and probes also `TOOL_VARS` and every PYTHON*, since a bogus one
+    ends the start in spite of -E and -I (facts, trap 2).
     """
     environ = dict(os.environ)
-    dropped = list(FOREIGN_VARS) + list(SHIM_VARS if "PYENV_DIR" in environ else ())
+    dropped = list(FOREIGN_VARS)
+    if "PYENV_DIR" in environ:
+        dropped += SHIM_VARS
     if for_tool:
         dropped += TOOL_VARS + [name for name in environ if name.startswith("PYTHON")]
     if environ.get("LC_CTYPE") in ("C.UTF-8", "C.utf8", "UTF-8"):  # python sets it in the C locale (PEP 538)
         environ["LC_CTYPE"] = started_with("LC_CTYPE")
-        dropped += [] if environ["LC_CTYPE"] else ["LC_CTYPE"]
+        if not environ["LC_CTYPE"]:
+            dropped.append("LC_CTYPE")
     for name in dropped:
         environ.pop(name, None)
     return environ
 
 
 def started_with(name):
-    """The value of a variable as the caller gave it; as it is now where that cannot be told."""
+    """The value of a variable when this process started; its present value where the system does not tell."""
     try:
         with open("/proc/self/environ", "rb") as file:
-            told = dict(entry.partition(b"=")[::2] for entry in file.read().split(b"\0"))
-        return os.fsdecode(told.get(os.fsencode(name), b""))
+            entries = dict(entry.partition(b"=")[::2] for entry in file.read().split(b"\0"))
+        return os.fsdecode(entries.get(os.fsencode(name), b""))
     except OSError:
         return os.environ.get(name, "")
 
@@ -1042,30 +1017,36 @@ def activated(prefix, env_vars=()):
 
 
 def is_on(variable):
-    """Whether an environment variable is set to what means yes."""
+    """True if an environment variable has a value that means yes."""
     return os.environ.get(variable, "").lower() not in ("", "0", "false", "no")
 
 
 def is_offline():
-    """Whether the user asked that no socket be opened."""
+    """True if the user forbids network access."""
     return is_on(OFFLINE_VAR)
 
 
 def find_program(name, search=None):
-    """The path of program `name` on the search path (default: PATH), `name` itself if a path; else ""."""
+    """The path of program `name` on the search path (default: PATH), `name` itself if it is a path; else ""."""
     if os.path.dirname(name):
         return name
+    search = os.environ.get("PATH", os.defpath) if search is None else search
     suffixes = os.environ.get("PATHEXT", EXE).lower().split(os.pathsep) + [""] if WINDOWS else [""]
-    for directory in (os.environ.get("PATH", os.defpath) if search is None else search).split(os.pathsep):
+    for directory in search.split(os.pathsep):
         for suffix in suffixes:
-            found = os.path.join(directory or os.curdir, name + suffix)
-            if os.path.isfile(found) and os.access(found, os.X_OK):
-                return found
+            path = os.path.join(directory or os.curdir, name + suffix)
+            if os.path.isfile(path) and os.access(path, os.X_OK):
+                return path
     return ""
 
 
 class Child:
-    """What became of a child: `status` (negative for a signal), bytes, `problem` if it was cut short."""
+    """The result of a child.
+
+    status          int, its exit status; negative for a signal
+    stdout, stderr  bytes
+    problem         str, why it did not start or did not end by itself; "" if it did
+    """
 
     def __init__(self, status, stdout=b"", stderr=b"", problem=""):
         self.status, self.stdout, self.stderr, self.problem = status, stdout, stderr, problem
@@ -1075,64 +1056,64 @@ class Child:
         return bool(self.status or self.problem)
 
     def tail(self, lines=12):
-        """The last non-blank lines that it printed, on stderr rather than on stdout."""
+        """The last non-blank lines of stderr, or of stdout if there are none on stderr: a list of str."""
         import re
 
         data = self.stderr if self.stderr.strip() else self.stdout
-        if len(data) >= OUTPUT_CAP:  # its begin was cut away, maybe within a URL (H14)
+        if len(data) >= OUTPUT_CAP:  # its start was cut away, maybe within a URL (H14)
             data = re.split(br"\s", data, maxsplit=1)[-1]
         text = masked(data.strip().decode("utf-8", "backslashreplace"))
         text = re.sub(r"\x1b\[[0-?]*[ -/]*[@-~]", "", text)  # colours, which FORCE_COLOR brings
-        said = [line.rstrip().rpartition("\r")[2].expandtabs() for line in text.split("\n")]  # what came to stand there
-        return [visible(line) for line in said if line.strip()][-lines:]
+        last = [line.rstrip().rpartition("\r")[2].expandtabs() for line in text.split("\n")]  # \r overwrites a line
+        return [visible(line) for line in last if line.strip()][-lines:]
 
     def __str__(self):
         if self.problem:
             return self.problem
-        how = signal_name(-self.status) if self.status < 0 else "exit status %d" % self.status
-        said = self.tail()  # a traceback says it last, a shell that finds nothing says it first
-        return ": ".join(["failed", how] + (said[:1] if self.status in (126, 127) else said[-1:]))
+        reason = signal_name(-self.status) if self.status < 0 else "exit status %d" % self.status
+        lines = self.tail()  # a shell that finds no program says so first, a traceback ends with the error
+        return ": ".join(["failed", reason] + (lines[:1] if self.status in (126, 127) else lines[-1:]))
 
 
 def signal_name(number):
-    """What a signal is called: "signal 15 (SIGTERM)"."""
+    """A signal's number and name: "signal 15 (SIGTERM)"."""
     import signal
 
-    known = {int(each): " (%s)" % each.name for each in signal.Signals}
-    return "signal %d%s" % (number, known.get(number, ""))
+    names = {int(each): " (%s)" % each.name for each in signal.Signals}
+    return "signal %d%s" % (number, names.get(number, ""))
 
 
 def end_signals():
-    """The numbers of the signals that end a program which does not expect them."""
+    """The numbers of the signals that by default end a program."""
     import _signal  # type: ignore[import-not-found]  # built in, while `signal` imports enum
 
     return [getattr(_signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT") if hasattr(_signal, name)]
 
 
 class Output:
-    """What a child prints on one pipe: `kept` is the end of it, at most `cap` bytes; its lines go to the log or not."""
+    """The output of a child on one pipe: `kept` is its end, at most `cap` bytes; `is_logged` sends it to the log.
+
+    A line waits for its end, for `masked` cannot recognize half a URL (H14).
+    """
 
     def __init__(self, cap, is_logged):
         self.kept, self.cap, self.is_logged, self.waiting = bytearray(), cap, is_logged, b""
 
     def add(self, chunk):
-        """Take what came. A line waits for its end: `masked` cannot know a URL by a half (H14)."""
         self.kept += chunk
         del self.kept[:-self.cap]
         end = max(chunk.rfind(b"\n"), chunk.rfind(b"\r")) + 1
         if len(self.waiting) > LINE_CAP:
             end = len(chunk)
+        self.waiting += chunk[:end] or chunk
         if end:
-            self.tell(self.waiting + chunk[:end])
-        self.waiting = chunk[end:] if end else self.waiting + chunk
+            self.flush()
+            self.waiting = chunk[end:]
 
-    def tell(self, lines):
-        if self.is_logged and lines:
-            report.output(lines)
-
-    def end(self):
-        """No more will be taken."""
-        self.tell(self.waiting)
+    def flush(self):
+        """Log what waits for the end of its line."""
+        if self.is_logged and self.waiting:
+            report.output(self.waiting)
         self.waiting = b""
 
 
@@ -1142,7 +1123,7 @@ class unbroken:
     depth, is_due = 0, False
 
     def __enter__(self):
-        self.is_main = is_main_thread()  # the only one that signals reach
+        self.is_main = is_main_thread()  # signals reach no other thread
         if self.is_main:
             unbroken.depth += 1
 
@@ -1155,44 +1136,45 @@ class unbroken:
 
 
 def is_main_thread():
-    """Whether this runs in the thread that python handles signals in."""
+    """True in the thread that python handles signals in."""
     import threading
 
     return threading.current_thread() is threading.main_thread()
 
 
-OUTPUT_CAP = 1 << 16  # bytes kept of each stream; the log has the rest
-LINE_CAP = 1 << 20  # bytes of a line that are waited for
+OUTPUT_CAP = 1 << 16  # bytes that are kept of each stream; the log has them all
+LINE_CAP = 1 << 20  # bytes: a line longer than that is logged in parts
 _live = set()  # type: set  # the children that run now
 # The signals that came: after the first no child is started, after the second none is waited for.
 _stops = []  # type: list
 
 
 def check_stops():
-    """Raise Interrupted if a signal came, in the thread that they reach: python may have lost it (`catch_signals`)."""
+    """Raise Interrupted in the main thread if a signal came: python may have lost it (`catch_signals`)."""
     if _stops and is_main_thread():
         raise Interrupted(_stops[0])
 
 
 def catch_signals(is_over=False):
-    """Turn the signals that end us into an exception, unless they are ignored, as by nohup.
+    """Turn the signals that end us into an exception, except those that are ignored, as by nohup.
 
-    is_over  ignore them all, for one came already, and what is left to do is to end
+    is_over  ignore them all: one came already, and only the end is left to do
     """
     import _signal
 
     def interrupt(signum, frame):
         _stops.append(signum)
-        if len(_stops) == 1:  # the others would break what follows of the first
+        if len(_stops) == 1:  # another one must not break the work that follows the first
             unbroken.is_due = bool(unbroken.depth)
             if not unbroken.is_due:
                 raise Interrupted(signum)
 
-    def unraised(told):
-        if not isinstance(told.exc_value, Interrupted):
-            sys.__unraisablehook__(told)
+    def unraised(event):
+        if not isinstance(event.exc_value, Interrupted):
+            sys.__unraisablehook__(event)
 
-    # Raised in a callback, such as the import system has, it would be printed and lost: `check_stops` raises it anew.
+    # In a callback, such as those of the import system, python prints an exception and goes on: `check_stops`
+    # raises it anew.
     sys.unraisablehook = unraised
     for number in end_signals():
         if _signal.getsignal(number) != _signal.SIG_IGN:
@@ -1203,69 +1185,70 @@ def catch_signals(is_over=False):
 
 def run_child(argv, environ=None, cwd=os.sep, timeout=None, until=b"", is_logged=False, cap=OUTPUT_CAP,
               is_guarded=False):
-    """Run a program to its end, stdin closed, in a process group of its own. Returns a `Child`.
+    """Run a program to its end, with stdin closed, in a process group of its own. Returns a `Child`.
 
-    environ    dict; default: a clean one for tools
-    timeout    seconds, after which the group is killed and the child's `problem` says so
-    until      bytes on stdout that end the answer: the group is killed then, for what a shim leaves
-               behind would keep the pipe open
-    is_logged  its output goes to the log as it comes
+    environ    dict; default: `clean_environ(for_tool=True)`
+    timeout    seconds; then the group is killed, and the child has a `problem`
+    until      bytes on stdout that end the answer. Then the group is killed, for the processes that a shim
+               leaves behind would keep the pipe open
+    is_logged  send the output to the log as it comes
     cap        bytes that are kept of each stream, from its end
-    is_guarded neither it nor what it starts outlives this process, whatever ends that (`GUARD`)
-    What cannot be started has status 126 or 127 and a `problem`.
+    is_guarded neither the program nor its children outlive this process, however it ends (`GUARD`)
+    A program that cannot be started gives status 126 or 127 and a `problem`.
     """
-    import collections
-    import threading
+    import queue
     import time
 
     report.detail("run: " + shown(argv))
+    if environ is None:
+        environ = clean_environ(for_tool=True)
     try:
-        process = start_child(argv, clean_environ(for_tool=True) if environ is None else environ, cwd, is_guarded)
+        process = start_child(argv, environ, cwd, is_guarded)
     except (OSError, ValueError) as error:
         status = 127 if isinstance(error, FileNotFoundError) else 126
         return Child(status, problem="cannot be started: %s" % (getattr(error, "strerror", "") or error))
     printed = {pipe: Output(cap, is_logged) for pipe in (process.stdout, process.stderr)}
     deadline, has_finished = time.monotonic() + (timeout or float("inf")), False
-    chunks, news = collections.deque(), threading.Event()  # type: collections.deque, threading.Event
+    chunks = queue.Queue()  # type: queue.Queue
     try:
         for pipe in printed:
-            start_thread(_drain, pipe, chunks, news)
-        has_finished = _follow(process, chunks, news, printed, deadline, until)
+            start_thread(_drain, pipe, chunks)
+        has_finished = _follow(process, chunks, printed, deadline, until)
     finally:
         if not has_finished or until:
             end_group(process, grace=0 if until or timeout else 5)
         _live.discard(process)
         for output in printed.values():
-            output.end()
+            output.flush()
     problem = "" if has_finished else "gave no answer within %d s" % timeout
     return Child(process.wait(), bytes(printed[process.stdout].kept), bytes(printed[process.stderr].kept), problem)
 
 
 def start_child(argv, environ, cwd, is_guarded=False):
-    """Start a program in a session of its own; returns its Popen. It is not left behind when a signal comes now."""
+    """Start a program in a session of its own. Returns its Popen. A signal that comes meanwhile ends it."""
     import subprocess
 
+    stdin = subprocess.DEVNULL
     if is_guarded and not WINDOWS:
-        argv = [running_python(), "-I", "-S", "-B", "-c", GUARD] + argv
+        argv, stdin = [running_python(), "-I", "-S", "-B", "-c", GUARD] + argv, subprocess.PIPE
     with unbroken():
-        stdin = subprocess.PIPE if is_guarded and not WINDOWS else subprocess.DEVNULL
         process = subprocess.Popen(argv, stdin=stdin, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
                                    cwd=cwd, env=environ, start_new_session=True)
         _live.add(process)
         if is_guarded and WINDOWS:
             end_with_us(process)
-    if _stops:  # which came while it was about to start, in another thread for one
+    if _stops:  # a signal came during the start, maybe while another thread was at it
         end_group(process, grace=0)
         check_stops()
     return process
 
 
 def start_thread(work, *args):
-    """Call work(*args) in a thread of its own, which does not keep the process alive. PrimeError if there is none."""
+    """Call work(*args) in a new thread, which does not keep the process alive. PrimeError if it cannot start."""
     import threading
 
     def begin():
-        if not WINDOWS:  # a signal is the main thread's: one that came here would be lost to `run_as_child`
+        if not WINDOWS:  # `run_as_child` would not see a signal that came to this thread
             import _signal
 
             _signal.pthread_sigmask(_signal.SIG_BLOCK, set(range(1, _signal.NSIG)) - {32, 33})
@@ -1282,40 +1265,41 @@ LIMIT_HINT = "look at the limits of this user, or of this container: processes (
 
 
 def limit_hint(text):
-    """`LIMIT_HINT` if a message tells that the machine gives no more files, processes or memory (H16); else ""."""
+    """`LIMIT_HINT` if a message says that files, processes or memory ran out (H16); else ""."""
     import errno
 
     signs = [os.strerror(number) for number in (errno.EMFILE, errno.ENFILE, errno.EAGAIN, errno.ENOMEM)]
     return LIMIT_HINT if any(sign in text for sign in signs + ["start new thread"]) else ""
 
 
-def _drain(pipe, chunks, news):
-    """Read a pipe to its end, which b"" tells."""
+def _drain(pipe, chunks):
+    """Read a pipe to its end. Puts pairs of the pipe and bytes into the queue `chunks`; the last bytes are b""."""
     chunk = b"-"
     while chunk:
         chunk = os.read(pipe.fileno(), OUTPUT_CAP)
-        chunks.append((pipe, chunk))
-        news.set()
+        chunks.put((pipe, chunk))
 
 
-def _follow(process, chunks, news, printed, deadline, until):
-    """Keep what a child prints. True when it has ended or has answered, False when its time is over."""
+def _follow(process, chunks, printed, deadline, until):
+    """Keep a child's output. True when the child has ended or has answered, False when its time is over."""
+    import queue
     import time
 
-    open_pipes, pause = len(printed), 0.0005  # seconds, to begin with: who closes both pipes is about to end
+    open_pipes, pause = len(printed), 0.0005  # seconds, at first: a child that closed both pipes is about to end
     while open_pipes or process.poll() is None:
         report.tick()
         check_stops()
         if time.monotonic() >= deadline:
             return False
         has_ended = process.poll() is not None
-        if not chunks:
-            if not news.wait(0.1 if open_pipes else pause) and has_ended:  # and a grandchild holds its pipes
+        try:
+            pipe, chunk = chunks.get(timeout=0.1 if open_pipes else pause)
+        except queue.Empty:
+            if has_ended:  # and a grandchild holds its pipes
                 break
-            news.clear()
-            pause = pause if open_pipes else min(2 * pause, 0.05)
+            if not open_pipes:
+                pause = min(2 * pause, 0.05)
             continue
-        pipe, chunk = chunks.popleft()
         open_pipes -= not chunk
         printed[pipe].add(chunk)
         if until and until in printed[process.stdout].kept:
@@ -1324,14 +1308,14 @@ def _follow(process, chunks, news, printed, deadline, until):
 
 
 def end_group(process, grace):
-    """End a child with all its children: SIGTERM, `grace` seconds or until we are interrupted once more, SIGKILL."""
+    """End a child with all its children: by SIGTERM, and by SIGKILL after `grace` seconds or a second signal to us."""
     import signal
     import time
 
     if WINDOWS:
         process.kill()
         return
-    if process.stdin:  # a guard, which does that
+    if process.stdin:  # it is a guard, which ends the others when stdin closes
         process.stdin.close()
         process.wait()
         return
@@ -1346,8 +1330,9 @@ def end_group(process, grace):
     process.wait()
 
 
-# Runs a program, and when that ends, or when the process that holds the other end of stdin does, ends all that
-# the program started: SIGTERM, 5 s, SIGKILL. On Linux orphans become its children (PR_SET_CHILD_SUBREAPER).
+# A Python program that runs another one. When that ends, or when stdin closes since our process ended, it ends all
+# processes that the other one started: SIGTERM, 5 s, SIGKILL. On Linux orphans become its children
+# (PR_SET_CHILD_SUBREAPER).
 GUARD = """
 import _signal, os, select, sys, time
 try:
@@ -1413,7 +1398,7 @@ os._exit(code or 0)
 
 
 def end_with_us(process):
-    """Let Windows end a child and all that it starts when this process ends, by a job object that closes then."""
+    """Let Windows end a child and its children when this process ends, which closes a job object."""
     import ctypes
 
     kernel = ctypes.windll.kernel32  # type: ignore[attr-defined]
@@ -1425,14 +1410,14 @@ def end_with_us(process):
     kernel.AssignProcessToJobObject(job, ctypes.c_void_p(int(process._handle)))  # the handle stays open on purpose
 
 
-_in_use = []  # type: list  # the lock file of the user cache, while this process uses a program in there
+_in_use = []  # type: list  # the lock file of the user cache, while this process uses a program in the cache
 
 
 def replace_process(argv, environ, program="", may_spawn=True):
-    """Become another program (os.execve); where that is not to be had, run it and end as it does.
+    """Become another program (os.execve); on Windows run it as a child, and end as it does.
 
     program    its path; default: argv[0]
-    may_spawn  PROTOPRIMER_SPAWN counts, as it does for the user's command
+    may_spawn  obey PROTOPRIMER_SPAWN, as for the user's command: run the program as a child elsewhere, too
     OSError if it cannot be run.
     """
     program = program or argv[0]
@@ -1449,12 +1434,12 @@ def replace_process(argv, environ, program="", may_spawn=True):
         end_with_us(process)
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # the console sends it to the child as well
         sys.exit(process.wait())
-    import _signal  # type: ignore[import-not-found]  # built in, while `signal` imports enum
+    import _signal
 
     if may_spawn and is_on(SPAWN_VAR) and hasattr(_signal, "sigwaitinfo"):  # not on macOS
         run_as_child(program, argv, environ)
-    # Python ignores these two, and what is ignored stays so across execve (bpo-1652). A signal that came to
-    # a handler of ours in this moment would be lost with it.
+    # Python ignores SIGPIPE and SIGXFSZ, and the program would inherit that (bpo-1652). A signal that came to a
+    # handler of ours now would be lost.
     ours = [number for number in end_signals() if _signal.getsignal(number) != _signal.SIG_IGN]
     for number in [_signal.SIGPIPE, _signal.SIGXFSZ] + ours:
         _signal.signal(number, _signal.SIG_DFL)
@@ -1462,16 +1447,16 @@ def replace_process(argv, environ, program="", may_spawn=True):
 
 
 def run_as_child(program, argv, environ):
-    """Run a program as a child, pass on to it the signals that we get, stop and go on with it, end as it does.
+    """Run a program as a child, pass our signals on to it, stop and continue with it, end as it does.
 
-    A key of the terminal reaches the child without us; what is sent to this process alone does not.
+    The terminal sends a signal by a key to the child as well; other signals reach this process alone.
     Does not return. OSError if it cannot be run.
     """
     import signal
     import subprocess
 
     faults = {getattr(signal, "SIG" + name) for name in "KILL STOP SEGV BUS FPE ILL TRAP ABRT".split()}
-    ours = set(range(1, signal.NSIG)) - {32, 33} - faults  # those two are the C library's
+    ours = set(range(1, signal.NSIG)) - {32, 33} - faults  # the C library uses 32 and 33
     before, on_child = signal.pthread_sigmask(signal.SIG_BLOCK, ours), signal.getsignal(signal.SIGCHLD)
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # if ignored, the system would forget the child's status
 
@@ -1486,8 +1471,8 @@ def run_as_child(program, argv, environ):
         raise
     keys = {getattr(signal, "SIG" + name) for name in "INT QUIT TSTP TTIN TTOU WINCH".split()}
     while True:
-        told = signal.sigwaitinfo(ours)
-        if told.si_signo == signal.SIGCHLD:
+        info = signal.sigwaitinfo(ours)
+        if info.si_signo == signal.SIGCHLD:
             pid, status = os.waitpid(process.pid, os.WNOHANG | os.WUNTRACED)
             if pid and os.WIFEXITED(status):
                 os._exit(os.WEXITSTATUS(status))
@@ -1496,19 +1481,19 @@ def run_as_child(program, argv, environ):
                 if not os.WIFSTOPPED(status):  # the first process of a container does not die of it
                     os._exit(128 + os.WTERMSIG(status))
                 signal.pthread_sigmask(signal.SIG_BLOCK, ours)
-        elif told.si_code <= 0 or told.si_signo not in keys:  # from a process, or not from the terminal's keys
-            os.kill(process.pid, told.si_signo)
+        elif info.si_code <= 0 or info.si_signo not in keys:  # from a process, or not by a key of the terminal
+            os.kill(process.pid, info.si_signo)
 
 
 def mirror_signal(number):
-    """Let a signal do to this process what it did to the child: end it, or stop it until it is to go on."""
+    """Let a signal end or stop this process, as it did the child."""
     import resource
     import signal
 
     if number not in (signal.SIGKILL, signal.SIGSTOP):
         signal.signal(number, signal.SIG_DFL)
     limits = resource.getrlimit(resource.RLIMIT_CORE)
-    resource.setrlimit(resource.RLIMIT_CORE, (0, limits[1]))  # the core that counts is the child's
+    resource.setrlimit(resource.RLIMIT_CORE, (0, limits[1]))  # no second core file beside the child's
     os.kill(os.getpid(), number)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, [number])
     resource.setrlimit(resource.RLIMIT_CORE, limits)
@@ -1517,16 +1502,16 @@ def mirror_signal(number):
 # --------------------------------------------------------------------------------------------------
 # Proof of origin
 # --------------------------------------------------------------------------------------------------
-# Only what carries our mark, and lies there itself, is removed, overwritten or run (H1, H2, H8).
-# Directories of ours are made by `make_own`, found by `own_place`, and entered by `below`, which follows no link.
+# This file removes, overwrites or runs only things that carry our mark and lie there themselves, not behind a link
+# (H1, H2, H8).
+# `make_own` makes our directories, `own_directory` finds them, and `below` enters them and follows no link.
 
-# Proof of origin: what this file removes, overwrites or runs carries this mark, and lies there itself (H1, H2, H8).
 MARK = ".proto-prime"  # a file in each directory of ours
 MARK_TEXT = b"Made by proto_prime.py, which may remove all that is in this directory.\n"
 
 
 def is_marked(directory):
-    """Whether a directory is one that `make_own` made."""
+    """True if `make_own` made a directory."""
     mark = os.path.join(directory, MARK)
     return os.access(mark, os.F_OK) and not os.path.islink(mark)
 
@@ -1538,19 +1523,19 @@ def make_own(directory, mode=None):
         write_atomic(os.path.join(directory, MARK), MARK_TEXT)
 
 
-def own_place(base, name, is_older):
-    """Where our files are kept if a directory is named for them (H2).
+def own_directory(base, name, is_older):
+    """The directory for our files, where a variable names one or a repo has one (H2).
 
-    base  str, the directory; it is used if it carries our mark, is empty, or is not there
-    name  str, of the directory in it that is used else, so that nothing of ours is mixed with what others made
-    is_older  function of the directory and its entries: whether it is ours from before there was a mark (T8)
+    base      str, the named directory; used if it carries our mark, is empty, or does not exist
+    name      str, the directory in it that is used otherwise, so that our files do not mix with those of others
+    is_older  function of the directory and its entries: True if we made it before there was a mark (T8)
     """
     while not is_marked(base):
         try:
             entries = os.listdir(base)
-        except OSError:  # it is not there; if it cannot be read, its use will say so
+        except OSError:  # it does not exist, or cannot be read, which its first use will report
             break
-        foreign = [entry for entry in entries if not entry.startswith(MARK + ".")]  # what a mark is before it is whole
+        foreign = [entry for entry in entries if not entry.startswith(MARK + ".")]  # but for an unfinished mark
         if not foreign or is_marked(base) or is_older(base, foreign):
             break
         base = below(base, [name])
@@ -1562,13 +1547,13 @@ IGNORE_ALL = b"*\n"  # the .gitignore of a directory of ours
 
 
 def is_older_state(base, entries):
-    """Whether a directory with these entries is a state directory."""
-    names = {"." + entry[1:].split(".")[0] if entry[:1] == "." else entry.split(".")[0] for entry in entries}
+    """True if a directory with these entries is a state directory."""
+    names = {entry[:1] + entry[1:].partition(".")[0] for entry in entries}  # without endings
     return names <= STATE_NAMES and bytes_of(os.path.join(base, ".gitignore")) == IGNORE_ALL
 
 
 def mark_state(base):
-    """`make_own` for a state directory. One from before there was a mark may be read-only: it is used as it is (T8)."""
+    """`make_own` for a state directory. If it is older than marks and read-only, it is used without one (T8)."""
     try:
         make_own(base)
     except OSError as problem:
@@ -1578,7 +1563,7 @@ def mark_state(base):
 
 
 def below(base, names):
-    """The path `names` below a directory of ours, where nothing is followed that is a link (H1)."""
+    """The path of `names` below a directory of ours. PrimeError if a part of it is a link (H1)."""
     for name in names:
         base = os.path.join(base, name)
         if os.path.basename(base) != name or name in (os.curdir, os.pardir):
@@ -1590,8 +1575,8 @@ def below(base, names):
 
 
 def is_ours(path):
-    """Whether a path is no link, belongs to this user or to root, and cannot be written by others (H8)."""
-    if WINDOWS:  # its access lists are not asked
+    """True if a path is no link, belongs to this user or to root, and others cannot write to it (H8)."""
+    if WINDOWS:  # without a look at its access lists
         return not is_link(path)
     try:
         entry = os.lstat(path)
@@ -1601,15 +1586,15 @@ def is_ours(path):
 
 
 def is_open(entry):
-    """Whether more users may write to something than its owner, from its `stat`.
+    """True if a result of `stat` lets other users than the owner write.
 
-    Its group does not count if it has no member but this user, as where umask 002 is usual.
+    Its group does not count if this user is the only member, as is usual with umask 002.
     """
     return bool(entry.st_mode & 0o002 or entry.st_mode & 0o020 and not is_private_group(entry.st_gid))
 
 
 def is_private_group(gid):
-    """Whether a group is that of this user alone: named as the user, and without other members."""
+    """True if a group has the name of this user, and no other member."""
     import grp
     import pwd
 
@@ -1621,7 +1606,7 @@ def is_private_group(gid):
 
 
 def own_entries(directory, pattern):
-    """The paths in a directory of ours that have a name of our making, are no links, and carry our mark."""
+    """`paths_named` in a directory of ours, only those that carry our mark and are no links."""
     return [path for path in paths_named(directory, pattern) if not is_link(path) and is_marked(path)]
 
 
@@ -1629,9 +1614,9 @@ ASIDE_NAME = r"aside-[0-9a-f]{16}"
 
 
 class aside_directory:
-    """A directory of our own in `parent` for unfinished work, inside `with`; what is left of it is removed (H5).
+    """A directory of our own in `parent` for unfinished work, inside `with`, which removes it at the end (H5).
 
-    It may be renamed meanwhile. Those that killed commands left behind are removed after an hour.
+    The work may rename it. Directories that killed commands left behind are removed after an hour.
     """
 
     def __init__(self, parent):
@@ -1653,18 +1638,19 @@ class aside_directory:
 # Places
 # --------------------------------------------------------------------------------------------------
 # Where things are: the home directory, the user's cache, this file, the root of the repo, its state directory.
-# A root is the directory that config paths are relative to.
+# A root is the directory that config paths are relative to; `kind_of_root` tells who made it.
 
 PYPROJECT, OWN_CONFIG = "pyproject.toml", "proto_prime.toml"
+THIS_FILE = globals().get("__file__") or ""  # "" if the source came through a pipe
 
 
 def vendor_dir(root, *names):
-    """A path in the directory that a boot without network looks into by itself."""
+    """A path in the vendored directory of a repo, which a boot without network uses."""
     return os.path.join(root, "vendor", *names)
 
 
 def home_dir():
-    """The user's home directory; without one a place below the temporary directory (E7)."""
+    """The user's home directory; without one a directory below the temporary one (E7)."""
     try:
         home = os.path.expanduser("~")
     except KeyError:  # 3.6, a user without an entry
@@ -1673,11 +1659,11 @@ def home_dir():
 
 
 def private_dir(name):
-    """A directory of this user's alone below the temporary one; where it cannot be had, what nothing can be below."""
+    """A directory below the temporary one that only this user can write; if there is none, os.devnull."""
     path = os.path.join(os.environ.get("TMPDIR", "/tmp"), "%s-%d" % (name, os.getuid()))
     try:
         os.mkdir(path, 0o700)
-    except OSError:  # it is there, or cannot be made
+    except OSError:  # it exists, or cannot be made
         pass
     return path if os.path.isdir(path) and is_ours(path) else os.devnull
 
@@ -1703,13 +1689,13 @@ def cache_dir(*names):
     return below(_caches[base], names)
 
 
-_caches = {}  # type: dict  # what is asked for, to what is used
+_caches = {}  # type: dict  # the wanted directory to the one in use
 
 
 def open_cache(base):
-    """The directory that is used as the user's cache: `base`, or a private one if others may write to that (H8)."""
-    is_named_so = not os.environ.get(CACHE_VAR)  # by us; a directory that the user names may hold pip's and uv's caches
-    base = own_place(base, "proto_prime", lambda _, entries: is_named_so and set(entries) <= {"in-use", *CACHES})
+    """The directory in use as the user's cache: `base`, or a private one if others may write to that (H8)."""
+    is_own_name = not os.environ.get(CACHE_VAR)  # a directory that the user names may hold pip's and uv's caches
+    base = own_directory(base, "proto_prime", lambda _, entries: is_own_name and set(entries) <= {"in-use", *CACHES})
     reason = why_unsafe(base)
     if reason:
         private = private_dir("proto_prime")
@@ -1725,8 +1711,8 @@ def open_cache(base):
 
 
 def why_unsafe(cache):
-    """Why a cache is not to be trusted (H8); "" if it, and each directory in it, is ours alone to write."""
-    real = os.path.realpath(cache)  # which the user may have linked to another disk
+    """The reason not to trust a cache (H8); "" if others can write neither to it nor to a directory in it."""
+    real = os.path.realpath(cache)  # the user may have linked it to another disk
     for path in [real] + [os.path.join(real, name) for name in CACHES]:
         if not os.path.lexists(path) or is_ours(path):
             continue
@@ -1739,194 +1725,237 @@ def why_unsafe(cache):
 
 
 def is_installed():
-    """Whether this file was installed as a package, and stands in no repo."""
-    return os.path.basename(os.path.dirname(globals().get("__file__") or "")) in ("site-packages", "dist-packages")
+    """True if this file was installed as a package, instead of standing in a repo."""
+    return os.path.basename(os.path.dirname(THIS_FILE)) in ("site-packages", "dist-packages")
 
 
 def script_path():
-    """The file that was started, or else this one; "" if the source came through a pipe."""
-    if is_installed():  # then a launcher was, which is of one python alone
-        return __file__
-    for path in (sys.argv[0] if sys.argv else "", globals().get("__file__") or ""):
+    """The path of the started file, or else of this one; "" if the source came through a pipe."""
+    if is_installed():  # the started file is a launcher then, which belongs to one python
+        return THIS_FILE
+    for path in (sys.argv[0] if sys.argv else "", THIS_FILE):
         if path and os.path.isfile(path):
             return path
     return ""
 
 
 def own_file():
-    """The path of this file, no link; "" if it came through a pipe."""
-    path = os.path.realpath(globals().get("__file__") or "")
-    return path if globals().get("__file__") and os.path.isfile(path) else ""
+    """The path of this file, with links resolved; "" if it came through a pipe."""
+    return os.path.realpath(THIS_FILE) if os.path.isfile(THIS_FILE) else ""
 
 
 def ancestors(directory):
-    """`directory`, its parent, and so on up to the file system's root."""
-    found = [directory]
-    while os.path.dirname(found[-1]) != found[-1]:
-        found.append(os.path.dirname(found[-1]))
-    return found
+    """`directory`, its parent, and so on up to the file system's root: a list of str."""
+    paths = [directory]
+    while os.path.dirname(paths[-1]) != paths[-1]:
+        paths.append(os.path.dirname(paths[-1]))
+    return paths
 
 
 def find_root(option=""):
     """The ref root: `option`, else PROTOPRIMER_ROOT, else the nearest directory with a config.
 
-    Goes up from the started file as it was written, then from where its symlinks lead, else takes its
-    directory; when the source came through a pipe or is a package, the same from the current directory.
-    Above where it begins only a config counts that no other user wrote (H12).
+    Goes up from the started file, first as its path is written, then with links resolved; without a config it is
+    the directory of that file. If the source came through a pipe or is a package, it goes up from the current
+    directory. Above the start, a config of another user does not count (H12).
     """
-    told, script = option or os.environ.get(ROOT_VAR), script_path()
-    if told and not os.path.isdir(told):
-        raise PrimeError("ref root %s is not a directory" % told, "--root" if option else ROOT_VAR, status=2)
+    named = option or os.environ.get(ROOT_VAR)
+    script = "" if is_installed() else script_path()
+    if named and not os.path.isdir(named):
+        raise PrimeError("ref root %s is not a directory" % named, "--root" if option else ROOT_VAR, status=2)
     try:
-        if told:
-            return os.path.abspath(told)
-        starts = [os.path.dirname(written(script)) if script and not is_installed() else os.getcwd()
-                  for written in (os.path.abspath, os.path.realpath)]
+        if named:
+            return os.path.abspath(named)
+        starts = [os.getcwd()]
+        if script:
+            starts = [os.path.dirname(os.path.abspath(script)), os.path.dirname(os.path.realpath(script))]
     except FileNotFoundError:  # E7
         raise PrimeError("the current directory does not exist", hint="cd to one that does")
-    beside = script if script and not is_installed() else starts[0]
-    for directory in ancestors(starts[0]) + ancestors(starts[1]):
+    for directory in [each for start in starts for each in ancestors(start)]:
         paths = [os.path.join(directory, name) for name in (PYPROJECT, OWN_CONFIG)]
-        paths = [path for path in paths if os.path.exists(path)]
-        if paths and (directory in starts or not any(
-                is_left_aside(path, beside, "--root %s takes it" % directory) for path in paths)):
+        configs = [path for path in paths if os.path.exists(path)]
+        hint = "--root %s takes it" % directory
+        if configs and (directory in starts or not any(
+                is_left_aside(path, script or starts[0], hint) for path in configs)):
             return directory
     return starts[0]
 
 
 def is_left_aside(path, beside, hint):
-    """Whether a file above the repo counts for nothing, which is said once: it is another user's (H12).
+    """True if a file above the repo does not count, because it belongs to another user; says so once (H12).
 
-    Neither ours, nor root's, nor of the owner of the file or directory `beside`, who could have written that as well.
-    What a link belongs to counts like what it leads to.
+    It counts if this user owns it, or root, or the owner of `beside`, a file or directory of the repo: that owner
+    could have written it in the repo as well. A link and its target must both count.
     """
     if WINDOWS:
         return False
-    for look in (os.lstat, os.stat):
+    for stat in (os.lstat, os.stat):
         try:
-            owner = look(path).st_uid
+            owner = stat(path).st_uid
             if owner not in (0, os.geteuid(), os.stat(beside).st_uid):
-                note_once("%s is left aside, for it belongs to %s; %s, or chown it" % (path, user_name(owner), hint))
+                text = "%s is left aside, for it belongs to %s; %s, or chown it"
+                report.note_once(text % (path, user_name(owner), hint))
                 return True
         except OSError:  # a dangling link, which nobody reads
             pass
     return False
 
 
-def state_dir(root, *names):
-    """A path in the directory where everything that this file makes for a repo is kept."""
+def kind_of_root(root):
+    """Tell who made a ref root. Returns "script", "client" or "repo".
+
+    script  this file, in the user cache, for a script with metadata (PEP 723)
+    client  this file, in the state directory of a repo, for a client of the workflow server
+    repo    people
+    """
+    parent = os.path.dirname(root)
+    state, name = os.path.split(parent)
+    if name == "scripts" and parent == cache_dir("scripts"):
+        return "script"
+    if name == "made":
+        named = named_state()
+        if state == named or not named and os.path.basename(state) == ".prime":
+            return "client"
+    return "repo"
+
+
+def named_state():
+    """The state directory that PROTOPRIMER_STATE_DIR names; "" if it is unset."""
     named = os.environ.get(STATE_VAR)
-    if named and not is_script_root(root):
-        base = own_place(os.path.abspath(named), ".prime", is_older_state)
-        if os.path.dirname(root) != os.path.join(base, "made"):  # a repo of our making
-            return below(base, names)
+    return own_directory(os.path.abspath(named), ".prime", is_older_state) if named else ""
+
+
+def state_dir(root, *names):
+    """A path in the state directory of a root, which holds everything that this file makes for it."""
+    if os.environ.get(STATE_VAR) and kind_of_root(root) == "repo":
+        return below(named_state(), names)
     base = os.path.join(root, ".prime")
     if is_link(base):
         raise PrimeError("%s is a link, which nothing is written through" % base,
                          hint="remove it; %s names another directory" % STATE_VAR)
-    return below(own_place(base, ".prime", is_older_state), names)
-
-
-def is_script_root(root):
-    """Whether a ref root is one that was made in the user cache for a script (PEP 723)."""
-    place = os.path.dirname(root)
-    return os.path.basename(place) == "scripts" and place == cache_dir("scripts")
+    return below(own_directory(base, ".prime", is_older_state), names)
 
 
 # --------------------------------------------------------------------------------------------------
 # Locks
 # --------------------------------------------------------------------------------------------------
-# One process at a time builds, publishes or fetches: it holds a lock file, which the system frees when it dies.
+# One process at a time builds, publishes or fetches. It holds a lock file, which the system frees when it dies.
 
-LOCKLESS = ("ENOLCK", "ENOTSUP", "ENOSYS", "EINVAL")  # what a file system without locks answers
-LOCK_HEAD = b"process "  # what a lock file of ours begins with
-PATIENCE_SECONDS = 60  # after which one who waits for a lock is told the way out
+LOCK_HEAD = b"process "  # the first bytes of a lock file of ours
+PATIENCE_SECONDS = 60  # after this time a waiting process says how to end the wait
 
 
 def lock_files(path):
-    """The files that stand for the lock `path`: itself, or one in the user cache where the file system has no locks."""
+    """The files that stand for the lock `path`: itself, or one in the user cache if the file system has no locks."""
     yield path
     yield cache_dir("locks", hash_bytes(os.fsencode(path))[:16])
 
 
 class locked:
-    """Hold the lock file at `path` inside `with`; the system drops it when its holder dies.
+    """Hold the lock file at `path` inside `with`; the system frees it when its holder dies.
 
-    Waits without limit, and says once for whom; `purpose` is what others are told of us, `reason` what the
-    error says if it cannot be had. Where the file system has no locks, a file in the user cache stands for
-    it (B4).
+    path     str; where the file system has no locks, a file in the user cache stands for it (B4)
+    purpose  str, what this process does with it, for the messages of others that wait
+    reason   str, why, for the error if it cannot be locked
+    Waits without limit, and says once for whom.
     """
 
     def __init__(self, path, purpose, reason=""):
         self.path, self.purpose, self.reason = path, purpose, reason
 
     def __enter__(self):
-        import errno
-
-        lockless, problem = [getattr(errno, name) for name in LOCKLESS], OSError()
+        problems = []
         for path in lock_files(self.path):
             try:
                 return self._take(path)
-            except OSError as error:
-                problem = problem if problem.errno else error
-                report.detail("cannot lock %s: %s" % (path, error.strerror))
-                if error.errno not in lockless:
+            except OSError as problem:
+                problems.append(problem)
+                report.detail("cannot lock %s: %s" % (path, problem.strerror))
+                if not is_lockless(problem):
                     break
-        raise PrimeError("cannot lock %s: %s" % (self.path, problem.strerror),
+        raise PrimeError("cannot lock %s: %s" % (self.path, problems[0].strerror),
                          tried=["%s: %s" % (self.purpose, self.reason)] if self.reason else [],
                          hint="%s names another place" % self._variable())
 
     def __exit__(self, *_):
-        write_lock(self.file, b"")
+        self._write(b"")
         self.file.close()
 
     def _variable(self):
+        """The name of the variable that moves the lock elsewhere."""
         return CACHE_VAR if self.path.startswith(cache_dir() + os.sep) else STATE_VAR
 
     def _take(self, path):
-        import time
-
-        self.file, start, count = open_lock(path), time.monotonic(), 0
-        while not try_lock(self.file):
-            check_stops()
-            count += 1
-            if count == 4:  # not for one who is done in a moment
-                report.note("waiting for %s" % holder_of(self.file))
-            if time.monotonic() - start > PATIENCE_SECONDS:  # H19
-                start = float("inf")
-                report.note("still waiting for %s: end that process, or let %s name another place" % (
-                    holder_of(self.file), self._variable()))
-            time.sleep(0.05)
-        if not is_same_file(self.file, path):  # it was removed while we waited, and another may be locked now
+        self.file = open_lock(path)
+        self._wait()
+        if not self._is_at(path):  # it was removed during the wait, and another process may lock a new one
             self.file.close()
             return self._take(path)
         host = os.environ.get("COMPUTERNAME", "") if WINDOWS else os.uname().nodename
-        write_lock(self.file, LOCK_HEAD + ("%d on %s: %s" % (os.getpid(), host, self.purpose)).encode())
+        self._write(LOCK_HEAD + ("%d on %s: %s" % (os.getpid(), host, self.purpose)).encode())
         return self
+
+    def _wait(self):
+        import time
+
+        start, count = time.monotonic(), 0
+        while not try_lock(self.file):
+            check_stops()
+            count += 1
+            if count == 4:  # most waits are shorter
+                report.note("waiting for %s" % self._holder())
+            if time.monotonic() - start > PATIENCE_SECONDS:  # H19
+                start = float("inf")
+                report.note("still waiting for %s: end that process, or let %s name another place" % (
+                    self._holder(), self._variable()))
+            time.sleep(0.05)
+
+    def _is_at(self, path):
+        """True if the open file is still the one at `path`."""
+        try:
+            return os.path.samestat(os.fstat(self.file.fileno()), os.stat(path))
+        except OSError:
+            return False
+
+    def _holder(self):
+        """The process that holds the lock, as it wrote into the file."""
+        self.file.seek(0)
+        return self.file.read(200).decode("utf-8", "replace") or "another prime"
+
+    def _write(self, text):
+        """Write the holder into the file, unless the content is not that of a lock of ours (H1)."""
+        try:
+            self.file.seek(0)
+            if self.file.read(len(LOCK_HEAD)) in (b"", LOCK_HEAD):
+                self.file.truncate(0)
+                self.file.seek(0)
+                self.file.write(text)
+        except OSError:  # B5: a full disk; the lock works without
+            pass
 
 
 def open_lock(path):
-    """Open a lock file, made if it is missing: not behind a link, nor for users who cannot write beside it (H19)."""
+    """Open a lock file, or create it; not behind a link, nor for users who cannot write beside it (H19)."""
     make_directory(os.path.dirname(path))
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | NO_FOLLOW, 0o600)
     file = os.fdopen(descriptor, "r+b", buffering=0)
     if not WINDOWS:
-        state = os.fstat(descriptor)
+        entry = os.fstat(descriptor)
         mode = 0o660 if openness(os.path.dirname(path)) & 0o020 else 0o600
-        if state.st_uid == os.geteuid() and state.st_mode & 0o777 != mode:
+        if entry.st_uid == os.geteuid() and entry.st_mode & 0o777 != mode:
             os.fchmod(descriptor, mode)
     return file
 
 
 def try_lock(file, is_shared=False):
-    """Lock an open lock file unless another process holds it. Returns whether; OSError where there are no locks.
+    """Lock an open lock file. True if it is locked, False if another process holds it; OSError if there are no locks.
 
-    is_shared  together with others that lock it so; on Windows, which has no such locks, nothing is locked then
+    is_shared  together with others that lock it so. Windows has no such locks: it locks nothing then
     """
-    held = PermissionError if WINDOWS else BlockingIOError  # what else comes is no lock at all
+    is_taken = PermissionError if WINDOWS else BlockingIOError  # any other error means that there are no locks
+    if WINDOWS and is_shared:
+        return True
     try:
-        if WINDOWS and is_shared:
-            return True
         if WINDOWS:
             import msvcrt
 
@@ -1935,51 +1964,30 @@ def try_lock(file, is_shared=False):
         else:
             import fcntl
 
-            # Across machines too: NFS turns it into a lock of its server's.
+            # This works across machines too: NFS makes it a lock of its server.
             fcntl.flock(file, (fcntl.LOCK_SH if is_shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
         return True
-    except held:
+    except is_taken:
         return False
 
 
-def holder_of(file):
-    """Who holds an open lock file, as it says itself."""
-    file.seek(0)
-    return file.read(200).decode("utf-8", "replace") or "another prime"
+def is_lockless(problem):
+    """True if an OSError means that the file system has no locks."""
+    import errno
 
-
-def write_lock(file, text):
-    """Say in a lock file who holds it. What is no lock of ours is left as it is (H1)."""
-    try:
-        file.seek(0)
-        if file.read(len(LOCK_HEAD)) in (b"", LOCK_HEAD):
-            file.truncate(0)
-            file.seek(0)
-            file.write(text)
-    except OSError:  # a courtesy; B5: no space to say so
-        pass
-
-
-def is_same_file(file, path):
-    """Whether an open file is still the one at `path`."""
-    try:
-        return os.path.samestat(os.fstat(file.fileno()), os.stat(path))
-    except OSError:
-        return False
+    return problem.errno in (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS, errno.EINVAL)
 
 
 def is_held(path):
-    """Whether some process holds the lock `path`. Where that cannot be told, it is held."""
-    import errno
-
-    for each in lock_files(path):
-        if not os.path.isfile(each):
+    """True if some process holds the lock `path`, or if that cannot be told."""
+    for file_path in lock_files(path):
+        if not os.path.isfile(file_path):
             return False
         try:
-            with open_lock(each) as file:
+            with open_lock(file_path) as file:
                 return not try_lock(file)
         except OSError as problem:
-            if errno.errorcode.get(problem.errno or 0, "") not in LOCKLESS:
+            if not is_lockless(problem):
                 return True
     return True
 
@@ -2701,7 +2709,7 @@ class Config:
             raise PrimeError("both %s and [tool.proto-prime] in %s configure %s" % both,
                              hint="keep one of them", status=2)
         self.file, self.table, self.text = OWN_CONFIG, own, own_text
-        if is_script_root(root):  # and not written by people
+        if kind_of_root(root) == "script":  # people did not write that file
             self.file, self.text = "the script's metadata, PEP 723", ""
 
     def look(self, path):
@@ -2855,7 +2863,7 @@ class Environment:
     @property
     def title(self):
         """What people are told that it is."""
-        return "the script's environment" if is_script_root(self.root) else "environment %s" % self.name
+        return "the script's environment" if kind_of_root(self.root) == "script" else "environment %s" % self.name
 
     def wanted(self):
         """All `Request`s that its python must fulfil."""
@@ -5897,7 +5905,7 @@ def install(environment, driver, directory):
     for part in driver.parts(environment, requirements):
         if part:
             driver.install(part, directory, options, environment.root)
-    if not requirements and not lock and not is_script_root(environment.root):
+    if not requirements and not lock and kind_of_root(environment.root) != "script":
         report.note("nothing to install: no [project], requirements.txt, or dependencies in the config")
     # A requirement with a marker may mean nothing, and so may a file.
     is_sure = any(";" not in each for each in environment["dependencies"])
@@ -6494,8 +6502,9 @@ def have_generation(environment, stage, is_anew=False):
     if stage != "required":
         report.detail("stage required: skipped, %s builds with %s" % (running_python(), python))
     if os.pathsep in state_dir(environment.root):
+        variable = CACHE_VAR if kind_of_root(environment.root) == "script" else STATE_VAR
         raise PrimeError('%s has a "%s", so that PATH cannot name it' % (state_dir(environment.root), os.pathsep),
-                         hint="%s names another place" % (CACHE_VAR if is_script_root(environment.root) else STATE_VAR))
+                         hint="%s names another place" % variable)
     prepare_state(environment.root)
     reason = "a new one is asked for" if is_anew else "; ".join(reasons)
     with locked(state_dir(environment.root, "lock"), "building %s" % environment.title, reason):
@@ -6606,7 +6615,7 @@ def prefix_of(environment, options, boots):
     prefix = unfinished_prefix(environment.root)
     if prefix:
         return prefix
-    is_script = environment.root != options.root  # the stage belongs to the repo, not to a script's environment
+    is_script = kind_of_root(environment.root) == "script"  # the stage belongs to the repo, not to it
     if boots:
         stage = "" if is_script else options.stage
         return boot_environment(environment, stage, moves_link=not environment.requested).path
@@ -8043,7 +8052,7 @@ class Server:
 
     def prime(self, environment, id, *words):
         """Let a child do it, which nothing that it starts outlives: build an environment, ask pythons and selectors."""
-        options = ["--root", environment.root] + (["-e", id] if environment.root == self.root else [])
+        options = ["--root", environment.root] + (["-e", id] if kind_of_root(environment.root) == "repo" else [])
         argv = [running_python(), os.path.abspath(script_path())] + options + list(words)
         drop = (LOG_VAR, ROOT_VAR, ENV_VAR, "FORCE_COLOR")
         environ = {name: value for name, value in clean_environ().items() if name not in drop}

@@ -11,6 +11,8 @@ import time
 import pytest
 from conftest import TOP, python, snapshot, some_python, uv_program
 
+import proto_prime
+
 DAY = 24 * 3600
 
 
@@ -472,3 +474,20 @@ def test_H19_lock_cannot_be_held_by_who_may_not_write(plain):
     (plain.path / ".prime" / "lock").chmod(0o644)  # as it was made before
     plain.prime("reset", python=python("3.6"))
     assert stat.S_IMODE(os.stat(str(plain.path / ".prime" / "lock")).st_mode) == 0o600
+
+
+def test_roots_that_this_file_made_are_told_from_repos_of_the_same_name(tmp_path, monkeypatch):
+    state = str(tmp_path / "state")
+    monkeypatch.setenv("PROTOPRIMER_CACHE_DIR", str(tmp_path / "cache"))
+    monkeypatch.delenv("PROTOPRIMER_STATE_DIR", raising=False)
+    kind_of_root = proto_prime.kind_of_root
+    assert kind_of_root(proto_prime.cache_dir("scripts", "x")) == "script"
+    assert kind_of_root("/repo/.prime/made/x") == "client"
+    for root in ("/repo", "/scripts/x", "/repo/.prime/scripts/x", "/made/x", "/repo/made/x", state + "/made/x", "/"):
+        assert kind_of_root(root) == "repo", root
+    monkeypatch.setenv("PROTOPRIMER_STATE_DIR", state)
+    assert kind_of_root(state + "/made/x") == "client"
+    assert proto_prime.state_dir(state + "/made/x", "envs") == state + "/made/x/.prime/envs"
+    assert proto_prime.state_dir(proto_prime.cache_dir("scripts", "x")).startswith(str(tmp_path / "cache"))
+    assert kind_of_root("/repo/.prime/made/x") == "repo"
+    assert proto_prime.state_dir("/repo", "envs") == state + "/envs"
