@@ -2934,7 +2934,8 @@ def load_environment(config, name="", requested="", may_lack_lock=False):
     parse_uv_version(environment["uv_version"], environment.origins["uv_version"])
     check_text(environment["uv_version"], "uv_version", environment.origins["uv_version"])
     check_files(environment, may_lack_lock)
-    environment.fields["projects"] = [complete_project(environment, item) for item in environment["projects"]]
+    projects = [complete_project(environment, item) for item in environment["projects"]]
+    environment.fields["projects"] = projects
     find_required(environment)
     environment.required.places = [vendor_dir(environment.root, "python")]
     environment.locked = locked_python(environment)
@@ -2959,7 +2960,8 @@ def fill_defaults(environment):
         fields["lock_file"] = find_lock(environment)
     if not fields["uv_version"]:
         version = table_in(document, PYPROJECT, "tool", "uv").get("required-version", "")
-        environment.set("uv_version", version, PYPROJECT + ": tool.uv.required-version" if version else "default")
+        origin = PYPROJECT + ": tool.uv.required-version"
+        environment.set("uv_version", version, origin if version else "default")
 
 
 def has_dev_group(document):
@@ -2969,7 +2971,8 @@ def has_dev_group(document):
 
 def find_lock(environment):
     """The name of the lock file for an environment that configures none; "" if the repo has none that fits."""
-    locks = list(filter(environment.has, ("pylock.%s.toml" % environment.name, "uv.lock", "pylock.toml")))
+    names = "pylock.%s.toml" % environment.name, "uv.lock", "pylock.toml"
+    locks = list(filter(environment.has, names))
     pylocks = [name for name in locks if name != "uv.lock"]
     has_no_project = environment["projects"] == [] and environment.origins["projects"] != "default"
     if has_no_project:  # a uv.lock would add nothing
@@ -3000,12 +3003,13 @@ def locked_python(environment):
     if not lock.endswith(".toml") or not environment.has(lock):
         return []
     try:
-        specifiers = parse_toml(load_text(environment.path(lock)), is_head=True).get("requires-python", "")
+        head = parse_toml(load_text(environment.path(lock)), is_head=True)
     except TomlError:  # `read_lock` says where; `prime lock` writes it anew
         return []
-    check_text(specifiers, "requires-python", lock)
+    specifiers = check_text(head.get("requires-python", ""), "requires-python", lock)
+    origin = lock + ": requires-python"
     try:
-        return [Request(specifiers, lock + ": requires-python", parse_clauses(specifiers))] if specifiers else []
+        return [Request(specifiers, origin, parse_clauses(specifiers))] if specifiers else []
     except PrimeError as problem:
         raise PrimeError("malformed requires-python: %s" % problem, lock, status=2)
 
@@ -3386,8 +3390,10 @@ def with_includes(environment, names):
             project = project_path(environment.root, line)
             if project and project not in projects:
                 projects.add(project)
-                files += files_of(environment.config, project, budget) if os.path.isdir(project) else [project]
-        waiting += [os.path.normpath(os.path.join(os.path.dirname(path), name)) for name in reversed(included)]
+                is_tree = os.path.isdir(project)
+                files += files_of(environment.config, project, budget) if is_tree else [project]
+        directory = os.path.dirname(path)
+        waiting += [os.path.normpath(os.path.join(directory, name)) for name in reversed(included)]
     return files
 
 
