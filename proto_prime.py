@@ -2010,30 +2010,34 @@ def use_cache():
 # --------------------------------------------------------------------------------------------------
 # TOML
 # --------------------------------------------------------------------------------------------------
-# A reader takes the source and a position in it, and returns the position behind what it read, and the value.
-# Only TomlTable keeps state, since the lines before decide what a key may still define.
+# Knows the grammar of TOML, and hands on `parse_toml`. A reader takes the source and a position in it; it returns the
+# position behind what it read, and the value. Only TomlTable keeps state: earlier lines decide what a key may define.
 
 
 class TomlError(ValueError):
-    """Text that is not TOML: `message` says what is wrong, `line` and `column` (both from 1) say where."""
+    """Text that is not TOML: `message` says what is wrong, `line` and `column` (both from 1) say where.
 
-    def __init__(self, message, line, column):
-        ValueError.__init__(self, message, line, column)
+    Made from the source and the position of the mistake in it.
+    """
+
+    def __init__(self, src, pos, message):
         self.message = message
-        self.line = line
-        self.column = column
+        self.line = src.count("\n", 0, pos) + 1
+        self.column = pos - src.rfind("\n", 0, pos)
+        ValueError.__init__(self, message, self.line, self.column)
 
     def __str__(self):
         return "%s (line %d, column %d)" % (self.message, self.line, self.column)
 
 
-def parse_toml(text):
+def parse_toml(text, is_head=False):
     """Return what the TOML document `text` holds: parse_toml("a = 1") is {"a": 1}.
 
-    Not by `tomllib`, which Python has from 3.11 on: to load it takes about as long as to start Python, and
-    one reader gives one result, and one set of errors, on every Python.
+    Not by `tomllib`, which Python has from 3.11 on: loading it takes about as long as starting Python.
+    Besides, one reader gives one result, and one set of errors, on every Python.
 
     text: str, decoded and without a byte order mark.
+    is_head: bool, read only the keys before the first table header, since a lock has thousands of lines behind it.
     Result: dict of str to str, int, float, bool, list, dict, and date, time, datetime of module `datetime`;
     equal to the result of `tomllib.loads` in value, type and order.
     Error: TomlError, with the line and column of the first mistake.
@@ -2042,27 +2046,22 @@ def parse_toml(text):
     src = text.replace("\r\n", "\n")
     root = section = TomlTable()
     pos = skip_lines(src, 0)
-    while pos < len(src):
+    while pos < len(src) and not (is_head and src.startswith("[", pos)):
         try:
             pos, section = read_statement(src, pos, root, section)
         except RecursionError:
-            raise locate_toml_error(src, pos, "a value is nested too deep") from None
+            raise TomlError(src, pos, "a value is nested too deep") from None
         pos = skip_lines(src, pos)
     return root.values
 
 
-def locate_toml_error(src, pos, message):
-    """Return the TomlError for a mistake at `pos`."""
-    return TomlError(message, src.count("\n", 0, pos) + 1, pos - src.rfind("\n", 0, pos))
-
-
 class TomlTable:
-    """A table that statements, not a value, made: headers and dotted keys may still extend it.
+    """A table made by statements, not by a value: headers and dotted keys may still extend it.
 
-    values: the dict handed to the caller.
-    tables: the TomlTable of each entry in `values` that statements made, for an array of tables its last one.
-    Any other entry is a value and closed for good, which holds for inline tables and static arrays too.
-    owner: the section (TomlTable of a header) that defined this table, None while it is but a parent.
+    values: dict, handed to the caller.
+    tables: dict, the TomlTable of each entry in `values` that statements made; of an array of tables the last one.
+    Any other entry is a value and closed for good. That holds for inline tables and static arrays too.
+    owner: the section (TomlTable of a header) that defined this table; None while it is only a parent.
     The methods raise KeyError for what TOML forbids.
     """
 
@@ -2118,7 +2117,7 @@ def read_statement(src, pos, root, section):
         pos = read_pair(src, pos, section)
     pos = match_toml("comment", src, pos).end()
     if src[pos:pos + 1] not in ("", "\n"):
-        raise locate_toml_error(src, pos, "expected the end of the line")
+        raise TomlError(src, pos, "expected the end of the line")
     return pos, section
 
 
@@ -2134,7 +2133,7 @@ def read_header(src, pos, root):
             table = table.enter(key)
         return pos, table.append(keys[-1]) if is_array else table.define(keys[-1])
     except KeyError:
-        raise locate_toml_error(src, start, "%s is already defined" % ".".join(keys)) from None
+        raise TomlError(src, start, "%s is already defined" % ".".join(keys)) from None
 
 
 def read_pair(src, pos, table):
@@ -2146,7 +2145,7 @@ def read_pair(src, pos, table):
     try:
         table.put(keys, value)
     except KeyError:
-        raise locate_toml_error(src, start, "%s is already defined" % ".".join(keys)) from None
+        raise TomlError(src, start, "%s is already defined" % ".".join(keys)) from None
     return pos
 
 
@@ -2166,7 +2165,7 @@ def read_key(src, pos):
         return read_text(src, pos + 1, src[pos])
     bare = match_toml("bare key", src, pos)
     if bare is None:
-        raise locate_toml_error(src, pos, "expected a key")
+        raise TomlError(src, pos, "expected a key")
     return bare.end(), bare.group()
 
 
@@ -2212,7 +2211,7 @@ def read_string(src, pos):
 
 
 def read_text(src, pos, quotes):
-    """Read what is left of a string behind its opening `quotes`."""
+    """Read the rest of a string, from behind its opening `quotes`."""
     parts = []
     while True:
         plain = match_toml(quotes, src, pos)
@@ -2221,8 +2220,8 @@ def read_text(src, pos, quotes):
         if src.startswith(quotes, pos):
             return pos + len(quotes), "".join(parts)
         if not src.startswith("\\", pos):
-            found = repr(src[pos]) if pos < len(src) else "the end"
-            raise locate_toml_error(src, pos, "expected %s before %s" % (quotes, found))
+            obstacle = repr(src[pos]) if pos < len(src) else "the end"
+            raise TomlError(src, pos, "expected %s before %s" % (quotes, obstacle))
         pos, part = read_escape(src, pos, quotes)
         parts.append(part)
 
@@ -2234,13 +2233,13 @@ def read_escape(src, pos, quotes):
         return line_end.end(), ""
     escape = match_toml("escape", src, pos)
     if escape is None:
-        raise locate_toml_error(src, pos, "unknown escape sequence in a string")
+        raise TomlError(src, pos, "unknown escape sequence in a string")
     letter, digits = escape.group(1), escape.group(2) or escape.group(3)
     if letter:
         return escape.end(), dict(zip('btnfr"\\', '\b\t\n\f\r"\\'))[letter]
     code = int(digits, 16)
     if 0xD800 <= code <= 0xDFFF or code > 0x10FFFF:
-        raise locate_toml_error(src, pos, "escape sequence of what is not a Unicode character")
+        raise TomlError(src, pos, "escape sequence of what is not a Unicode character")
     return escape.end(), chr(code)
 
 
@@ -2249,28 +2248,28 @@ def read_scalar(src, pos):
     makers = (("date", make_date), ("time", make_time), ("float", float),
               ("integer", make_integer), ("boolean", lambda word: word == "true"))
     for kind, make in makers:
-        found = match_toml(kind, src, pos)
-        if found is None:
+        match = match_toml(kind, src, pos)
+        if match is None:
             continue
         try:
-            return found.end(), make(*found.groups())
+            return match.end(), make(*match.groups())
         except ValueError as error:
-            raise locate_toml_error(src, pos, "invalid %s: %s" % (kind, error)) from None
-    raise locate_toml_error(src, pos, "expected a value")
+            raise TomlError(src, pos, "invalid %s: %s" % (kind, error)) from None
+    raise TomlError(src, pos, "expected a value")
 
 
-DIGITS = 4300  # of an integer, at most, as Python has it from 3.11 on: to read more takes their square (H10)
+INTEGER_CAP = 4300  # digits, as in Python from 3.11 on: the time to convert them grows with their square (H10)
 
 
 def make_integer(digits):
     """Return an int."""
-    if len(digits) > DIGITS and len(digits.replace("_", "").lstrip("+-")) > DIGITS:
-        raise ValueError("it has more than %d digits" % DIGITS)
+    if len(digits) > INTEGER_CAP and len(digits.replace("_", "").lstrip("+-")) > INTEGER_CAP:
+        raise ValueError("it has more than %d digits" % INTEGER_CAP)
     return int(digits, 0)
 
 
 def make_date(year, month, day, hour, minute, second, fraction, zone, sign, hours, minutes):
-    """Return a date, or a datetime if there is an hour."""
+    """Return a date, or a datetime if there is an hour. The arguments are the groups of the pattern "date"."""
     import datetime
     date = datetime.date(int(year), int(month), int(day))
     if hour is None:
@@ -2283,7 +2282,7 @@ def make_date(year, month, day, hour, minute, second, fraction, zone, sign, hour
 
 
 def make_time(hour, minute, second, fraction):
-    """Return a time; what is finer than a microsecond is cut off."""
+    """Return a time, cut to whole microseconds."""
     import datetime
     return datetime.time(int(hour), int(minute), int(second), int((fraction or "").ljust(6, "0")))
 
@@ -2302,7 +2301,7 @@ def skip_token(src, pos, token, where):
     """Return the position behind `token`, which must be at `pos`."""
     if src.startswith(token, pos):
         return pos + len(token)
-    raise locate_toml_error(src, pos, 'expected "%s" %s' % (token, where))
+    raise TomlError(src, pos, 'expected "%s" %s' % (token, where))
 
 
 def match_toml(kind, src, pos):
@@ -2317,7 +2316,7 @@ _TOML_COMPILED = {}  # type: dict  # filled on first use: importing this file mu
 
 
 def list_toml_patterns():
-    """Return the regular expression for each kind of token; plain text is named by the quotes around it."""
+    """Return a dict of each kind of token to its regular expression; the kind of plain text is the quotes around it."""
     control = r"\x00-\x08\x0a-\x1f\x7f"
     control_but_newline = r"\x00-\x08\x0b-\x1f\x7f"
     comment = "#[^%s]*" % control
@@ -2351,7 +2350,8 @@ def list_toml_patterns():
 # --------------------------------------------------------------------------------------------------
 # Versions and requests
 # --------------------------------------------------------------------------------------------------
-# A `Version` is PEP 440's, a `Request` says which python is wanted: by clauses on its version, or by a path.
+# Knows PEP 440 and the spellings of uv and pyenv. Hands on a `Version`, and a `Request` for a python: clauses that its
+# version must fulfil, or a path. No python is started here.
 
 VERSION = r"""v? (?:(?P<epoch>\d+)!)? (?P<release>\d+(?:\.\d+)*)
     (?:[-_.]?(?P<pre>alpha|a|beta|b|preview|pre|c|rc)[-_.]?(?P<pre_n>\d*))?
@@ -2374,9 +2374,11 @@ class Version:
     """A version by PEP 440; prints as it was written.
 
     release        tuple of int
-    base           (epoch, release without trailing zeros): what its pre- and post-releases share
+    local          str, the part behind "+"
+    base           (epoch, release without trailing zeros): the same for its pre- and post-releases
     key            sorts as PEP 440 says, dev < pre < the release itself < post; local versions are equal
-    is_prerelease  whether it is a pre- or dev release; `is_post` likewise
+    is_prerelease  True for a pre- or dev release; `is_post` likewise
+    PrimeError if the text is not a version.
     """
 
     def __init__(self, text):
@@ -2387,39 +2389,49 @@ class Version:
         if not match:
             raise PrimeError('"%s" is not a version' % (text,), status=2)
         part = match.groupdict()
-        self.text, self.local = text.strip(BLANKS), (part["local"] or "").replace("-", ".").replace("_", ".")
-        self.release = tuple(int(number) for number in part["release"].split("."))
+        self.text = text.strip(BLANKS)
+        self.local = (part["local"] or "").replace("-", ".").replace("_", ".")
+        self.release = tuple(map(int, part["release"].split(".")))
         self.is_prerelease = bool(part["pre"] or part["dev"])
         self.is_post = bool(part["post"] or part["dash_post"])
-        stripped = self.release
-        while stripped and not stripped[-1]:
-            stripped = stripped[:-1]
-        self.base = int(part["epoch"] or 0), stripped
+        significant = self.release
+        while significant and not significant[-1]:
+            significant = significant[:-1]
+        self.base = int(part["epoch"] or 0), significant
         pre = (-1, 0) if part["dev"] and not self.is_post else (3, 0)
         if part["pre"]:
             pre = PRE_PHASES.get(part["pre"], 2), int(part["pre_n"] or 0)
         post = int(part["dash_post"] or part["post_n"] or 0) if self.is_post else -1
-        self.key = self.base, pre, post, int(part["dev_n"] or 0) if part["dev"] else float("inf")
+        dev = int(part["dev_n"] or 0) if part["dev"] else float("inf")
+        self.key = self.base, pre, post, dev
 
     def __str__(self):
         return self.text
 
     def final(self):
-        """The release X.Y.Z that this is, or will become."""
-        return Version(".".join(map(str, self.release + (0,) * (3 - len(self.release)))))
+        """The final release X.Y.Z of this version, such as 3.14.0 of 3.14.0rc1."""
+        numbers = self.release + (0,) * (3 - len(self.release))
+        return Version(".".join(map(str, numbers)))
 
     def starts_with(self, epoch, prefix):
-        """Whether epoch and first numbers are these."""
+        """True if this is the epoch, and the release begins with the numbers `prefix`."""
         padded = self.release + (0,) * len(prefix)
         return self.base[0] == epoch and padded[: len(prefix)] == prefix
 
 
 class Clause:
-    """One comparison of a specifier, such as `>=3.8` or `==3.12.*` (PEP 440)."""
+    """One comparison of a specifier, such as `>=3.8` or `==3.12.*` (PEP 440).
+
+    operator   str, one of `OPERATORS`
+    operand    str, the text behind the operator
+    version    the `Version` in the operand; None if `===` compares with other text
+    is_prefix  True for ".*" behind the version; `names_prerelease` likewise, for a pre-release in it
+    PrimeError if the text is no comparison.
+    """
 
     def __init__(self, text):
         self.text = text.strip(BLANKS)
-        self.operator = next((op for op in OPERATORS if self.text.startswith(op)), "")
+        self.operator = next(filter(self.text.startswith, OPERATORS), "")
         self.operand = self.text[len(self.operator):].strip(BLANKS)
         self.is_prefix = self.operator in ("==", "!=") and self.operand.endswith(".*")
         self.version = None  # type: Version  # type: ignore[assignment]
@@ -2440,18 +2452,19 @@ class Clause:
         return not (self.is_prefix and "dev" in self.operand)
 
     def contains(self, version):
-        """Whether a `Version` fulfils this comparison."""
-        operator, mine = self.operator, self.version
-        if operator == "===":  # compares text, so that anything may stand there
+        """True if a `Version` fulfils this comparison."""
+        operator = self.operator
+        mine = self.version
+        if operator == "===":  # compares text, so that any text may stand there
             return version.text.lower() == self.operand.lower()
         if operator in ("==", "!="):
             return self._equals(version) == (operator == "==")
         if operator == "~=":
             return version.key >= mine.key and version.starts_with(mine.base[0], mine.release[:-1])
-        if operator == "<":  # excludes the pre-releases of what it names
+        if operator == "<":  # 3.9rc1 is not below 3.9
             is_early = version.is_prerelease and not mine.is_prerelease and version.base == mine.base
             return version.key < mine.key and not is_early
-        if operator == ">":
+        if operator == ">":  # nor is 3.9.post1 above it
             is_late = version.is_post and not mine.is_post and version.base == mine.base
             return version.key > mine.key and not is_late
         return version.key >= mine.key if operator == ">=" else version.key <= mine.key
@@ -2465,27 +2478,29 @@ class Clause:
 
 
 def parse_clauses(text):
-    """The clauses of comma-separated specifiers; empty ones are skipped, as `packaging` does."""
+    """The `Clause`s of comma-separated specifiers, a list; empty ones are skipped, as `packaging` does."""
     return [Clause(part) for part in text.split(",") if part.strip(BLANKS)]
 
 
 class Request:
-    """What python is asked for, as `parse_request` understood it; prints as it was written.
+    """Which python is wanted; prints as it was written.
 
-    text              the request as written; "" accepts anything
-    origin            where it was written
-    clauses           `Clause`s that the version must fulfil, all of them
+    text              str, the request as written; "" accepts any python
+    origin            str, where it was written, for errors
+    clauses           list of `Clause`: the version must fulfil all of them
     implementation    "cpython", "pypy", ... or "" for any
-    is_free_threaded  whether a free-threaded build is asked for
-    path              an interpreter, an environment directory or a program's name, instead of all that
-    places            directories in which pythons are looked for as well
+    is_free_threaded  True if only a free-threaded build will do
+    path              str, an interpreter, an environment directory or the name of a program, instead of all that
+    names_prerelease  True if a pre-release is as good as any
+    places            list of str, directories of the repo's own with pythons
     """
 
     def __init__(self, text="", origin="", clauses=(), implementation="", is_free_threaded=False, path=""):
-        self.text, self.origin, self.clauses = text, origin, list(clauses)
-        self.implementation, self.is_free_threaded, self.path = implementation, is_free_threaded, path
+        self.text, self.origin = text, origin
+        self.clauses, self.path = list(clauses), path
+        self.implementation, self.is_free_threaded = implementation, is_free_threaded
         self.names_prerelease = bool(path) or any(clause.names_prerelease for clause in self.clauses)
-        self.places = []  # type: list  # directories of the repo's own with pythons
+        self.places = []  # type: list
 
     def __str__(self):
         return self.text or "any python"
@@ -2493,18 +2508,20 @@ class Request:
     def failing(self, version):
         """The first clause that a `Version` does not fulfil, or None.
 
-        Unless a clause names a pre-release, X.Y.Z alone counts, as for uv: >=3.14 takes 3.14.0rc1.
+        Unless a clause names a pre-release, only X.Y.Z counts, as for uv: >=3.14 takes 3.14.0rc1.
         """
-        seen = version if self.names_prerelease else version.final()
-        return next((clause for clause in self.clauses if not clause.contains(seen)), None)
+        compared = version if self.names_prerelease else version.final()
+        return next((clause for clause in self.clauses if not clause.contains(compared)), None)
 
 
 def parse_request(text, origin="", is_strict=False, base=""):
-    """Understand any of `REQUEST_FORMS`. Returns a `Request`; PrimeError with those forms if it is none.
+    """Understand a request in any of `REQUEST_FORMS`. Returns a `Request`.
 
-    text, origin  str; where the text was written goes into errors
-    is_strict     "==3.12" means 3.12.0, as in PEP 440; else 3.12.*, as for uv
-    base          str, the directory that a relative path is relative to
+    text       str, the request
+    origin     str, where it was written
+    is_strict  bool: "==3.12" means 3.12.0, as in PEP 440; else 3.12.*, as for uv
+    base       str, the directory that a relative path starts from
+    PrimeError that lists the forms if the text has none of them.
     """
     import re
 
@@ -2512,59 +2529,66 @@ def parse_request(text, origin="", is_strict=False, base=""):
         raise malformed(text, origin, "it is no string")
     plain = text.strip(BLANKS)
     if not plain or plain[0] in "<>=!," or plain.startswith("~="):
+        if re.match(r"==\s*\d+(\.\d+)?$", plain, re.ASCII) and not is_strict:
+            plain += ".*"
         try:
-            clauses = parse_clauses(plain)
+            return Request(text, origin, parse_clauses(plain))
         except PrimeError as error:
             raise malformed(text, origin, str(error))
-        if re.match(r"==\s*\d+(\.\d+)?$", plain, re.ASCII) and not is_strict:
-            clauses = [Clause(plain + ".*")]
-        return Request(text, origin, clauses)
     request = _parse_version(text, plain, origin)
-    if request is None and os.path.dirname(plain):
-        request = Request(text, origin, path=os.path.join(base, os.path.expanduser(plain)))
-    elif request is None and re.match(r"[\w.+-]+$", plain) and ("python" in plain or "pypy" in plain):
-        request = Request(text, origin, path=plain)
-    if request is None:
-        raise malformed(text, origin)
-    return request
+    if request:
+        return request
+    if os.path.dirname(plain):
+        return Request(text, origin, path=os.path.join(base, os.path.expanduser(plain)))
+    if re.match(r"[\w.+-]+$", plain) and ("python" in plain or "pypy" in plain):
+        return Request(text, origin, path=plain)
+    raise malformed(text, origin)
 
 
 def _parse_version(text, plain, origin):
-    """The `Request` of a version or an implementation, such as 3.12, 312, pypy@3.11, 3.13t; or None."""
+    """The `Request` for a version or an implementation, such as 3.12, 312, pypy@3.11, 3.13t; None if it is neither."""
     import re
 
     pattern = r"(?:(%s)(?:@(?=\d))?)?(\d+(?:\.\d+){0,2}(?:(?:a|b|rc)\d+)?)?(t?)$" % "|".join(IMPLEMENTATIONS)
     match = re.match(pattern, plain.lower(), re.ASCII)
-    implementation, version, threads = match.groups("") if match else ("", "", "")
-    if not match or not version and (threads or not implementation):
+    if not match:
         return None
+    implementation, version, threads = match.groups("")
+    if not version:
+        return Request(text, origin, implementation=implementation) if implementation and not threads else None
     if version.isdigit() and len(version) > 1:  # 312 means 3.12
         version = version[0] + "." + version[1:]
     is_exact = version.count(".") == 2 or not version.replace(".", "").isdigit()
-    clauses = [Clause("==" + version + ("" if is_exact else ".*"))] if version else []
-    return Request(text, origin, clauses, implementation, bool(threads))
+    clause = Clause("==" + version + ("" if is_exact else ".*"))
+    return Request(text, origin, [clause], implementation, bool(threads))
 
 
-def known_version(name):
-    """What pyenv and uv call what they installed, and environments in it, as a request; `name` if it is none such."""
+def version_in_name(name):
+    """The request in a name that pyenv or uv gave a python or an environment; `name` itself if it is another.
+
+    So "cpython-3.12.1-linux-x86_64-gnu" is "3.12.1", and "pypy3.10-7.3.12" is "pypy@3.10".
+    """
     import re
 
     pattern = r"(?:(?:c?python|(pypy|graalpy)(?=-?3\.))(-)?)?(\d+\.\d+(?:\.\d+)?(?:(?:a|b|rc)\d+)?t?)" \
         r"(\+freethreaded)?([-+/:].*)?$"
     match = re.match(pattern, name, re.ASCII)
-    if not match or not match.group(2) and not match.group(4) and not match.group(5):
+    implementation, dash, version, threads, rest = match.groups("") if match else [""] * 5
+    if not (dash or threads or rest):
         return name
-    return (match.group(1) + "@" if match.group(1) else "") + match.group(3) + "t" * bool(match.group(4))
+    head = implementation + "@" if implementation else ""
+    return head + version + "t" * bool(threads)
 
 
 def malformed(text, origin, reason=""):
-    """The PrimeError for what is no request."""
-    return PrimeError('malformed request "%s"%s' % (text, reason and ": " + reason), origin,
-                      ["a request is one of:"] + ["  " + form for form in REQUEST_FORMS], status=2)
+    """The PrimeError for a text that is no request; it lists the forms of one."""
+    message = 'malformed request "%s"%s' % (text, reason and ": " + reason)
+    forms = ["  " + form for form in REQUEST_FORMS]
+    return PrimeError(message, origin, ["a request is one of:"] + forms, status=2)
 
 
 def satisfies(request, version):
-    """Whether a python version satisfies a request: satisfies("~=3.8", "3.9.1") is True.
+    """Tell whether a python version satisfies a request: satisfies("~=3.8", "3.9.1") is True.
 
     request  str: a version or PEP 440 specifiers, see `REQUEST_FORMS`; "==3.12" is 3.12.0 alone
     version  str: a full version such as "3.12.1" or "3.14.0rc1"
@@ -2584,20 +2608,21 @@ def numbers_in(name):
 
 
 def parse_uv_version(text, origin=""):
-    """The `Request` for a uv: "0.5.1", or specifiers; "" for any. PrimeError if it is neither."""
+    """The `Request` for a uv: "0.5.1", or specifiers; "" for any. PrimeError with `origin` if it is neither."""
     try:
-        return Request(text, "uv_version", parse_clauses(text if text[:1] in "<>=!~" else "==" + text))
-    except (PrimeError, AttributeError, TypeError, KeyError):  # of what is no text
+        specifiers = text if text[:1] in "<>=!~" else "==" + text
+        return Request(text, "uv_version", parse_clauses(specifiers))
+    except (PrimeError, AttributeError, TypeError, KeyError):  # the last three if it is no string
         raise PrimeError('uv_version "%s" is neither a version nor specifiers' % (text,), origin, status=2)
 
 
 # --------------------------------------------------------------------------------------------------
 # Config
 # --------------------------------------------------------------------------------------------------
-# Reads and checks what the files at the root say: a `Config`. Every field is a row of `FIELDS`.
+# Knows the fields, each a row of `FIELDS`. Hands on a `Config`: what the files at the root say, read once and checked.
 
 DRIVERS = ("auto", "venv_uv", "venv_pip")
-# Each platform: the marker that tells it (PEP 508), the platform tag of its wheels, its name in uv's pythons.
+# Each platform: its marker (PEP 508), the platform tag of its wheels, its name in uv's pythons.
 PLATFORMS = {
     name: ("sys_platform == '%s' and platform_machine == '%s'" % (system, machine), "(%s)$" % tag, uv)
     for name, system, machine, tag, uv in (
@@ -2610,8 +2635,8 @@ PLATFORMS = {
         ("windows-x86_64", "win32", "AMD64", "win_amd64", "windows-x86_64-none"),
         ("windows-arm64", "win32", "ARM64", "win_arm64", "windows-aarch64-none"))
 }
-# Every field: kind, default, help. Reading, errors, `info` and the README's table come from here.
-# A default of None is filled in by what stands in the repo.
+# Each field: kind, default, help. Reading, errors, `info` and the README's table come from here.
+# `fill_defaults` replaces a default of None by what the repo holds.
 FIELDS = {
     "required_python_version": ("text", "", "a request: which python the repo needs"),
     "python_selector_file_rel_path": ("text", "", "a script of the repo that picks the executable"),
@@ -2633,45 +2658,55 @@ FIELDS = {
     "post_boot": ("commands", [], "commands run in each new generation before it is published"),
     "default_env": ("text", "default", "the environment that is meant when none is named"),
 }  # type: dict
-RUNTIME_FIELDS = ("env_vars", "venv_dir_rel_path", "default_env", "platforms")  # they change nothing that is installed
+RUNTIME_FIELDS = ("env_vars", "venv_dir_rel_path", "default_env", "platforms")  # no change of them needs a rebuild
 FREE_FIELDS = ("env_vars", "post_boot")  # any text: it is for the user's own programs
 PROJECT_KEYS = {"path": "text", "extras": "texts", "groups": "texts", "editable": "flag"}
 
 
 def is_texts(value):
-    """Whether a value is a list of strings."""
+    """True for a list of strings."""
     return isinstance(value, (list, tuple)) and all(isinstance(item, str) for item in value)
 
 
-def is_project(item):
-    """Whether a value is an entry of `projects`."""
-    if isinstance(item, dict):
-        return "path" in item and all(key in PROJECT_KEYS and KINDS[PROJECT_KEYS[key]][1](value)
-                                      for key, value in item.items())
-    return isinstance(item, str)
+def is_hash(text):
+    """True for a SHA-256 in hex."""
+    return len(text) == 64 and set(text.lower()) <= set("0123456789abcdef")
 
 
-# What each kind of value is called in an error, and how it is told.
+def is_variable(name, value):
+    """True for what the environment of a process can hold."""
+    return isinstance(value, str) and name and not set("=\0") & set(name) and "\0" not in value
+
+
+def is_project(value):
+    """True for an entry of `projects`."""
+    if not isinstance(value, dict):
+        return isinstance(value, str)
+    return "path" in value and all(
+        key in PROJECT_KEYS and KINDS[PROJECT_KEYS[key]][1](item) for key, item in value.items())
+
+
+# Each kind of value: its name in errors, and the function that accepts it.
 KINDS = {
     "text": ("a string", lambda value: isinstance(value, str)),
     "texts": ("a list of strings", is_texts),
-    "hashes": ("a list of SHA-256 in hex", lambda value: is_texts(value) and all(
-        len(text) == 64 and not set(text.lower()) - set("0123456789abcdef") for text in value)),
+    "hashes": ("a list of SHA-256 in hex",
+               lambda value: is_texts(value) and all(map(is_hash, value))),
     "flag": ("true or false", lambda value: isinstance(value, bool)),
-    "platforms": ("a list of " + ", ".join(PLATFORMS), lambda value: is_texts(value) and set(value) <= set(PLATFORMS)),
+    "platforms": ("a list of " + ", ".join(PLATFORMS),
+                  lambda value: is_texts(value) and set(value) <= set(PLATFORMS)),
     "driver": ("one of " + ", ".join(DRIVERS), lambda value: value in DRIVERS),
-    "table": ("a table of variables, without = in a name or NUL", lambda value: isinstance(value, dict) and all(
-        isinstance(text, str) and name and not set("=\0") & set(name) and "\0" not in text
-        for name, text in value.items())),
+    "table": ("a table of variables, without = in a name or NUL",
+              lambda value: isinstance(value, dict) and all(is_variable(*item) for item in value.items())),
     "projects": ("a list of paths or of {path, extras, groups, editable}",
                  lambda value: isinstance(value, list) and all(map(is_project, value))),
     "commands": ("a list of commands, each a list of strings",
-                 lambda value: isinstance(value, list) and all(is_texts(each) and each for each in value)),
+                 lambda value: isinstance(value, list) and all(is_texts(item) and item for item in value)),
 }
 
 
 def normalized(name):
-    """The name of an extra or a group as others are compared with it (PEP 503, 685, 735)."""
+    """The form in which names of packages, extras and groups are compared (PEP 503, 685, 735)."""
     import re
 
     return re.sub(r"[-_.]+", "-", name).lower()
@@ -2682,88 +2717,95 @@ class Config:
 
     root       str, the ref root
     file       str, the name of the file that holds our table; "" if none does
-    table      dict, our table; its fields are known and of the right type
+    table      dict, our table; `load_config` checks its fields
     text       str, that file's text, for line numbers
     pyproject  dict, all of pyproject.toml; empty if there is none
-    seen       dict, each path that was looked at, to its signature before that
-    known      dict, the path of each TOML file that was read, to its text and content
-    aside      set, the paths of files that do not count for the sake of their owner
+    seen       dict, path to `signature` of every file that mattered, from before it was read: the stamp compares them
+    documents  dict, path to (text, content) of every TOML file that was read
+    aside      set, the paths of files that do not count, because another user owns them
     """
 
     def __init__(self, root):
-        self.root, self.seen, self.known = root, {}, {}  # type: str, dict, dict
-        self.file, self.text, self.aside = "", "", set()  # type: str, str, set
+        self.root = root
+        self.file, self.text = "", ""
+        self.seen, self.documents, self.aside = {}, {}, set()  # type: dict, dict, set
         text, self.pyproject = self.read(os.path.join(root, PYPROJECT))
         own_text, own = self.read(os.path.join(root, OWN_CONFIG))
-        self.table, tools = table_in(self.pyproject, PYPROJECT, "tool", "proto-prime"), self.pyproject.get("tool", {})
+        self.table = table_in(self.pyproject, PYPROJECT, "tool", "proto-prime")
+        tools = self.pyproject.get("tool", {})
         for name in tools:
             if normalized(name).replace("-", "") == "protoprime" and name != "proto-prime":
                 raise PrimeError("%s: [tool.%s] is not known" % (PYPROJECT, name), PYPROJECT, status=2,
                                  hint="did you mean [tool.proto-prime]?")
         if "proto-prime" in tools:
+            if own_text is not None:
+                raise PrimeError("both %s and [tool.proto-prime] in %s configure %s" % (OWN_CONFIG, PYPROJECT, root),
+                                 hint="keep one of them", status=2)
             self.file, self.text = PYPROJECT, text
-        if own_text is None:
-            return
-        if "proto-prime" in tools:
-            both = OWN_CONFIG, PYPROJECT, root
-            raise PrimeError("both %s and [tool.proto-prime] in %s configure %s" % both,
-                             hint="keep one of them", status=2)
-        self.file, self.table, self.text = OWN_CONFIG, own, own_text
-        if kind_of_root(root) == "script":  # people did not write that file
-            self.file, self.text = "the script's metadata, PEP 723", ""
+        elif own_text is not None and kind_of_root(root) == "script":  # nobody wrote that file: it has no line to name
+            self.file, self.table = "the script's metadata, PEP 723", own
+        elif own_text is not None:
+            self.file, self.table, self.text = OWN_CONFIG, own, own_text
 
     def look(self, path):
-        """Remember the state of a file from before it is read. Returns the path."""
+        """Remember the signature of a file before it is read, for the stamp. Returns the path."""
         if path not in self.seen:
             self.seen[path] = signature(path)
         return path
 
     def read(self, path):
-        """The text and the content of a TOML file; (None, {}) if there is none."""
-        if path not in self.known:
+        """The text and the content of a TOML file; (None, {}) if it is missing. PrimeError if it is not TOML."""
+        if path not in self.documents:
             text = load_text(path) if os.path.exists(self.look(path)) else None
             try:
-                self.known[path] = text, parse_toml(text or "")
+                self.documents[path] = text, parse_toml(text or "")
             except TomlError as error:
                 raise PrimeError("%s: %s" % (path, error), status=2)
-        return self.known[path]
+        return self.documents[path]
 
     def project(self, directory):
-        """The content of the pyproject.toml in a directory, {} if there is none."""
+        """The content of the pyproject.toml in a directory; {} if it is missing."""
         return self.read(os.path.join(directory, PYPROJECT))[1]
 
-    def error(self, key, message, known=(), at=""):
-        """A PrimeError about a name, with the line of it (or of `at`) and the nearest of the known names."""
-        return PrimeError(message, self.where(at or key), hint=nearest(key, known), status=2)
+    def names(self):
+        """The names of all environments, a set."""
+        return set(self.table.get("env", {})) | {"default"}
+
+    def error(self, key, message, names=(), at=""):
+        """A PrimeError about the name `key`: with the line of it, or of `at`, and the nearest of the valid `names`."""
+        return PrimeError(message, self.where(at or key), hint=nearest(key, names), status=2)
 
     def where(self, name):
-        """The file, and the line that defines a dotted name of our table, or else what it is in."""
-        wanted = "tool.proto-prime." * (self.file == PYPROJECT) + name + "."
-        header, found = "", ("tool.proto-prime" if self.file == PYPROJECT else "", 0)
+        """The file, and the line that defines a dotted name of our table, else the line of the table around it."""
+        top = "tool.proto-prime" if self.file == PYPROJECT else ""
+        wanted = (top + "." if top else "") + name + "."
+        header, nearest_key, nearest_line = "", top, 0
         for number, line in enumerate(self.text.split("\n"), 1):
             key, is_header = defined_in(line)
             if not key:
                 continue
-            header, key = (key + ".", key) if is_header else (header, header + key)
-            if wanted.startswith(key + ".") and len(key) > len(found[0]):
-                found = key, number
-        return self.file + (", line %d" % found[1] if found[1] else "")
+            if is_header:
+                header = key + "."
+            else:
+                key = header + key
+            if wanted.startswith(key + ".") and len(key) > len(nearest_key):
+                nearest_key, nearest_line = key, number
+        return self.file + (", line %d" % nearest_line if nearest_line else "")
 
 
 def defined_in(line):
-    """The dotted name that a line of TOML defines, without blanks and quotes, and whether it is a header; or ""."""
+    """The dotted name that a line of TOML defines, without blanks and quotes, or ""; and whether it is a header."""
     bare = line.strip()
     is_header = bare[:1] == "[" and "[" in line[:2]  # a row of a list stands further in
-    name = bare.partition("#")[0].rstrip().strip("[]") if is_header else bare.partition("=")[0]
-    if is_header and not bare.partition("#")[0].rstrip().endswith("]") or not is_header and "=" not in bare:
-        return "", is_header
+    text = bare.lstrip("[") if is_header else bare
+    name, end, _ = text.partition("]" if is_header else "=")
     name = "".join(char for char in name if not char.isspace() and char not in "\"'")
     is_plain = all(char.isalnum() or char in "_.-" for char in name)
-    return name if is_plain else "", is_header
+    return name if end and is_plain else "", is_header
 
 
 def table_in(document, file, *names):
-    """A nested table of a TOML document, {} if absent; PrimeError if something else stands there."""
+    """The table that a path of names leads to in a TOML document, {} if absent; PrimeError if it is no table."""
     for count, name in enumerate(names, 1):
         document = document.get(name, {})
         if not isinstance(document, dict):
@@ -2772,46 +2814,49 @@ def table_in(document, file, *names):
 
 
 def load_config(root):
-    """Read and check the config of a ref root. Returns a `Config`; PrimeError with status 2."""
+    """Read and check the config of the ref root `root`, a str. Returns a `Config`; PrimeError with status 2."""
     config = Config(root)
     check_fields(config, config.table, set(FIELDS) | {"env"}, "")
     for name, table in table_in(config.table, config.file, "env").items():
+        field = "env." + name
         if not isinstance(table, dict):
-            raise config.error("env." + name, "env.%s is not a table of fields" % name)
+            raise config.error(field, "%s is not a table of fields" % field)
         if not all(char.isalnum() or char in "-_" for char in name) or not name:
-            raise config.error("env." + name, 'environment name "%s" has more than letters, digits, - and _' % name)
-        if why_no_file_name(name):  # which it becomes, with more behind it
-            raise config.error("env." + name, 'environment name "%s": %s' % (name, why_no_file_name(name)))
-        check_fields(config, table, set(FIELDS) - {"default_env"}, "env.%s." % name)
+            raise config.error(field, 'environment name "%s" has more than letters, digits, - and _' % name)
+        if why_no_file_name(name):  # directories are named after it
+            raise config.error(field, 'environment name "%s": %s' % (name, why_no_file_name(name)))
+        check_fields(config, table, set(FIELDS) - {"default_env"}, field + ".")
     return config
 
 
-def check_fields(config, table, known, prefix):
-    """PrimeError for the first unknown field or value of a wrong type in `table`."""
+def check_fields(config, table, fields, prefix):
+    """PrimeError for the first key of `table` that is none of `fields`, or whose value is not of its kind."""
     for key, value in table.items():
-        if key not in known:
-            raise config.error(key, 'unknown field "%s%s"' % (prefix, key), known, prefix + key)
-        if key == "env":  # the named environments, checked by themselves
+        field = prefix + key
+        if key not in fields:
+            raise config.error(key, 'unknown field "%s"' % field, fields, field)
+        if key == "env":  # the named environments, which `load_config` checks
             continue
         expected, is_valid = KINDS[FIELDS[key][0]]
         if not is_valid(value):
-            told = prefix, key, expected, shown_value(value)
-            raise config.error(prefix + key, "%s%s must be %s, not %s" % told)
-        if "\\u0000" in as_json(value).replace("\\\\", ""):  # as JSON has a NUL
-            raise config.error(prefix + key, "%s%s has a NUL, which no path and no argument can have" % (prefix, key))
+            raise config.error(field, "%s must be %s, not %s" % (field, expected, shown_value(value)))
+        if "\\u0000" in as_json(value).replace("\\\\", ""):  # JSON for a NUL
+            raise config.error(field, "%s has a NUL, which no path and no argument can have" % field)
+        if key in FREE_FIELDS:
+            continue
         try:
-            for _, text in () if key in FREE_FIELDS else texts_in(value):
-                check_text(text, prefix + key, config.file, is_requirement=key == "dependencies")
+            for _, text in texts_in(value):
+                check_text(text, field, config.file, is_requirement=key == "dependencies")
         except PrimeError as problem:
-            problem.where = config.where(prefix + key)
+            problem.where = config.where(field)
             raise
 
 
 # --------------------------------------------------------------------------------------------------
 # Environments and their inputs
 # --------------------------------------------------------------------------------------------------
-# A named `Environment` has all its fields, what python it requires, and its inputs: all that decides what is installed.
-# Equal inputs share a generation; a file that is looked at on the way is remembered for the stamp.
+# Knows which fields, files and variables decide what is installed. Hands on a named `Environment`: its fields, the
+# python that it requires, and its inputs. Equal inputs share a generation. Every file read here goes into the stamp.
 
 
 class Environment:
@@ -2820,21 +2865,24 @@ class Environment:
     config, root  `Config` and str, the ref root
     name          str
     requested     str, the name as -e or PROTOPRIMER_ENV gave it; "" if neither did
-    fields        dict, field name to value; `origins` to where that comes from
+    fields        dict, field name to value
+    origins       dict, field name to where its value comes from, such as "proto_prime.toml: env.docs.index_url"
     required      `Request`: which python it needs
-    also          list of `Request`: what must hold as well, from requires-python; `locked` the same, of a pylock.toml
-    inputs        dict, label to value: all that decides what is installed, but for the python
-    tried         list of `Candidate`: those that were looked at on its behalf
+    also          list of `Request`: what requires-python of pyproject.toml demands besides
+    locked        list of `Request`: what requires-python of a pylock.toml demands besides
+    inputs        dict, label to value: all that decides what is installed, except the python
+    tried         list of `Candidate`: the pythons that were judged for it
     locks         dict, path of each pylock.toml that `read_lock` read, to its `Lock`
     """
 
     def __init__(self, config, name, requested=""):
-        self.config, self.root, self.name, self.requested = config, config.root, name, requested
+        self.config, self.root = config, config.root
+        self.name, self.requested = name, requested
         self.fields = {field: default for field, (_, default, _) in FIELDS.items()}
         self.origins = dict.fromkeys(FIELDS, "default")
-        self.required, self.inputs = Request(), {}  # type: Request, dict
+        self.required = Request()
         self.also, self.locked, self.tried = [], [], []  # type: list, list, list
-        self.locks = {}  # type: dict
+        self.inputs, self.locks = {}, {}  # type: dict, dict
         own = config.table.get("env", {}).get(name, {})
         for table, prefix in ((config.table, ""), (own, "env.%s." % name)):
             for field in set(table) - {"env"}:
@@ -2847,62 +2895,56 @@ class Environment:
         """Give a field a value, and say where it comes from."""
         self.fields[field], self.origins[field] = value, origin
 
-    def error(self, field, message, about="", known=()):
-        """A PrimeError about the value of a field, or of `about`, a name in it; with the nearest of the known ones."""
+    def error(self, field, message, about="", names=()):
+        """A PrimeError about a field's value, or about a name `about` in it: with the nearest of the valid `names`."""
         at = self.origins[field].split(": ")[-1]
-        return self.config.error(about or field, message, known, field if at == "default" else at)
+        return self.config.error(about or field, message, names, field if at == "default" else at)
 
     def path(self, relative):
         """A config path as an absolute one."""
         return os.path.normpath(os.path.join(self.root, os.path.expanduser(relative)))
 
     def has(self, relative):
-        """Whether a file of the repo exists; the stamp will tell when that changes."""
+        """True if a file of the repo exists; the stamp notices when that changes."""
         return os.path.exists(self.config.look(self.path(relative)))
 
     @property
     def title(self):
-        """What people are told that it is."""
+        """How messages call it."""
         return "the script's environment" if kind_of_root(self.root) == "script" else "environment %s" % self.name
 
     def wanted(self):
-        """All `Request`s that its python must fulfil."""
+        """All `Request`s that its python must fulfil, a list."""
         return [self.required] + self.also + self.locked
 
 
 def load_environment(config, name="", requested="", may_lack_lock=False):
-    """The environment `name` of a config, complete and checked. PrimeError with status 2."""
+    """Complete and check one environment of a config.
+
+    config         `Config`
+    name           str, of the environment; "" for the default one
+    requested      str, as `Environment.requested`
+    may_lack_lock  bool, a lock file may be missing, since it is about to be written
+    Returns the `Environment`; PrimeError with status 2.
+    """
     default = config.table.get("default_env", "default")
-    name, known = name or default, set(config.table.get("env", {})) | {"default"}
-    if name not in known:
+    name = name or default
+    if name not in config.names():
         at = "default_env" if name == default else ""
-        raise config.error(name, 'no environment "%s" is configured' % name, known, at)
-    environment, driver = Environment(config, name, requested), os.environ.get(DRIVER_VAR)
+        raise config.error(name, 'no environment "%s" is configured' % name, config.names(), at)
+    environment = Environment(config, name, requested)
+    driver = os.environ.get(DRIVER_VAR)
     if driver and driver not in DRIVERS:
         raise PrimeError("%s=%s is not one of %s" % (DRIVER_VAR, driver, ", ".join(DRIVERS)), status=2)
     if driver:
         environment.set("venv_driver", driver, DRIVER_VAR)
-    has, is_project = environment.has, "project" in config.pyproject
-    has_dev = "dev" in map(normalized, table_in(config.pyproject, PYPROJECT, "dependency-groups"))
-    for field, found in (
-            ("projects", ["."] if has("setup.py") or is_project or has_dev else []),
-            ("requirements_files", ["requirements.txt"] if has("requirements.txt") and not is_project and not (
-                environment["lock_file"] is None and has("uv.lock")) else [])):
-        if environment[field] is None:
-            environment.fields[field] = found
-    if environment["lock_file"] is None:
-        environment.fields["lock_file"] = find_lock(environment)
+    fill_defaults(environment)
     check_link(environment, environment.path(environment["venv_dir_rel_path"]))
-    if not environment["uv_version"]:
-        told = table_in(config.pyproject, PYPROJECT, "tool", "uv").get("required-version", "")
-        environment.set("uv_version", told, PYPROJECT + ": tool.uv.required-version" if told else "default")
     parse_uv_version(environment["uv_version"], environment.origins["uv_version"])
     check_text(environment["uv_version"], "uv_version", environment.origins["uv_version"])
-    for field in ("requirements_files", "constraints_file", "lock_file", "python_selector_file_rel_path"):
-        for path in environment[field] if is_texts(environment[field]) else [environment[field]]:
-            if path and not os.path.isfile(environment.path(path)) and not (may_lack_lock and field == "lock_file"):
-                raise environment.error(field, '%s: there is no file "%s"' % (field, path))
-    environment.fields["projects"] = [complete_project(environment, item) for item in environment["projects"]]
+    check_files(environment, may_lack_lock)
+    projects = [complete_project(environment, item) for item in environment["projects"]]
+    environment.fields["projects"] = projects
     find_required(environment)
     environment.required.places = [vendor_dir(environment.root, "python")]
     environment.locked = locked_python(environment)
@@ -2910,39 +2952,79 @@ def load_environment(config, name="", requested="", may_lack_lock=False):
     return environment
 
 
+def fill_defaults(environment):
+    """Give values to the fields that the config leaves to what the repo holds."""
+    fields = environment.fields
+    document = environment.config.pyproject
+    is_project = "project" in document
+    has_dev = has_dev_group(document)
+    if fields["projects"] is None:
+        has_project = is_project or has_dev or environment.has("setup.py")
+        fields["projects"] = ["."] if has_project else []
+    if fields["requirements_files"] is None:
+        has_uv_lock = fields["lock_file"] is None and environment.has("uv.lock")
+        is_used = environment.has("requirements.txt") and not is_project and not has_uv_lock
+        fields["requirements_files"] = ["requirements.txt"] if is_used else []
+    if fields["lock_file"] is None:
+        fields["lock_file"] = find_lock(environment)
+    if not fields["uv_version"]:
+        version = table_in(document, PYPROJECT, "tool", "uv").get("required-version", "")
+        origin = PYPROJECT + ": tool.uv.required-version"
+        environment.set("uv_version", version, origin if version else "default")
+
+
+def has_dev_group(document):
+    """True if a pyproject.toml, the dict `document`, has a dependency group "dev"."""
+    return "dev" in map(normalized, table_in(document, PYPROJECT, "dependency-groups"))
+
+
 def find_lock(environment):
-    """The name of the lock file of an environment that configures none; "" if there is none for it."""
+    """The name of the lock file for an environment that configures none; "" if the repo has none that fits."""
     names = "pylock.%s.toml" % environment.name, "uv.lock", "pylock.toml"
-    found = list(filter(environment.has, names))
-    others = [name for name in found if name != "uv.lock"]
-    if environment["projects"] == [] and environment.origins["projects"] != "default":  # nothing of what a uv.lock has
-        return (others + [""])[0]
-    if environment["venv_driver"] == "venv_pip" or beside_projects(environment):  # which need the other
-        found = others or found
-    return (found + [""])[0]
+    locks = list(filter(environment.has, names))
+    pylocks = [name for name in locks if name != "uv.lock"]
+    has_no_project = environment["projects"] == [] and environment.origins["projects"] != "default"
+    if has_no_project:  # a uv.lock would add nothing
+        locks = pylocks
+    elif environment["venv_driver"] == "venv_pip" or beside_projects(environment):  # a uv.lock would not do
+        locks = pylocks or locks
+    return (locks + [""])[0]
 
 
 def beside_projects(environment):
-    """The names of the fields with requirements that no uv.lock holds, as far as they are set."""
+    """The fields with requirements that no uv.lock holds: a list of the names of those that are set."""
     return [field for field in ("dependencies", "requirements_files", "constraints_file") if environment[field]]
 
 
-def locked_python(environment):
-    """The `Request`s for the python that a pylock.toml was made for: a list of one, or none."""
-    import re
+def check_files(environment, may_lack_lock):
+    """PrimeError for the first field that names a missing file."""
+    for field in ("requirements_files", "constraints_file", "lock_file", "python_selector_file_rel_path"):
+        names = environment[field]
+        for name in [names] if isinstance(names, str) else names:
+            is_there = not name or os.path.isfile(environment.path(name))
+            if not is_there and not (may_lack_lock and field == "lock_file"):
+                raise environment.error(field, '%s: there is no file "%s"' % (field, name))
 
+
+def locked_python(environment):
+    """The `Request` for the python that a pylock.toml was made for: a list of one, or none."""
     lock = environment["lock_file"]
-    has_told = lock.endswith(".toml") and environment.has(lock)
-    head = load_text(environment.path(lock)).partition("[[packages]]")[0] if has_told else ""
-    told = re.search(r"""^requires-python\s*=\s*["']([^"']*)""", head, re.MULTILINE)
+    if not lock.endswith(".toml") or not environment.has(lock):
+        return []
     try:
-        return [Request(told.group(1), lock + ": requires-python", parse_clauses(told.group(1)))] if told else []
+        head = parse_toml(load_text(environment.path(lock)), is_head=True)
+    except TomlError:  # `read_lock` says where; `prime lock` writes it anew
+        return []
+    specifiers = check_text(head.get("requires-python", ""), "requires-python", lock)
+    origin = lock + ": requires-python"
+    try:
+        return [Request(specifiers, origin, parse_clauses(specifiers))] if specifiers else []
     except PrimeError as problem:
         raise PrimeError("malformed requires-python: %s" % problem, lock, status=2)
 
 
 def check_link(environment, link):
-    """PrimeError if `link` is where no link can be made without taking something else away."""
+    """PrimeError if a link at `link` would hide a directory or a file of something else."""
     field = "venv_dir_rel_path"
     if link in ancestors(environment.root) or state_dir(environment.root) in ancestors(link):
         raise environment.error(field, "%s: no link can be made at %s" % (field, link))
@@ -2954,166 +3036,210 @@ def check_link(environment, link):
 
 
 def find_required(environment):
-    """Set the required python: config field, nearest .python-version, requires-python, or nothing."""
+    """Set the python that an environment requires.
+
+    It is that of the config field, else of the nearest .python-version, else of requires-python, else any.
+    requires-python must hold in any case: it goes into `also`.
+    """
     specifiers = table_in(environment.config.pyproject, PYPROJECT, "project").get("requires-python", "")
     origin = PYPROJECT + ": requires-python"
     try:
         environment.also = [Request(specifiers, origin, parse_clauses(specifiers))] if specifiers else []
-    except (PrimeError, AttributeError):
+    except (PrimeError, AttributeError):  # the latter if it is no string
         raise PrimeError('malformed requires-python "%s"' % (specifiers,), PYPROJECT, status=2)
     check_text(specifiers or "", "requires-python", PYPROJECT)
     field = "required_python_version"
-    if environment[field]:
-        try:
-            environment.required = parse_request(environment[field], environment.origins[field], base=environment.root)
-        except PrimeError as problem:
-            problem.where = "%s: %s" % (environment.error(field, "").where, field)
-            raise
-    else:
-        found = version_file_request(environment)
-        environment.required = found or (environment.also or [Request("", "nothing")])[0]
-
-
-VERSION_LINES = 100  # of a .python-version that are looked at (H10)
+    if not environment[field]:
+        choices = [version_file_request(environment)] + environment.also
+        environment.required = next(filter(None, choices), Request("", "nothing"))
+        return
+    try:
+        environment.required = parse_request(environment[field], environment.origins[field], base=environment.root)
+    except PrimeError as problem:
+        problem.where = "%s: %s" % (environment.error(field, "").where, field)
+        raise
 
 
 def version_file_request(environment):
-    """The `Request` of the first usable line of the nearest .python-version, or None."""
-    for directory in ancestors(environment.root):
+    """The `Request` in the nearest .python-version that has one; None without one."""
+    root = environment.root
+    for directory in ancestors(root):
         path = environment.config.look(os.path.join(directory, ".python-version"))
-        is_file, hint = os.path.isfile(path), "a .python-version of the repo's own goes before it"
-        if is_file and directory != environment.root and is_left_aside(path, environment.root, hint):
+        if not os.path.isfile(path):
+            continue
+        hint = "a .python-version of the repo's own goes before it"
+        if directory != root and is_left_aside(path, root, hint):
             environment.config.aside.add(path)
             continue
-        text = load_text(path) if is_file else ""
-        lines = [line.partition("#")[0].strip() for line in text.splitlines()]
-        for text in list(filter(None, lines))[:VERSION_LINES]:
-            for words in (text, text.split()[0]):  # pyenv puts several into a line
-                try:
-                    return parse_request(known_version(words), path, base=directory)
-                except PrimeError:
-                    pass
-            report.detail('%s: "%s" is passed over, for it is no request' % (path, text))
-        if set(lines) - {"", "system"}:  # pyenv's word for none of its own
-            report.note("%s names no version that is understood" % path)
+        request = request_in(path)
+        if request:
+            return request
+    return None
+
+
+VERSION_LINES = 100  # of a .python-version that are read (H10)
+
+
+def request_in(path):
+    """The `Request` in the first usable line of a .python-version; None without one, which is noted."""
+    lines = [line.partition("#")[0].strip() for line in load_text(path).splitlines()]
+    lines = list(filter(None, lines))
+    for line in lines[:VERSION_LINES]:
+        for words in (line, line.split()[0]):  # pyenv puts several into a line
+            try:
+                return parse_request(version_in_name(words), path, base=os.path.dirname(path))
+            except PrimeError:
+                pass
+        report.detail('%s: "%s" is passed over, for it is no request' % (path, line))
+    if set(lines) - {"system"}:  # pyenv's word for none of its own
+        report.note("%s names no version that is understood" % path)
     return None
 
 
 def complete_project(environment, item):
-    """An entry of `projects` as a dict with path, extras, groups, editable, and what follows from them."""
-    config = environment.config
-    project = {"path": item} if isinstance(item, str) else dict(item)
-    path = environment.path(project["path"])
-    names = [name for name in (PYPROJECT, "setup.py") if environment.has(os.path.join(path, name))]
-    if not names:
-        raise environment.error("projects", 'projects: "%s" holds no pyproject.toml and no setup.py' % project["path"])
-    document = config.project(path)
-    groups = table_in(document, PYPROJECT, "dependency-groups")
-    has_dev = path == environment.root and "dev" in map(normalized, groups)
+    """Check an entry of `projects`, and add what follows from it.
+
+    Returns a dict: path (str, absolute), groups, extras (lists of str), editable, installable (bool), files (list of
+    paths, see `files_of`), and group_requirements: those of its groups, and of an application, a list of str.
+    """
+    project = {"path": item} if isinstance(item, str) else item
+    name = project["path"]
+    path = environment.path(name)
+    file = os.path.join(path, PYPROJECT)
+    has_pyproject, has_setup = environment.has(file), environment.has(os.path.join(path, "setup.py"))
+    if not has_pyproject and not has_setup:
+        raise environment.error("projects", 'projects: "%s" holds no pyproject.toml and no setup.py' % name)
+    document = environment.config.project(path)
+    has_dev = has_dev_group(document) and path == environment.root
     chosen = project.get("groups", ["dev"] if has_dev else [])
     requirements = []  # type: list
     for group in chosen:
-        requirements += expand_group(groups, group, os.path.join(path, PYPROJECT))
-    declared, file = table_in(document, PYPROJECT, "project", "optional-dependencies"), os.path.join(path, PYPROJECT)
-    spelling = {normalized(extra): extra for extra in declared}  # pip before 23.3 knows no other
-    is_static = "project" in document and "optional-dependencies" not in dynamic_fields(document)
-    for extra in project.get("extras", []) if is_static else ():
-        if normalized(extra) not in spelling:
-            raise environment.error("projects", 'projects: "%s" has no extra "%s"' % (project["path"], extra),
-                                    extra, spelling)
+        requirements += expand_group(document.get("dependency-groups", {}), group, file)
+    extras = chosen_extras(environment, document, project)
     installable = is_installable(document, path)
-    extras = [spelling.get(normalized(extra), extra) for extra in project.get("extras", [])]
     if is_application(document):
         requirements += dependencies_of(document, extras, file)
     elif not installable and not chosen:
-        raise environment.error("projects", 'projects: "%s" has no [project], [build-system] or setup.py to install'
-                                % project["path"])
+        raise environment.error(
+            "projects", 'projects: "%s" has no [project], [build-system] or setup.py to install' % name)
     return {"path": path, "groups": chosen, "extras": extras,
             "group_requirements": requirements, "editable": project.get("editable", True),
-            "installable": installable, "files": files_of(config, path)}
+            "installable": installable, "files": files_of(environment.config, path)}
+
+
+def chosen_extras(environment, document, project):
+    """The extras that an entry of `projects` chooses, as its pyproject.toml `document` spells them: a list of str."""
+    extras = project.get("extras", [])
+    declared = table_in(document, PYPROJECT, "project", "optional-dependencies")
+    spellings = {normalized(extra): extra for extra in declared}  # pip before 23.3 knows no other
+    is_static = "project" in document and "optional-dependencies" not in dynamic_fields(document)
+    for extra in extras:
+        if is_static and normalized(extra) not in spellings:
+            raise environment.error("projects", 'projects: "%s" has no extra "%s"' % (project["path"], extra),
+                                    extra, spellings)
+    return [spellings.get(normalized(extra), extra) for extra in extras]
 
 
 def is_application(document):
-    """Whether what a project depends on is installed, and itself not; else pip and uv must know uv's sources of it."""
+    """True for `[tool.uv] package = false`: its dependencies are installed, the project itself is not.
+
+    Not if it has sources of uv's: only uv knows these, and only as those of a project.
+    """
     settings = table_in(document, PYPROJECT, "tool", "uv")
     return settings.get("package") is False and not settings.get("sources")
 
 
 def is_installable(document, directory):
-    """Whether a directory holds a project that can be installed, and is to be."""
-    has_one = {"project", "build-system"} & set(document) or os.path.isfile(os.path.join(directory, "setup.py"))
-    return bool(has_one) and not is_application(document)
+    """True if `directory`, with the pyproject.toml `document`, holds a project that can and should be installed."""
+    is_project = "project" in document or "build-system" in document
+    return (is_project or os.path.isfile(os.path.join(directory, "setup.py"))) and not is_application(document)
 
 
 def dynamic_fields(document):
-    """The fields of [project] that are told elsewhere: a set."""
-    told = table_in(document, PYPROJECT, "project").get("dynamic", [])
-    return set(told) if is_texts(told) else set()
+    """The fields of [project] that its build backend computes: a set of str."""
+    fields = table_in(document, PYPROJECT, "project").get("dynamic", [])
+    return set(fields) if is_texts(fields) else set()
+
+
+def read_requirement(line, file):
+    """The normalized name and the extras of a PEP 508 requirement: str, list of str. PrimeError if it has no name."""
+    import re
+
+    match = re.match(r"\s*(\w[\w.-]*)\s*(?:\[([^\]]*)\])?", line)
+    if not match:
+        raise PrimeError("%s is no requirement" % shown_value(line), file, status=2)
+    return normalized(match.group(1)), (match.group(2) or "").replace(" ", "").split(",")
 
 
 def dependencies_of(document, extras, file):
-    """What a project requires with these extras, those included that its extras name by its own name: a list of str."""
-    import re
+    """The requirements of a project with some of its extras: a list of str.
 
-    told = table_in(document, file, "project")
-    own, declared = normalized(str(told.get("name", ""))), table_in(document, file, "project", "optional-dependencies")
-    spellings, found, names = {}, [], dict.fromkeys([""] + extras)  # type: dict, list, dict
-    for each in declared:
-        spellings.setdefault(normalized(each), []).append(each)
-    waiting = list(names)
-    for name in waiting:  # which grows
-        lines = declared.get(name, []) if name else told.get("dependencies", [])
+    A requirement of the project's own name, such as "me[docs]" in an extra "all", stands for those extras.
+    """
+    table = table_in(document, file, "project")
+    declared = table_in(document, file, "project", "optional-dependencies")
+    spellings = {}  # type: dict  # more than one extra may have the same normalized name
+    for extra in declared:
+        spellings.setdefault(normalized(extra), []).append(extra)
+    own = normalized(str(table.get("name", "")))
+    requirements = []
+    chosen = dict.fromkeys([""] + extras)  # "" for the project without extras
+    waiting = list(chosen)
+    for extra in waiting:  # grows meanwhile
+        lines = declared.get(extra, []) if extra else table.get("dependencies", [])
+        field = "project.optional-dependencies.%s" % extra if extra else "project.dependencies"
         for line in lines if is_texts(lines) else ():
-            check_text(line, 'project.optional-dependencies.%s' % name if name else "project.dependencies", file, True)
-            match = re.match(r"\s*(\w[\w.-]*)\s*(?:\[([^\]]*)\])?", line)
-            if not match:
-                raise PrimeError("%s is no requirement" % shown_value(line), file, status=2)
-            if normalized(match.group(1)) != own:
-                found.append(line)
+            name, more = read_requirement(check_text(line, field, file, is_requirement=True), file)
+            if name != own:
+                requirements.append(line)
                 continue
-            wanted = (match.group(2) or "").replace(" ", "").split(",")
-            more = [each for extra in wanted for each in spellings.get(normalized(extra), ()) if each not in names]
-            names.update(dict.fromkeys(more))
-            waiting += more
-    return found
+            named = [spelling for part in more for spelling in spellings.get(normalized(part), ())]
+            waiting += [spelling for spelling in dict.fromkeys(named) if spelling not in chosen]
+            chosen.update(dict.fromkeys(named))
+    return requirements
 
 
 def expand_group(groups, name, file):
-    """The requirements of a dependency group, its includes expanded, each once (PEP 735). A list of str."""
-    known, requirements = {normalized(group): content for group, content in groups.items()}, []  # type: dict, list
-    path, seen, done = [], set(), set()  # type: list, set, set  # the group that is read now, behind those around it
+    """The requirements of a dependency group and of the groups that it includes, each once (PEP 735): a list of str.
 
-    def enter(name):
-        if name in seen:
-            raise PrimeError("dependency group %s includes itself" % name, file, status=2)
-        if name not in known:
-            raise PrimeError("there is no dependency group %s" % name, file, hint=nearest(name, known), status=2)
-        if not isinstance(known[name], list):
-            raise PrimeError("dependency group %s is not a list" % name, file, status=2)
-        path.append((name, iter(known[name])))
-        seen.add(name)
-
-    enter(normalized(name))
-    while path:
-        name, items = path[-1]
-        item = next(items, None)
+    Not by recursion, for a hostile file nests deeper than python does (H10).
+    """
+    contents = {normalized(group): content for group, content in groups.items()}
+    requirements = []
+    begun, done = set(), set()  # type: set, set
+    path = [""]  # the group that is read now, behind those that include it
+    waiting = [{"include-group": name}]  # type: list  # what is still to be read, in reverse; None ends a group
+    while waiting:
+        item = waiting.pop()
         if item is None:
-            done.add(name)
-            path.pop()
+            done.add(path.pop())
         elif isinstance(item, str):
-            requirements.append(check_text(item, "dependency group %s" % name, file, is_requirement=True))
+            requirements.append(check_text(item, "dependency group %s" % path[-1], file, is_requirement=True))
         elif isinstance(item, dict) and isinstance(item.get("include-group"), str):
-            if normalized(item["include-group"]) not in done:
-                enter(normalized(item["include-group"]))
+            group = normalized(item["include-group"])
+            if group in done:
+                continue
+            if group in begun:
+                raise PrimeError("dependency group %s includes itself" % group, file, status=2)
+            if group not in contents:
+                hint = nearest(group, contents)
+                raise PrimeError("there is no dependency group %s" % group, file, hint=hint, status=2)
+            if not isinstance(contents[group], list):
+                raise PrimeError("dependency group %s is not a list" % group, file, status=2)
+            begun.add(group)
+            path.append(group)
+            waiting += [None] + contents[group][::-1]
         else:
-            raise PrimeError("dependency group %s: %s is no requirement" % (name, shown_value(item)), file, status=2)
+            raise PrimeError("dependency group %s: %s is no requirement" % (path[-1], shown_value(item)), file,
+                             status=2)
     return requirements
 
 
 def inputs_of(environment):
-    """All that decides what an environment holds, but for its python: a dict of label to value.
+    """All that decides what an environment holds, except its python: a dict of label to value.
 
-    Environments of equal inputs share a generation; labels that differ tell why one is not current.
+    Environments of equal inputs share a generation. The labels whose values differ say why an environment is not
+    current.
     """
     inputs = {"schema": SCHEMA, "ref root": environment.root, "required python": environment.required.text,
               "requires-python": environment.also and environment.also[0].text,
@@ -3127,47 +3253,54 @@ def inputs_of(environment):
 
 
 def input_files(environment):
-    """The files whose bytes decide what is installed, present or not: a list of paths."""
+    """The files whose bytes decide what is installed: a list of paths, whether they exist or not."""
     paths = []  # type: list
     for project in environment["projects"]:
         paths += project["files"]
     paths += with_includes(environment, environment["requirements_files"] + [environment["constraints_file"]])
-    for field in ("lock_file", "python_selector_file_rel_path"):
-        paths += [environment.path(environment[field])] if environment[field] else []
-    has_uv = bool(table_in(environment.config.pyproject, PYPROJECT, "tool", "uv"))
-    return paths + [environment.path(name) for name in ["uv.toml"] + [PYPROJECT] * has_uv]
+    names = [environment["lock_file"], environment["python_selector_file_rel_path"], "uv.toml"]
+    if table_in(environment.config.pyproject, PYPROJECT, "tool", "uv"):
+        names.append(PYPROJECT)
+    return paths + [environment.path(name) for name in names if name]
 
 
-def files_of(config, directory, members=None):
-    """The files that decide what a project is and requires, and the projects that it names; present or not.
+def files_of(config, directory, budget=None):
+    """The files that decide what a project is and requires, and those of the projects that it names.
 
-    members  `Budget` of the directory entries that are looked at for members of workspaces
+    budget  `Budget` for the members of workspaces
+    Returns a list of paths, whether they exist or not.
     """
-    places, files, budget = {os.path.normpath(directory): None}, [], members or Budget()  # type: dict, list, Budget
-    waiting = list(places)
-    for place in waiting:  # which grows
-        files += [os.path.join(place, name) for name in (PYPROJECT, "setup.py", "setup.cfg")]
-        for path in named_paths(config.project(place), place, members=budget):
+    budget = budget or Budget()
+    projects = {os.path.normpath(directory): None}
+    files, waiting = [], list(projects)  # type: list, list
+    for project in waiting:  # grows meanwhile
+        files += [os.path.join(project, name) for name in (PYPROJECT, "setup.py", "setup.cfg")]
+        for path in named_paths(config.project(project), project, budget=budget):
             if not os.path.isdir(path):
                 files.append(path)
-            elif path not in places:
-                places[path] = None
+            elif path not in projects:
+                projects[path] = None
                 waiting.append(path)
     return files
 
 
-def named_paths(document, directory, skipped=("readme", "long_description"), members=None):
-    """The paths that a pyproject.toml, or a setup.cfg beside it, takes a part from, but for the skipped fields.
+def named_paths(document, directory, skipped=("readme", "long_description"), budget=None):
+    """The files and directories that a pyproject.toml, or a setup.cfg beside it, takes a part of the project from.
 
-    They are those of a version, of setuptools' dynamic fields, of uv's sources and members of a workspace.
+    document   dict, the pyproject.toml; `directory` is a str
+    skipped    names of fields that do not count
+    budget     `Budget` for the members of workspaces
+    Returns a list of paths: of a version, of setuptools' dynamic fields, of uv's sources and workspace members.
     """
     import re
 
-    tools, budget = table_in(document, PYPROJECT, "tool"), members or Budget()
+    tools = table_in(document, PYPROJECT, "tool")
+    budget = budget or Budget()
     settings = (bytes_of(os.path.join(directory, "setup.cfg")) or b"").decode("utf-8", "replace")
-    told = re.findall(r"^[ \t]*([\w.-]+)[ \t]*=\s*file:(.*)$", settings, re.MULTILINE)
-    found = [os.path.join(directory, name.strip()) for key, names in told if key not in skipped
-             for name in names.split(",")]
+    names = []  # type: list
+    for key, value in re.findall(r"^[ \t]*([\w.-]+)[ \t]*=\s*file:(.*)$", settings, re.MULTILINE):
+        if key not in skipped:
+            names += map(str.strip, value.split(","))
     waiting = [tools.get("setuptools"), tools.get("uv")]
     for table in map(tools.get, ("hatch", "pdm")):
         waiting += [{"version": table.get("version")}] if isinstance(table, dict) else []
@@ -3176,29 +3309,30 @@ def named_paths(document, directory, skipped=("readme", "long_description"), mem
         if isinstance(value, list):
             waiting += value
         for key, item in value.items() if isinstance(value, dict) else ():
-            paths = [item] if isinstance(item, str) else item if is_texts(item) else []
+            texts = [item] if isinstance(item, str) else item
             if key in skipped:
                 continue
-            if key == "file" and paths:
-                found += [os.path.join(directory, path) for path in paths]
-            elif key == "path" and paths:
-                found.append(os.path.join(directory, *paths))
-            elif key == "members" and paths:
-                for pattern in paths:
-                    found += members_of(directory, pattern, budget)
-            else:
+            if key not in ("file", "path", "members") or not texts or not is_texts(texts):
                 waiting.append(item)
-    return [os.path.normpath(path) for path in found if "\0" not in path]
+            elif key == "members":
+                for pattern in texts:
+                    names += members_of(directory, pattern, budget)
+            else:
+                names += texts if key == "file" else [os.path.join(*texts)]
+    return [os.path.normpath(os.path.join(directory, name)) for name in names if "\0" not in name]
+
+
+MEMBERS_CAP = 10000  # directory entries
 
 
 class Budget:
-    """How many directory entries may still be looked at for the members of workspaces (H10)."""
+    """Counts the directory entries that are read for the members of workspaces (H10)."""
 
     def __init__(self):
         self.left = MEMBERS_CAP
 
     def spend(self, pattern, directory):
-        """Look at one more; PrimeError if it is one too many."""
+        """Count one more; PrimeError if it is one too many."""
         self.left -= 1
         if self.left < 0:
             raise PrimeError("workspace members %s: more than %d files and directories would have to be looked at" % (
@@ -3206,41 +3340,38 @@ class Budget:
                 hint="name the members, or their common directory")
 
 
-MEMBERS_CAP = 10000
-
-
 def members_of(directory, pattern, budget):
     """The directories that a pattern for workspace members names, relative to `directory`: a sorted list of paths.
 
-    As `glob` has it, whose patterns may take ever longer to match: `**` is `*`, and a name takes two of them at most.
+    Like `glob`, but in a limited time: `**` means `*`, and a part between slashes has at most two of them.
     """
     import fnmatch
 
-    found = [os.sep if pattern[:1] == "/" else directory]
+    members = [os.sep if pattern[:1] == "/" else directory]
     for part in filter(None, pattern.replace(os.sep, "/").split("/")):
-        following = []  # type: list
         while "**" in part:
             part = part.replace("**", "*")
-        if len(part) > 255:  # as no name is
+        if len(part) > 255:  # no file name is that long
             return []
         if part.count("*") > 2:
             raise PrimeError('workspace members %s: a name with more than two "*"' % shown_value(pattern),
                              os.path.join(directory, PYPROJECT), status=2, hint="name the members")
-        for place in found:
+        paths = []  # type: list
+        for parent in members:
             budget.spend(pattern, directory)
             if not set(part) & set("*?["):
-                following.append(os.path.join(place, part))
+                paths.append(os.path.join(parent, part))
                 continue
-            for name in names_in(place):
+            for name in names_in(parent):
                 budget.spend(pattern, directory)
                 if (name[:1] != "." or part[:1] == ".") and fnmatch.fnmatch(name, part):
-                    following.append(os.path.join(place, name))
-        found = [path for path in following if os.path.isdir(path)]
-    return sorted(found)
+                    paths.append(os.path.join(parent, name))
+        members = list(filter(os.path.isdir, paths))
+    return sorted(members)
 
 
 def names_in(directory):
-    """The names in a directory one by one, in no order, as many as are asked for; none if it cannot be read."""
+    """Yield the names in a directory, unsorted, without reading further than the caller; none if it is unreadable."""
     try:
         with os.scandir(directory) as entries:
             for entry in entries:
@@ -3250,113 +3381,94 @@ def names_in(directory):
 
 
 def with_includes(environment, names):
-    """The paths of requirements files, of what they include by -r and -c, and of local projects in them."""
-    paths, read, places, budget = [], set(), set(), Budget()  # type: list, set, set, Budget
+    """The paths of requirements files, of those that they include by -r and -c, and of the local projects in them."""
+    files, read, projects, budget = [], set(), set(), Budget()  # type: list, set, set, Budget
     waiting = [environment.path(name) for name in reversed(names) if name]
     while waiting:
         path = waiting.pop()
         if path in read:
             continue
         read.add(path)
-        paths.append(environment.config.look(path))
+        files.append(environment.config.look(path))
         included = []
         for line in requirement_lines(path):
             option, value = option_of(line)
             if option in ("-r", "--requirement", "-c", "--constraint"):
                 included += [value] if value and "://" not in value else []
                 continue
-            place = project_path(environment.root, line)
-            if place and place not in places:
-                places.add(place)
-                paths += files_of(environment.config, place, budget) if os.path.isdir(place) else [place]
-        waiting += [os.path.normpath(os.path.join(os.path.dirname(path), name)) for name in reversed(included)]
-    return paths
+            project = project_path(environment.root, line)
+            if project and project not in projects:
+                projects.add(project)
+                is_tree = os.path.isdir(project)
+                files += files_of(environment.config, project, budget) if is_tree else [project]
+        directory = os.path.dirname(path)
+        waiting += [os.path.normpath(os.path.join(directory, name)) for name in reversed(included)]
+    return files
 
 
 def option_of(line):
-    """The option that a line of a requirements file begins with, and its value; ("", the line) if it is none."""
-    if line[:2] == "--":
-        name = line.replace("=", " ", 1).split(None, 1)[0] if line.split() else ""
-        return name, line[len(name) + 1:].strip()
-    if line[:2] in ("-r", "-c", "-e"):
-        return line[:2], line[2:].strip()
-    return "", line
+    """The option that a line of a requirements file begins with, and its value; "" and the line without an option."""
+    import re
+
+    option = re.match(r"(--[^\s=]*|-[rce])?", line).group()  # type: ignore[union-attr]
+    return option, line[len(option) + option.startswith("--"):].strip() if option else line
 
 
 def project_path(root, line):
-    """The directory or file here that a line of a requirements file requires, as pip and uv take it; "" if none."""
+    """The local project or file that a line of a requirements file names, as pip and uv read it; "" without one."""
+    import re
+
     option, value = option_of(line)
     if option not in ("", "-e", "--editable"):
         return ""
-    name, at, after = value.partition("@")
-    name = name.strip().partition("[")[0]
-    is_named = bool(at) and bool(name) and all(char.isalnum() or char in "_.-" for char in name)
-    value = after.strip() if is_named else value
-    value = value.partition(";")[0].partition("[")[0].rstrip()
-    words = less_options(value)
-    is_path = bool(option) or is_named or "/" in words or words[:1] == "."
-    place = os.path.normpath(os.path.join(root, words)) if words and is_path else ""
-    return place if place and "\0" not in place and os.path.exists(place) else ""
+    name = re.match(r"[\w.-]+(\[[^@]*|\s*)@", value)  # as in "six @ ./six"
+    value = value[name.end():].strip() if name else value
+    value = re.split(r"[;\[]|(?<=\s)--?[^\W_]", value, maxsplit=1)[0].rstrip()  # less marker, extras and options
+    if not value or not (option or name or "/" in value or value[:1] == "."):
+        return ""
+    path = os.path.normpath(os.path.join(root, value))
+    return path if "\0" not in path and os.path.exists(path) else ""
 
 
 def requirement_lines(path):
-    """The lines of a requirements file as pip takes them: joined, less comments and quotes, with ${VAR} replaced.
+    """The lines of a requirements file as pip reads them: joined, without comments and quotes, ${VAR} replaced.
 
-    What is named by a file URL is named by its path.
+    A file URL is replaced by its path.
     """
     import re
 
     text = load_text(path).replace("\0", "") if os.path.isfile(path) else ""
-    found = []
+    lines = []
     for line in joined_lines(text):
-        line = re.sub(r"\$\{([A-Z0-9_]+)\}", lambda told: os.environ.get(told.group(1), told.group()), line)
-        line = less_comment(line).strip()
-        line = " ".join(shell_words(line)) if line[:1] == "-" else line
+        line = re.sub(r"\$\{([A-Z0-9_]+)\}", lambda name: os.environ.get(name.group(1), name.group()), line)
+        line = re.split(r"(?<!\S)#", line, maxsplit=1)[0].strip()  # a comment begins behind a blank
+        if line[:1] == "-":
+            line = " ".join(shell_words(line))
         if "file:" in line:
             import urllib.parse
 
             line = urllib.parse.unquote(re.sub(r"\bfile:(//(localhost)?)?", "", line.partition("#")[0]))
-        found.append(line)
-    return found
+        lines.append(line)
+    return lines
 
 
 def joined_lines(text):
-    """The lines of a text, those joined of which the first ends in a backslash; a comment ends in none."""
-    found, parts = [], []  # type: list, list
+    """The lines of a text, each joined with the next if it ends in a backslash and is no comment."""
+    groups = [[]]  # type: list
     for line in text.splitlines():
-        if line.endswith("\\") and not line.lstrip().startswith("#"):
-            parts.append(line[:-1])
-        else:
-            found.append("".join(parts + [line]))
-            parts = []
-    return found + ["".join(parts)] * bool(parts)
-
-
-def less_comment(line):
-    """A line up to the first "#" that stands at its begin or behind a blank."""
-    end = line.find("#")
-    while end > 0 and not line[end - 1].isspace():
-        end = line.find("#", end + 1)
-    return line if end < 0 else line[:end]
-
-
-def less_options(text):
-    """A text up to the first word that is an option."""
-    end = text.find("-", 1)
-    while end > 0:
-        letter = end + (2 if text.startswith("--", end) else 1)
-        if text[end - 1].isspace() and text[letter: letter + 1].isalnum():
-            return text[:end].rstrip()
-        end = text.find("-", end + 1)
-    return text
+        is_open = line.endswith("\\") and not line.lstrip().startswith("#")
+        groups[-1].append(line[:-1] if is_open else line)
+        if not is_open:
+            groups.append([])
+    return ["".join(parts) for parts in groups if parts]
 
 
 def shell_words(line):
-    """The words of a line as a shell has them; as they are where a quote is open, or where there are too many."""
+    """The words of a line as a shell splits it; split at blanks if a quote is open, or the line is long."""
     import shlex
 
     try:
-        return shlex.split(line) if len(line) < 10000 else line.split()  # it takes the square of that (H10)
+        return shlex.split(line) if len(line) < 10000 else line.split()  # its time grows with the square (H10)
     except ValueError:
         return line.split(" ")
 
@@ -6551,10 +6663,10 @@ def used_name(config):
         name = load_text(path).strip() if os.path.isfile(path) else ""
     except PrimeError:  # T5
         name = ""
-    if name in ("", "default") or name in config.table.get("env", {}):
-        return name
-    report.note('environment "%s", which prime use chose, is configured no more' % name)
-    return ""
+    if name and name not in config.names():
+        report.note('environment "%s", which prime use chose, is configured no more' % name)
+        return ""
+    return name
 
 
 def open_environment(options, may_lack_lock=False):
@@ -6780,7 +6892,7 @@ SCRIPT_DAYS = 30  # `clean` removes the environment of a script that was not run
 def command_clean(options):
     """remove generations that nothing refers to"""
     config = load_config(options.root)
-    names = sorted(set(config.table.get("env", {})) | {"default"})
+    names = sorted(config.names())
     environments = [load_environment(config, name) for name in names]
     links = links_of(environments[0])
     prepare_state(options.root)
@@ -8022,7 +8134,7 @@ class Server:
                 continue
             if name in self.creating or generations(environment):  # else a server that was killed began it
                 found[name] = environment
-        for name in set(config.table.get("env", {})) | {"default"}:
+        for name in config.names():
             found[name] = load_environment(config, name, name)
         return found
 

@@ -554,3 +554,37 @@ def test_E7_home_of_nobody_that_is_another_users(open_place):
     said = subprocess.check_output(command, env=env)
     assert said.decode() == "%s/home-54321\n" % open_place
     assert (open_place / "home-54321").stat().st_mode & 0o777 == 0o700
+
+
+# -- the python of a lock ---------------------------------------------------------------------------
+
+HEADS = {
+    "plain": ('requires-python = ">=3.8"', ">=3.8"),
+    "a comment with the header of a package": ('# no [[packages]] here\nrequires-python = ">=3.8"', ">=3.8"),
+    "a quoted key": ('"requires-python" = ">=3.8"', ">=3.8"),
+    "a long string": ('requires-python = """\\\n  >=3.8"""', ">=3.8"),
+    "an escape": ('requires-python = "\\u003e=3.8"', ">=3.8"),
+    "a line of another string": ('environments = [\'\'\'\nrequires-python = "==2.7"\'\'\']', None),
+    "an array of arrays": ('x = [\n["[[packages]]"],\n]\nrequires-python = ">=3.8"', ">=3.8"),
+    "a table of another tool": ('[tool.x]\nrequires-python = "==2.7"', None),
+    "a merge that is not done": ('<<<<<<< HEAD\nrequires-python = "==2.7"', None),
+    "nothing": ("", None),
+}
+
+
+@pytest.mark.parametrize("what", sorted(HEADS))
+def test_python_of_a_lock_is_what_its_head_says(repo, what):
+    head, expected = HEADS[what]
+    repo.config()
+    repo.write("pylock.toml", 'lock-version = "1.0"\n%s\n[[packages]]\nname = "a"\nrequires-python = "==2.6"\n' % head)
+    environment = proto_prime.load_environment(proto_prime.load_config(str(repo.path)))
+    assert [request.text for request in environment.locked] == ([expected] if expected else [])
+    assert str(repo.path / "pylock.toml") in environment.config.seen
+
+
+@pytest.mark.parametrize("value", ["3.8", "['>=3.8']", "'>=x'", "'-e .'", '">=3.8\\n,<9"'])
+def test_malformed_python_of_a_lock_is_an_error_of_the_lock(repo, value):
+    repo.config()
+    repo.write("pylock.toml", 'lock-version = "1.0"\nrequires-python = %s\npackages = []\n' % value)
+    result = repo.prime("info", status=2)
+    assert "Traceback" not in result.stderr and "(pylock.toml)" in result.stderr

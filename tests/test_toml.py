@@ -118,9 +118,9 @@ def test_message(text, message):
 
 
 def test_error_attributes():
-    error = proto_prime.TomlError("no", 3, 7)
+    error = proto_prime.TomlError("a = 1\nb = 2\nc = [x]", 17, "no")
     assert isinstance(error, ValueError)
-    assert (error.message, error.line, error.column, str(error)) == ("no", 3, 7, "no (line 3, column 7)")
+    assert (error.message, error.line, error.column, str(error)) == ("no", 3, 6, "no (line 3, column 6)")
 
 
 @pytest.mark.parametrize("text, line, column", [
