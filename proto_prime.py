@@ -5498,7 +5498,8 @@ def find_generation(environment, may_run=True):
 
 def in_use(environment, complete):
     """The undamaged one of these generations that the link leads to, else the newest undamaged one, else None."""
-    link, sound = link_of(environment), [generation for generation in complete if not damage_of(generation)]
+    link = link_of(environment)
+    sound = [generation for generation in complete if not damage_of(generation)]
     linked = [generation for generation in sound if link.leads_to(generation.path)]
     return (linked + sound + [None])[0]
 
@@ -5567,7 +5568,8 @@ def prepare_state(root):
             rename_aside(base)
         mark_state(base)
         for name in ("envs", "stamp", "log", "held", "building", "use", "lock"):
-            path, is_right = state_dir(root, name), os.path.isfile if name in ("use", "lock") else os.path.isdir
+            path = state_dir(root, name)
+            is_right = os.path.isfile if name in ("use", "lock") else os.path.isdir
             if os.path.lexists(path) and not is_right(path):
                 rename_aside(path)
         if not os.path.lexists(ignore):
@@ -5598,11 +5600,20 @@ def build(environment, python, driver):
     identity = python.identity()
     key = digest([environment.inputs, driver.name, identity["path"], identity["version"], python.implementation])
     directory = free_directory(environment, key)
-    meta = {"schema": SCHEMA, "name": environment.name, "key": key, "place": directory, "driver": driver.name,
-            "python": vars(python), "identity": identity, "inputs": environment.inputs}
+    meta = {
+        "schema": SCHEMA,
+        "name": environment.name,
+        "key": key,
+        "place": directory,
+        "driver": driver.name,
+        "python": vars(python),
+        "identity": identity,
+        "inputs": environment.inputs,
+    }
     outer = os.environ.get(BUILDING_VAR, "")
     try:
-        os.environ[BUILDING_VAR] = directory + os.pathsep + outer  # a prime that a setup.py runs would wait for us
+        # A prime that a setup.py runs would wait for our lock: `unfinished_prefix`.
+        os.environ[BUILDING_VAR] = directory + os.pathsep + outer
         write_atomic(build_record(directory), b"%d" % os.getpid())
         generation = build_in(directory, environment, python, driver, meta)
         remove(build_record(directory))
@@ -5683,9 +5694,9 @@ def in_parts(environment, requirements):
     files = with_includes(environment, environment["requirements_files"])
     if "-r" not in requirements or not any(has_bytes(file, b"--hash=") for file in files):
         return [requirements]
-    begin = requirements.index("-r")
-    end = begin + 2 * requirements.count("-r")
-    return [requirements[begin:end], requirements[:begin] + requirements[end:]]
+    place = requirements.index("-r")
+    end = place + 2 * requirements.count("-r")
+    return [requirements[place:end], requirements[:place] + requirements[end:]]
 
 
 def run_post_boot(command, directory, environment):
@@ -5800,7 +5811,7 @@ def is_shared(path):
 
 
 def process_texts():
-    """What each other process of this machine shows of itself: pairs of bytes, and whether they are all.
+    """The texts that each other process of this machine shows of itself: pairs of bytes and whether they are whole.
 
     Not on Windows, where a program that runs cannot be removed.
     """
@@ -5816,7 +5827,7 @@ def process_texts():
 
 
 def process_text(directory, name):
-    """What a file in the directory of a process below /proc says: bytes, and whether they are all."""
+    """The text of a file in a process's directory below /proc: bytes, and whether they are whole."""
     try:
         with open(os.path.join(directory, name), "rb") as file:
             return file.read() + b"\0", True
@@ -5912,7 +5923,8 @@ class Link:
             return False
         directory = os.path.normpath(os.path.join(os.path.dirname(self.path), text))
         envs, name = os.path.split(directory)
-        is_in_state = envs == state_dir(self.root, "envs") or envs.endswith(os.path.join(os.sep, ".prime", "envs"))
+        is_in_state = envs == state_dir(self.root, "envs")
+        is_in_state = is_in_state or envs.endswith(os.path.join(os.sep, ".prime", "envs"))
         key = name.rpartition("-")[2].partition(".")[0]  # without `re`, for a boot that is back on known inputs
         is_build_name = "-" in name and set(key) <= set("0123456789abcdef")
         return is_in_state and is_build_name or is_complete(directory)
@@ -6015,7 +6027,8 @@ class Stamp:
             return None
         variables = list(zip(parts[begin:middle:2], parts[begin + 1:middle:2]))
         files = list(zip(parts[middle:-1:3], parts[middle + 1:-1:3], parts[middle + 2:-1:3]))
-        return cls(parts[:STAMP_HEAD], prefix, Link(parts[2], link, target), message, variables, files)
+        root = parts[2]
+        return cls(parts[:STAMP_HEAD], prefix, Link(root, link, target), message, variables, files)
 
     def holds(self, moves_link):
         """True if every file has its signature, and with `moves_link` if the link is right."""
@@ -6046,7 +6059,8 @@ class Stamp:
             if any(is_fresh(file) for file, _, content in self.files if content):
                 remove_file(path)
                 return False
-            parts = self.head + [self.prefix, self.link.path, self.link.target, self.message, str(len(self.variables))]
+            parts = self.head + [self.prefix, self.link.path, self.link.target]
+            parts += [self.message, str(len(self.variables))]
             for entry in self.variables + self.files:
                 parts += entry
             write_atomic(path, "\0".join(parts + [STAMP_MAGIC]).encode("utf-8", "surrogateescape"))
@@ -6063,7 +6077,8 @@ def stamp_path(root, requested):
 
 def stamp_head(root, requested):
     """The first parts of a stamp: its format, the platform, whose it is, and the variables that decide as well."""
-    return [STAMP_MAGIC, sys.platform, root, requested, os.environ.get(PYTHON_VAR, ""), os.environ.get(DRIVER_VAR, "")]
+    variables = [os.environ.get(name, "") for name in (PYTHON_VAR, DRIVER_VAR)]
+    return [STAMP_MAGIC, sys.platform, root, requested] + variables
 
 
 def read_stamp(root, requested):
@@ -6107,14 +6122,20 @@ def write_stamp(environment, generation, link):
     link  `Link`, as it was published; with the path "" if this boot does not touch it
     """
     requested, root, config = environment.requested, environment.root, environment.config
-    files = [(path, before, "" if path in config.aside else hash_file(path))  # H12: with another owner it would count
+    # H12: what is left aside would count with another owner, whatever its bytes.
+    files = [(path, before, "" if path in config.aside else hash_file(path))
              for path, before in sorted(config.seen.items())]
     is_whole = all(signature(path) == before for path, before, _ in files)
     own = [generation.python.path, generation.program, site_packages(generation.path)]
     own += [os.path.join(generation.path, name) for name in ("pyvenv.cfg", MARKER)]
     files += [(path, signature(path), "") for path in own]
-    stamp = Stamp(stamp_head(root, requested), generation.path, link, current_line(environment, generation),
-                  list(environment["env_vars"].items()), files)
+    stamp = Stamp(
+        stamp_head(root, requested),
+        generation.path,
+        link,
+        current_line(environment, generation),
+        list(environment["env_vars"].items()),
+        files)
     key = digest([environment.name, environment.inputs])
     if generation.is_new:
         forget_stamps(root, key)
@@ -6168,7 +6189,8 @@ def fast_path(argv):
     if PY_EXEC in os.environ or LOG_VAR in os.environ:
         return None
     if argv[:1] == ["-e"] and argv[1:]:
-        requested, argv = argv[1] or requested, argv[2:]
+        requested = argv[1] or requested
+        argv = argv[2:]
     try:
         if argv[:1] == ["run"]:
             boots, command = run_words(argv[1:])
@@ -6313,7 +6335,7 @@ def probe_for(environment):
 
 
 def no_python(environment, more=()):
-    """The PrimeError that says which requests no python satisfies, what was tried, and why none will do.
+    """The PrimeError for requests that no python satisfies: which they are, and why each candidate fails.
 
     more  list of str, what else was tried
     """
@@ -6336,8 +6358,8 @@ def no_python(environment, more=()):
         hint += ', or set venv_driver = "venv_uv" and allow downloads'
     if set(others) & set(environment.locked):
         hint += "; or let prime lock make %s anew, for another python" % environment["lock_file"]
-    return PrimeError("no python satisfies " + " and ".join(requests), origin,
-                      [str(candidate) for candidate in environment.tried] + list(more), limit_hint(reasons) or hint)
+    tried = [str(candidate) for candidate in environment.tried] + list(more)
+    return PrimeError("no python satisfies " + " and ".join(requests), origin, tried, limit_hint(reasons) or hint)
 
 
 def have_generation(environment, stage, is_anew=False):
@@ -6357,9 +6379,8 @@ def have_generation(environment, stage, is_anew=False):
         hop(python.path, environment.root)
     if stage != "required":
         report.detail("stage required: skipped, %s builds with %s" % (running_python(), python))
-    state = state_dir(environment.root)
-    if os.pathsep in state:
-        raise PrimeError('%s has a "%s", so that PATH cannot name it' % (state, os.pathsep),
+    if os.pathsep in state_dir(environment.root):
+        raise PrimeError('%s has a "%s", so that PATH cannot name it' % (state_dir(environment.root), os.pathsep),
                          hint="%s names another place" % (CACHE_VAR if is_script_root(environment.root) else STATE_VAR))
     prepare_state(environment.root)
     reason = "a new one is asked for" if is_anew else "; ".join(reasons)
