@@ -3025,14 +3025,9 @@ def locked_python(environment):
 
 def check_link(environment, link):
     """PrimeError if a link at `link` would hide a directory or a file of something else."""
-    field = "venv_dir_rel_path"
-    if link in ancestors(environment.root) or state_dir(environment.root) in ancestors(link):
-        raise environment.error(field, "%s: no link can be made at %s" % (field, link))
-    is_venv = os.path.basename(link) == ".venv" or os.path.exists(os.path.join(link, "pyvenv.cfg"))
-    if not is_venv and os.path.isdir(link) and not os.path.islink(link) and os.listdir(link):
-        raise environment.error(field, "%s: %s is a directory of something else" % (field, link))
-    if not is_venv and os.path.isfile(link):
-        raise environment.error(field, "%s: %s is a file of something else" % (field, link))
+    field, obstacle = "venv_dir_rel_path", Link(environment.root, link).obstacle()
+    if obstacle:
+        raise environment.error(field, "%s: %s" % (field, obstacle))
 
 
 def find_required(environment):
@@ -5723,14 +5718,14 @@ class Generation:
     """One complete build of an environment.
 
     path      str, its directory, the prefix of its python; `program` is that python
-    place     str, where that directory was when it was built
+    built_at  str, where that directory was when it was built
     driver    str, the name of the driver that made it
     python    `Interpreter`, its base; `identity` is that one's at the time
     inputs    dict, those of its environment
     listing   list of str, what stood in its site-packages
     created   float, seconds since the epoch
     is_new    bool, whether this process built it; `is_held`, whether a rollback chose it
-    stands_in_for  str, what is damaged of the one that would go before it; "" if nothing is
+    stands_in_for  str, the damage of the generation that would go before it; "" if there is none
     """
 
     is_new = is_held = False
@@ -5740,83 +5735,92 @@ class Generation:
         self.path, self.program, self.driver = path, environment_python(path), meta["driver"]
         self.python, self.identity = Interpreter(**meta["python"]), dict(meta["identity"])
         self.inputs, self.listing = dict(meta["inputs"]), list(meta["listing"])
-        self.created, self.place = float(meta["created"]), meta.get("place", path)
+        self.created, self.built_at = float(meta["created"]), meta.get("place", path)
 
 
 def generations(environment):
-    """The complete generations of an environment, the newest first."""
+    """The complete generations of an environment, the newest first: a list of `Generation`."""
     import json
 
-    found = []
+    complete = []
     for path in builds(environment.root):
         try:
             meta = json.loads((bytes_of(os.path.join(path, MARKER)) or b"").decode())
             if (meta["schema"], meta["name"]) == (SCHEMA, environment.name):
-                found.append(Generation(path, meta))
+                complete.append(Generation(path, meta))
         except (OSError, ValueError, KeyError, TypeError, RecursionError):  # T5: incomplete, damaged, or another's
             continue
-    return sorted(found, key=lambda generation: generation.created, reverse=True)
+    return sorted(complete, key=lambda generation: generation.created, reverse=True)
 
 
 BUILD_NAME = r"[\w-]+-[0-9a-f]{12}(\.\d+)?"  # of the directory of a generation
 
 
-def build_record(directory):
-    """The file that says of a generation's directory that it is ours to remove, though it is not complete."""
-    return os.path.join(os.path.dirname(os.path.dirname(directory)), "building", os.path.basename(directory))
-
-
 def builds(root):
     """The directories of all builds of a repo, complete or not, of any environment: a list of paths."""
-    envs = state_dir(root, "envs")
-    return [path for path in paths_named(envs, BUILD_NAME) if is_build(path)]
+    return [path for path in paths_named(state_dir(root, "envs"), BUILD_NAME) if is_build(path)]
 
 
 def is_build(path):
-    """Whether a directory is a generation by its marker, or an unfinished one that our record names (H2)."""
+    """True for the directory of a generation: it has the marker, or our record names it as unfinished (H2)."""
     record = build_record(path)
     is_recorded = is_file(record) and not is_link(os.path.dirname(record))
-    return not is_link(path) and os.path.isdir(path) and (is_recorded or os.path.isfile(os.path.join(path, MARKER)))
+    return os.path.isdir(path) and not is_link(path) and (is_recorded or is_complete(path))
+
+
+def is_complete(directory):
+    """True if a directory has the marker of a complete generation."""
+    return os.path.isfile(os.path.join(directory, MARKER))
+
+
+def build_record(directory):
+    """The path of the file that says that a generation's directory is ours to remove before it is complete."""
+    return os.path.join(os.path.dirname(os.path.dirname(directory)), "building", os.path.basename(directory))
 
 
 def listing_of(directory):
-    """What stands in the site-packages of an environment, less bytecode: a sorted list of names."""
-    place = site_packages(directory)
-    return sorted(set(os.listdir(place)) - {"__pycache__"}) if place else []
+    """The names in the site-packages of an environment, less bytecode: a sorted list."""
+    packages = site_packages(directory)
+    return sorted(set(os.listdir(packages)) - {"__pycache__"}) if packages else []
 
 
 def is_same_python(generation, may_run=True):
-    """Whether the base python of a generation is what it was (T2).
+    """True if the base python of a generation is what it was (T2).
 
-    One with the old size and mtime is asked: in a layer of a container image it is a copy of what it was,
-    and a registry of images keeps whole seconds. may_run  whether it may; else it is taken for the same
+    If its path, size and mtime are the old ones, but not its inode, it is asked: in a layer of a container image
+    it is a copy of what it was, and a registry of images keeps whole seconds.
+    may_run  False: it is not started, and then taken for the same
     """
     before, now = generation.identity, generation.python.identity()
     if before == now or before["path"] != now["path"]:
         return before == now
     try:
-        sizes, times = zip(*(map(int, each["signature"].split(".")[:2]) for each in (before, now)))
-        is_copy = sizes[0] == sizes[1] and times[0] // 10 ** 9 == times[1] // 10 ** 9
-        if not is_copy or not may_run:
-            return is_copy
-        return vars(interpreter_at(generation.python.path)) == vars(generation.python)
-    except (PrimeError, ValueError):
+        if size_and_second(before) != size_and_second(now):
+            return False
+        return not may_run or vars(interpreter_at(generation.python.path)) == vars(generation.python)
+    except PrimeError:
         return False
 
 
+def size_and_second(identity):
+    """The size of a python's file and its mtime in whole seconds, of a signature with nanoseconds: two str."""
+    size, mtime = (identity["signature"] + ".").split(".")[:2]
+    return size, mtime[:-9]
+
+
 def has_moved(generation):
-    """Whether a generation is elsewhere than it was built: its programs name that place (T1)."""
-    return os.path.realpath(generation.path) != os.path.realpath(generation.place)
+    """True if a generation is elsewhere than it was built: its programs name that directory (T1)."""
+    return os.path.realpath(generation.path) != os.path.realpath(generation.built_at)
 
 
 def damage_of(generation, may_run=True):
-    """What is wrong with a generation that was complete once (T1, T2, T3); "" if nothing is.
+    """What is wrong with a generation that was complete once (T1, T2, T3), as a str; "" if nothing is.
 
     may_run  whether its python may be started to learn that, as in `is_same_python`
     """
     base = generation.python
     if has_moved(generation):
-        return "it was moved or copied from %s" % generation.place
+        return "it was moved or copied from %s" % generation.built_at
     if not os.path.exists(base.path):
         return "its base python %s is gone" % base.path
     if not is_same_python(generation, may_run):
@@ -5829,35 +5833,37 @@ def damage_of(generation, may_run=True):
 
 
 def find_generation(environment, may_run=True):
-    """The generation that is current, and otherwise the reasons why none is.
+    """The current generation of an environment, else the reasons why there is none.
 
     may_run  whether pythons may be started to learn that
-    Returns (Generation, []) or (None, list of str). One that `prime rollback` chose comes first, until an
+    Returns (Generation, []) or (None, list of str). A generation that `prime rollback` chose comes first, until an
     input changes.
     """
-    known, held = generations(environment), read_held(environment)
-    same = [each for each in known if each.inputs == environment.inputs]
-    for generation in known:
-        generation.is_held = [digest(environment.inputs), os.path.basename(generation.path)] == held
+    complete, choice = generations(environment), read_held(environment)
+    for generation in complete:
+        generation.is_held = [digest(environment.inputs), os.path.basename(generation.path)] == choice
+    held = [generation for generation in complete if generation.is_held]
+    same = [generation for generation in complete if generation.inputs == environment.inputs]
     damages = []
-    for generation in [each for each in known if each.is_held] + same:
+    for generation in held + same:
         damages.append(damage_of(generation, may_run))
         if not damages[-1]:
             generation.stands_in_for = damages[0]
             return generation, []
     if same:
-        return None, [damage_of(same[0], may_run)]
+        return None, [damages[len(held)]]
     if not may_run:
         return None, []
-    before = in_use(environment, known) or (known + [None])[0]
+    before = in_use(environment, complete) or (complete + [None])[0]
     return None, differences(before.inputs, environment.inputs) if before else ["it was not built yet"]
 
 
-def in_use(environment, known):
-    """Of its `generations` the one that the link of an environment leads to, else the newest; None if none is sound."""
-    sound = [each for each in known if not damage_of(each)]
-    target = os.path.realpath(environment.path(environment["venv_dir_rel_path"]))
-    return next((each for each in sound if os.path.realpath(each.path) == target), (sound + [None])[0])
+def in_use(environment, complete):
+    """The undamaged one of these generations that the link leads to, else the newest undamaged one, else None."""
+    link = link_of(environment)
+    sound = [generation for generation in complete if not damage_of(generation)]
+    linked = [generation for generation in sound if link.leads_to(generation.path)]
+    return (linked + sound + [None])[0]
 
 
 def differences(before, now):
@@ -5869,12 +5875,12 @@ def differences(before, now):
 
 
 def held_path(environment):
-    """Where it is kept what `prime rollback` chose for an environment."""
+    """The path of the file that keeps what `prime rollback` chose for an environment."""
     return state_dir(environment.root, "held", environment.name)
 
 
 def read_held(environment):
-    """What `prime rollback` chose: for which inputs, and the name of the generation; [] if nothing."""
+    """What `prime rollback` chose: the digest of the inputs, and the name of the generation; [] if nothing."""
     try:
         return load_text(environment.config.look(held_path(environment))).splitlines()
     except PrimeError:
@@ -5897,19 +5903,20 @@ def write_held(environment, generation=None):
 def kept_python(environment):
     """The `Interpreter` of the newest generation while it is what it was and satisfies the request.
 
-    None if there is none, or if the selector or the user's choice changed.
+    None if there is no generation, or if the selector or the user's choice changed.
     """
-    for generation in generations(environment)[:1]:
-        python, before = generation.python, generation.inputs
-        field = "python_selector_file_rel_path"
-        choices = [PYTHON_VAR, field, "file " + environment.path(environment[field])]
-        is_same = all(before.get(each) == environment.inputs.get(each) for each in choices)
-        is_wanted = not any(why_not(each, python) for each in environment.wanted())
-        is_free = not environment.required.path  # else the request names an executable
-        if is_free and is_same and is_wanted and is_same_python(generation):
-            report.detail("python kept from the newest generation: %s" % python)
-            return python
-    return None
+    newest = generations(environment)[:1]
+    if not newest or environment.required.path:  # the request names an executable
+        return None
+    python, before = newest[0].python, newest[0].inputs
+    field = "python_selector_file_rel_path"
+    choices = [PYTHON_VAR, field, "file " + environment.path(environment[field])]
+    has_same_choices = all(before.get(label) == environment.inputs.get(label) for label in choices)
+    is_wanted = not any(why_not(request, python) for request in environment.wanted())
+    if not (has_same_choices and is_wanted and is_same_python(newest[0])):
+        return None
+    report.detail("python kept from the newest generation: %s" % python)
+    return python
 
 
 def prepare_state(root):
@@ -5922,10 +5929,9 @@ def prepare_state(root):
         if os.path.lexists(base) and not os.path.isdir(base):
             rename_aside(base)
         mark_state(base)
-        for name, is_right in (("envs", os.path.isdir), ("stamp", os.path.isdir), ("log", os.path.isdir),
-                               ("held", os.path.isdir), ("building", os.path.isdir), ("use", os.path.isfile),
-                               ("lock", os.path.isfile)):
+        for name in ("envs", "stamp", "log", "held", "building", "use", "lock"):
             path = state_dir(root, name)
+            is_right = os.path.isfile if name in ("use", "lock") else os.path.isdir
             if os.path.lexists(path) and not is_right(path):
                 rename_aside(path)
         if not os.path.lexists(ignore):
@@ -5940,7 +5946,7 @@ def rename_aside(path):
     aside = unused(path + ".before-prime")
     os.rename(path, aside)
     report.note("%s was not made by prime: renamed to %s" % (path, os.path.basename(aside)))
-    ignore = os.path.join(aside, ".gitignore")  # that of the repo knows the name that it had
+    ignore = os.path.join(aside, ".gitignore")  # the repo's own .gitignore has the old name
     if os.path.isdir(aside) and not os.path.islink(aside) and not os.path.lexists(ignore):
         try:
             write_atomic(ignore, IGNORE_ALL)
@@ -5951,53 +5957,70 @@ def rename_aside(path):
 def build(environment, python, driver):
     """Build, check and complete a new generation; the lock is held. Returns a `Generation`.
 
-    Whatever goes wrong, what was half-made is removed and the error goes on.
+    If anything goes wrong, the unfinished directory is removed and the error goes on.
     """
-    import json
-
     identity = python.identity()
     key = digest([environment.inputs, driver.name, identity["path"], identity["version"], python.implementation])
     directory = free_directory(environment, key)
-    record = build_record(directory)
-    prompt = os.path.basename(environment.root) + ("" if environment.name == "default" else "-" + environment.name)
+    meta = {
+        "schema": SCHEMA,
+        "name": environment.name,
+        "key": key,
+        "place": directory,
+        "driver": driver.name,
+        "python": vars(python),
+        "identity": identity,
+        "inputs": environment.inputs,
+    }
     outer = os.environ.get(BUILDING_VAR, "")
-    tell_building(directory + os.pathsep + outer)
     try:
-        write_atomic(record, b"%d" % os.getpid())
-        make_directory(os.path.dirname(directory))
-        check_sources(environment, driver, python)
-        create_venv(python, directory, driver, prompt)
-        install(environment, driver, directory)
-        for command in environment["post_boot"]:
-            run_post_boot(command, directory, environment)
-        meta = {"schema": SCHEMA, "name": environment.name, "key": key, "place": directory, "driver": driver.name,
-                "python": vars(python), "identity": identity, "inputs": environment.inputs,
-                "listing": listing_of(directory), "created": next_time(environment)}
-        generation = Generation(directory, json.loads(as_json(meta)))
-        generation.is_new = True
-        if damage_of(generation):
-            raise PrimeError("the new generation is damaged: %s" % damage_of(generation))
-        changed = differences(environment.inputs, inputs_of(environment))
-        if changed:  # what was installed is neither the old nor the new
-            raise PrimeError("while the environment was built, %s" % changed[0], hint="do it again")
-        write_atomic(os.path.join(directory, MARKER), as_json(meta).encode())
-        os.utime(os.path.dirname(directory))  # for the stamps that were written while it was built
-        remove(record)
+        # A prime that a setup.py runs would wait for our lock: `unfinished_prefix`.
+        os.environ[BUILDING_VAR] = directory + os.pathsep + outer
+        write_atomic(build_record(directory), b"%d" % os.getpid())
+        generation = build_in(directory, environment, python, driver, meta)
+        remove(build_record(directory))
+        return generation
     except BaseException:
         with unbroken():
             remove(directory)
-            remove(record)
+            remove(build_record(directory))
         raise
     finally:
-        tell_building(outer)
+        os.environ.pop(BUILDING_VAR, None)
+        if outer:
+            os.environ[BUILDING_VAR] = outer
+
+
+def build_in(directory, environment, python, driver, meta):
+    """`build` in a directory of its own; `meta` is what its marker says, less what is known only at the end."""
+    import json
+
+    prompt = os.path.basename(environment.root) + ("" if environment.name == "default" else "-" + environment.name)
+    make_directory(os.path.dirname(directory))
+    check_sources(environment, driver, python)
+    create_venv(python, directory, driver, prompt)
+    install(environment, driver, directory)
+    for command in environment["post_boot"]:
+        run_post_boot(command, directory, environment)
+    meta.update(listing=listing_of(directory), created=next_time(environment))
+    generation = Generation(directory, json.loads(as_json(meta)))
+    generation.is_new = True
+    damage = damage_of(generation)
+    if damage:
+        raise PrimeError("the new generation is damaged: %s" % damage)
+    changed = differences(environment.inputs, inputs_of(environment))
+    if changed:  # what was installed is neither the old nor the new
+        raise PrimeError("while the environment was built, %s" % changed[0], hint="do it again")
+    write_atomic(os.path.join(directory, MARKER), as_json(meta).encode())
+    os.utime(os.path.dirname(directory))  # for the stamps that were written while it was built
     return generation
 
 
 def next_time(environment):
-    """When a generation of now was created, in s: it is the newest even if the clock was set back (T7)."""
+    """The `created` of a generation of now, in s: it is the newest even if the clock was set back (T7)."""
     import time
 
-    return max([time.time()] + [each.created + 1 for each in generations(environment)])
+    return max([time.time()] + [generation.created + 1 for generation in generations(environment)])
 
 
 def install(environment, driver, directory):
@@ -6020,8 +6043,8 @@ def install(environment, driver, directory):
     if not requirements and not lock and kind_of_root(environment.root) != "script":
         report.note("nothing to install: no [project], requirements.txt, or dependencies in the config")
     # A requirement with a marker may mean nothing, and so may a file.
-    is_sure = any(";" not in each for each in environment["dependencies"])
-    is_sure = is_sure or any(each["installable"] for each in environment["projects"])
+    is_sure = any(";" not in requirement for requirement in environment["dependencies"])
+    is_sure = is_sure or any(project["installable"] for project in environment["projects"])
     if is_sure and not lock and listing_of(directory) == before:
         raise PrimeError("nothing was installed into %s" % directory,
                          hint="look for target or prefix in the config of the tool")
@@ -6047,37 +6070,30 @@ def command_argv(command, prefix, search):
              the script on stdin
     PrimeError with status 127 if there is no such program.
     """
-    if command[0] in ("-m", "-") or command[0].endswith(".py") and os.path.isfile(command[0]) or \
-            has_metadata(command[0]):
+    name = command[0]
+    if name in ("-m", "-") or name.endswith(".py") and os.path.isfile(name) or has_metadata(name):
         return [environment_python(prefix)] + list(command)
-    program = find_program(command[0], search)
-    is_pip = command[0].rstrip("0123456789.") == "pip"
+    program = find_program(name, search)
+    is_pip = name.rstrip("0123456789.") == "pip"
     if is_pip and not program.startswith(prefix + os.sep):  # would be another python's
         raise PrimeError("there is no pip in this environment", status=127,
                          hint="list what you need in the config; with uv made, it has no pip of its own")
     if not program:
-        raise PrimeError("no program %s in the environment or on PATH" % command[0], status=127)
+        raise PrimeError("no program %s in the environment or on PATH" % name, status=127)
     return [program] + list(command[1:])
 
 
-def tell_building(places):
-    """Tell what is started from now on what is being built: a prime that a setup.py runs would wait for us."""
-    os.environ.pop(BUILDING_VAR, None)
-    if places:
-        os.environ[BUILDING_VAR] = places
-
-
 def unfinished_prefix(root):
-    """The generation that is being built by what started this process, such as a post_boot command; else ""."""
+    """The unfinished generation whose build started this process, as a post_boot command is; else ""."""
     for prefix in filter(None, os.environ.get(BUILDING_VAR, "").split(os.pathsep)):
         is_of_root = os.path.isdir(prefix) and os.path.dirname(prefix) == state_dir(root, "envs")
-        if is_of_root and not os.path.exists(os.path.join(prefix, MARKER)) and is_being_built(root, prefix):
+        if is_of_root and not is_complete(prefix) and is_being_built(root, prefix):
             return prefix
     return ""
 
 
 def is_being_built(root, directory):
-    """Whether the process that records that it builds this directory is the one that holds the lock (H17)."""
+    """True if the process that recorded that it builds this directory is the one that holds the lock (H17)."""
     lock, pid = state_dir(root, "lock"), bytes_of(build_record(directory))
     if not pid:
         return False
@@ -6086,27 +6102,27 @@ def is_being_built(root, directory):
 
 
 def free_directory(environment, key):
-    """Where a new generation of this key is built, less the leftovers of builds that died.
+    """The directory for a new generation of this key. The leftovers of builds that died are removed.
 
-    Never where there is something: children of a build that was killed may still write to it (B1).
+    Never a directory that exists: children of a build that was killed may still write to it (B1).
     """
     directory = unused(state_dir(environment.root, "envs", "%s-%s" % (environment.name, key)))
-    discard(path for path in builds(environment.root) if not os.path.exists(os.path.join(path, MARKER)))
+    discard(path for path in builds(environment.root) if not is_complete(path))
     return directory
 
 
 def discard(paths):
     """Remove directories of ours that no running process uses. Returns the paths of those that are gone.
 
-    What makes a generation complete goes first, so that none is ever taken for one while it is removed.
+    The marker of a generation goes first, so that none is taken for complete while it is removed.
     """
     paths = list(paths)
     if not paths:
         return []
     import shutil
 
-    gone = sorted(set(paths) - used_by_processes(paths))
-    for path in gone:
+    removable = sorted(set(paths) - used_by_processes(paths))
+    for path in removable:
         report.detail("removing %s" % path)
         try:
             if is_build(path):
@@ -6117,26 +6133,29 @@ def discard(paths):
                 remove(build_record(path))
         except OSError as problem:  # another user's, such as root's
             report.detail("it cannot be removed: %s" % problem.strerror)
-    return [path for path in gone if not os.path.lexists(path)]
+    return [path for path in removable if not os.path.lexists(path)]
 
 
 def used_by_processes(paths):
-    """Those of `paths`, directories, that another process names in its command or environment, or has
-    mapped a file of: a set. In a checkout that several users share, what another user runs cannot be seen, so that
-    all of it may be in use (H18).
+    """The directories among `paths` that another process uses, as a set.
+
+    It names one in its command or its environment, or has mapped a file of it. In a checkout that several users
+    share, the processes of others cannot be seen: then all of its directories may be in use (H18).
     """
     ends = (b"/", b"\0", b"\n", b" ", b":")
-    names = {path: [os.fsencode(name) + end for name in {path, os.path.realpath(path)} for end in ends]
-             for path in paths}
+    marks = {}
+    for path in paths:
+        names = {os.fsencode(path), os.fsencode(os.path.realpath(path))}
+        marks[path] = [name + end for name in names for end in ends]
     used, are_all_seen = set(), True  # type: set, bool
     for text, is_whole in process_texts():
-        used.update(path for path in names if any(name in text for name in names[path]))
+        used.update(path for path in marks if any(mark in text for mark in marks[path]))
         are_all_seen = are_all_seen and is_whole
     return used if are_all_seen else used.union(filter(is_shared, paths))
 
 
 def is_shared(path):
-    """Whether others than this user may use or have made what is in a directory of ours."""
+    """True if others than this user may use a directory of ours, or may have made what is in it."""
     try:
         return os.stat(path).st_uid != os.geteuid() or is_open(os.stat(os.path.dirname(path)))
     except OSError:  # it is gone
@@ -6144,7 +6163,7 @@ def is_shared(path):
 
 
 def process_texts():
-    """What each other process of this machine shows of itself: pairs of bytes, and whether that is all.
+    """The texts that each other process of this machine shows of itself: pairs of bytes and whether they are whole.
 
     Not on Windows, where a program that runs cannot be removed.
     """
@@ -6153,27 +6172,25 @@ def process_texts():
         yield b"", False
     for pid in filter(str.isdigit, os.listdir("/proc") if has_proc else ()):
         if int(pid) != os.getpid():
-            yield process_text("/proc/" + pid)
+            for name in ("cmdline", "environ", "maps"):
+                yield process_text(os.path.join("/proc", pid), name)
     if not WINDOWS and not has_proc:
         yield run_child(["ps", "axeww", "-o", "command="], cap=1 << 24).stdout, True
 
 
-def process_text(directory):
-    """What a process shows of itself in its directory below /proc: bytes, and whether that is all."""
-    text, is_whole = b"", True
-    for name in ("cmdline", "environ", "maps"):
-        try:
-            with open(os.path.join(directory, name), "rb") as file:
-                text += file.read() + b"\0"
-        except PermissionError:  # another user's; what root's do is no matter, for root sees all
-            is_whole = is_whole and not is_strangers(directory)
-        except OSError:  # it ended
-            pass
-    return text, is_whole
+def process_text(directory, name):
+    """The text of a file in a process's directory below /proc: bytes, and whether they are whole."""
+    try:
+        with open(os.path.join(directory, name), "rb") as file:
+            return file.read() + b"\0", True
+    except PermissionError:  # another user's; what root's do is no matter, for root sees all
+        return b"", not is_strangers(directory)
+    except OSError:  # it ended
+        return b"", True
 
 
 def is_strangers(path):
-    """Whether something belongs to a user that is neither this one nor root."""
+    """True if a file or directory belongs to a user that is neither this one nor root."""
     try:
         return os.stat(path).st_uid not in (os.geteuid(), 0)
     except OSError:
@@ -6182,11 +6199,11 @@ def is_strangers(path):
 
 def collect(environment):
     """Remove the generations of an environment beyond the newest `KEPT`, and moved ones, that nothing uses."""
-    known = generations(environment)
-    spare = [each.path for each in known if each in known[KEPT:] or has_moved(each)]
+    complete = generations(environment)
+    spare = [each.path for each in complete if each in complete[KEPT:] or has_moved(each)]
     if not spare:
         return
-    linked = set(map(os.path.realpath, links_of(environment)))
+    linked = {link.destination() for link in links_of(environment)}
     with locked(state_dir(environment.root, "lock"), "removing old generations"):
         discard(path for path in spare if os.path.realpath(path) not in linked)
 
@@ -6194,251 +6211,314 @@ def collect(environment):
 # --------------------------------------------------------------------------------------------------
 # The link
 # --------------------------------------------------------------------------------------------------
-# `.venv`, by which every tool finds the environment: where it leads, whether it is ours, how it is moved in one step.
+# `.venv`, by which every tool finds the environment. Only this chapter knows what it is made of: a symbolic link, or
+# a junction on Windows. Others ask a `Link` where it leads and whether it is right, and let it move or go.
+
+
+class Link:
+    """The link of an environment, `.venv`, which exists or not.
+
+    root    str, the ref root
+    path    str, where the link is or would be; "" if a boot is not to touch it
+    target  str, what the link shall say; "" if it is not known yet, or if no link can be made
+    """
+
+    def __init__(self, root, path, target=""):
+        self.root, self.path, self.target = root, path, target
+
+    def aim(self, directory):
+        """Set the target so that it leads to this directory, unless no link can be made. Returns the `Link`."""
+        self.target = directory if self.path and self.is_possible() else ""
+        if self.target.startswith(self.root + os.sep) and not WINDOWS:
+            self.target = os.path.relpath(directory, os.path.dirname(self.path))
+        return self
+
+    def is_right(self):
+        """True if the link says its target. Without a target any link is right, for none can be made."""
+        if not self.target:
+            return bool(self.path)
+        try:
+            return os.path.samefile(self.path, self.target) if WINDOWS else os.readlink(self.path) == self.target
+        except OSError:
+            return False
+
+    def destination(self):
+        """The real path of the directory that the link leads to; of `path`, if there is no link."""
+        return os.path.realpath(self.path)
+
+    def leads_to(self, *directories):
+        """True if the link leads to one of these directories."""
+        return self.destination() in map(os.path.realpath, directories)
+
+    def is_possible(self):
+        """False if no link can be made, nor need be: in a read-only checkout whose state is kept elsewhere."""
+        nearest = next(each for each in ancestors(os.path.dirname(self.path)) if os.path.exists(each))
+        return not os.environ.get(STATE_VAR) or os.access(nearest, os.W_OK)
+
+    def obstacle(self):
+        """Why making the link would take something else away, as a str; "" if it would not."""
+        if self.path in ancestors(self.root) or state_dir(self.root) in ancestors(self.path):
+            return "no link can be made at %s" % self.path
+        if os.path.basename(self.path) == ".venv" or os.path.exists(os.path.join(self.path, "pyvenv.cfg")):
+            return ""
+        if os.path.isfile(self.path):
+            return "%s is a file of something else" % self.path
+        if os.path.isdir(self.path) and not os.path.islink(self.path) and os.listdir(self.path):
+            return "%s is a directory of something else" % self.path
+        return ""
+
+    def is_ours(self):
+        """True if the link was made here. It may be from before the repo was moved, or dangle (T1, T4)."""
+        try:
+            text = os.readlink(self.path)
+        except OSError:  # no link
+            return False
+        directory = os.path.normpath(os.path.join(os.path.dirname(self.path), text))
+        envs, name = os.path.split(directory)
+        is_in_state = envs == state_dir(self.root, "envs")
+        is_in_state = is_in_state or envs.endswith(os.path.join(os.sep, ".prime", "envs"))
+        key = name.rpartition("-")[2].partition(".")[0]  # without `re`, for a boot that is back on known inputs
+        is_build_name = "-" in name and set(key) <= set("0123456789abcdef")
+        return is_in_state and is_build_name or is_complete(directory)
+
+    def publish(self, directory):
+        """Let the link lead to this directory, unless it does so, or cannot, or has no path."""
+        if self.aim(directory).target and not self.is_right():
+            self.move()
+        elif self.path and not self.target:
+            report.detail("no link is made, for %s cannot be written" % os.path.dirname(self.path))
+
+    def move(self, envs=""):
+        """Make the link say its target, under the lock. What is there and not ours is renamed, never removed (T4).
+
+        envs  str, the `signature` that the directory of the generations must still have; "" for any
+        PrimeError if it has another.
+        """
+        with locked(state_dir(self.root, "lock"), "publishing %s" % self.target):
+            if envs and signature(state_dir(self.root, "envs")) != envs:
+                raise PrimeError("the generations changed meanwhile")
+            if os.path.lexists(self.path) and not self.is_ours():
+                rename_aside(self.path)
+            self._replace()
+        report.detail("published: %s -> %s" % (self.path, self.target))
+
+    def _replace(self):
+        """Make the link, in one step where one of ours is there."""
+        make_directory(os.path.dirname(self.path))
+        aside = temporary_path(self.path)
+        if WINDOWS:  # a junction takes no privilege, but cannot replace another in one step
+            import _winapi
+
+            _winapi.CreateJunction(self.target, aside)  # type: ignore[attr-defined]
+            if os.path.lexists(self.path):
+                os.rmdir(self.path)
+        else:
+            os.symlink(self.target, aside)
+        try:
+            os.replace(aside, self.path)
+        except OSError:
+            remove(aside)
+            raise
+
+    def remove_if(self, directories):
+        """Remove the link if it leads to one of these directories, which are removed as well."""
+        if is_link(self.path) and self.leads_to(*directories):
+            remove(self.path)
+
+
+def link_of(environment):
+    """The `Link` of an environment."""
+    return Link(environment.root, environment.path(environment["venv_dir_rel_path"]))
 
 
 def links_of(environment):
-    """Where the links of a repo's environments are: a list of paths."""
+    """The `Link`s of all environments of a repo."""
     table = environment.config.table
-    tables = [table] + list(table.get("env", {}).values())
     default = table.get("venv_dir_rel_path", FIELDS["venv_dir_rel_path"][1])
-    return sorted({environment.path(each.get("venv_dir_rel_path", default)) for each in tables})
-
-
-def link_to(environment, generation):
-    """The link that tools look for, `.venv`, and where it leads when `generation` is published: two str."""
-    link, target = environment.path(environment["venv_dir_rel_path"]), generation.path
-    if target.startswith(environment.root + os.sep) and not WINDOWS:
-        target = os.path.relpath(target, os.path.dirname(link))
-    return link, target
-
-
-def publish(environment, generation):
-    """Let the link lead to a generation, by one rename. Returns what `link_to` does.
-
-    What stands there and is not ours is renamed to .venv.before-prime, never removed (T4).
-    """
-    link, target = link_to(environment, generation)
-    if not is_linkable(link):
-        report.detail("no link is made, for %s cannot be written" % os.path.dirname(link))
-        return link, ""
-    if not leads_to(link, target):
-        lead_to(environment.root, link, target)
-    return link, target
-
-
-def lead_to(root, link, target, envs=""):
-    """Let a link lead to a generation, under the lock; PrimeError unless that of `envs` is still its signature."""
-    with locked(state_dir(root, "lock"), "publishing %s" % target):
-        if envs and signature(state_dir(root, "envs")) != envs:
-            raise PrimeError("the generations changed meanwhile")
-        set_aside(root, link)
-        replace_link(target, link)
-    report.detail("published: %s -> %s" % (link, target))
-
-
-def is_linkable(link):
-    """Whether a link can be made; it need not be where the state of a read-only checkout is kept elsewhere."""
-    if not os.environ.get(STATE_VAR):
-        return True
-    place = next(each for each in ancestors(os.path.dirname(link)) if os.path.exists(each))
-    return os.access(place, os.W_OK)
-
-
-def leads_to(link, target):
-    """Whether `link` is a link with this target; "" as one that could not be made."""
-    if not target:
-        return bool(link)
-    try:
-        return os.path.samefile(link, target) if WINDOWS else os.readlink(link) == target
-    except OSError:
-        return False
-
-
-def set_aside(root, link):
-    """Rename what stands at `link`, unless it is a link that was made here."""
-    if not os.path.lexists(link):
-        return
-    try:
-        target = os.path.normpath(os.path.join(os.path.dirname(link), os.readlink(link)))
-    except OSError:  # no link
-        target = ""
-    if not is_our_target(root, target):
-        rename_aside(link)
-
-
-def is_our_target(root, target):
-    """Whether a link that leads there was made here; it may be of before the repo was moved, or be dangling."""
-    envs, name = os.path.split(target)
-    is_of_ours = envs == state_dir(root, "envs") or envs.endswith(os.path.join(os.sep, ".prime", "envs"))
-    is_build = "-" in name and set(name.rpartition("-")[2].partition(".")[0]) <= set("0123456789abcdef")
-    return is_of_ours and is_build or os.path.exists(os.path.join(target, MARKER))
-
-
-def replace_link(target, link):
-    """Make a link, or lead the one that is there elsewhere, in one step."""
-    make_directory(os.path.dirname(link))
-    aside = temporary_path(link)
-    if WINDOWS:  # a junction takes no privilege, but cannot replace another in one step
-        import _winapi
-
-        _winapi.CreateJunction(target, aside)  # type: ignore[attr-defined]
-        if os.path.lexists(link):
-            os.rmdir(link)
-        os.rename(aside, link)
-        return
-    os.symlink(target, aside)
-    try:
-        os.replace(aside, link)
-    except OSError:
-        os.remove(aside)
-        raise
+    tables = [table] + list(table.get("env", {}).values())
+    paths = {environment.path(each.get("venv_dir_rel_path", default)) for each in tables}
+    return [Link(environment.root, path) for path in sorted(paths)]
 
 
 # --------------------------------------------------------------------------------------------------
 # Stamps
 # --------------------------------------------------------------------------------------------------
-# What was looked at when an environment was last found current, so that the next boot answers from `stat` calls alone.
+# A `Stamp` says what a boot looked at when it last found an environment current. If all that is unchanged, by `stat`
+# calls alone, the next boot is done. Stamps of earlier inputs are kept: a boot that is back on them is fast as well.
 
-STAMP_MAGIC = "proto_prime stamp 2"
+STAMP_MAGIC = "proto_prime stamp 2"  # the first and the last part of a stamp
+STAMP_HEAD = 6  # parts of `stamp_head`
+
+
+class Stamp:
+    """What a boot looked at when it found an environment current.
+
+    head       list of str, whose stamp it is, as `stamp_head` makes it
+    prefix     str, the directory of the generation
+    link       `Link`, as it was published; its path is "" if the boot did not touch the link
+    message    str, what a boot says that has nothing to do
+    variables  list of (name, value), the `env_vars` of the environment
+    files      list of (path, signature, hash): the hash is "" if the file must not be touched
+    """
+
+    def __init__(self, head, prefix, link, message, variables, files):
+        self.head, self.prefix, self.link, self.message = head, prefix, link, message
+        self.variables, self.files = variables, files
+
+    @classmethod
+    def load(cls, path, head=None):
+        """Read a stamp. None if it is absent, garbage, of another version (T5), or has not this head."""
+        parts = (bytes_of(path) or b"").decode("utf-8", "surrogateescape").split("\0")
+        if parts[:1] + parts[-1:] != [STAMP_MAGIC] * 2 or head and parts[:STAMP_HEAD] != head:
+            return None
+        begin = STAMP_HEAD + 5
+        try:
+            prefix, link, target, message, count = parts[STAMP_HEAD:begin]
+            middle = begin + 2 * int(count)
+        except ValueError:
+            return None
+        variables = list(zip(parts[begin:middle:2], parts[begin + 1:middle:2]))
+        files = list(zip(parts[middle:-1:3], parts[middle + 1:-1:3], parts[middle + 2:-1:3]))
+        root = parts[2]
+        return cls(parts[:STAMP_HEAD], prefix, Link(root, link, target), message, variables, files)
+
+    def holds(self, moves_link):
+        """True if every file has its signature, and with `moves_link` if the link is right."""
+        if moves_link and not self.link.is_right():
+            return False
+        for path, before, _ in self.files:
+            now = signature(path) if before != "-" or os.access(path, os.F_OK) else "-"  # access() is cheaper
+            if now != before:
+                return False
+        return True
+
+    def is_usable(self):
+        """True if its generation is there, current or not."""
+        return is_complete(self.prefix) and os.path.exists(environment_python(self.prefix))
+
+    def renew(self):
+        """Take the signatures of now, if every file has the bytes that it had. Returns whether."""
+        files = [(path, signature(path), content) for path, _, content in self.files]  # from before they are read
+        for new, old in zip(files, self.files):
+            if new != old and not (new[2] and hash_file(new[0]) == new[2]):
+                return False
+        self.files = files
+        return True
+
+    def write(self, path):
+        """Write the stamp, unless a file is so fresh that a change to it could hide (T7). Returns whether."""
+        try:
+            if any(is_fresh(file) for file, _, content in self.files if content):
+                remove_file(path)
+                return False
+            parts = self.head + [self.prefix, self.link.path, self.link.target]
+            parts += [self.message, str(len(self.variables))]
+            for entry in self.variables + self.files:
+                parts += entry
+            write_atomic(path, "\0".join(parts + [STAMP_MAGIC]).encode("utf-8", "surrogateescape"))
+            return True
+        except OSError as problem:  # without it boots are slower, no worse
+            report.detail("no stamp: %s" % problem)
+            return False
 
 
 def stamp_path(root, requested):
-    """Where the stamp is: what was looked at when an environment was last found current."""
+    """The path of the stamp of an environment, by the name that -e or PROTOPRIMER_ENV gave it; "" for neither."""
     return state_dir(root, "stamp", requested or "default")
 
 
 def stamp_head(root, requested):
-    """What a stamp begins with: whose it is, of which place, and made under which variables."""
-    told = [os.environ.get(name, "") for name in (PYTHON_VAR, DRIVER_VAR)]
-    return [STAMP_MAGIC, sys.platform, root, requested] + told
+    """The first parts of a stamp: its format, the platform, whose it is, and the variables that decide as well."""
+    variables = [os.environ.get(name, "") for name in (PYTHON_VAR, DRIVER_VAR)]
+    return [STAMP_MAGIC, sys.platform, root, requested] + variables
 
 
-def load_stamp(path, head=None):
-    """What a stamp says: (prefix, link, target, what there is to say, variables, files), the variables as
-    (name, value), the files as path, signature, hash, path, ... None if it is absent, garbage or another's (T5).
-    """
-    parts = (bytes_of(path) or b"").decode("utf-8", "surrogateescape").split("\0")
-    first = len(head or stamp_head("", ""))
-    if parts[:1] + parts[-1:] != [STAMP_MAGIC] * 2 or head and parts[:first] != head:
-        return None
-    start = first + 5
-    try:
-        prefix, link, target, said, count = parts[first:start]
-        middle = start + 2 * int(count)
-    except ValueError:
-        return None
-    variables = list(zip(parts[start: middle: 2], parts[start + 1: middle: 2]))
-    return prefix, link, target, said, variables, parts[middle:-1]
+def read_stamp(root, requested):
+    """The `Stamp` of the last boot of an environment, which need not hold any more; None if there is none."""
+    return Stamp.load(stamp_path(root, requested), stamp_head(root, requested))
 
 
-def read_stamp(root, requested, moves_link, is_checked=True):
-    """The fast answer, if all is as the stamp of an environment says, the link too if that matters.
-
-    is_checked  else the environment need only be there
-    Returns (prefix of its python, list of (name, value) of its variables, what there is to say), or None.
-    """
-    stamp = load_stamp(stamp_path(root, requested), stamp_head(root, requested))
-    if not stamp:
-        return None
-    prefix, link, target, said, variables, files = stamp
-    holds = not moves_link or leads_to(link, target)
-    if is_checked:
-        holds = holds and all(  # where nothing was, there is less to ask for
-            signature(path) == known if known != "-" else not os.access(path, os.F_OK)
-            for path, known in zip(files[::3], files[1::3]))
-    else:
-        holds = holds and all(map(os.path.exists, (os.path.join(prefix, MARKER), environment_python(prefix))))
-    return (prefix, variables, said) if holds else None
+def old_stamps(root, end=""):
+    """The paths of the stamps of earlier inputs whose names end so: without `re`, for the fast path comes here."""
+    directory, digits = state_dir(root, "stamp"), set("0123456789abcdef")
+    names = os.listdir(directory) if os.path.isdir(directory) else []
+    names = [name for name in names if name[12:13] == "." and set(name[:12]) <= digits and name.endswith(end)]
+    return [path for path in (os.path.join(directory, name) for name in names) if not is_link(path)]
 
 
 def return_to(root, requested, moves_link):
-    """The answer of `read_stamp` for inputs that are back, word for word: their generation is published again."""
-    head = stamp_head(root, requested)
+    """If the inputs are byte for byte those of an older stamp again, publish its generation again.
+
+    Returns that `Stamp`, else None.
+    """
     envs = state_dir(root, "envs")  # a newer generation, as `reset` builds, is to be noticed
     before = signature(envs)
-    for path in old_stamps(root):
-        stamp = load_stamp(path, head) if path.endswith("." + (requested or "default")) else None
-        if not stamp or moves_link and not stamp[1]:
+    for path in old_stamps(root, "." + (requested or "default")):
+        stamp = Stamp.load(path, stamp_head(root, requested))
+        if not stamp or moves_link and not stamp.link.path or not stamp.renew():
             continue
-        prefix, link, target, said, variables, files = stamp
-        files = list(zip(files[::3], files[1::3], files[2::3]))
-        now = [(each, signature(each), known) for each, _, known in files]  # from before they are read
-        if all(new == old or new[2] and hash_file(new[0]) == new[2] for new, old in zip(now, files)):
-            if moves_link and target and not leads_to(link, target):
-                if os.path.lexists(link) and not (os.path.islink(link) or WINDOWS):
-                    return None  # whose it is `check_link` says
-                lead_to(root, link, target, before)
-            keep_stamp(stamp_path(root, requested), head, stamp[:5] + (now + [(envs, before, "")],))
-            return prefix, variables, said
+        if moves_link and not stamp.link.is_right():
+            if stamp.link.obstacle():
+                return None
+            stamp.link.move(before)
+        stamp.files.append((envs, before, ""))
+        stamp.write(stamp_path(root, requested))
+        return stamp
     return None
 
 
-def write_stamp(environment, generation, published):
-    """Keep what was looked at for the next boot, with signatures from before the files were read.
+def write_stamp(environment, generation, link):
+    """Keep what this boot looked at for the next one, and for a later one that is back on these inputs.
 
-    published  (link, target), or ("", "") if this boot leaves the link alone
+    The signatures are from before the files were read.
+    link  `Link`, as it was published; with the path "" if this boot does not touch it
     """
-    requested, root = environment.requested, environment.root
-    ours = [generation.python.path, generation.program, site_packages(generation.path)]
-    ours += [os.path.join(generation.path, name) for name in ("pyvenv.cfg", MARKER)]
-    aside = environment.config.aside  # H12: with another owner they would count, as they are
-    files = [(path, known, "" if path in aside else hash_file(path))
-             for path, known in sorted(environment.config.seen.items())]
-    is_whole = all(signature(path) == known for path, known, _ in files)
-    files += [(path, signature(path), "") for path in ours]
-    head, said = stamp_head(root, requested), current_line(environment, generation)
-    stamp = (generation.path,) + tuple(published) + (said, list(environment["env_vars"].items()))
+    requested, root, config = environment.requested, environment.root, environment.config
+    # H12: what is left aside would count with another owner, whatever its bytes.
+    files = [(path, before, "" if path in config.aside else hash_file(path))
+             for path, before in sorted(config.seen.items())]
+    is_whole = all(signature(path) == before for path, before, _ in files)
+    own = [generation.python.path, generation.program, site_packages(generation.path)]
+    own += [os.path.join(generation.path, name) for name in ("pyvenv.cfg", MARKER)]
+    files += [(path, signature(path), "") for path in own]
+    stamp = Stamp(
+        stamp_head(root, requested),
+        generation.path,
+        link,
+        current_line(environment, generation),
+        list(environment["env_vars"].items()),
+        files)
     key = digest([environment.name, environment.inputs])
     if generation.is_new:
         forget_stamps(root, key)
     envs = os.path.dirname(generation.path)
-    if keep_stamp(stamp_path(root, requested), head, stamp + (files + [(envs, signature(envs), "")],)) and is_whole:
-        keep_stamp(state_dir(root, "stamp", "%s.%s" % (key, requested or "default")), head, stamp + (files,))
+    stamp.files = files + [(envs, signature(envs), "")]
+    if stamp.write(stamp_path(root, requested)) and is_whole:
+        stamp.files = files
+        stamp.write(state_dir(root, "stamp", "%s.%s" % (key, requested or "default")))
 
 
 def forget_stamps(root, key):
-    """Remove the remembered stamps of one key, whose generation is replaced, and of generations that are gone."""
+    """Remove the stamps of earlier inputs with this key, whose generation is replaced, and those of generations
+    that are gone. With the key "" remove all of them.
+    """
     for path in old_stamps(root):
-        if os.path.basename(path).startswith(key) or not os.path.isdir((load_stamp(path) or [""])[0]):
-            try:
-                remove_file(path)
-            except OSError as problem:
-                report.detail("no stamp is removed: %s" % problem)
-
-
-def old_stamps(root):
-    """The paths of the stamps of earlier inputs: without `re`, for a boot that is back on them is a fast one."""
-    directory, digits = state_dir(root, "stamp"), set("0123456789abcdef")
-    names = os.listdir(directory) if os.path.isdir(directory) else []
-    names = [name for name in names if name[12:13] == "." and set(name[:12]) <= digits]
-    return [path for path in (os.path.join(directory, name) for name in names) if not is_link(path)]
-
-
-def keep_stamp(path, head, stamp):
-    """Write a stamp, unless a file is so fresh that a change to it could hide. Returns whether."""
-    prefix, link, target, said, variables, files = stamp
-    try:
-        if any(is_fresh(name) for name, _, known in files if known):
+        stamp = None if os.path.basename(path).startswith(key) else Stamp.load(path)
+        if stamp and os.path.isdir(stamp.prefix):
+            continue
+        try:
             remove_file(path)
-            return False
-        parts = head + [prefix, link, target, said, str(len(variables))]
-        for entry in variables + files:
-            parts += entry
-        write_atomic(path, "\0".join(parts + [STAMP_MAGIC]).encode("utf-8", "surrogateescape"))
-        return True
-    except OSError as problem:  # without it boots are slower, no worse
-        report.detail("no stamp: %s" % problem)
-        return False
+        except OSError as problem:
+            report.detail("no stamp is removed: %s" % problem)
 
 
 def current_line(environment, generation):
-    """What is said when there is nothing to do."""
-    place, version = environment["venv_dir_rel_path"], generation.python.version
-    if not is_linkable(environment.path(place)):
-        place = tilde(generation.path)
+    """What a boot says if there is nothing to do."""
+    name, version = environment["venv_dir_rel_path"], generation.python.version
+    if not link_of(environment).is_possible():
+        name = tilde(generation.path)
     how = ", rolled back to %s" % os.path.basename(generation.path) if generation.is_held else ""
-    return "%s is current (environment %s, python %s%s)" % (place, environment.name, version, how)
+    return "%s is current (environment %s, python %s%s)" % (name, environment.name, version, how)
 
 
 # --------------------------------------------------------------------------------------------------
@@ -6448,7 +6528,7 @@ def current_line(environment, generation):
 
 
 # Measured under Python 3.12 on Linux, where a bare start takes 10 ms: 2.7 ms to import this file (1.6 ms of it to
-# read its bytecode), 0.4 ms here: `isolate` 0.12, `read_stamp` 0.17 for 26 files (a `stat` each, 3 to 5 us),
+# read its bytecode), 0.4 ms here: `isolate` 0.12, the stamp 0.17 for 26 files (a `stat` each, 3 to 5 us),
 # `find_root` 0.04, `activated` 0.03. To take the interpreter apart would be 2.5 ms: exec does not, nor does `leave`.
 # An import of `re`, `json`, `argparse` or `subprocess` takes 4 ms and more: hence none of them here.
 def fast_path(argv):
@@ -6457,42 +6537,62 @@ def fast_path(argv):
     Reads one file and calls `stat`, with `os` and `sys` alone. Returns the exit status; for `run` it
     does not return at all; None when it cannot tell, and then the long way does.
     """
-    command, requested = None, os.environ.get(ENV_VAR, "")
-    if argv[:1] == ["-e"] and argv[1:]:
-        requested, argv = argv[1] or requested, argv[2:]
-    if argv[:1] == ["run"]:
-        command = argv[2:] if argv[1:2] == ["--"] else argv[1:]
-        if not command or command[0][:1] == "-" and command[0] != "-m":
-            return None
-        if command[0] == "-" or has_metadata(command[0]):
-            return None
-    elif argv not in ([], ["boot"]):
-        return None
+    command, requested = [], os.environ.get(ENV_VAR, "")
     if PY_EXEC in os.environ or LOG_VAR in os.environ:
         return None
+    if argv[:1] == ["-e"] and argv[1:]:
+        requested = argv[1] or requested
+        argv = argv[2:]
     try:
-        root, moves_link = find_root(), command is None or not requested
+        if argv[:1] == ["run"]:
+            boots, command = run_words(argv[1:])
+            if not boots or command[0] == "-" or has_metadata(command[0]):
+                return None
+        elif argv not in ([], ["boot"]):
+            return None
+        root, moves_link = find_root(), not command or not requested
         if unfinished_prefix(root):  # what a build starts means that one, whose lock is held
             return None
-        known = read_stamp(root, requested, moves_link) or return_to(root, requested, moves_link)
-        if known is None:
+        stamp = read_stamp(root, requested)
+        if not stamp or not stamp.holds(moves_link):
+            stamp = return_to(root, requested, moves_link)
+        if stamp is None:
             return None
-        prefix, env_vars, said = known
-        if command is not None:
-            hand_over(command, prefix, env_vars)
-        report.note(said)
+        if command:
+            hand_over(command, stamp.prefix, stamp.variables)
+        report.note(stamp.message)
         return 0
     except (PrimeError, OSError, ValueError):
         return None
 
 
-def has_metadata(word):
-    """Whether a command is a python script that may say what it needs (PEP 723)."""
-    if not word.endswith(".py") and not (os.path.dirname(word) and is_script(word)):
+RUN_USAGE = "prime run [--no-boot] [--] CMD..."
+
+
+def run_words(words):
+    """Parse the words behind `run`. Returns whether it boots, and the command, a list of str that is not empty.
+
+    PrimeError with status 2 if a word is an unknown option, or if there is no command.
+    """
+    boots = words[:1] != ["--no-boot"]
+    command = words if boots else words[1:]
+    if command[:1] == ["--"]:
+        command = command[1:]
+    elif command and command[0][:1] == "-" and command[0] not in ("-m", "-"):
+        raise PrimeError("run: unknown option %s" % command[0], status=2,
+                         hint="%s; other options stand before run" % RUN_USAGE)
+    if not command:
+        raise PrimeError("run: no command is given", hint=RUN_USAGE, status=2)
+    return boots, command
+
+
+def has_metadata(name):
+    """True if a command is a python script that may say what it needs (PEP 723)."""
+    if not name.endswith(".py") and not (os.path.dirname(name) and is_script(name)):
         return False
-    content = bytes_of(word) or b""
-    starter = content.partition(b"\n")[0]
-    is_python = word.endswith(".py") or any(name in starter for name in (b"python", b"prime", b"uv"))
+    content = bytes_of(name) or b""
+    first_line = content.partition(b"\n")[0]
+    is_python = name.endswith(".py") or any(word in first_line for word in (b"python", b"prime", b"uv"))
     return is_python and b"# /// script" in content
 
 
@@ -6506,12 +6606,14 @@ def hand_over(command, prefix, env_vars):
 
 def take_stage(root):
     """The stage this process is in; the variable is taken away, so that no child sees it (E5)."""
-    said = os.environ.pop(SAID_VAR, "")
-    stage, _, place = os.environ.pop(PY_EXEC, "").partition(":")
-    if stage not in STAGES or place != root:
+    earlier = os.environ.pop(SAID_VAR, "")
+    stage, _, stage_root = os.environ.pop(PY_EXEC, "").partition(":")
+    if stage not in STAGES or stage_root != root:
         return "wild"
-    # So that the log of a build is whole; told apart, for a variable may say anything (H13).
-    lines = said.split("\n")[:-1] if said.endswith("\n") else said.split("\n") * bool(said)
+    lines = earlier.split("\n")
+    if not lines[-1]:
+        lines.pop()
+    # So that the log of a build is whole; marked, for a variable may say anything (H13).
     report.unlogged.insert(0, "".join("wild| %s\n" % visible(line) for line in lines))
     return stage
 
@@ -6519,8 +6621,8 @@ def take_stage(root):
 def hop(python, root):
     """Start over in the stage `required`, under the interpreter at the path `python`; does not return."""
     report.detail("stage required: going on under %s" % python)
-    said = "".join(report.unlogged)[-20000:].replace("\0", "?")
-    environ = dict(clean_environ(), **{PY_EXEC: "required:%s" % root, SAID_VAR: said})
+    messages = "".join(report.unlogged)[-20000:].replace("\0", "?")
+    environ = dict(clean_environ(), **{PY_EXEC: "required:%s" % root, SAID_VAR: messages})
     if not WINDOWS:  # until the new process can say that it was interrupted
         import _signal
 
@@ -6541,33 +6643,43 @@ def select_interpreter(environment, stage, is_anew=False):
     python = python or probe_for(environment)
     may_fetch = not environment.required.path and environment["venv_driver"] != "venv_pip"
     if python is None and may_fetch and not is_contradictory(environment):
-        text = environment.required.text
-        if text[:1] in ("", "<", ">", "=", "!", "~"):  # so that what comes fulfils the others, too
-            text = ",".join(dict.fromkeys(each.text for each in environment.wanted() if each.text))
-        try:
-            if is_offline():
-                raise PrimeError("offline, so that uv may not download it")
-            driver = driver_of(environment, "venv_uv")
-            driver.provide(text)
-        except PrimeError as problem:
-            raise no_python(environment, ["uv: %s" % problem] + problem.tried)
+        fetch_python(environment)
         python = probe_for(environment)
     if python is None:
         raise no_python(environment)
     return python
 
 
+def fetch_python(environment):
+    """Let uv download a python for an environment; PrimeError if it cannot."""
+    text = environment.required.text
+    if text[:1] in ("", "<", ">", "=", "!", "~"):  # a specifier can name the other requests as well
+        texts = [request.text for request in environment.wanted() if request.text]
+        text = ",".join(dict.fromkeys(texts))
+    try:
+        if is_offline():
+            raise PrimeError("offline, so that uv may not download it")
+        driver_of(environment, "venv_uv").provide(text)
+    except PrimeError as problem:
+        raise no_python(environment, ["uv: %s" % problem] + problem.tried)
+
+
 def is_contradictory(environment):
-    """Whether requires-python excludes all that a plain request such as 3.12 names."""
-    named = [clause.operand.replace(".*", "") for clause in environment.required.clauses if clause.operator == "=="]
-    plain = [text for text in named if text.replace(".", "").isdigit()]
-    ends = [(each.failing(Version(text)), each.failing(Version(text + ".99")))
-            for text in plain for each in environment.also]
-    return any(low is not None and low is high for low, high in ends)  # two clauses may leave some between them
+    """True if requires-python excludes all that a plain request such as 3.12 names."""
+    operands = [clause.operand.replace(".*", "")
+                for clause in environment.required.clauses if clause.operator == "=="]
+    releases = [operand for operand in operands if operand.replace(".", "").isdigit()]
+    return any(excludes(request, release) for release in releases for request in environment.also)
+
+
+def excludes(request, release):
+    """True if one clause of a `Request` fails at both ends of a release such as 3.12: two may leave some between."""
+    first = request.failing(Version(release))
+    return first is not None and first is request.failing(Version(release + ".99"))
 
 
 def probe_for(environment):
-    """`probe_python` with all that an environment says of it."""
+    """`probe_python` with the fields and requests of an environment."""
     environment.tried = []
     selector = environment["python_selector_file_rel_path"]
     return probe_python(environment.required, selector, environment.root, environment.name,
@@ -6575,14 +6687,22 @@ def probe_for(environment):
 
 
 def no_python(environment, more=()):
-    """The PrimeError that says what was asked for, what was tried, and why none of it will do."""
+    """The PrimeError for requests that no python satisfies: which they are, and why each candidate fails.
+
+    more  list of str, what else was tried
+    """
     required, is_contrary = environment.required, is_contradictory(environment)
-    said = "".join(each.reason for each in environment.tried)
-    others = [each for each in environment.wanted()[1:] if each is not required and
-              (not required.text or as_told(each) in said or is_contrary)]
+    reasons = "".join(candidate.reason for candidate in environment.tried)
+    others = [request for request in environment.wanted()[1:] if request is not required and
+              (not required.text or is_contrary or as_told(request) in reasons)]
     field = "requires-python" if required in environment.also else "required_python_version"
-    field = "the request" if required.origin == "command line" else field
-    told = ['%s "%s"' % (field, required)] if required.text or not others else []
+    if required.origin == "command line":
+        field = "the request"
+    requests, origin = list(map(as_told, others)), required.origin
+    if required.text or not others:
+        requests.insert(0, '%s "%s"' % (field, required))
+    else:
+        origin = others[0].origin
     hint = "install it"
     if is_contrary:
         hint = "they exclude each other: change one of them"
@@ -6590,10 +6710,8 @@ def no_python(environment, more=()):
         hint += ', or set venv_driver = "venv_uv" and allow downloads'
     if set(others) & set(environment.locked):
         hint += "; or let prime lock make %s anew, for another python" % environment["lock_file"]
-    origin = required.origin if required.text or not others else others[0].origin
-    hint = limit_hint(said) or hint
-    return PrimeError("no python satisfies " + " and ".join(told + list(map(as_told, others))), origin,
-                      [str(each) for each in environment.tried] + list(more), hint)
+    tried = [str(candidate) for candidate in environment.tried] + list(more)
+    return PrimeError("no python satisfies " + " and ".join(requests), origin, tried, limit_hint(reasons) or hint)
 
 
 def have_generation(environment, stage, is_anew=False):
@@ -6631,17 +6749,21 @@ def have_generation(environment, stage, is_anew=False):
 
 
 def boot_environment(environment, stage, is_anew=False, moves_link=True):
-    """`have_generation`, published and stamped. Returns the `Generation`."""
+    """`have_generation`, published and stamped. Returns the `Generation`.
+
+    moves_link  whether `.venv` is to lead to it
+    """
     generation = have_generation(environment, stage, is_anew)
     prepare_state(environment.root)
     if is_anew:
         write_held(environment)
-    published = publish(environment, generation) if moves_link else ("", "")
+    link = link_of(environment) if moves_link else Link(environment.root, "")
+    link.publish(generation.path)
     newest = find_generation(environment)[0]
     if newest and newest.path != generation.path:  # another process built it while we waited to publish
         generation = newest
-        published = publish(environment, generation) if moves_link else published
-    write_stamp(environment, generation, published)
+        link.publish(generation.path)
+    write_stamp(environment, generation, link)
     if generation.stands_in_for:
         report.note("another build of the same stands in: %s" % generation.stands_in_for)
     if generation.is_new:
@@ -6685,21 +6807,9 @@ def command_boot(options, is_anew=False):
     return 0
 
 
-RUN_USAGE = "prime run [--no-boot] [--] CMD..."
-
-
 def command_run(options):
     """become a command in the environment"""
-    words, boots = list(options.words), True
-    if words[:1] == ["--no-boot"]:
-        words, boots = words[1:], False
-    if words[:1] == ["--"]:
-        words = words[1:]
-    elif words and words[0][:1] == "-" and words[0] not in ("-m", "-"):
-        raise PrimeError("run: unknown option %s" % words[0], status=2,
-                         hint="%s; other options stand before run" % RUN_USAGE)
-    if not words:
-        raise PrimeError("run: no command is given", hint=RUN_USAGE, status=2)
+    boots, words = run_words(options.words)
     source = ""
     if words[0] == "-":
         source = read_stdin()
@@ -6746,8 +6856,7 @@ def command_info(options):
     environment = open_environment(options)
     current, reasons = find_generation(environment)
     generation = current or in_use(environment, generations(environment))
-    link, target = link_to(environment, generation) if generation else ("", "")
-    if current and not environment.requested and is_linkable(link) and not leads_to(link, target):
+    if current and not environment.requested and not link_of(environment).aim(current.path).is_right():
         reasons = ["%s is missing, or leads elsewhere" % environment["venv_dir_rel_path"]]
     if current:
         selected = Candidate(current.python.path, "generation", current.python, "selected")
@@ -6810,7 +6919,7 @@ def info_text(data):
         ("required", "%s (%s)" % (required["request"] or "any python", required["from"])),
         ("selected", "%s (%s)" % (selected["path"], selected["version"]) if selected else "none"),
         ("venv", "none" if not venv else "%s -> %s" % (venv["path"], venv["generation"])
-         if os.path.realpath(venv["path"]) == os.path.realpath(venv["generation"]) else venv["generation"]),
+         if Link(data["root"], venv["path"]).leads_to(venv["generation"]) else venv["generation"]),
         ("current", current),
     ]
     rows += [(name, "%s (%s)" % (entry["value"], entry["from"]))
@@ -6857,7 +6966,7 @@ def command_use(options):
     write_held(environment)
     generation = boot_environment(environment, options.stage, moves_link=False)
     write_atomic(state_dir(options.root, "use"), (options.name + "\n").encode())
-    publish(environment, generation)
+    link_of(environment).publish(generation.path)
     report.note("%s is this clone's environment from now on (python %s)" % (
         environment.name, generation.python.version))
     return 0
@@ -6901,8 +7010,7 @@ def command_clean(options):
         spare = [path for path in builds(options.root) if not {path, os.path.realpath(path)} & kept]
         gone = discard(spare)
         for link in links if options.all else ():
-            if os.path.islink(link) and os.path.realpath(link) in map(os.path.realpath, gone):
-                remove(link)
+            link.remove_if(gone)
     for path in gone:
         report.note("removed %s" % tilde(path))
     stays = sorted(set(spare) - set(gone))
@@ -6925,7 +7033,7 @@ def in_need(environments, links):
     Runs nothing of the repo's for it, such as the python of a generation that came with the repo (H11).
     """
     current = [find_generation(each, may_run=False)[0] for each in environments]
-    return {os.path.realpath(link) for link in links} | {each.path for each in current if each}
+    return {link.destination() for link in links} | {each.path for each in current if each}
 
 
 # What `clean --all` removes from the user cache, by the names that we give: files, and directories with our mark.
@@ -8086,9 +8194,7 @@ class Server:
         if used_by_processes(paths):
             raise RpcError(WORK_FAILED, "environment %s is in use by a running process" % id, {"log": None})
         with locked(state_dir(environment.root, "lock"), "deleting environment %s" % id):
-            link = environment.path(environment["venv_dir_rel_path"])
-            if os.path.islink(link) and os.path.realpath(link) in map(os.path.realpath, paths):
-                remove(link)
+            link_of(environment).remove_if(paths)
             discard(paths)
         if environment.root != self.root and is_marked(environment.root) and not is_link(environment.root):
             remove(environment.root)
@@ -8541,9 +8647,9 @@ def switch(target, boots):
     isolate()
     catch_signals()
     report.verbosity = verbosity_told()
-    known = None if stage else read_stamp(root, requested, boots and not requested, is_checked=boots)
-    if known:
-        prefix, env_vars, _ = known
+    stamp = None if stage else read_stamp(root, requested)
+    if stamp and (stamp.holds(not requested) if boots else stamp.is_usable()):
+        prefix, env_vars = stamp.prefix, stamp.variables
     else:
         options = open_options(Options())
         environment = open_environment(options)

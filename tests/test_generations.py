@@ -344,6 +344,13 @@ def test_T4_what_stands_at_venv_and_is_not_ours_is_renamed_and_never_lost(plain,
         assert (aside if make is make_file else aside / "mine.txt").read_text() == "mine"
 
 
+def test_T4_a_file_named_as_our_marker_in_the_current_directory_makes_no_directory_ours(plain):
+    plain.write("proto-prime.json", "{}")
+    make_directory(plain.path / ".venv")
+    assert "renamed to .venv.before-prime" in plain.prime(cwd=plain.path).stderr
+    assert (plain.path / ".venv.before-prime" / "mine.txt").read_text() == "mine"
+
+
 def test_T4_a_second_one_is_not_lost_either(plain):
     plain.prime()
     for number in "12":
