@@ -3442,10 +3442,9 @@ def environment_python(directory):
 
 def site_packages(directory):
     """The directory of an environment where packages are installed; "" if there is none."""
-    libraries = [os.path.join(directory, "Lib" if WINDOWS else "lib")]
-    if not WINDOWS and os.path.isdir(libraries[0]):
-        libraries = [os.path.join(libraries[0], name) for name in os.listdir(libraries[0])]
-    paths = (os.path.join(library, "site-packages") for library in libraries)
+    library = os.path.join(directory, "Lib" if WINDOWS else "lib")
+    names = os.listdir(library) if not WINDOWS and os.path.isdir(library) else [""]
+    paths = (os.path.join(library, name, "site-packages") for name in names)
     return next(filter(os.path.isdir, paths), "")
 
 
@@ -3629,14 +3628,7 @@ def what_path(python):
 PYTHON_NAME = r"python3\.\d+(\.\d+)?t?(\.exe)?$"
 ANY_NAME = r"(python|pypy|graalpy)3(\.\d+){0,2}t?(\.exe)?$"
 UV_NAME = r"[a-z]+-\d"
-PYENV_NAME = r"(pypy|graalpy)?[-\d]"
-CONDA_NAME = r"(python|pypy)-\d.*\.json$"  # in conda-meta, where a file's name holds the version: python-3.12.1-….json
 CONDA_METAS = "miniconda3|anaconda3|miniforge3|mambaforge|micromamba|conda|miniconda|anaconda/conda-meta"
-
-
-def executable(path):
-    """A name in `LOCATIONS` that is the python itself."""
-    return path
 
 
 def conda_python(path):
@@ -3644,18 +3636,12 @@ def conda_python(path):
     return environment_python(os.path.dirname(os.path.dirname(path)))
 
 
-def vendor_directories(request):
-    """Where `prime vendor` put pythons into the repo."""
-    return request.places
-
-
 def uv_directories(request):
     """Where uv installs pythons unless UV_PYTHON_INSTALL_DIR says otherwise."""
     home = home_dir()
     if WINDOWS:
         return [os.path.join(os.environ.get("APPDATA") or home, "uv", "data", "python")]
-    data = os.environ.get("XDG_DATA_HOME") or os.path.join(home, ".local", "share")
-    return [os.path.join(data, "uv", "python")]
+    return [os.path.join(os.environ.get("XDG_DATA_HOME") or os.path.join(home, ".local", "share"), "uv", "python")]
 
 
 def conda_directories(request):
@@ -3666,69 +3652,58 @@ def conda_directories(request):
         return []
 
 
-# Where pythons stand, a row for a kind of directory:
-#   the name of the source; the rows of a source are searched together
+# Where pythons stand. For each source: its name, the names that count in its directories, a function from the path of
+# such a name to the python (str: the path itself), and a row for each kind of directory; all are searched together:
 #   the variable that names the directory
-#   the directory without that variable, "~" for the home directory; or a function of the request that gives a list
+#   the directory without that variable, "~" for the home directory; or a function of the request that returns a list
 #   the directories below it that are searched: "*" stands for any name, "a|b" for both
-#   the names there that count
-#   a function from the path of such a name to the python
 LOCATIONS = (
-    ("vendor", "", vendor_directories, "", UV_NAME, environment_python),
-    ("uv", "UV_PYTHON_INSTALL_DIR", uv_directories, "", UV_NAME, environment_python),
-    ("pyenv", "PYENV_ROOT", "~/.pyenv", "versions", PYENV_NAME, environment_python),  # its shims lie (C1)
-    ("conda", "CONDA_PREFIX", "", "conda-meta", CONDA_NAME, conda_python),
-    ("conda", "", conda_directories, "conda-meta", CONDA_NAME, conda_python),
-    ("conda", "", "~", CONDA_METAS, CONDA_NAME, conda_python),
-    ("conda", "", "/opt", CONDA_METAS, CONDA_NAME, conda_python),
-    ("conda", "PROGRAMDATA", "", CONDA_METAS, CONDA_NAME, conda_python),
-    ("local", "", "/opt/homebrew/bin", "", ANY_NAME, executable),  # Homebrew, Apple silicon
-    ("local", "", "/home/linuxbrew/.linuxbrew/bin", "", ANY_NAME, executable),  # Homebrew, Linux
-    ("local", "", "/usr/local/bin", "", ANY_NAME, executable),
-    ("local", "", "/opt/local/bin", "", ANY_NAME, executable),  # MacPorts
-    ("local", "", "/opt", "*/bin", ANY_NAME, executable),
-    ("local", "", "/Library/Frameworks/Python.framework/Versions", "*/bin", ANY_NAME, executable),  # python.org, macOS
+    ("vendor", UV_NAME, environment_python, [("", lambda request: request.places, "")]),
+    ("uv", UV_NAME, environment_python, [("UV_PYTHON_INSTALL_DIR", uv_directories, "")]),
+    ("pyenv", r"(pypy|graalpy)?[-\d]", environment_python, [("PYENV_ROOT", "~/.pyenv", "versions")]),  # no shims (C1)
+    ("conda", r"(python|pypy)-\d.*\.json$", conda_python, [  # conda-meta/python-3.12.1-….json
+        ("CONDA_PREFIX", "", "conda-meta"),  # the active environment
+        ("", conda_directories, "conda-meta"),
+        ("", "~", CONDA_METAS),
+        ("", "/opt", CONDA_METAS),
+        ("PROGRAMDATA", "", CONDA_METAS),
+    ]),
+    ("local", ANY_NAME, str, [
+        ("", "/opt/homebrew/bin", ""),  # on Apple silicon
+        ("", "/home/linuxbrew/.linuxbrew/bin", ""),
+        ("", "/usr/local/bin", ""),
+        ("", "/opt/local/bin", ""),  # MacPorts
+        ("", "/opt", "*/bin"),
+        ("", "/Library/Frameworks/Python.framework/Versions", "*/bin"),  # of python.org, on macOS
+    ]),
 )
 
 
 def sources(request):
     """Each source's name and paths, in the order of preference; a source is searched when its turn comes."""
-    yield "wild", wild_candidates()
+    running = running_python()
+    yield "wild", [base_python(running)] if running else []
     yield "PATH", path_candidates(request)
-    for source in dict.fromkeys(row[0] for row in LOCATIONS):
-        yield source, located_candidates(source, request)
+    for source, pattern, python_of, rows in LOCATIONS:
+        directories = [directory for row in rows for directory in directories_of(request, *row)]
+        yield source, map(python_of, newest_first(directories, pattern))
     if WINDOWS:
         yield "registry", registry_candidates()
         yield "py", launcher_candidates()
         yield "store", store_candidates()
 
 
-def located_candidates(source, request):
-    """The pythons of all rows of `LOCATIONS` that belong to a source, the newest first."""
-    pythons = []
-    for name, variable, default, below, pattern, python_of in LOCATIONS:
-        if name == source:
-            directories = directories_below(directories_of(variable, default, request), below)
-            pythons += [(path, python_of) for path in matching(directories, pattern)]
-    pythons.sort(key=lambda pair: rank_of(pair[0]), reverse=True)
-    return [python_of(path) for path, python_of in pythons]
-
-
-def directories_of(variable, default, request):
-    """The directories that a row of `LOCATIONS` names, as a list."""
+def directories_of(request, variable, default, below):
+    """The directories, existing or not, that a row of `LOCATIONS` leads to, as a list."""
     if os.environ.get(variable):
-        return [os.environ[variable]]
-    if callable(default):
-        return [directory for directory in default(request) if directory]
-    first, *names = default.split("/")
-    if first == "~":
-        return [os.path.join(home_dir(), *names)]
-    return [default] if default and not WINDOWS else []
-
-
-def directories_below(directories, levels):
-    """The directories that stand some levels below others: "versions", "*/bin", "a|b"; existing or not."""
-    for level in filter(None, levels.split("/")):
+        directories = [os.environ[variable]]
+    elif callable(default):
+        directories = default(request)
+    else:  # what begins with "/" is on POSIX alone
+        is_usable = default and not (WINDOWS and default[0] == "/")
+        directories = [default.replace("/", os.sep).replace("~", home_dir())] if is_usable else []
+    directories = list(filter(None, directories))
+    for level in filter(None, below.split("/")):
         if level == "*":
             directories = newest_first(directories, r"\w")
         else:
@@ -3736,38 +3711,26 @@ def directories_below(directories, levels):
     return directories
 
 
-def matching(directories, pattern):
-    """The paths in `directories` whose names match, in any order; a directory that cannot be read has none."""
-    import re
-
-    paths = []
-    for directory in directories:
-        try:
-            names = os.listdir(directory)
-        except (OSError, ValueError):
-            continue
-        paths += [os.path.join(directory, name) for name in names if re.match(pattern, name)]
-    return paths
-
-
-def rank_of(path):
-    """The key that sorts paths by the numbers in their names; other implementations stand below CPython."""
-    name = os.path.basename(path)
-    return not name.startswith(IMPLEMENTATIONS[1:]), numbers_in(name)
-
-
 def newest_first(directories, pattern):
     """The paths in `directories` whose names match, those with the highest numbers in the name first.
 
     Other implementations than CPython come last.
     """
-    return sorted(matching(directories, pattern), key=rank_of, reverse=True)
+    import re
 
+    paths = []
+    for directory in directories:
+        try:
+            names = [name for name in os.listdir(directory) if re.match(pattern, name)]
+        except (OSError, ValueError):
+            continue
+        paths += [os.path.join(directory, name) for name in names]
 
-def wild_candidates():
-    """The python that runs this file."""
-    path = running_python()
-    return [base_python(path)] if path else []
+    def rank(path):
+        name = os.path.basename(path)
+        return not name.startswith(IMPLEMENTATIONS[1:]), numbers_in(name)
+
+    return sorted(paths, key=rank, reverse=True)
 
 
 def path_candidates(request):
@@ -3794,8 +3757,7 @@ def path_candidates(request):
 def by_version(pairs):
     """The paths of (version, path) pairs, the newest first; a version that begins with no number comes last."""
     def key(pair):
-        version = str(pair[0])
-        return numbers_in(version) if version[:1].isdigit() else []
+        return numbers_in(str(pair[0])) if str(pair[0])[:1].isdigit() else []
 
     return [path for _, path in sorted(pairs, key=key, reverse=True) if isinstance(path, str) and path]
 
@@ -3820,11 +3782,6 @@ def registry_candidates():
         except OSError:
             return None
 
-    def python_of(install):
-        directory = value(install, "")
-        is_text = directory and isinstance(directory, str)
-        return value(install, "ExecutablePath") or (directory.rstrip("\\") + "\\python.exe" if is_text else "")
-
     pythons = []
     for root, view in views:
         try:
@@ -3832,8 +3789,10 @@ def registry_candidates():
         except OSError:
             continue
         for tag, key in [tag for name, company in companies if name != "PyLauncher" for tag in subkeys(company)]:
-            version = value(key, "SysVersion") or tag
-            pythons += [(version, python_of(install)) for name, install in subkeys(key) if name == "InstallPath"]
+            for install in [install for name, install in subkeys(key) if name == "InstallPath"]:
+                directory = value(install, "")
+                beside = directory.rstrip("\\") + "\\python.exe" if directory and isinstance(directory, str) else ""
+                pythons.append((value(key, "SysVersion") or tag, value(install, "ExecutablePath") or beside))
     return by_version(pythons)
 
 
@@ -3913,6 +3872,12 @@ def why_not(request, interpreter):
     return "excluded by %s" % clause.text
 
 
+def first_failing(interpreter, requests):
+    """The first of `requests` that an interpreter does not fulfil, and why; (None, "") if it fulfils them all."""
+    failing = ((request, why_not(request, interpreter)) for request in requests)
+    return next((pair for pair in failing if pair[1]), (None, ""))
+
+
 def candidates(request):
     """All paths where a python may be, as `Candidate`s in the order of preference, each file once."""
     if request.path:
@@ -3946,20 +3911,13 @@ def judge(candidate, requests):
     except PrimeError as problem:
         candidate.verdict, candidate.reason = "broken", str(problem)
     else:
-        candidate.reason = first_reason(candidate.interpreter, requests)
+        request, candidate.reason = first_failing(candidate.interpreter, requests)
         candidate.verdict = "mismatch" if candidate.reason else "matches"
+        if request and request is not requests[0]:
+            candidate.reason += " for " + as_told(request)
     verdict = candidate.reason or candidate.verdict
     report.detail("candidate %s (%s): %s" % (tilde(candidate.path), candidate.source, verdict))
     return candidate
-
-
-def first_reason(interpreter, requests):
-    """Why an interpreter does not fulfil the first request that it fails, "" if none; names all but the first one."""
-    for number, request in enumerate(requests):
-        reason = why_not(request, interpreter)
-        if reason:
-            return "%s for %s" % (reason, as_told(request)) if number else reason
-    return ""
 
 
 def judge_all(tried, requests):
@@ -4050,11 +4008,10 @@ def select_python(required, selector, root, name="default"):
 
 def demand(interpreter, requests, source):
     """PrimeError unless an interpreter fulfils all of `requests`; `source` says who chose it."""
-    for request in requests:
-        reason = why_not(request, interpreter)
-        if reason:
-            raise PrimeError('%s: %s does not fulfil "%s" (%s): %s' % (
-                source, interpreter, request, request.origin, reason))
+    request, reason = first_failing(interpreter, requests)
+    if request:
+        raise PrimeError('%s: %s does not fulfil "%s" (%s): %s' % (
+            source, interpreter, request, request.origin, reason))
 
 
 def probe_python(required="", selector="", root="", name="default", tried=None, also=()):
