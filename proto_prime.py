@@ -3657,6 +3657,7 @@ def conda_directories(request):
 #   the variable that names the directory
 #   the directory without that variable, "~" for the home directory; or a function of the request that returns a list
 #   the directories below it that are searched: "*" stands for any name, "a|b" for both
+# The list in the start by sh, at the head of this file, is short; tests/test_fresh_machine.py compares it with these rows.
 LOCATIONS = (
     ("vendor", UV_NAME, environment_python, [("", lambda request: request.places, "")]),
     ("uv", UV_NAME, environment_python, [("UV_PYTHON_INSTALL_DIR", uv_directories, "")]),
