@@ -3471,29 +3471,56 @@ def shell_words(line):
 # --------------------------------------------------------------------------------------------------
 # Asking a python
 # --------------------------------------------------------------------------------------------------
-# Each python is asked itself what it is, once, with a time limit, and its answer is kept: an `Interpreter`.
+# `ask_python` lets a python run a few lines and returns what they answer: the only way in which this file asks one.
+# `interpreter_at` asks each python once what it is, and keeps the answer in the user cache: an `Interpreter`.
 
 PROBE_SECONDS = 5
-# Runs under any python from 2.7 on. The marks are split, so that an echo of the arguments is no answer.
-PROBE = """
+# What stands around the lines: for any python from 2.7 on. With -S nothing has imported `os` before.
+QUESTION_HEAD = """
 import sys
 if sys.path and not sys.path[0]: del sys.path[0]
 import os
+"""
+# The marks are split, so that an echo of the arguments is no answer. _exit saves the millisecond of an orderly end.
+QUESTION_END = """
+data = "\\0".join(["%s" + "%s"] + answer + ["%s" + "%s"])
+os.write(1, os.fsencode(data) if hasattr(os, "fsencode") else data)
+os._exit(0)
+"""
+# What a python says of itself: its path, then what `read_answer` takes.
+PROBE = """
 v = sys.version_info
-level = {"alpha": "a%%d", "beta": "b%%d", "candidate": "rc%%d"}.get(v[3], "").replace("%%d", str(v[4]))
-answer = ["%s" + "%s", sys.executable or "", "%%d.%%d.%%d" %% v[:3] + level,
+level = {"alpha": "a%d", "beta": "b%d", "candidate": "rc%d"}.get(v[3], "").replace("%d", str(v[4]))
+answer = [sys.executable or "", "%d.%d.%d" % v[:3] + level,
     sys.implementation.name if hasattr(sys, "implementation") else "cpython",
     "64" if sys.maxsize > 2 ** 32 else "32", "t" if "t" in getattr(sys, "abiflags", "") else "",
-    os.path.dirname(os.__file__), "%s" + "%s"]
-data = "\\0".join(answer)
-out = getattr(sys.stdout, "buffer", sys.stdout)
-out.write(os.fsencode(data) if hasattr(os, "fsencode") else data)
-out.flush()
+    os.path.dirname(os.__file__)]
 """
 
 
+def ask_python(python, code, flags=("-I", "-B"), timeout=PROBE_SECONDS):
+    """Let a python run a few lines and return their answer.
+
+    python   str, the path of the executable
+    code     str, lines that set `answer` to a list of str; `os` and `sys` are imported for them
+    flags    list of str, the options of the interpreter; -I is unknown to 2.7
+    timeout  int, seconds until it is killed; None for no limit
+    Returns (answer, child): the list of str, [] without an answer, and the `Child`, which then says why.
+    The answer stands between random marks, so that what else is printed is no matter (C3).
+    """
+    marks = tuple(os.urandom(6).hex() for _ in range(4))
+    begin, end = (marks[0] + marks[1]).encode(), (marks[2] + marks[3]).encode()
+    question = QUESTION_HEAD + code + QUESTION_END % marks
+    child = run_child([python, *flags, "-c", question], timeout=timeout, until=end)
+    printed, has_ended, _ = child.stdout.partition(end)
+    if not has_ended:
+        return [], child
+    answer = os.fsdecode(printed.partition(begin)[2]).split("\0")[1:-1]
+    return answer, Child(0, child.stdout, child.stderr)  # killed or not, it answered
+
+
 class Interpreter:
-    """A python that ran and told of itself.
+    """A python that ran and reported what it is.
 
     path              str, absolute: the executable to start, never one inside a venv
     version           str, such as "3.12.1"
@@ -3511,7 +3538,7 @@ class Interpreter:
         return "%s (%s %s)" % (tilde(self.path), self.implementation, self.version)
 
     def identity(self):
-        """What makes an environment of it stale when it changes (T2), as a dict."""
+        """A dict of all that makes an environment of it stale when it changes (T2)."""
         real = os.path.realpath(self.path)
         return dict(vars(self), path=real, signature=signature(real))
 
@@ -3532,14 +3559,14 @@ def environment_python(directory):
 
 def site_packages(directory):
     """The directory of an environment where packages are installed; "" if there is none."""
-    lib = os.path.join(directory, "Lib" if WINDOWS else "lib")
-    places = [lib] if WINDOWS or not os.path.isdir(lib) else [os.path.join(lib, name) for name in os.listdir(lib)]
-    found = (os.path.join(place, "site-packages") for place in places)
-    return next(filter(os.path.isdir, found), "")
+    library = os.path.join(directory, "Lib" if WINDOWS else "lib")
+    names = os.listdir(library) if not WINDOWS and os.path.isdir(library) else [""]
+    paths = (os.path.join(library, name, "site-packages") for name in names)
+    return next(filter(os.path.isdir, paths), "")
 
 
 def resolve_python(path):
-    """Turn what a user may give, an interpreter or an environment directory, into an interpreter.
+    """The interpreter that a path stands for: itself, or that of an environment directory.
 
     path  str; a `.venv` that is a redirect file (PEP 832: its first line, relative to the file) is
           followed; symlinks are not resolved
@@ -3562,59 +3589,63 @@ def resolve_python(path):
 
 
 def base_python(path):
-    """The interpreter that an environment's interpreter was made from; `path` itself if it is in none.
+    """The interpreter that an environment's interpreter was made from; `path` itself outside of environments.
 
-    Goes on from a venv's base to that one's, for up to 3.10 a venv made from a venv names it as home.
+    Goes on until no environment is left: up to 3.10 a venv that was made from a venv names that one as its home.
     """
     for _ in range(8):
         directory = os.path.dirname(path)
         config = read_pyvenv_cfg(directory) or read_pyvenv_cfg(os.path.dirname(directory))
-        if not config.get("home"):
+        home = config.get("home")
+        if not home:
             break
         # By its version, for home may hold several; `executable` is there from 3.11 on.
         version = (config.get("version") or config.get("version_info") or "").split(".")[:2]
         names = ["python" + ".".join(version), os.path.basename(path), "python3", "python"]
-        homes = [config.get("executable") or os.curdir]
-        homes += [os.path.join(config["home"], name.replace(EXE, "") + EXE) for name in names]
-        path = next((each for each in homes if os.path.isfile(each)), homes[-1])
+        bases = [config.get("executable") or os.curdir]
+        bases += [os.path.join(home, name.replace(EXE, "") + EXE) for name in names]
+        path = next(filter(os.path.isfile, bases), bases[-1])
     return path
 
 
 def is_stub(path):
-    """Whether starting it would open a dialog instead of running a python (C8)."""
-    if WINDOWS:  # an empty file; below it, in directories of their own, stand those that are installed
-        return os.path.basename(os.path.dirname(path)).lower() == "windowsapps" and not os.path.getsize(path)
-    if sys.platform == "darwin" and os.path.dirname(path) == "/usr/bin":
+    """True if starting `path` would open a dialog instead of running a python (C8)."""
+    directory = os.path.dirname(path)
+    if WINDOWS:  # an empty file; the installed ones stand below it, in directories of their own
+        return os.path.basename(directory).lower() == "windowsapps" and not os.path.getsize(path)
+    if sys.platform == "darwin" and directory == "/usr/bin":
         return run_child(["/usr/bin/xcode-select", "-p"], timeout=PROBE_SECONDS).has_failed
     return False
 
 
 def running_python():
-    """The path of the python that runs this, "" if it cannot be told.
+    """The path of the python that runs this file; "" if python does not know it.
 
     PYTHONEXECUTABLE and __PYVENV_LAUNCHER__ make sys.executable lie (facts, trap 2); Linux does not.
     """
-    told, real = os.path.abspath(sys.executable or ""), os.path.realpath("/proc/self/exe")
-    if real != os.path.realpath(told) and "py" in os.path.basename(real):
+    claimed, real = os.path.abspath(sys.executable or ""), os.path.realpath("/proc/self/exe")
+    if real != os.path.realpath(claimed) and "py" in os.path.basename(real):
         return real
-    return told if sys.executable else ""
+    return claimed if sys.executable else ""
 
 
-_answers = {}  # type: dict  # path to Interpreter or PrimeError: each is asked once in a process
+_answers = {}  # type: dict  # path to Interpreter or PrimeError: this process asks each python once
 
 
-def interpreter_at(path, asked=()):
-    """Ask the python at `path` what it is, through its base if it is that of an environment.
+def interpreter_at(path, wrappers=()):
+    """Ask the python at `path` what it is; the python of an environment stands for its base.
 
-    The answer is kept in the user cache under path, size, mtime and inode. asked  the paths that led here
+    path      str, of an executable or an environment directory
+    wrappers  tuple of str, the wrapper scripts that led here
     Returns an `Interpreter`; PrimeError, whose message is the reason, if it is broken.
+    The user cache keeps the answer as long as size, mtime and inode of the file stay.
     """
     path = base_python(resolve_python(path))
-    if path in asked:
+    if path in wrappers:
         raise PrimeError("leads back to itself")
-    if not _is_known(path):
+    if not _has_answer(path):
         try:
-            _answers[path] = _ask(path, asked + (path,))
+            _answers[path] = _probe(path, wrappers + (path,))
         except PrimeError as problem:
             _answers[path] = problem
     if isinstance(_answers[path], PrimeError):
@@ -3622,41 +3653,38 @@ def interpreter_at(path, asked=()):
     return _answers[path]
 
 
-def _is_known(path):
-    """Whether the python at `path` need not be asked: this process did, or the user cache has its answer."""
+def _has_answer(path):
+    """True if the python at `path` need not be asked: this process asked it, or the user cache has its answer."""
     if path not in _answers:
-        found = recall(path, read_answer)
-        if found:
-            _answers[path] = found
+        interpreter = recall(path, read_answer)
+        if interpreter:
+            _answers[path] = interpreter
     return path in _answers
 
 
-def _ask(path, asked):
-    """Start the python at `path` and let it answer; facts.md of the project tells why these flags."""
+def _probe(path, wrappers):
+    """Start the python at `path`. Returns its `Interpreter`; PrimeError if it is broken."""
     if not os.path.exists(path):
         raise PrimeError("is a dangling link" if os.path.islink(path) else "its base python is gone")
     if is_stub(path):
         raise PrimeError("a stub that would open a dialog, not started")
-    marks = tuple(os.urandom(6).hex() for _ in range(4))
-    begin, end = (marks[0] + marks[1]).encode(), (marks[2] + marks[3]).encode()
-    argv = [path, "-E", "-s", "-S", "-B", "-c", PROBE % marks]
-    child = run_child(argv, timeout=PROBE_SECONDS, until=end)
-    if begin not in child.stdout or end not in child.stdout:
-        raise PrimeError(str(child) if child.has_failed and end not in child.stdout else "printed no answer")
+    answer, child = ask_python(path, PROBE, ("-E", "-s", "-S", "-B"))
+    if not answer:
+        raise PrimeError(str(child) if child.has_failed else "printed no answer")
     try:
-        reported, *answer = os.fsdecode(child.stdout.split(begin, 1)[1].split(end, 1)[0]).split("\0")[1:-1]
-        found = read_answer(path, *answer)
+        reported, *properties = answer
+        interpreter = read_answer(path, *properties)
     except (ValueError, TypeError, PrimeError):
         raise PrimeError("its answer is mangled")
-    is_known = bool(reported) and os.path.exists(reported)
-    is_wrapped = is_known and os.path.realpath(reported) != os.path.realpath(path)
-    if is_wrapped and base_python(reported) != reported:  # C5 around C6
-        return interpreter_at(reported, asked)
-    if is_wrapped:
-        found.path = os.path.abspath(reported)
-    elif is_known:  # what a shim answers depends on more than its file
-        remember(path, answer)
-    return found
+    if not reported or not os.path.exists(reported):
+        return interpreter
+    if os.path.realpath(reported) == os.path.realpath(path):  # else it is a shim, which depends on more than its file
+        remember(path, properties)
+    elif base_python(reported) != reported:  # C5 around C6
+        return interpreter_at(reported, wrappers)
+    else:
+        interpreter.path = os.path.abspath(reported)
+    return interpreter
 
 
 def read_answer(path, version, implementation, bits, threads, stdlib):
@@ -3667,25 +3695,26 @@ def read_answer(path, version, implementation, bits, threads, stdlib):
 
 
 def cached_answer(path, topic):
-    """Where what the program at `path` said is kept, and what its file begins with while it holds."""
-    asked = path + topic
-    return cache_dir("answers", hash_bytes(os.fsencode(asked))[:16]), [str(SCHEMA), asked, signature(path)]
+    """The file that keeps an answer of the program at `path`, and how that file begins while the answer holds."""
+    question = path + topic
+    file = cache_dir("answers", hash_bytes(os.fsencode(question))[:16])
+    return file, [str(SCHEMA), question, signature(path)]
 
 
 def remember(path, answer, topic=""):
     """Keep in the user cache what the program at `path` said of itself, or of a topic: a list of str."""
-    place, head = cached_answer(path, topic)
+    file, head = cached_answer(path, topic)
     try:
-        write_atomic(place, os.fsencode("\0".join(head + answer + ["."])))
+        write_atomic(file, os.fsencode("\0".join(head + answer + ["."])))
     except OSError:  # a cache that cannot be written is none
         pass
 
 
 def recall(path, make, topic=""):
-    """make(path, *answer) of what was kept of the program at `path`; None if its file changed since."""
-    place, head = cached_answer(path, topic)
+    """make(path, *answer) with the answer that `remember` kept; None without one, or if the program's file changed."""
+    file, head = cached_answer(path, topic)
     try:
-        kept = os.fsdecode(bytes_of(place) or b"").split("\0") if is_ours(place) else []
+        kept = os.fsdecode(bytes_of(file) or b"").split("\0") if is_ours(file) else []
         return make(path, *kept[3:-1]) if kept[:3] + kept[-1:] == head + ["."] else None
     except (ValueError, TypeError, PrimeError):
         return None
@@ -3710,11 +3739,94 @@ def what_path(python):
 # --------------------------------------------------------------------------------------------------
 # Where pythons are
 # --------------------------------------------------------------------------------------------------
-# The places where pythons are looked for, in the order of preference: each gives paths, the newest first.
+# The sources of pythons in the order of preference; each gives paths, the newest first. A source that is a directory
+# of a known layout is a row of `LOCATIONS`.
 
 PYTHON_NAME = r"python3\.\d+(\.\d+)?t?(\.exe)?$"
 ANY_NAME = r"(python|pypy|graalpy)3(\.\d+){0,2}t?(\.exe)?$"
-CONDA_NAMES = "miniconda3 anaconda3 miniforge3 mambaforge micromamba conda miniconda anaconda".split()
+UV_NAME = r"[a-z]+-\d"
+CONDA_METAS = "miniconda3|anaconda3|miniforge3|mambaforge|micromamba|conda|miniconda|anaconda/conda-meta"
+
+
+def conda_python(path):
+    """The python of the conda environment that has the file `path` in its conda-meta."""
+    return environment_python(os.path.dirname(os.path.dirname(path)))
+
+
+def uv_directories(request):
+    """Where uv installs pythons unless UV_PYTHON_INSTALL_DIR says otherwise."""
+    home = home_dir()
+    if WINDOWS:
+        return [os.path.join(os.environ.get("APPDATA") or home, "uv", "data", "python")]
+    return [os.path.join(os.environ.get("XDG_DATA_HOME") or os.path.join(home, ".local", "share"), "uv", "python")]
+
+
+def conda_directories(request):
+    """The environments that conda keeps a list of."""
+    try:
+        return load_text(os.path.join(home_dir(), ".conda", "environments.txt")).splitlines()
+    except PrimeError:
+        return []
+
+
+# Where pythons stand. For each source: its name, the names that count in its directories, a function from the path of
+# such a name to the python (str: the path itself), and a row for each kind of directory; all are searched together:
+#   the variable that names the directory
+#   the directory without that variable, "~" for the home directory; or a function of the request that returns a list
+#   the directories below it that are searched: "*" stands for any name, "a|b" for both
+# The list in the start by sh, at the head of this file, is short; tests/test_fresh_machine.py compares it with these rows.
+LOCATIONS = (
+    ("vendor", UV_NAME, environment_python, [("", lambda request: request.places, "")]),
+    ("uv", UV_NAME, environment_python, [("UV_PYTHON_INSTALL_DIR", uv_directories, "")]),
+    ("pyenv", r"(pypy|graalpy)?[-\d]", environment_python, [("PYENV_ROOT", "~/.pyenv", "versions")]),  # no shims (C1)
+    ("conda", r"(python|pypy)-\d.*\.json$", conda_python, [  # conda-meta/python-3.12.1-….json
+        ("CONDA_PREFIX", "", "conda-meta"),  # the active environment
+        ("", conda_directories, "conda-meta"),
+        ("", "~", CONDA_METAS),
+        ("", "/opt", CONDA_METAS),
+        ("PROGRAMDATA", "", CONDA_METAS),
+    ]),
+    ("local", ANY_NAME, str, [
+        ("", "/opt/homebrew/bin", ""),  # on Apple silicon
+        ("", "/home/linuxbrew/.linuxbrew/bin", ""),
+        ("", "/usr/local/bin", ""),
+        ("", "/opt/local/bin", ""),  # MacPorts
+        ("", "/opt", "*/bin"),
+        ("", "/Library/Frameworks/Python.framework/Versions", "*/bin"),  # of python.org, on macOS
+    ]),
+)
+
+
+def sources(request):
+    """Each source's name and paths, in the order of preference; a source is searched when its turn comes."""
+    running = running_python()
+    yield "wild", [base_python(running)] if running else []
+    yield "PATH", path_candidates(request)
+    for source, pattern, python_of, rows in LOCATIONS:
+        directories = [directory for row in rows for directory in directories_of(request, *row)]
+        yield source, map(python_of, newest_first(directories, pattern))
+    if WINDOWS:
+        yield "registry", registry_candidates()
+        yield "py", launcher_candidates()
+        yield "store", store_candidates()
+
+
+def directories_of(request, variable, default, below):
+    """The directories, existing or not, that a row of `LOCATIONS` leads to, as a list."""
+    if os.environ.get(variable):
+        directories = [os.environ[variable]]
+    elif callable(default):
+        directories = default(request)
+    else:  # what begins with "/" is on POSIX alone
+        is_usable = default and not (WINDOWS and default[0] == "/")
+        directories = [default.replace("/", os.sep).replace("~", home_dir())] if is_usable else []
+    directories = list(filter(None, directories))
+    for level in filter(None, below.split("/")):
+        if level == "*":
+            directories = newest_first(directories, r"\w")
+        else:
+            directories = [os.path.join(each, name) for each in directories for name in level.split("|")]
+    return directories
 
 
 def newest_first(directories, pattern):
@@ -3724,112 +3836,57 @@ def newest_first(directories, pattern):
     """
     import re
 
-    found = []
+    paths = []
     for directory in directories:
         try:
             names = [name for name in os.listdir(directory) if re.match(pattern, name)]
         except (OSError, ValueError):
             continue
-        found += [os.path.join(directory, name) for name in names]
+        paths += [os.path.join(directory, name) for name in names]
 
     def rank(path):
         name = os.path.basename(path)
         return not name.startswith(IMPLEMENTATIONS[1:]), numbers_in(name)
 
-    return sorted(found, key=rank, reverse=True)
-
-
-def wild_candidates(request):
-    """The python that runs this."""
-    return [base_python(running_python())] if running_python() else []
+    return sorted(paths, key=rank, reverse=True)
 
 
 def path_candidates(request):
     """On PATH: pythonX.Y.Z, pythonX.Y, pythonX, python, then every other python3.*."""
+    is_other = request.implementation not in ("", "cpython")
     search = os.environ.get("PATH", os.defpath).split(os.pathsep)
-    directories, names = [os.path.abspath(each) for each in search if each], []
+    directories = [os.path.abspath(directory) for directory in search if directory]
+    names = []
     for clause in request.clauses:
         numbers = clause.version.release if clause.operator == "==" else ()
         names += ["python" + ".".join(map(str, numbers[:size])) for size in range(len(numbers), 1, -1)]
     names = list(dict.fromkeys(names + ["python3", "python"]))
-    if request.implementation not in ("", "cpython"):
+    if is_other:
         names = [name.replace("python", request.implementation) for name in names] + names
     for name in names:
         for directory in directories:
             path = os.path.join(directory, name + EXE)
             if os.path.lexists(path):
                 yield path
-    is_other = request.implementation not in ("", "cpython")
     for directory in directories:
         yield from newest_first([directory], ANY_NAME if is_other else PYTHON_NAME)
 
 
-def uv_candidates(request):
-    """Pythons that uv installed, newest first."""
-    home = home_dir()
-    data = os.path.join(os.environ.get("XDG_DATA_HOME") or os.path.join(home, ".local", "share"), "uv")
-    if WINDOWS:
-        data = os.path.join(os.environ.get("APPDATA") or home, "uv", "data")
-    directory = os.environ.get("UV_PYTHON_INSTALL_DIR") or os.path.join(data, "python")
-    return map(environment_python, newest_first([directory], r"[a-z]+-\d"))
-
-
-def vendored_candidates(request):
-    """Pythons that `prime vendor` put into the repo, newest first."""
-    return map(environment_python, newest_first(request.places, r"[a-z]+-\d"))
-
-
-def pyenv_candidates(request):
-    """pyenv's own versions, newest first; its shims answer for the active ones alone (C1)."""
-    root = os.environ.get("PYENV_ROOT") or os.path.join(home_dir(), ".pyenv")
-    return map(environment_python, newest_first([os.path.join(root, "versions")], r"(pypy|graalpy)?[-\d]"))
-
-
-def conda_candidates(request):
-    """The active conda environment, those that conda keeps a list of, and installs; newest first.
-
-    What python one holds stands in the name of a file: conda-meta/python-3.12.1-….json.
-    """
-    home, prefixes = home_dir(), [os.environ.get("CONDA_PREFIX", "")]
-    try:
-        prefixes += load_text(os.path.join(home, ".conda", "environments.txt")).splitlines()
-    except PrimeError:
-        pass
-    for place in (home, os.sep + "opt", os.environ.get("PROGRAMDATA") or home):
-        prefixes += [os.path.join(place, name) for name in CONDA_NAMES]
-    metas = [os.path.join(prefix, "conda-meta") for prefix in dict.fromkeys(prefixes) if prefix]
-    found = newest_first(metas, r"(python|pypy)-\d.*\.json$")
-    return [environment_python(os.path.dirname(os.path.dirname(path))) for path in found]
-
-
-def local_candidates(request):
-    """Homebrew's, MacPorts', /usr/local's and /opt's pythons and macOS framework builds, newest first."""
-    if WINDOWS:
-        return []
-    places = ["/opt/homebrew/bin", "/home/linuxbrew/.linuxbrew/bin", "/usr/local/bin", "/opt/local/bin"]
-    framework = "/Library/Frameworks/Python.framework/Versions"
-    for place in ("/opt", framework):
-        places += [os.path.join(each, "bin") for each in newest_first([place], r"\w")]
-    return newest_first(places, ANY_NAME)
-
-
-def by_version(found):
-    """The paths of (version, path) pairs, the newest first; what begins with no number comes last."""
-    import re
-
+def by_version(pairs):
+    """The paths of (version, path) pairs, the newest first; a version that begins with no number comes last."""
     def key(pair):
-        return numbers_in(str(pair[0])) if re.match(r"\d", str(pair[0])) else []
+        return numbers_in(str(pair[0])) if str(pair[0])[:1].isdigit() else []
 
-    return [path for _, path in sorted(found, key=key, reverse=True) if isinstance(path, str) and path]
+    return [path for _, path in sorted(pairs, key=key, reverse=True) if isinstance(path, str) and path]
 
 
-def registry_candidates(request):
+def registry_candidates():
     """Windows: what installers wrote into the registry (PEP 514), newest first."""
-    if not WINDOWS:
-        return []
     winreg = __import__("winreg")  # not `import`, for the sake of mypy elsewhere
+    views = ((winreg.HKEY_CURRENT_USER, 0), (winreg.HKEY_LOCAL_MACHINE, winreg.KEY_WOW64_64KEY),
+             (winreg.HKEY_LOCAL_MACHINE, winreg.KEY_WOW64_32KEY))
 
-    def entries(key):
+    def subkeys(key):
         for number in range(winreg.QueryInfoKey(key)[0]):
             name = winreg.EnumKey(key, number)
             try:
@@ -3843,24 +3900,23 @@ def registry_candidates(request):
         except OSError:
             return None
 
-    found = []
-    for root, view in ((winreg.HKEY_CURRENT_USER, 0), (winreg.HKEY_LOCAL_MACHINE, winreg.KEY_WOW64_64KEY),
-                       (winreg.HKEY_LOCAL_MACHINE, winreg.KEY_WOW64_32KEY)):
+    pythons = []
+    for root, view in views:
         try:
-            companies = entries(winreg.OpenKeyEx(root, r"Software\Python", 0, winreg.KEY_READ | view))
+            companies = subkeys(winreg.OpenKeyEx(root, r"Software\Python", 0, winreg.KEY_READ | view))
         except OSError:
             continue
-        for tag, key in [tag for name, company in companies if name != "PyLauncher" for tag in entries(company)]:
-            for place in [place for name, place in entries(key) if name == "InstallPath"]:
-                beside = value(place, "")
-                beside = beside.rstrip("\\") + "\\python.exe" if beside and isinstance(beside, str) else ""
-                found.append((value(key, "SysVersion") or tag, value(place, "ExecutablePath") or beside))
-    return by_version(found)
+        for tag, key in [tag for name, company in companies if name != "PyLauncher" for tag in subkeys(company)]:
+            for install in [install for name, install in subkeys(key) if name == "InstallPath"]:
+                directory = value(install, "")
+                beside = directory.rstrip("\\") + "\\python.exe" if directory and isinstance(directory, str) else ""
+                pythons.append((value(key, "SysVersion") or tag, value(install, "ExecutablePath") or beside))
+    return by_version(pythons)
 
 
-def launcher_candidates(request):
+def launcher_candidates():
     """Windows: what the launcher `py`, or the install manager of the same name, lists, newest first."""
-    launcher = find_program("py") if WINDOWS else ""
+    launcher = find_program("py")
     if not launcher:
         return []
     import json
@@ -3869,33 +3925,19 @@ def launcher_candidates(request):
     environ = dict(clean_environ(for_tool=True), PYTHON_MANAGER_AUTOMATIC_INSTALL="false")
     child = run_child([launcher, "list", "--format=json"], environ, timeout=PROBE_SECONDS)
     try:
-        listed = json.loads(child.stdout.decode("utf-8", "replace"))["versions"]
-        return by_version([(each["sort-version"], each["executable"]) for each in listed])
+        versions = json.loads(child.stdout.decode("utf-8", "replace"))["versions"]
+        return by_version([(each["sort-version"], each["executable"]) for each in versions])
     except (ValueError, KeyError, TypeError):  # the older launcher: " -V:3.12 *  C:\\...\\python.exe"
         child = run_child([launcher, "-0p"], environ, timeout=PROBE_SECONDS)
         text = child.stdout.decode("utf-8", "replace")
         return by_version(re.findall(r"^\s*-(?:V:)?(\S+)(?:\s+\*)?\s+(\S.*?)\s*$", text, re.MULTILINE))
 
 
-def store_candidates(request):
+def store_candidates():
     """Windows: pythons of the Microsoft Store at their real place, newest first."""
-    place = os.path.join(os.environ.get("LOCALAPPDATA", ""), "Microsoft", "WindowsApps")
-    found = newest_first([place], r"PythonSoftwareFoundation\.Python\.3") if WINDOWS else []
-    return [os.path.join(path, "python.exe") for path in found]
-
-
-SOURCES = (
-    ("wild", wild_candidates),
-    ("PATH", path_candidates),
-    ("vendor", vendored_candidates),
-    ("uv", uv_candidates),
-    ("pyenv", pyenv_candidates),
-    ("conda", conda_candidates),
-    ("local", local_candidates),
-    ("registry", registry_candidates),
-    ("py", launcher_candidates),
-    ("store", store_candidates),
-)
+    directory = os.path.join(os.environ.get("LOCALAPPDATA", ""), "Microsoft", "WindowsApps")
+    packages = newest_first([directory], r"PythonSoftwareFoundation\.Python\.3")
+    return [os.path.join(package, "python.exe") for package in packages]
 
 
 # --------------------------------------------------------------------------------------------------
@@ -3907,7 +3949,7 @@ SELECTOR_SECONDS = 60
 
 
 class Candidate:
-    """A place where a python was looked for, and what came of it.
+    """A path where a python was looked for, and the verdict on it.
 
     verdict  "selected", "matches", "mismatch", "broken" or "not-tried"; `reason` says why
     """
@@ -3917,9 +3959,10 @@ class Candidate:
         self.reason = ""
 
     def as_dict(self):
-        found = self.interpreter
+        """The form of `python --all --json`."""
+        python = self.interpreter
         return {"path": self.path, "source": self.source, "verdict": self.verdict, "reason": self.reason,
-                "version": found and found.version, "implementation": found and found.implementation}
+                "version": python and python.version, "implementation": python and python.implementation}
 
     def __str__(self):
         version = self.interpreter.version if self.interpreter else "-"
@@ -3947,19 +3990,25 @@ def why_not(request, interpreter):
     return "excluded by %s" % clause.text
 
 
+def first_failing(interpreter, requests):
+    """The first of `requests` that an interpreter does not fulfil, and why; (None, "") if it fulfils them all."""
+    failing = ((request, why_not(request, interpreter)) for request in requests)
+    return next((pair for pair in failing if pair[1]), (None, ""))
+
+
 def candidates(request):
-    """Every place to look for a python, as `Candidate`s in the order of preference, each file once."""
+    """All paths where a python may be, as `Candidate`s in the order of preference, each file once."""
     if request.path:
         path = find_program(request.path) or request.path
         try:
             path = resolve_python(path)
-        except PrimeError:  # which `judge` says
+        except PrimeError:  # `judge` raises it again, and keeps it as the reason
             pass
         yield Candidate(path, "request")
         return
     seen = set()
-    for source, paths in SOURCES:
-        for path in paths(request):
+    for source, paths in sources(request):
+        for path in paths:
             real = os.path.realpath(base_python(path))
             file = real if "py" in os.path.basename(real) else path  # else one program behind many shims
             if file not in seen:
@@ -3974,26 +4023,25 @@ def as_told(request):
 
 
 def judge(candidate, requests):
-    """Ask a candidate, and set its verdict and reason: does it fulfil all of `requests`?"""
+    """Ask a candidate, and set its verdict and reason: does it fulfil all of `requests`? Returns the candidate."""
     try:
         candidate.interpreter = interpreter_at(candidate.path)
     except PrimeError as problem:
         candidate.verdict, candidate.reason = "broken", str(problem)
     else:
-        reasons = [why_not(request, candidate.interpreter) for request in requests]
-        reasons[1:] = [reason and "%s for %s" % (reason, as_told(request))
-                       for reason, request in zip(reasons[1:], requests[1:])]
-        candidate.reason = next(filter(None, reasons), "")
+        request, candidate.reason = first_failing(candidate.interpreter, requests)
         candidate.verdict = "mismatch" if candidate.reason else "matches"
-    where = tilde(candidate.path), candidate.source, candidate.reason or candidate.verdict
-    report.detail("candidate %s (%s): %s" % where)
+        if request and request is not requests[0]:
+            candidate.reason += " for " + as_told(request)
+    verdict = candidate.reason or candidate.verdict
+    report.detail("candidate %s (%s): %s" % (tilde(candidate.path), candidate.source, verdict))
     return candidate
 
 
-def judge_all(found, requests):
+def judge_all(tried, requests):
     """`judge` many candidates, those that must be asked side by side. Returns them as a list."""
-    found = list(found)
-    unknown = [candidate for candidate in found if not _is_known(base_python(candidate.path))]
+    tried = list(tried)
+    unknown = [candidate for candidate in tried if not _has_answer(base_python(candidate.path))]
     if unknown:
         import threading
 
@@ -4002,15 +4050,15 @@ def judge_all(found, requests):
             with unbroken():
                 for thread in threads:
                     thread.start()
-        except RuntimeError as problem:  # H16: what was not asked is asked below, one after the other
+        except RuntimeError as problem:  # H16: the loop below asks the others, one after the other
             report.detail("asking one after the other: %s" % problem)
         for thread in threads:
             while thread.is_alive():  # a signal in the moment before a wait would be noticed after it
                 thread.join(0.1)
-    for candidate in found:
+    for candidate in tried:
         if candidate.verdict == "not-tried":
             judge(candidate, requests)
-    return found
+    return tried
 
 
 def search_python(required="", tried=None, also=()):
@@ -4069,20 +4117,19 @@ def select_python(required, selector, root, name="default"):
         report.detail("selector %s: no opinion" % path)
         return None
     try:
-        found = interpreter_at(os.path.join(root, lines[-1]))
+        interpreter = interpreter_at(os.path.join(root, lines[-1]))
     except PrimeError as problem:
         raise PrimeError("python selector %s chose %s: %s" % (path, lines[-1], problem), tried=child.tail())
-    report.detail("selector %s: %s" % (path, found))
-    return found
+    report.detail("selector %s: %s" % (path, interpreter))
+    return interpreter
 
 
 def demand(interpreter, requests, source):
     """PrimeError unless an interpreter fulfils all of `requests`; `source` says who chose it."""
-    for request in requests:
-        reason = why_not(request, interpreter)
-        if reason:
-            raise PrimeError('%s: %s does not fulfil "%s" (%s): %s' % (
-                source, interpreter, request, request.origin, reason))
+    request, reason = first_failing(interpreter, requests)
+    if request:
+        raise PrimeError('%s: %s does not fulfil "%s" (%s): %s' % (
+            source, interpreter, request, request.origin, reason))
 
 
 def probe_python(required="", selector="", root="", name="default", tried=None, also=()):
@@ -4093,11 +4140,12 @@ def probe_python(required="", selector="", root="", name="default", tried=None, 
     the user or of the selector that does not fulfil the request is a PrimeError.
     """
     request = required if isinstance(required, Request) else parse_request(required)
-    told, chosen, source = os.environ.get(PYTHON_VAR), None, "python selector " + selector
-    if told:
-        source = "%s=%s" % (PYTHON_VAR, told)
+    path = os.environ.get(PYTHON_VAR)
+    chosen, source = None, "python selector " + selector
+    if path:
+        source = "%s=%s" % (PYTHON_VAR, path)
         try:
-            chosen = interpreter_at(find_program(told) or told)
+            chosen = interpreter_at(find_program(path) or path)
         except PrimeError as problem:
             raise PrimeError("%s: %s" % (source, problem))
     elif selector:
@@ -4609,7 +4657,7 @@ def guard(directory):
     """PrimeError unless `directory` is an environment whose python installs there and nowhere else.
 
     Without a pyvenv.cfg uv and pip take the base python for their target, and change it (facts, trap 1).
-    A base whose environments are right is remembered: the start of a python costs 15 ms.
+    The answer is kept for each base python, because starting one takes 15 ms.
     """
     if not os.path.isfile(os.path.join(directory, "pyvenv.cfg")):
         raise PrimeError("%s has no pyvenv.cfg: nothing is installed there" % directory)
@@ -4617,12 +4665,11 @@ def guard(directory):
     base, topic = os.path.realpath(python), "\nenvironment of " + read_pyvenv_cfg(directory).get("home", "")
     if recall(base, bool, topic):
         return
-    code = "import os, sys; os.write(1, os.fsencode(chr(0).join(['', sys.prefix, sys.base_prefix, '']))); os._exit(0)"
-    child = run_child([python, "-I", "-c", code])  # _exit: to take an interpreter apart costs a millisecond
-    prefix, base_prefix = (os.fsdecode(child.stdout).split("\0") + ["", ""])[1:3]  # C3: noise around it
+    answer, child = ask_python(python, "answer = [sys.prefix, sys.base_prefix]", timeout=None)
+    prefix, base_prefix = answer or ["", ""]
     if child.has_failed or os.path.realpath(prefix) != os.path.realpath(directory) or prefix == base_prefix:
-        said = child.tail() if child.has_failed else ["its prefix is %s" % prefix]
-        raise PrimeError("nothing is installed with %s, not the python of its environment" % python, tried=said)
+        lines = child.tail() if child.has_failed else ["its prefix is %s" % prefix]
+        raise PrimeError("nothing is installed with %s, not the python of its environment" % python, tried=lines)
     if os.path.islink(python) and not is_script(base):  # a copy is a base of its own
         remember(base, [], topic)
 
@@ -8715,29 +8762,26 @@ def switch_env(path, keep=()):
 
 # What an environment's python says of itself: what must not differ, its prefixes, where it has packages.
 SELF_PORTRAIT = """
-import sys
 flags = "t" if "t" in getattr(sys, "abiflags", "") else ""
-told = ["%s %d.%d%s" % ((sys.implementation.name,) + sys.version_info[:2] + (flags,)), sys.prefix, sys.exec_prefix]
-told += [path for path in sys.path if path.endswith(("site-packages", "dist-packages"))]
+answer = ["%s %d.%d%s" % ((sys.implementation.name,) + sys.version_info[:2] + (flags,)), sys.prefix, sys.exec_prefix]
+answer += [path for path in sys.path if path.endswith(("site-packages", "dist-packages"))]
 """
 
 
 def self_portrait(python):
-    """The prefix, the exec_prefix and the places of packages that an environment's python tells, as a list of str.
+    """Ask an environment's python for its prefix, its exec_prefix and its directories of packages: a list of str.
 
     PrimeError if it does not run, or is another implementation or version than the running one.
     """
-    here = {}  # type: dict
+    here = {"sys": sys}  # type: dict
     exec(SELF_PORTRAIT, here)
-    code = SELF_PORTRAIT + "sys.stdout.write(chr(0).join([''] + told + ['']))"
-    child = run_child([python, "-I", "-B", "-c", code], timeout=PROBE_SECONDS)
-    told = os.fsdecode(child.stdout).split("\0")[1:-1]  # C3: noise around it
-    if child.has_failed or len(told) < 4:
+    answer, child = ask_python(python, SELF_PORTRAIT)
+    if len(answer) < 4:
         raise PrimeError("%s is no usable python" % python, tried=child.tail())
-    if told[0] != here["told"][0]:
-        raise PrimeError("%s is %s, and this process runs %s" % (python, told[0], here["told"][0]),
+    if answer[0] != here["answer"][0]:
+        raise PrimeError("%s is %s, and this process runs %s" % (python, answer[0], here["answer"][0]),
                          hint="switch to an environment of the same version, or start another process")
-    return told[1:]
+    return answer[1:]
 
 
 def start_children_with(python):
@@ -8858,11 +8902,10 @@ class Switch:
 
 _added = {}  # type: dict  # a prefix to what `site` added to sys.path there, by lines of code as well
 SITE_ADDS = """
-import sys
 bare = list(sys.path)
 import site
 site.main()
-sys.stdout.write(chr(0).join([""] + [path for path in sys.path if path not in bare] + [""]))
+answer = [path for path in sys.path if path not in bare]
 """
 
 
@@ -8870,8 +8913,7 @@ def site_places():
     """The entries of sys.path that are the running environment's: where it has packages, and what .pth files add."""
     if sys.prefix not in _added:
         flags = ["-E", "-S", "-B"] + (["-s"] if sys.flags.no_user_site else [])
-        child = run_child([sys.executable or "", *flags, "-c", SITE_ADDS], timeout=PROBE_SECONDS)
-        _added[sys.prefix] = os.fsdecode(child.stdout).split("\0")[1:-1]
+        _added[sys.prefix], _ = ask_python(sys.executable or "", SITE_ADDS, flags)
     users = os.environ.get("PYTHONPATH", "").split(os.pathsep)
     users += [] if sys.flags.isolated else sys.path[:1]  # the script's directory
     added = _added[sys.prefix]

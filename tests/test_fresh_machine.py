@@ -4,6 +4,7 @@ The machine is a chroot in a mount namespace of its own: the libraries of this o
 there. An installer of uv, uv itself and a python to download are served on 127.0.0.1.
 """
 
+import fnmatch
 import json
 import os
 import re
@@ -433,6 +434,68 @@ def test_E7_cache_that_cannot_be_written(bare):
 def test_python_of_any_name_will_do(manned):
     assert manned.prime("python", "-v")[0] == "/bin/python3.12\n"
     assert manned.asked() == []
+
+
+def list_of_sh():
+    """The names and the paths that the start by sh tries, in its order; "~" for the home directory."""
+    text = (TOP / "proto_prime.py").read_text(encoding="utf-8")
+    words = re.search(r"\nfor python in (.*?); do\n", text, re.DOTALL).group(1).replace("\\\n", "")
+    words = words.replace('"${HOME-}"', "~").split()
+    return [word for word in words if "/" not in word], [word for word in words if "/" in word]
+
+
+def paths_of(python_of, default, below):
+    """The paths of the pythons that a row of the table leads to, with "*" for any name; none of a function."""
+    paths = [default] if isinstance(default, str) and default else []
+    for level in filter(None, below.split("/")):
+        paths = ["%s/%s" % (path, name) for path in paths for name in level.split("|")]
+    if python_of is proto_prime.conda_python:
+        return [os.path.dirname(path) + "/bin/python3" for path in paths]
+    return [path + ("/python3" if python_of is str else "/*/bin/python3") for path in paths]
+
+
+# What the start by sh leaves to the table: a new row of `LOCATIONS` is in the list at the head of the file, or here.
+NOT_FOR_SH = {
+    "/Library/Frameworks/Python.framework/Versions/*/bin/python3",  # its installer links it into /usr/local/bin
+    "/home/linuxbrew/.linuxbrew/bin/python3",  # needs to be on PATH for brew
+    "~/miniforge3/bin/python3", "~/mambaforge/bin/python3", "~/micromamba/bin/python3", "~/conda/bin/python3",
+    "~/miniconda/bin/python3", "~/anaconda/bin/python3",  # rare
+}
+
+
+def test_start_by_sh_and_the_table_of_locations_agree():
+    _, tried = list_of_sh()
+    located = {path for _, _, python_of, rows in proto_prime.LOCATIONS for _, default, below in rows
+               for path in paths_of(python_of, default, below)}
+    unknown = [word for word in tried if not any(fnmatch.fnmatch(path, word) for path in located)]
+    assert tried and unknown == []  # sh tries nothing that a python that runs this file would not find
+    untried = {path for path in located if not any(fnmatch.fnmatch(path, word) for word in tried)}
+    assert untried == NOT_FOR_SH
+
+
+def test_start_by_sh_and_the_entry_script_try_the_same_names():
+    names, _ = list_of_sh()
+    code = re.search(r"\n +for name in (.*):\n", proto_prime.ENTRY_SCRIPT).group(1)
+    tried = [name for name in names if name.startswith("python3")]
+    assert eval(code, {"range": range}) == tried
+    assert tried[-1] == "python%d.%d" % proto_prime.OLDEST_PYTHON
+    assert all(re.match(proto_prime.ANY_NAME, name) for name in set(names) - {"python"})
+    head = (TOP / "proto_prime.py").read_text(encoding="utf-8").partition("\n__doc__")[0]
+    for text in (proto_prime.ENTRY_SCRIPT, head):
+        versions = set(re.findall(r"sys\.version_info >?<?=? ?(\(.*?\))", text))
+        assert versions == {str(proto_prime.OLDEST_PYTHON)}
+
+
+@pytest.mark.parametrize("place", list_of_sh()[1])
+def test_python_off_PATH_is_found_by_sh(make_machine, place):
+    machine = make_machine()
+    machine.python(python("3.12"))
+    name = place.replace("~", HOME).replace("*conda3", "miniconda3").replace("*", "3.12.1").lstrip("/")
+    link = machine.root / name
+    link.parent.mkdir(parents=True)
+    link.symlink_to(python("3.12"))
+    assert machine.prime("python", "-v")[0] == "/%s\n" % name
+    assert machine.asked() == []
 
 
 @pytest.mark.parametrize("text", [

@@ -959,6 +959,32 @@ def here(monkeypatch, tmp_path):
     return tmp_path
 
 
+@pytest.mark.parametrize("code", [
+    "answer = ['a b', '']",
+    "os.write(1, b'noise\\0' * 9000); answer = ['a b', '']",  # C3
+    "sys.stdout.write('noise'); sys.stdout = None; answer = ['a b', '']",
+    "import atexit; atexit.register(os.write, 1, b'noise'); answer = ['a b', '']",
+    "import subprocess; subprocess.Popen(['sleep', '60']); answer = ['a b', '']",
+])
+def test_answer_of_a_python_is_what_it_was_asked_for(code):
+    answer, child = proto_prime.ask_python(str(python("3.12")), code)
+    assert answer == ["a b", ""] and not child.has_failed
+
+
+@pytest.mark.parametrize("text, problem", [
+    ("exit 0", ""),
+    ("exit 3", "failed: exit status 3"),
+    ('echo "$@"', ""),
+    ("sleep 60", "gave no answer within 1 s"),
+])
+def test_python_without_an_answer_says_why(tmp_path, text, problem):
+    path = tmp_path / "python3"
+    path.write_text("#!/bin/sh\n%s\n" % text)
+    path.chmod(0o755)
+    answer, child = proto_prime.ask_python(str(path), "answer = ['']", timeout=1)
+    assert answer == [] and (str(child) == problem if problem else not child.has_failed)
+
+
 def test_what_version_and_what_path_ask_the_interpreter(here):
     venv = make_venv("3.9", here / "venv")
     expected = subprocess.check_output([str(python("3.9")), "-V"], universal_newlines=True).split()[1]

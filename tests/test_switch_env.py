@@ -400,12 +400,16 @@ def test_another_implementation_is_refused(tmp_path):
     assert answer == "%s is pypy %s, and this process runs cpython %s\n" % (pypy, version, version)
 
 
-@pytest.mark.parametrize("told", ["cpython %d.%dt" % sys.version_info[:2], "cpython 2.7"])
-def test_build_that_loads_no_extension_module_of_ours_is_refused(place, told):
+@pytest.mark.parametrize("build, tampering", [
+    ("cpython %d.%dt" % sys.version_info[:2], "sys.abiflags = 't'"),
+    ("cpython 2.7", "sys.version_info = (2, 7, 18, 'final', 0)"),
+])
+def test_build_that_loads_no_extension_module_of_ours_is_refused(place, build, tampering):
     fake = place.path / "python3"
-    fake.write_text("#!/bin/sh\nprintf '\\0%s\\0/p\\0/p\\0/p/site-packages\\0'\n" % told)
+    code = "import sys; %s; exec(sys.argv[1])" % tampering
+    fake.write_text("#!/bin/sh\nfor code; do :; done\nexec '%s' -c \"%s\" \"$code\"\n" % (sys.executable, code))
     fake.chmod(0o755)
-    assert place.run(REFUSED, path=fake).startswith("%s is %s, and this process runs cpython" % (fake, told))
+    assert place.run(REFUSED, path=fake).startswith("%s is %s, and this process runs cpython" % (fake, build))
 
 
 def test_path_that_is_no_environment_is_refused(place):
