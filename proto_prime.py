@@ -729,7 +729,8 @@ def random_name():
 
 def remove_leftovers(directory, start, end):
     """Remove old files and links with names of our making: `start` + `random_name()` + `end` (H5)."""
-    for name in os.listdir(directory):  # without `re`, for `return_to` comes here
+    names = os.listdir(directory) if os.path.isdir(directory) else []
+    for name in names:  # without `re`, for `return_to` comes here
         middle = name[len(start): len(start) + 16]
         if name == start + middle + end and len(middle) == 16 and set(middle) <= set("0123456789abcdef"):
             path = os.path.join(directory, name)
@@ -1665,7 +1666,8 @@ def private_dir(name):
         os.mkdir(path, 0o700)
     except OSError:  # it exists, or cannot be made
         pass
-    return path if os.path.isdir(path) and is_ours(path) else os.devnull
+    is_usable = os.path.isdir(path) and is_ours(path) and os.stat(path).st_uid == os.geteuid()  # not root's
+    return path if is_usable else os.devnull
 
 
 CACHES = ("answers", "pip", "uv", "locks", "shell", "scripts")  # the directories in the user's cache
@@ -2660,6 +2662,7 @@ FIELDS = {
 }  # type: dict
 RUNTIME_FIELDS = ("env_vars", "venv_dir_rel_path", "default_env", "platforms")  # no change of them needs a rebuild
 FREE_FIELDS = ("env_vars", "post_boot")  # any text: it is for the user's own programs
+PARSED_FIELDS = ("required_python_version", "uv_version")  # their own readers say what forms there are
 PROJECT_KEYS = {"path": "text", "extras": "texts", "groups": "texts", "editable": "flag"}
 
 
@@ -2842,7 +2845,7 @@ def check_fields(config, table, fields, prefix):
             raise config.error(field, "%s must be %s, not %s" % (field, expected, shown_value(value)))
         if "\\u0000" in as_json(value).replace("\\\\", ""):  # JSON for a NUL
             raise config.error(field, "%s has a NUL, which no path and no argument can have" % field)
-        if key in FREE_FIELDS:
+        if key in FREE_FIELDS + PARSED_FIELDS:
             continue
         try:
             for _, text in texts_in(value):

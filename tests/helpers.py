@@ -339,7 +339,7 @@ class Net:
 
 
 def kept_in(cache):
-    """What a user cache holds of uv, and whatever was left half done, as relative paths; not the hash beside a pinned uv."""
+    """What a user cache holds of uv, less the hashes of pinned ones, and what was left half done: relative paths."""
     kept = [path for path in (cache / "uv").rglob("*") if path.name != "lock" and path.suffix != ".sha256"]
     kept += list(cache.rglob("*-tmp"))
     return sorted(str(path.relative_to(cache)) for path in kept)

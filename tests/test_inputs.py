@@ -504,7 +504,9 @@ def test_clean_in_a_fresh_clone_leaves_nothing_that_git_sees(plain):
 
 
 def test_link_that_a_killed_boot_left_is_replaced(plain):
-    (plain.path / ".venv.proto-prime.tmp").symlink_to("nowhere")
+    left = plain.path / ".venv.0123456789abcdef.prime-tmp"
+    left.symlink_to("nowhere")
+    os.utime(str(left), (0, 0), follow_symlinks=False)
     plain.prime()
     assert not list(plain.path.glob(".venv.*"))
 
