@@ -1,4 +1,44 @@
 #!/usr/bin/env python3
+# proto_prime finds the python that a repo requires, makes an environment with its packages, and runs a command there.
+#
+# Three stages. Each replaces the process before it (os.execve); PROTOPRIMER_PY_EXEC names the one that runs:
+#   wild      any python that started this file: reads the config, selects a python
+#   required  the selected python: builds the environment with uv or pip, checks and publishes it
+#   venv      the environment's python, or the program that the user asked for
+#
+# What happens, by function (chapter Stages):
+#   nothing changed:  main -> fast_path -> Stamp.holds -> hand_over
+#   else:             main -> fast_path -> parse_command_line -> open_environment -> have_generation
+#                     -> select_interpreter -> [hop: this file again, under that python] -> build -> Link.publish
+#                     -> write_stamp -> hand_over
+#
+# The nouns, each a class:
+#   Config       what the files at the root say    Environment  a named target: all its fields, its inputs
+#   Request      a python that is wanted           Interpreter  a python that answered
+#   Candidate    a python that was judged          Lock         a pylock.toml
+#   PipDriver, UvDriver  make and fill environments
+#   Generation   one complete build                Link         .venv             Stamp  what the last boot saw
+#
+# On disk, in .prime of the repo (PROTOPRIMER_STATE_DIR): envs/NAME-KEY/ generations, building/ unfinished ones, stamp/,
+#   held/ and use what rollback and use chose, log/, lock, made/ environments of the server's clients. `.venv` leads to a
+#   generation. In the user's cache: answers/ of pythons, uv/, pip/, shell/, scripts/, locks/.
+#
+# The chapters, each built on those before it:
+#   ground       Errors and the reporter, Files and hashes, Children and signals, Proof of origin, Places, Locks, The link
+#   wanted       TOML, Versions and requests, Config, Environments and their inputs
+#   there        Asking a python, Where pythons are, Choosing a python
+#   making       Downloads and the index, Tools, Lock files, pip, uv, Making an environment, Generations, Stamps
+#   running      Stages
+#   commands     Commands of every day, Running a command, Lock and vendor, Init and update, Workflow server, Command line
+#   from python  boot() and start(), switch_env()
+#
+# Who changes something here keeps to this: the fast path uses os and sys alone. run_child starts every child,
+#   replace_process becomes every program, write_atomic writes every file, ask_python asks every python. Config.look
+#   remembers a file before it is read. An error that a user can mend is a PrimeError. Only what carries our mark is
+#   removed. Python 3.6 syntax. A new place of pythons is a row of LOCATIONS, a new field a row of FIELDS.
+#   Codes such as E7 name what must be survived: C pythons that lie, E the caller's environment, B what breaks half-way,
+#   T time that passes, I input, H hostile repos and users. tests/faults.md lists them with their tests.
+#
 # MIT License
 #
 # Copyright (c) 2026 the proto_prime contributors
@@ -331,19 +371,10 @@ class Reporter:
             self._show("\r\x1b[K")
         self.is_live, self.live_line = False, ""
 
-    def open_log(self, directory):
-        """Write everything from now on to a new file in `directory` too; keep the newest five files."""
-        import time
-
-        self.log_path = os.path.join(directory, time.strftime("%Y%m%d-%H%M%S") + "-%d.log" % os.getpid())
-        try:
-            make_directory(directory)
-            for old in list(filter(is_file, paths_named(directory, LOG_NAME)))[:-4]:
-                os.remove(old)
-            self.log = os.fdopen(create_file(self.log_path), "wb", buffering=0)  # B5: a full disk shows at once
-            self.log.write("".join(self.unlogged).encode("utf-8", "backslashreplace"))
-        except OSError as problem:  # the build goes on without a log
-            self.detail("no log: %s" % problem)
+    def keep_log(self, path, file):
+        """Write everything to this open binary file too: what was said before, and what comes."""
+        self.log_path, self.log = path, file
+        file.write("".join(self.unlogged).encode("utf-8", "backslashreplace"))
 
     def _say(self, text, level):
         if self.verbosity >= level:
@@ -384,7 +415,6 @@ class Reporter:
 
 
 report = Reporter()
-LOG_NAME = r"\d{8}-\d{6}-\d+\.log"  # of the files that `Reporter.open_log` makes
 
 
 def visible(text):
@@ -572,21 +602,6 @@ def masked_values(value, mask=masked):
     if isinstance(value, dict):
         return {key: masked_values(each, mask) for key, each in value.items()}
     return [masked_values(each, mask) for each in value] if isinstance(value, (list, tuple)) else value
-
-
-def masked_input(value):
-    """A JSON value for storing and comparing: `masked`, with a hash of the rest where more than a user is hidden.
-
-    Another password changes nothing, another path does (H14).
-    """
-    import re
-
-    def mask(text):
-        hidden = masked(text)
-        plain = re.sub(r"//[^/?#@\s]*@", "//***@", text) if hidden != text else text
-        return hidden if hidden == plain else "%s (%s)" % (hidden, digest(plain))
-
-    return masked_values(value, mask)
 
 
 # --------------------------------------------------------------------------------------------------
@@ -959,6 +974,23 @@ def unquoted(url):
     return urllib.parse.unquote(urllib.parse.urlsplit(url).path.rsplit("/", 1)[-1])
 
 
+LOG_NAME = r"\d{8}-\d{6}-\d+\.log"  # of the files that `open_log` makes
+
+
+def open_log(directory):
+    """Write everything that is reported to a new file in `directory` too; keep the newest five files."""
+    import time
+
+    path = os.path.join(directory, time.strftime("%Y%m%d-%H%M%S") + "-%d.log" % os.getpid())
+    try:
+        make_directory(directory)
+        for old in list(filter(is_file, paths_named(directory, LOG_NAME)))[:-4]:
+            os.remove(old)
+        report.keep_log(path, os.fdopen(create_file(path), "wb", buffering=0))  # B5: a full disk shows at once
+    except OSError as problem:  # the build goes on without a log
+        report.detail("no log: %s" % problem)
+
+
 # --------------------------------------------------------------------------------------------------
 # Children and signals
 # --------------------------------------------------------------------------------------------------
@@ -1039,6 +1071,17 @@ def find_program(name, search=None):
             if os.path.isfile(path) and os.access(path, os.X_OK):
                 return path
     return ""
+
+
+def running_python():
+    """The path of the python that runs this file; "" if python does not know it.
+
+    PYTHONEXECUTABLE and __PYVENV_LAUNCHER__ make sys.executable lie (facts, trap 2); Linux does not.
+    """
+    claimed, real = os.path.abspath(sys.executable or ""), os.path.realpath("/proc/self/exe")
+    if real != os.path.realpath(claimed) and "py" in os.path.basename(real):
+        return real
+    return claimed if sys.executable else ""
 
 
 class Child:
@@ -1509,6 +1552,7 @@ def mirror_signal(number):
 
 MARK = ".proto-prime"  # a file in each directory of ours
 MARK_TEXT = b"Made by proto_prime.py, which may remove all that is in this directory.\n"
+MARKER = "proto-prime.json"  # written last into a generation: with it, it is complete
 
 
 def is_marked(directory):
@@ -1522,6 +1566,24 @@ def make_own(directory, mode=None):
     make_directory(directory, mode)
     if not is_marked(directory):
         write_atomic(os.path.join(directory, MARK), MARK_TEXT)
+
+
+def is_complete(directory):
+    """True if a directory has the marker of a complete generation."""
+    return os.path.isfile(os.path.join(directory, MARKER))
+
+
+def rename_aside(path):
+    """Rename what stands where something of ours must be, and say so."""
+    aside = unused(path + ".before-prime")
+    os.rename(path, aside)
+    report.note("%s was not made by prime: renamed to %s" % (path, os.path.basename(aside)))
+    ignore = os.path.join(aside, ".gitignore")  # the repo's own .gitignore has the old name
+    if os.path.isdir(aside) and not os.path.islink(aside) and not os.path.lexists(ignore):
+        try:
+            write_atomic(ignore, IGNORE_ALL)
+        except OSError:  # another user's
+            pass
 
 
 def own_directory(base, name, is_older):
@@ -2007,6 +2069,124 @@ def use_cache():
             time.sleep(0.01)
     except OSError as problem:  # a file system without locks
         report.detail("cannot lock %s: %s" % (cache_dir("in-use"), problem.strerror))
+
+
+# --------------------------------------------------------------------------------------------------
+# The link
+# --------------------------------------------------------------------------------------------------
+# `.venv`, by which every tool finds the environment. Only this chapter knows what it is made of: a symbolic link, or
+# a junction on Windows. Others ask a `Link` where it leads and whether it is right, and let it move or go.
+
+
+class Link:
+    """The link of an environment, `.venv`, which exists or not.
+
+    root    str, the ref root
+    path    str, where the link is or would be; "" if a boot is not to touch it
+    target  str, what the link shall say; "" if it is not known yet, or if no link can be made
+    """
+
+    def __init__(self, root, path, target=""):
+        self.root, self.path, self.target = root, path, target
+
+    def aim(self, directory):
+        """Set the target so that it leads to this directory, unless no link can be made. Returns the `Link`."""
+        self.target = directory if self.path and self.is_possible() else ""
+        if self.target.startswith(self.root + os.sep) and not WINDOWS:
+            self.target = os.path.relpath(directory, os.path.dirname(self.path))
+        return self
+
+    def is_right(self):
+        """True if the link says its target. Without a target any link is right, for none can be made."""
+        if not self.target:
+            return bool(self.path)
+        try:
+            return os.path.samefile(self.path, self.target) if WINDOWS else os.readlink(self.path) == self.target
+        except OSError:
+            return False
+
+    def destination(self):
+        """The real path of the directory that the link leads to; of `path`, if there is no link."""
+        return os.path.realpath(self.path)
+
+    def leads_to(self, *directories):
+        """True if the link leads to one of these directories."""
+        return self.destination() in map(os.path.realpath, directories)
+
+    def is_possible(self):
+        """False if no link can be made, nor need be: in a read-only checkout whose state is kept elsewhere."""
+        nearest = next(each for each in ancestors(os.path.dirname(self.path)) if os.path.exists(each))
+        return not os.environ.get(STATE_VAR) or os.access(nearest, os.W_OK)
+
+    def obstacle(self):
+        """Why making the link would take something else away, as a str; "" if it would not."""
+        if self.path in ancestors(self.root) or state_dir(self.root) in ancestors(self.path):
+            return "no link can be made at %s" % self.path
+        if os.path.basename(self.path) == ".venv" or os.path.exists(os.path.join(self.path, "pyvenv.cfg")):
+            return ""
+        if os.path.isfile(self.path):
+            return "%s is a file of something else" % self.path
+        if os.path.isdir(self.path) and not os.path.islink(self.path) and os.listdir(self.path):
+            return "%s is a directory of something else" % self.path
+        return ""
+
+    def is_ours(self):
+        """True if the link was made here. It may be from before the repo was moved, or dangle (T1, T4)."""
+        try:
+            text = os.readlink(self.path)
+        except OSError:  # no link
+            return False
+        directory = os.path.normpath(os.path.join(os.path.dirname(self.path), text))
+        envs, name = os.path.split(directory)
+        is_in_state = envs == state_dir(self.root, "envs")
+        is_in_state = is_in_state or envs.endswith(os.path.join(os.sep, ".prime", "envs"))
+        key = name.rpartition("-")[2].partition(".")[0]  # without `re`, for a boot that is back on known inputs
+        is_build_name = "-" in name and set(key) <= set("0123456789abcdef")
+        return is_in_state and is_build_name or is_complete(directory)
+
+    def publish(self, directory):
+        """Let the link lead to this directory, unless it does so, or cannot, or has no path."""
+        if self.aim(directory).target and not self.is_right():
+            self.move()
+        elif self.path and not self.target:
+            report.detail("no link is made, for %s cannot be written" % os.path.dirname(self.path))
+
+    def move(self, envs=""):
+        """Make the link say its target, under the lock. What is there and not ours is renamed, never removed (T4).
+
+        envs  str, the `signature` that the directory of the generations must still have; "" for any
+        PrimeError if it has another.
+        """
+        with locked(state_dir(self.root, "lock"), "publishing %s" % self.target):
+            if envs and signature(state_dir(self.root, "envs")) != envs:
+                raise PrimeError("the generations changed meanwhile")
+            if os.path.lexists(self.path) and not self.is_ours():
+                rename_aside(self.path)
+            self._replace()
+        report.detail("published: %s -> %s" % (self.path, self.target))
+
+    def _replace(self):
+        """Make the link, in one step where one of ours is there."""
+        make_directory(os.path.dirname(self.path))
+        aside = temporary_path(self.path)
+        if WINDOWS:  # a junction takes no privilege, but cannot replace another in one step
+            import _winapi
+
+            _winapi.CreateJunction(self.target, aside)  # type: ignore[attr-defined]
+            if os.path.lexists(self.path):
+                os.rmdir(self.path)
+        else:
+            os.symlink(self.target, aside)
+        try:
+            os.replace(aside, self.path)
+        except OSError:
+            remove(aside)
+            raise
+
+    def remove_if(self, directories):
+        """Remove the link if it leads to one of these directories, which are removed as well."""
+        if is_link(self.path) and self.leads_to(*directories):
+            remove(self.path)
 
 
 # --------------------------------------------------------------------------------------------------
@@ -2921,6 +3101,20 @@ class Environment:
         return [self.required] + self.also + self.locked
 
 
+def link_of(environment):
+    """The `Link` of an environment."""
+    return Link(environment.root, environment.path(environment["venv_dir_rel_path"]))
+
+
+def links_of(environment):
+    """The `Link`s of all environments of a repo."""
+    table = environment.config.table
+    default = table.get("venv_dir_rel_path", FIELDS["venv_dir_rel_path"][1])
+    tables = [table] + list(table.get("env", {}).values())
+    paths = {environment.path(each.get("venv_dir_rel_path", default)) for each in tables}
+    return [Link(environment.root, path) for path in sorted(paths)]
+
+
 def load_environment(config, name="", requested="", may_lack_lock=False):
     """Complete and check one environment of a config.
 
@@ -3248,6 +3442,21 @@ def inputs_of(environment):
         environment.config.look(path)
         inputs["file " + path] = hash_file(path)
     return masked_input(inputs)
+
+
+def masked_input(value):
+    """A JSON value for storing and comparing: `masked`, with a hash of the rest where more than a user is hidden.
+
+    Another password changes nothing, another path does (H14).
+    """
+    import re
+
+    def mask(text):
+        hidden = masked(text)
+        plain = re.sub(r"//[^/?#@\s]*@", "//***@", text) if hidden != text else text
+        return hidden if hidden == plain else "%s (%s)" % (hidden, digest(plain))
+
+    return masked_values(value, mask)
 
 
 def input_files(environment):
@@ -3619,17 +3828,6 @@ def is_stub(path):
     if sys.platform == "darwin" and directory == "/usr/bin":
         return run_child(["/usr/bin/xcode-select", "-p"], timeout=PROBE_SECONDS).has_failed
     return False
-
-
-def running_python():
-    """The path of the python that runs this file; "" if python does not know it.
-
-    PYTHONEXECUTABLE and __PYVENV_LAUNCHER__ make sys.executable lie (facts, trap 2); Linux does not.
-    """
-    claimed, real = os.path.abspath(sys.executable or ""), os.path.realpath("/proc/self/exe")
-    if real != os.path.realpath(claimed) and "py" in os.path.basename(real):
-        return real
-    return claimed if sys.executable else ""
 
 
 _answers = {}  # type: dict  # path to Interpreter or PrimeError: this process asks each python once
@@ -5761,7 +5959,6 @@ def create_venv(python, directory, driver="auto", prompt=""):
 # Builds, checks and completes them, says what is wrong with one, and removes those that nothing uses.
 
 KEPT = 3  # generations of each environment, at least
-MARKER = "proto-prime.json"  # written last into a generation: with it, it is complete
 
 
 class Generation:
@@ -5816,11 +6013,6 @@ def is_build(path):
     record = build_record(path)
     is_recorded = is_file(record) and not is_link(os.path.dirname(record))
     return os.path.isdir(path) and not is_link(path) and (is_recorded or is_complete(path))
-
-
-def is_complete(directory):
-    """True if a directory has the marker of a complete generation."""
-    return os.path.isfile(os.path.join(directory, MARKER))
 
 
 def build_record(directory):
@@ -5991,19 +6183,6 @@ def prepare_state(root):
                          hint="%s names another place" % STATE_VAR)
 
 
-def rename_aside(path):
-    """Rename what stands where something of ours must be, and say so."""
-    aside = unused(path + ".before-prime")
-    os.rename(path, aside)
-    report.note("%s was not made by prime: renamed to %s" % (path, os.path.basename(aside)))
-    ignore = os.path.join(aside, ".gitignore")  # the repo's own .gitignore has the old name
-    if os.path.isdir(aside) and not os.path.islink(aside) and not os.path.lexists(ignore):
-        try:
-            write_atomic(ignore, IGNORE_ALL)
-        except OSError:  # another user's
-            pass
-
-
 def build(environment, python, driver):
     """Build, check and complete a new generation; the lock is held. Returns a `Generation`.
 
@@ -6099,6 +6278,16 @@ def install(environment, driver, directory):
         raise PrimeError("nothing was installed into %s" % directory,
                          hint="look for target or prefix in the config of the tool")
     mend_launchers(directory)
+
+
+def has_metadata(name):
+    """True if a command is a python script that may say what it needs (PEP 723)."""
+    if not name.endswith(".py") and not (os.path.dirname(name) and is_script(name)):
+        return False
+    content = bytes_of(name) or b""
+    first_line = content.partition(b"\n")[0]
+    is_python = name.endswith(".py") or any(word in first_line for word in (b"python", b"prime", b"uv"))
+    return is_python and b"# /// script" in content
 
 
 def run_post_boot(command, directory, environment):
@@ -6256,138 +6445,6 @@ def collect(environment):
     linked = {link.destination() for link in links_of(environment)}
     with locked(state_dir(environment.root, "lock"), "removing old generations"):
         discard(path for path in spare if os.path.realpath(path) not in linked)
-
-
-# --------------------------------------------------------------------------------------------------
-# The link
-# --------------------------------------------------------------------------------------------------
-# `.venv`, by which every tool finds the environment. Only this chapter knows what it is made of: a symbolic link, or
-# a junction on Windows. Others ask a `Link` where it leads and whether it is right, and let it move or go.
-
-
-class Link:
-    """The link of an environment, `.venv`, which exists or not.
-
-    root    str, the ref root
-    path    str, where the link is or would be; "" if a boot is not to touch it
-    target  str, what the link shall say; "" if it is not known yet, or if no link can be made
-    """
-
-    def __init__(self, root, path, target=""):
-        self.root, self.path, self.target = root, path, target
-
-    def aim(self, directory):
-        """Set the target so that it leads to this directory, unless no link can be made. Returns the `Link`."""
-        self.target = directory if self.path and self.is_possible() else ""
-        if self.target.startswith(self.root + os.sep) and not WINDOWS:
-            self.target = os.path.relpath(directory, os.path.dirname(self.path))
-        return self
-
-    def is_right(self):
-        """True if the link says its target. Without a target any link is right, for none can be made."""
-        if not self.target:
-            return bool(self.path)
-        try:
-            return os.path.samefile(self.path, self.target) if WINDOWS else os.readlink(self.path) == self.target
-        except OSError:
-            return False
-
-    def destination(self):
-        """The real path of the directory that the link leads to; of `path`, if there is no link."""
-        return os.path.realpath(self.path)
-
-    def leads_to(self, *directories):
-        """True if the link leads to one of these directories."""
-        return self.destination() in map(os.path.realpath, directories)
-
-    def is_possible(self):
-        """False if no link can be made, nor need be: in a read-only checkout whose state is kept elsewhere."""
-        nearest = next(each for each in ancestors(os.path.dirname(self.path)) if os.path.exists(each))
-        return not os.environ.get(STATE_VAR) or os.access(nearest, os.W_OK)
-
-    def obstacle(self):
-        """Why making the link would take something else away, as a str; "" if it would not."""
-        if self.path in ancestors(self.root) or state_dir(self.root) in ancestors(self.path):
-            return "no link can be made at %s" % self.path
-        if os.path.basename(self.path) == ".venv" or os.path.exists(os.path.join(self.path, "pyvenv.cfg")):
-            return ""
-        if os.path.isfile(self.path):
-            return "%s is a file of something else" % self.path
-        if os.path.isdir(self.path) and not os.path.islink(self.path) and os.listdir(self.path):
-            return "%s is a directory of something else" % self.path
-        return ""
-
-    def is_ours(self):
-        """True if the link was made here. It may be from before the repo was moved, or dangle (T1, T4)."""
-        try:
-            text = os.readlink(self.path)
-        except OSError:  # no link
-            return False
-        directory = os.path.normpath(os.path.join(os.path.dirname(self.path), text))
-        envs, name = os.path.split(directory)
-        is_in_state = envs == state_dir(self.root, "envs")
-        is_in_state = is_in_state or envs.endswith(os.path.join(os.sep, ".prime", "envs"))
-        key = name.rpartition("-")[2].partition(".")[0]  # without `re`, for a boot that is back on known inputs
-        is_build_name = "-" in name and set(key) <= set("0123456789abcdef")
-        return is_in_state and is_build_name or is_complete(directory)
-
-    def publish(self, directory):
-        """Let the link lead to this directory, unless it does so, or cannot, or has no path."""
-        if self.aim(directory).target and not self.is_right():
-            self.move()
-        elif self.path and not self.target:
-            report.detail("no link is made, for %s cannot be written" % os.path.dirname(self.path))
-
-    def move(self, envs=""):
-        """Make the link say its target, under the lock. What is there and not ours is renamed, never removed (T4).
-
-        envs  str, the `signature` that the directory of the generations must still have; "" for any
-        PrimeError if it has another.
-        """
-        with locked(state_dir(self.root, "lock"), "publishing %s" % self.target):
-            if envs and signature(state_dir(self.root, "envs")) != envs:
-                raise PrimeError("the generations changed meanwhile")
-            if os.path.lexists(self.path) and not self.is_ours():
-                rename_aside(self.path)
-            self._replace()
-        report.detail("published: %s -> %s" % (self.path, self.target))
-
-    def _replace(self):
-        """Make the link, in one step where one of ours is there."""
-        make_directory(os.path.dirname(self.path))
-        aside = temporary_path(self.path)
-        if WINDOWS:  # a junction takes no privilege, but cannot replace another in one step
-            import _winapi
-
-            _winapi.CreateJunction(self.target, aside)  # type: ignore[attr-defined]
-            if os.path.lexists(self.path):
-                os.rmdir(self.path)
-        else:
-            os.symlink(self.target, aside)
-        try:
-            os.replace(aside, self.path)
-        except OSError:
-            remove(aside)
-            raise
-
-    def remove_if(self, directories):
-        """Remove the link if it leads to one of these directories, which are removed as well."""
-        if is_link(self.path) and self.leads_to(*directories):
-            remove(self.path)
-
-
-def link_of(environment):
-    """The `Link` of an environment."""
-    return Link(environment.root, environment.path(environment["venv_dir_rel_path"]))
-
-
-def links_of(environment):
-    """The `Link`s of all environments of a repo."""
-    table = environment.config.table
-    default = table.get("venv_dir_rel_path", FIELDS["venv_dir_rel_path"][1])
-    tables = [table] + list(table.get("env", {}).values())
-    paths = {environment.path(each.get("venv_dir_rel_path", default)) for each in tables}
-    return [Link(environment.root, path) for path in sorted(paths)]
 
 
 # --------------------------------------------------------------------------------------------------
@@ -6636,16 +6693,6 @@ def run_words(words):
     return boots, command
 
 
-def has_metadata(name):
-    """True if a command is a python script that may say what it needs (PEP 723)."""
-    if not name.endswith(".py") and not (os.path.dirname(name) and is_script(name)):
-        return False
-    content = bytes_of(name) or b""
-    first_line = content.partition(b"\n")[0]
-    is_python = name.endswith(".py") or any(word in first_line for word in (b"python", b"prime", b"uv"))
-    return is_python and b"# /// script" in content
-
-
 def hand_over(command, prefix, env_vars):
     """Become the user's command inside the environment directory `prefix`."""
     environ = activated(prefix, env_vars)
@@ -6791,7 +6838,7 @@ def have_generation(environment, stage, is_anew=False):
         generation, _ = find_generation(environment)
         if generation and not is_anew:  # built by the process that we waited for
             return generation
-        report.open_log(state_dir(environment.root, "log"))
+        open_log(state_dir(environment.root, "log"))
         report.note("building %s: %s" % (environment.title, reason))
         driver = driver_of(environment, environment["venv_driver"])
         driver.is_anew = is_anew
@@ -6855,31 +6902,6 @@ def command_boot(options, is_anew=False):
     line = current_line(environment, generation)
     report.note(line.replace(" is current", " is ready") if generation.is_new else line)
     return 0
-
-
-def command_run(options):
-    """become a command in the environment"""
-    boots, words = run_words(options.words)
-    source = ""
-    if words[0] == "-":
-        source = read_stdin()
-    elif has_metadata(words[0]):
-        source = (bytes_of(words[0]) or b"").decode("utf-8-sig", "replace")
-    environment = script_environment(options, source) or open_environment(options)
-    prefix = prefix_of(environment, options, boots)
-    try:
-        hand_over(words, prefix, environment["env_vars"])
-    except OSError as problem:
-        raise cannot_run(words[0], problem)
-
-
-def cannot_run(name, problem, hint=""):
-    """The PrimeError for a program that the system does not start, with the status that a shell would return."""
-    reason = problem.strerror
-    status = 127 if isinstance(problem, FileNotFoundError) else 126
-    if status == 127 and os.path.isfile(problem.filename or name):
-        reason, status = "the interpreter in its first line does not exist", 126
-    return PrimeError("cannot run %s: %s" % (name, reason), hint=hint, status=status)
 
 
 def prefix_of(environment, options, boots):
@@ -7121,9 +7143,10 @@ def discard_scripts(days):
 
 
 # --------------------------------------------------------------------------------------------------
-# Scripts and shells
+# Running a command
 # --------------------------------------------------------------------------------------------------
-# A script with metadata (PEP 723) has an environment of its own, in the user's cache; a shell has the repo's.
+# `run` and `shell` become a program in the environment. A script with metadata (PEP 723) runs in one of its own, which
+# is that of a small repo in the user's cache.
 
 
 def read_stdin():
@@ -7220,6 +7243,31 @@ def derived_config(environment, required, dependencies=()):
         text = json.dumps(fields[name], ensure_ascii=False)  # an escape may be a surrogate, which TOML does not have
         lines.append("%s = %s\n" % (name, text.replace("\x7f", "\\u007f")))
     return "".join(lines)
+
+
+def command_run(options):
+    """become a command in the environment"""
+    boots, words = run_words(options.words)
+    source = ""
+    if words[0] == "-":
+        source = read_stdin()
+    elif has_metadata(words[0]):
+        source = (bytes_of(words[0]) or b"").decode("utf-8-sig", "replace")
+    environment = script_environment(options, source) or open_environment(options)
+    prefix = prefix_of(environment, options, boots)
+    try:
+        hand_over(words, prefix, environment["env_vars"])
+    except OSError as problem:
+        raise cannot_run(words[0], problem)
+
+
+def cannot_run(name, problem, hint=""):
+    """The PrimeError for a program that the system does not start, with the status that a shell would return."""
+    reason = problem.strerror
+    status = 127 if isinstance(problem, FileNotFoundError) else 126
+    if status == 127 and os.path.isfile(problem.filename or name):
+        reason, status = "the interpreter in its first line does not exist", 126
+    return PrimeError("cannot run %s: %s" % (name, reason), hint=hint, status=status)
 
 
 def command_shell(options):
@@ -7510,6 +7558,15 @@ def build_system(environment, project):
     return requires, backend, paths
 
 
+def is_discovered(root):
+    """Whether setuptools looks for the packages and modules of a project by itself, at its top ("flat layout")."""
+    document = load_config(root).pyproject if os.path.isfile(os.path.join(root, PYPROJECT)) else {}
+    settings = table_in(document, PYPROJECT, "tool", "setuptools")
+    backend = table_in(document, PYPROJECT, "build-system").get("build-backend", "setuptools")
+    is_named = "py-modules" in settings or "packages" in settings or os.path.isdir(os.path.join(root, "src"))
+    return "project" in document and str(backend).startswith("setuptools") and not is_named
+
+
 def files_for(locks, platforms, version):
     """The files of each `Lock` for some platforms: its wheels, and where none fits, its sources. As `Lock.files`."""
     files = {}  # type: dict
@@ -7771,15 +7828,6 @@ def is_this_file(path):
 NO_PACKAGES = """ci bin doc docs documentation manpages news changelog test tests unit_test
 unit_tests example examples scripts tools util utils python build benchmark benchmarks exercise exercises
 htmlcov dist venv env requirements tasks fabfile site_scons""".split()
-
-
-def is_discovered(root):
-    """Whether setuptools looks for the packages and modules of a project by itself, at its top ("flat layout")."""
-    document = load_config(root).pyproject if os.path.isfile(os.path.join(root, PYPROJECT)) else {}
-    settings = table_in(document, PYPROJECT, "tool", "setuptools")
-    backend = table_in(document, PYPROJECT, "build-system").get("build-backend", "setuptools")
-    is_named = "py-modules" in settings or "packages" in settings or os.path.isdir(os.path.join(root, "src"))
-    return "project" in document and str(backend).startswith("setuptools") and not is_named
 
 
 def is_flat(root):
