@@ -19,17 +19,19 @@
 #   PipDriver, UvDriver  make and fill environments
 #   Generation   one complete build                Link         .venv             Stamp  what the last boot saw
 #
-# On disk, in .prime of the repo (PROTOPRIMER_STATE_DIR): envs/NAME-KEY/ generations, building/ unfinished ones, stamp/,
-#   held/ and use what rollback and use chose, log/, lock, made/ environments of the server's clients. `.venv` leads to a
-#   generation. In the user's cache: answers/ of pythons, uv/, pip/, shell/, scripts/, locks/.
+# On disk, in .prime of the repo (PROTOPRIMER_STATE_DIR): envs/NAME-KEY/ generations, building/ the unfinished ones,
+#   stamp/, held/ and use what rollback and use chose, log/, lock, made/ environments of the server's clients. `.venv`
+#   leads to a generation. In the user's cache: answers/ of pythons, uv/, pip/, shell/, scripts/, locks/.
 #
 # The chapters, each built on those before it:
-#   ground       Errors and the reporter, Files and hashes, Children and signals, Proof of origin, Places, Locks, The link
+#   ground       Errors and the reporter, Files and hashes, Children and signals, Proof of origin, Places, Locks,
+#                The link
 #   wanted       TOML, Versions and requests, Config, Environments and their inputs
 #   there        Asking a python, Where pythons are, Choosing a python
 #   making       Downloads and the index, Tools, Lock files, pip, uv, Making an environment, Generations, Stamps
 #   running      Stages
-#   commands     Commands of every day, Running a command, Lock and vendor, Init and update, Workflow server, Command line
+#   commands     Commands of every day, Running a command, Lock and vendor, Init and update, Workflow server,
+#                Command line
 #   from python  boot() and start(), switch_env()
 #
 # Who changes something here keeps to this: the fast path uses os and sys alone. run_child starts every child,
@@ -3975,7 +3977,7 @@ def conda_directories(request):
 #   the variable that names the directory
 #   the directory without that variable, "~" for the home directory; or a function of the request that returns a list
 #   the directories below it that are searched: "*" stands for any name, "a|b" for both
-# The list in the start by sh, at the head of this file, is short; tests/test_fresh_machine.py compares it with these rows.
+# The list in the start by sh, at the head of this file, is shorter; tests/test_fresh_machine.py compares the two.
 LOCATIONS = (
     ("vendor", UV_NAME, environment_python, [("", lambda request: request.places, "")]),
     ("uv", UV_NAME, environment_python, [("UV_PYTHON_INSTALL_DIR", uv_directories, "")]),
