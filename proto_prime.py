@@ -7321,77 +7321,108 @@ def fetch_release(options, target):
 # --------------------------------------------------------------------------------------------------
 # Workflow server
 # --------------------------------------------------------------------------------------------------
-# JSON-RPC 2.0 on stdin and stdout, framed as in LSP: the Workflow Server Protocol. Whatever takes time runs in a
-# thread for each request, and what builds or belongs to the client in a guarded child.
+# The Workflow Server Protocol: JSON-RPC 2.0 on stdin and stdout, framed as in LSP. Each request that may take time has
+# a thread of its own; builds and the client's commands run in guarded children.
 
 PROTOCOL = "0.1.0"
-MESSAGE_CAP = 1 << 28  # bytes of one message that are taken for a message
+MESSAGE_CAP = 1 << 28  # bytes; a frame that announces a longer body is broken
 HEAD_CAP = 1 << 14  # bytes in which a header must have ended
-PATIENCE = 5  # seconds for what is at work when stdin ends
+PATIENCE = 5  # seconds that unfinished requests get when stdin ends
 PARSE_ERROR, INVALID_REQUEST, UNKNOWN_METHOD, INVALID_PARAMS, INTERNAL_ERROR = -32700, -32600, -32601, -32602, -32603
 NOT_INITIALIZED, NO_ENVIRONMENT, NAME_TAKEN, NO_PYTHON, WORK_FAILED = -32002, -31001, -31002, -31003, -31004
 
 
 class RpcError(Exception):
-    """What a request is answered with: an error's code, its message, and data, a JSON value or None."""
+    """A request failed: the code and message of the error that is sent, and its data, a JSON value or None."""
 
     def __init__(self, code, message, data=None):
         super().__init__(message)
-        self.code, self.data = code, data
+        self.code = code
+        self.data = data
 
-    def as_dict(self):
-        told = {"code": self.code, "message": masked(str(self))[:500]}
-        return told if self.data is None else dict(told, data=self.data)
+    def outcome(self):
+        """The part of a response that reports this error, as a dict."""
+        error = {"code": self.code, "message": masked(str(self))[:500]}
+        if self.data is not None:
+            error["data"] = self.data
+        return {"error": error}
+
+
+def work_failed(message, log=None):
+    """The RpcError for work that failed; `log` is the path of its log, if it wrote one."""
+    return RpcError(WORK_FAILED, message, {"log": log})
 
 
 def read_messages(chunks):
-    """The bodies of the frames in an iterable of bytes, however those are cut.
+    """Yield the body of each frame in an iterable of bytes. A chunk may end anywhere in a frame."""
+    buffer = bytearray()
+    for chunk in chunks:
+        buffer += chunk
+        body = take_body(buffer)
+        while body is not None:
+            yield body
+            body = take_body(buffer)
 
-    What is no frame is told on stderr and skipped up to the next header.
+
+def take_body(buffer):
+    """Take the first complete frame off the front of a bytearray. Returns its body, or None if more bytes must come.
+
+    A broken frame is reported on stderr and skipped up to the next header.
     """
     import re
 
-    buffer, blank = bytearray(), re.compile(b"\r?\n\r?\n")
-    for chunk in chunks:
-        buffer += chunk
-        while True:
-            end = blank.search(buffer, 0, HEAD_CAP)
-            length = content_length(bytes(buffer[: end.start()])) if end else None
-            if end and length is not None and length >= 0:
-                if len(buffer) < end.end() + length:
-                    break
-                body = bytes(buffer[end.end(): end.end() + length])
-                del buffer[: end.end() + length]
-                yield body
-            elif end or len(buffer) >= HEAD_CAP:
-                report.note("a broken frame is skipped: %.60r" % bytes(buffer[:60]))
-                skipped = bytes(buffer[: end.end() if end else HEAD_CAP]).lower()
-                place = -1 if length is not None else skipped.find(b"content-length", 1)
-                del buffer[: place if place > 0 else len(skipped) if end else HEAD_CAP - len("content-lengt")]
-            else:
-                break
+    blank_line = re.compile(b"\r?\n\r?\n")
+    while True:
+        head = blank_line.search(buffer, 0, HEAD_CAP)
+        if not head and len(buffer) < HEAD_CAP:
+            return None
+        length = content_length(bytes(buffer[: head.start()])) if head else None
+        if head and length is not None and length >= 0:
+            end = head.end() + length
+            if len(buffer) < end:
+                return None
+            body = bytes(buffer[head.end(): end])
+            del buffer[:end]
+            return body
+        report.note("a broken frame is skipped: %.60r" % bytes(buffer[:60]))
+        del buffer[: broken_size(buffer, head, length)]
 
 
-# The bytes of which the name of a header's field may consist.
+def broken_size(buffer, head, length):
+    """How many bytes to skip at the front of a buffer because no frame begins there.
+
+    head    the match of the blank line that ends the header; None if there is none within `HEAD_CAP`
+    length  what `content_length` says of that header
+    """
+    skipped = bytes(buffer[: head.end() if head else HEAD_CAP]).lower()
+    if length is None:  # noise: a header may begin in it
+        start = skipped.find(b"content-length", 1)
+        if start > 0:
+            return start
+    return len(skipped) if head else HEAD_CAP - len("content-lengt")  # the next header may have begun
+
+
+# The bytes that the name of a header field may contain.
 FIELD_NAME = set(b"!#$%&'*+.^_`|~-0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ")
 
 
 def content_length(head):
-    """The length that a frame's header names; -1 if it names none that holds, None if it is no header."""
-    told = []
+    """The Content-Length in a frame's header: -1 if it is no sound number, None if `head` is no header or has none."""
+    lengths = []
     for line in head.replace(b"\r\n", b"\n").split(b"\n"):
         name, colon, value = line.partition(b":")
         if not colon or not name or set(name) - FIELD_NAME:
             return None
-        told += [value.strip(b" \t")] if name.lower() == b"content-length" else []
-    if not told:
+        if name.lower() == b"content-length":
+            lengths.append(value.strip(b" \t"))
+    if not lengths:
         return None
-    is_sound = len(told) == 1 and told[0].isdigit() and len(told[0]) < 12
-    return int(told[0]) if is_sound and int(told[0]) <= MESSAGE_CAP else -1
+    is_number = len(lengths) == 1 and lengths[0].isdigit() and len(lengths[0]) < 12
+    return int(lengths[0]) if is_number and int(lengths[0]) <= MESSAGE_CAP else -1
 
 
 def parse_message(body):
-    """The JSON value of a message's bytes; RpcError if it is none."""
+    """The JSON value in a message's bytes; RpcError if they are not JSON."""
     import json
 
     def refuse(name):
@@ -7404,105 +7435,135 @@ def parse_message(body):
 
 
 def is_clean(text):
-    """Whether a string can be given to a program."""
+    """True if the system can pass `text` to a program: a string that can be encoded and has no NUL."""
     try:
         return isinstance(text, str) and b"\0" not in os.fsencode(text)
     except UnicodeError:
         return False
 
 
-def is_short(most):
+def is_text(most):
+    """A check: the value is a string of 1 to `most` characters."""
     return lambda value: isinstance(value, str) and 1 <= len(value) <= most
 
 
 def is_dotted(value):
-    """Whether it is X.Y or X.Y.Z."""
+    """True for a version X.Y or X.Y.Z."""
     import re
 
     return isinstance(value, str) and bool(re.match(r"[0-9]{1,3}(\.[0-9]{1,3}){1,2}\Z", value))
 
 
-ID = "a string of 1 to 128 characters", is_short(128)
-# Each method's parameters: what each must be, and whether it is; those of `OPTIONAL` may be absent.
+def is_argv(value):
+    """True for a list of words that can be run."""
+    return isinstance(value, list) and bool(value) and all(word and is_clean(word) for word in value)
+
+
+def is_cwd(value):
+    """True for an absolute path or null."""
+    return value is None or is_clean(value) and os.path.isabs(value)
+
+
+def is_env(value):
+    """True for null or an object that can be a program's environment."""
+    if not isinstance(value, dict):
+        return value is None
+    return all(name and "=" not in name and is_clean(name) and is_clean(text) for name, text in value.items())
+
+
+ID = "a string of 1 to 128 characters", is_text(128)
+# Each method's parameters: the words for what is right, and the check. Those in `OPTIONAL` may be absent.
 METHODS = {
     "initialize": {
-        "client_name": ("a string of 1 to 255 characters", is_short(255)),
-        "client_protocol_version": ("a string of 1 to 64 characters", is_short(64))},
+        "client_name": ("a string of 1 to 255 characters", is_text(255)),
+        "client_protocol_version": ("a string of 1 to 64 characters", is_text(64))},
     "shutdown": {},
     "exit": {},
     "environment/list": {},
     "environment/get": {"id": ID},
     "environment/create": {
-        "name": ("a string of 1 to 64 characters", is_short(64)),
+        "name": ("a string of 1 to 64 characters", is_text(64)),
         "python_version": ("X.Y or X.Y.Z", is_dotted)},
     "environment/delete": {"id": ID},
     "environment/execute": {
         "id": ID,
-        "argv": ("a list of non-empty strings", lambda value: isinstance(value, list) and bool(value)
-                 and all(each and is_clean(each) for each in value)),
-        "cwd": ("an absolute path, or null", lambda value: value is None or is_clean(value) and os.path.isabs(value)),
-        "env": ("an object of strings, or null", lambda value: value is None or isinstance(value, dict) and all(
-            name and "=" not in name and is_clean(name) and is_clean(text) for name, text in value.items()))},
+        "argv": ("a list of non-empty strings", is_argv),
+        "cwd": ("an absolute path, or null", is_cwd),
+        "env": ("an object of strings, or null", is_env)},
 }  # type: dict
 OPTIONAL = ("cwd", "env")
 
 
 def check_params(method, params):
-    """`params` as a dict; RpcError unless they are what the method takes."""
-    wanted = METHODS[method]
-    if not isinstance(params, dict) and (params or wanted):
-        raise RpcError(INVALID_PARAMS, "%s takes an object" % method, [{"field": "params", "message": "is no object"}])
-    given = params if isinstance(params, dict) else {}
-    wrong = [{"field": name, "message": "is missing"} for name in wanted if name not in given and name not in OPTIONAL]
-    wrong += [{"field": name, "message": "is not " + words}
-              for name, (words, is_right) in wanted.items() if name in given and not is_right(given[name])]
-    wrong += [{"field": name, "message": "is not known"} for name in given if not wanted]
+    """The parameters of a call as a dict; RpcError unless they are what the method takes."""
+    checks = METHODS[method]
+    if not isinstance(params, dict):
+        if params or checks:
+            raise RpcError(INVALID_PARAMS, "%s takes an object" % method,
+                           [{"field": "params", "message": "is no object"}])
+        params = {}
+    wrong = [(name, "is missing") for name in checks if name not in params and name not in OPTIONAL]
+    for name, (words, is_right) in checks.items():
+        if name in params and not is_right(params[name]):
+            wrong.append((name, "is not " + words))
+    if not checks:
+        wrong = [(name, "is not known") for name in params]
     if wrong:
-        told = "; ".join("%(field)s %(message)s" % each for each in wrong)
-        raise RpcError(INVALID_PARAMS, "%s: %s" % (method, told), wrong)
-    return {name: given[name] for name in wanted if name in given}
+        raise RpcError(INVALID_PARAMS, "%s: %s" % (method, "; ".join("%s %s" % pair for pair in wrong)),
+                       [{"field": name, "message": message} for name, message in wrong])
+    return {name: params[name] for name in checks if name in params}
 
 
 class Answers:
-    """Gathers the answers to one message, one for each request in it, and sends them when all are there."""
+    """Collects the answers to the requests of one message and sends them when the last one is there."""
 
     def __init__(self, count, is_batch, send):
         import threading
 
-        self.found, self.left, self.is_batch, self.send = [None] * count, count, is_batch, send
+        self.answers = [None] * count
+        self.missing = count
+        self.is_batch = is_batch
+        self.send = send
         self.lock = threading.Lock()
 
-    def put(self, place, answer):
-        """Take the answer to the request at a place, a dict; None for a notification."""
+    def put(self, index, answer):
+        """Take the answer to the request with this index in the message: a dict, or None for a notification."""
         with self.lock:
-            self.found[place] = answer
-            self.left -= 1
-            if self.left:
+            self.answers[index] = answer
+            self.missing -= 1
+            if self.missing:
                 return
-        found = [each for each in self.found if each is not None]
-        if found:
-            self.send(found if self.is_batch else found[0])
+        answers = [each for each in self.answers if each is not None]
+        if answers:
+            self.send(answers if self.is_batch else answers[0])
 
 
 class Server:
-    """Answers the messages of one client. `state` is new, ready or over."""
+    """Answers the messages of one client.
+
+    state     "new" until `initialize`, then "ready", "over" after `shutdown`
+    status    int, the exit status
+    workers   set of the threads that answer a request now
+    creating  set of the names of the environments that `environment/create` makes now
+    """
 
     def __init__(self, root):
         import queue
         import threading
 
-        self.root, self.state, self.status, self.is_ended = root, "new", 0, False
+        self.root, self.state = root, "new"
+        self.status, self.is_ended = 0, False
         self.workers, self.creating = set(), set()  # type: set, set
         self.naming, self.outbox = threading.Lock(), queue.Queue()  # type: ignore[var-annotated]
         self.writer = threading.Thread(target=self.write, daemon=True)  # no signal comes between the bytes of a frame
-        report.log = open(os.devnull, "wb")  # else all that is said is kept for the log of a build
-        self.stdout = os.dup(1)  # frames alone; whatever else prints goes to stderr
-        for pipe in () if WINDOWS else (0, 1):  # of a client that does not want to wait itself
+        report.log = open(os.devnull, "wb")  # without a log the reporter keeps all lines for the next build's log
+        self.stdout = os.dup(1)  # for frames alone: whatever else prints to stdout goes to stderr
+        for pipe in () if WINDOWS else (0, 1):  # the client may have made its pipes non-blocking
             os.set_blocking(pipe, True)
         os.dup2(2 if sys.stderr is not None else os.open(os.devnull, os.O_WRONLY), 1)
 
     def serve(self):
-        """Answer until the client ends it. Returns the exit status."""
+        """Answer messages until the client ends the session. Returns the exit status."""
         import signal
 
         stop = None
@@ -7513,7 +7574,7 @@ class Server:
         self.writer.start()
         try:
             for body in read_messages(iter(self.read, b"")):
-                self.take(body)
+                self.answer_message(body)
                 if self.is_ended:
                     break
         except Interrupted as problem:
@@ -7524,15 +7585,15 @@ class Server:
         return self.status
 
     def read(self):
-        """What comes on stdin next; b"" at its end."""
+        """The next bytes on stdin; b"" at its end."""
         import select
 
-        if not WINDOWS:  # a signal in the moment before a read would be noticed after it
+        if not WINDOWS:  # python would notice a signal just before the read only after it
             select.select([0, self.woken], [], [])
         return os.read(0, 1 << 16)
 
     def finish(self, patience):
-        """Wait some seconds for what is at work, then end its children."""
+        """Give the workers some seconds, then end their children."""
         import time
 
         deadline = time.monotonic() + patience
@@ -7540,7 +7601,7 @@ class Server:
             worker.join(max(0.0, deadline - time.monotonic()))
         live = list(_live)
         for process in live:
-            if process.stdin:  # all guards at once
+            if process.stdin:  # closing it ends a guard: all guards at once
                 process.stdin.close()
         for process in live:
             end_group(process, grace=0)
@@ -7550,14 +7611,14 @@ class Server:
         self.writer.join(PATIENCE)
 
     def send(self, answer):
-        """Let a frame be written."""
+        """Queue a JSON value for the thread that writes."""
         import json
 
         body = json.dumps(answer).encode()
         self.outbox.put(b"Content-Length: %d\r\n\r\n%s" % (len(body), body))
 
     def write(self):
-        """Write frames. A client that is gone is no matter: the end of stdin says so."""
+        """Write the queued frames. If the client has gone, go on: the end of stdin ends the server."""
         for data in iter(self.outbox.get, b""):
             try:
                 while data:
@@ -7565,53 +7626,56 @@ class Server:
             except OSError as problem:
                 report.detail("the client is gone: %s" % problem)
 
-    def take(self, body):
-        """Answer one message, or see to it that a thread does."""
+    def answer_message(self, body):
+        """Answer the requests of one message, in this thread or in others."""
         try:
             message = parse_message(body)
             if message == []:
                 raise RpcError(INVALID_REQUEST, "an empty batch")
         except RpcError as error:
-            return self.send({"jsonrpc": "2.0", "id": None, "error": error.as_dict()})
+            return self.send(dict({"jsonrpc": "2.0", "id": None}, **error.outcome()))
         is_batch = isinstance(message, list)
         requests = message if is_batch else [message]
         answers = Answers(len(requests), is_batch, self.send)
-        for place, request in enumerate(requests):
-            self.start(request, lambda answer, place=place: answers.put(place, answer))
+        for index, request in enumerate(requests):
+            self.answer_request(request, lambda answer, index=index: answers.put(index, answer))
 
-    def start(self, request, reply):
+    def answer_request(self, request, reply):
         """Answer one request by calling reply(dict), or reply(None) if it is a notification."""
         import threading
 
-        is_object = isinstance(request, dict)
-        is_silent = is_object and "id" not in request and isinstance(request.get("method"), str)
-        ident = request.get("id") if is_object else None
+        request = request if isinstance(request, dict) else {}
+        is_notification = "id" not in request and isinstance(request.get("method"), str)
+        ident = request.get("id")
         if isinstance(ident, bool) or not isinstance(ident, (str, int, type(None))):
-            ident, is_object = None, False
+            ident, request = None, {}
 
-        def answer_with(told):
-            reply(None if is_silent else dict({"jsonrpc": "2.0", "id": ident}, **told))
+        def reply_with(outcome):
+            reply(None if is_notification else dict({"jsonrpc": "2.0", "id": ident}, **outcome))
 
-        def work(function):
-            answer_with(outcome(function))
+        def work():
+            reply_with(outcome_of(call))
             self.workers.discard(threading.current_thread())
 
         try:
-            function = self.find(request if is_object else {})
+            call = self.call_for(request)
         except RpcError as error:
-            return answer_with({"error": error.as_dict()})
+            return reply_with(error.outcome())
         if request["method"] in ("initialize", "shutdown", "exit"):
-            return work(function)
-        worker = threading.Thread(target=work, args=(function,), daemon=True)
+            return work()
+        worker = threading.Thread(target=work, daemon=True)
         self.workers.add(worker)
         try:
             worker.start()
         except RuntimeError as problem:  # the system has no more threads
             self.workers.discard(worker)
-            answer_with({"error": RpcError(INTERNAL_ERROR, str(problem)).as_dict()})
+            reply_with(RpcError(INTERNAL_ERROR, str(problem)).outcome())
 
-    def find(self, request):
-        """What answers a request: a function. RpcError if there is none, in the order of the codes."""
+    def call_for(self, request):
+        """A function without arguments that does what a request asks for.
+
+        RpcError if the request is wrong; the checks stand in the order in which the protocol ranks their codes.
+        """
         method, params = request.get("method"), request.get("params", {})
         if request.get("jsonrpc") != "2.0" or not isinstance(method, str) or \
                 not isinstance(params, (dict, list, type(None))):
@@ -7624,10 +7688,11 @@ class Server:
             raise RpcError(INVALID_REQUEST, "initialize for a second time")
         if method not in METHODS:
             raise RpcError(UNKNOWN_METHOD, "there is no method %.100s" % method)
-        given, function = check_params(method, params), getattr(self, method.replace("environment/", "") + "_")
-        return lambda: function(**given)
+        arguments = check_params(method, params)
+        function = getattr(self, method.replace("environment/", "") + "_")
+        return lambda: function(**arguments)
 
-    # The methods, each with an underscore behind its name.
+    # The methods of the protocol: each has its name there, and an underscore.
 
     def initialize_(self, client_name, client_protocol_version):
         report.detail("client %r, protocol %r" % (client_name, client_protocol_version))
@@ -7638,51 +7703,45 @@ class Server:
         self.state = "over"
 
     def exit_(self):
-        self.status, self.is_ended = 0 if self.state == "over" else 1, True
+        self.status = 0 if self.state == "over" else 1
+        self.is_ended = True
 
     def list_(self):
-        return [self.row(name, environment) for name, environment in sorted(self.environments().items())]
+        return [self.summary(name, environment) for name, environment in sorted(self.environments().items())]
 
     def get_(self, id):
-        environment = self.named(id)
+        environment = self.environment(id)
         generation = self.make_current(id, environment)
-        return dict(self.row(id, environment), python_version=generation.python.version,
-                    interpreter_path=generation.program, installed_packages=packages_in(generation.path),
-                    extra={"root": self.root, "driver": generation.driver, "generation": generation.path,
-                           "current": True})
+        extra = {"root": self.root, "driver": generation.driver, "generation": generation.path, "current": True}
+        return dict(self.summary(id, environment), python_version=generation.python.version,
+                    interpreter_path=generation.program, installed_packages=packages_in(generation.path), extra=extra)
 
     def create_(self, name, python_version):
+        directory = state_dir(self.root, "made", digest(name))
         with self.naming:
-            found = self.environments().get(name)
-            if name in self.creating or found and generations(found):
+            configured = self.environments().get(name)
+            if name in self.creating or configured and generations(configured):
                 raise RpcError(NAME_TAKEN, "environment %s is there already" % name)
             self.creating.add(name)
-        place = self.made(name)
         try:
-            if found:
-                self.check_python(found, python_version)
+            if configured:
+                self.check_python(configured, python_version)
             else:
-                config = derived_config(load_environment(load_config(self.root)), python_version)
-                prepare_state(self.root)
-                if os.path.lexists(place) and not is_marked(place):
-                    rename_aside(place)
-                make_own(place)
-                write_atomic(os.path.join(place, "name"), name.encode("utf-8", "surrogatepass"))
-                write_atomic(os.path.join(place, OWN_CONFIG), config.encode())
+                self.write_environment(directory, name, python_version)
             return self.get_(name)
         except BaseException:
-            if not found and is_marked(place) and not is_link(place):
+            if not configured and is_marked(directory) and not is_link(directory):
                 with unbroken():
-                    remove(place)
+                    remove(directory)
             raise
         finally:
             self.creating.discard(name)
 
     def delete_(self, id):
-        environment = self.named(id)
+        environment = self.environment(id)
         paths = [each.path for each in generations(environment)]
         if used_by_processes(paths):
-            raise RpcError(WORK_FAILED, "environment %s is in use by a running process" % id, {"log": None})
+            raise work_failed("environment %s is in use by a running process" % id)
         with locked(state_dir(environment.root, "lock"), "deleting environment %s" % id):
             link = environment.path(environment["venv_dir_rel_path"])
             if os.path.islink(link) and os.path.realpath(link) in map(os.path.realpath, paths):
@@ -7693,139 +7752,163 @@ class Server:
         return {"id": id}
 
     def execute_(self, id, argv, cwd=None, env=None):
-        environment = self.named(id)
+        environment = self.environment(id)
         generation = self.make_current(id, environment)
-        environ = dict(activated(generation.path, environment["env_vars"]), **(env or {}))
+        environ = activated(generation.path, environment["env_vars"])
+        environ.update(env or {})
+        directory = cwd or self.root
+        if not os.path.isdir(directory):
+            raise work_failed("cannot run %s: there is no directory %s" % (argv[0], directory))
         program = find_program(argv[0], environ.get("PATH"))
-        place = cwd or self.root
-        if not os.path.isdir(place):
-            raise RpcError(WORK_FAILED, "cannot run %s: there is no directory %s" % (argv[0], place), {"log": None})
         if program and not os.path.isabs(program):
-            program = os.path.normpath(os.path.join(place, program))
+            program = os.path.normpath(os.path.join(directory, program))
         if not os.path.isfile(program) or not os.access(program, os.X_OK):
-            raise RpcError(WORK_FAILED, "cannot run %s: there is no such program" % argv[0], {"log": None})
-        child = run_child([program] + argv[1:], environ, place, cap=sys.maxsize, is_guarded=True)
+            raise work_failed("cannot run %s: there is no such program" % argv[0])
+        child = run_child([program] + argv[1:], environ, directory, cap=sys.maxsize, is_guarded=True)
         if child.problem:
-            raise RpcError(WORK_FAILED, "%s: %s" % (argv[0], child.problem), {"log": None})
+            raise work_failed("%s: %s" % (argv[0], child.problem))
         return {"exit_code": child.status, "stdout": child.stdout.decode("utf-8", "replace"),
                 "stderr": child.stderr.decode("utf-8", "replace")}
 
-    # What they have in common.
-
-    def made(self, name=None):
-        """Where the environments that clients make are kept, or one of them."""
-        place = state_dir(self.root, "made")
-        return place if name is None else os.path.join(place, digest(name))
+    # What the methods share.
 
     def environments(self):
         """{id: `Environment`}: those of the config, and those that clients made."""
-        config, found = load_config(self.root), {}
-        for entry in entries_named(self.made(), DIGEST_NAME):
-            place = os.path.join(self.made(), entry)
-            if is_link(place):  # H1
+        config = load_config(self.root)
+        environments = self.made_environments()
+        for name in set(config.table.get("env", {})) | {"default"}:
+            environments[name] = load_environment(config, name, name)
+        return environments
+
+    def made_environments(self):
+        """{id: `Environment`}: those that clients made or make now."""
+        environments = {}
+        made = state_dir(self.root, "made")
+        for entry in entries_named(made, DIGEST_NAME):
+            directory = os.path.join(made, entry)
+            if is_link(directory):  # H1
                 continue
             try:
-                name = b"".join(chunks_of(os.path.join(place, "name"), PARSE_CAP)).decode("utf-8", "surrogatepass")
-                environment = load_environment(load_config(place))
+                data = b"".join(chunks_of(os.path.join(directory, "name"), PARSE_CAP))
+                name = data.decode("utf-8", "surrogatepass")
+                environment = load_environment(load_config(directory))
             except (OSError, PrimeError, UnicodeError) as problem:
-                report.note("%s is no environment: %s" % (place, problem))
+                report.note("%s is no environment: %s" % (directory, problem))
                 continue
-            if name in self.creating or generations(environment):  # else a server that was killed began it
-                found[name] = environment
-        for name in set(config.table.get("env", {})) | {"default"}:
-            found[name] = load_environment(config, name, name)
-        return found
+            if name in self.creating or generations(environment):  # else a server was killed while it made this one
+                environments[name] = environment
+        return environments
 
-    def named(self, id):
-        """The `Environment` of an id; RpcError if there is none."""
-        found = self.environments().get(id)
-        if not found:
+    def environment(self, id):
+        """The `Environment` with an id; RpcError if there is none."""
+        environment = self.environments().get(id)
+        if not environment:
             raise RpcError(NO_ENVIRONMENT, "there is no environment %s" % id, {"id": id})
-        return found
+        return environment
 
-    def row(self, id, environment):
-        """What the list says of an environment; before it is built, the version that it requires."""
-        known = generations(environment)[:1]
-        version = known[0].python.version if known else environment.required.text
+    def summary(self, id, environment):
+        """An environment's entry in the list. Until it is built, its version is the one that it requires."""
+        built = generations(environment)
+        version = built[0].python.version if built else environment.required.text
         return {"id": id, "name": id, "python_version": version}
 
     def check_python(self, environment, version):
-        """RpcError if the python that an environment would have is not of the version X.Y or X.Y.Z."""
+        """RpcError if the python selected for an environment is not of the version X.Y or X.Y.Z."""
         import json
 
-        child = self.prime(environment, environment.name, "python", "--json")
-        if child.has_failed:  # the build will say it
+        child = self.run_prime(environment, environment.name, "python", "--json")
+        if child.has_failed:  # the build will fail, too, and report why
             return
         selected = json.loads(child.stdout.decode("utf-8", "surrogateescape"))["candidates"][-1]
         if not satisfies(version, selected["version"]):
             raise RpcError(NO_PYTHON, "environment %s requires python %s" % (environment.name, environment.required))
 
-    def prime(self, environment, id, *words):
-        """Let a child do it, which nothing that it starts outlives: build an environment, ask pythons and selectors."""
+    def write_environment(self, directory, name, version):
+        """Write the config of an environment that a client makes, in a directory of its own."""
+        config = derived_config(load_environment(load_config(self.root)), version)
+        prepare_state(self.root)
+        if os.path.lexists(directory) and not is_marked(directory):
+            rename_aside(directory)
+        make_own(directory)
+        write_atomic(os.path.join(directory, "name"), name.encode("utf-8", "surrogatepass"))
+        write_atomic(os.path.join(directory, OWN_CONFIG), config.encode())
+
+    def run_prime(self, environment, id, *words):
+        """Run this file in a guarded child: builds, pythons and selectors that it starts end with the server."""
         options = ["--root", environment.root] + (["-e", id] if environment.root == self.root else [])
         argv = [running_python(), os.path.abspath(script_path())] + options + list(words)
-        drop = (LOG_VAR, ROOT_VAR, ENV_VAR, "FORCE_COLOR")
-        environ = {name: value for name, value in clean_environ().items() if name not in drop}
+        environ = clean_environ()
+        for name in (LOG_VAR, ROOT_VAR, ENV_VAR, "FORCE_COLOR"):
+            environ.pop(name, None)
         return run_child(argv, dict(environ, NO_COLOR="1"), is_logged=True, is_guarded=True)
 
     def make_current(self, id, environment):
-        """The current `Generation` of an environment, which a child builds if need be."""
+        """The current `Generation` of an environment, which a child builds if need be. RpcError if the build fails."""
         generation, reasons = find_generation(environment)
         if generation:
             return generation
         report.detail("building environment %s: %s" % (id, "; ".join(reasons)))
-        before = set(self.logs(environment))
-        child = self.prime(environment, id, "run", "--", "python", "-c", "")
-        generation = None if child.has_failed else find_generation(self.named(id))[0]
-        if generation:
-            return generation
-        said = child.stderr.decode("utf-8", "replace").rpartition("prime: error: ")[2].strip()
-        is_other = said.startswith("no python satisfies") or " does not fulfil " in said.split("\n")[0]
-        code = NO_PYTHON if is_other else WORK_FAILED
-        for log in sorted(set(self.logs(environment)) - before)[-1:]:
+        old_logs = self.logs(environment)
+        child = self.run_prime(environment, id, "run", "--", "python", "-c", "")
+        if not child.has_failed:
+            generation = find_generation(self.environment(id))[0]
+        if not generation:
+            new_logs = [path for path in self.logs(environment) if path not in old_logs]
+            raise self.build_error(child, new_logs[-1:])
+        return generation
+
+    def build_error(self, child, logs):
+        """The RpcError for a build that failed in `child`; `logs` is a list with the path of its log, or empty."""
+        message = child.stderr.decode("utf-8", "replace").rpartition("prime: error: ")[2].strip()
+        has_no_python = message.startswith("no python satisfies") or " does not fulfil " in message.split("\n")[0]
+        kept = None
+        for log in logs:  # it would be removed with an environment that cannot be made
             kept = state_dir(self.root, "log", os.path.basename(log))
             os.makedirs(os.path.dirname(kept), exist_ok=True)
-            os.replace(log, kept)  # an environment that cannot be made is removed, with its logs
-            raise RpcError(code, said or str(child), {"log": kept})
-        raise RpcError(code, said or str(child), {"log": None})
+            os.replace(log, kept)
+        return RpcError(NO_PYTHON if has_no_python else WORK_FAILED, message or str(child), {"log": kept})
 
     def logs(self, environment):
-        """The paths of the logs of an environment's builds."""
-        place = state_dir(environment.root, "log")
-        return [os.path.join(place, name) for name in os.listdir(place)] if os.path.isdir(place) else []
+        """The paths of the logs of an environment's builds, the oldest first."""
+        return paths_named(state_dir(environment.root, "log"), ".*")
 
 
-def outcome(function):
-    """{"result": what function() returns}, or {"error": …} if that raises."""
+def outcome_of(function):
+    """{"result": what function() returns}, or {"error": ...} if it raises."""
     try:
         return {"result": function()}
     except RpcError as error:
-        return {"error": error.as_dict()}
+        return error.outcome()
     except (PrimeError, OSError) as problem:
-        return {"error": RpcError(WORK_FAILED, str(problem), {"log": None}).as_dict()}
+        return work_failed(str(problem)).outcome()
     except Interrupted:
         raise
-    except Exception as problem:  # a fault of ours ends one request, and not the session
+    except Exception as problem:  # a fault of ours fails one request, not the session
         import traceback
 
         report.output(traceback.format_exc().encode("utf-8", "backslashreplace"))
-        return {"error": RpcError(INTERNAL_ERROR, "%s: %s" % (type(problem).__name__, problem)).as_dict()}
+        return RpcError(INTERNAL_ERROR, "%s: %s" % (type(problem).__name__, problem)).outcome()
 
 
 def packages_in(prefix):
-    """What is installed in an environment: a list of {"name", "version"}, by name."""
-    found, place = [], site_packages(prefix)
-    for name in os.listdir(place) if place else ():
-        files = [os.path.join(place, name, file) for file in ("METADATA", "PKG-INFO")] + [os.path.join(place, name)]
-        file = next(filter(os.path.isfile, files), "") if name.endswith((".dist-info", ".egg-info")) else ""
-        head = []  # type: list
-        if file:
-            text = (bytes_of(file) or b"").decode("utf-8", "replace")  # of old tools not always in UTF-8
-            head = text.replace("\r\n", "\n").split("\n\n", 1)[0].splitlines()
-        told = dict(line.split(": ", 1) for line in head if ": " in line and line[0] != " ")
-        if "Name" in told and "Version" in told:
-            found.append({"name": told["Name"], "version": told["Version"]})
-    return sorted(found, key=lambda each: normalized(each["name"]))
+    """The packages installed in an environment directory: a list of {"name", "version"}, sorted by name."""
+    directory = site_packages(prefix)
+    entries = os.listdir(directory) if directory else []
+    packages = [package_at(os.path.join(directory, entry)) for entry in entries
+                if entry.endswith((".dist-info", ".egg-info"))]
+    return sorted(filter(None, packages), key=lambda package: normalized(package["name"]))
+
+
+def package_at(path):
+    """{"name", "version"} from a .dist-info or .egg-info, a directory or a file; None if it lacks one of them."""
+    files = [os.path.join(path, "METADATA"), os.path.join(path, "PKG-INFO"), path]
+    file = next(filter(os.path.isfile, files), "")
+    text = (bytes_of(file) or b"").decode("utf-8", "replace")  # old tools did not always write UTF-8
+    head = text.replace("\r\n", "\n").split("\n\n", 1)[0]
+    fields = dict(line.split(": ", 1) for line in head.splitlines() if ": " in line and line[0] != " ")
+    if "Name" in fields and "Version" in fields:
+        return {"name": fields["Name"], "version": fields["Version"]}
+    return None
 
 
 def command_serve(options):
@@ -7840,7 +7923,7 @@ def command_serve(options):
 # --------------------------------------------------------------------------------------------------
 # Command line
 # --------------------------------------------------------------------------------------------------
-# Parses the arguments, runs a command, and turns every error into its exit status.
+# Parses the arguments, runs a command, and turns every error into an exit status.
 
 COMMANDS = {
     "boot": command_boot,
@@ -7887,31 +7970,33 @@ ARGUMENTS = {
 
 
 class Options:
-    """What a command line asks for; the defaults."""
+    """The options and arguments of a command line; these are the defaults."""
 
-    command, env, root, name, directory, source, sha256, release = "boot", "", "", "", "", "", "", ""
-    verbose, quiet, offline, json, all, upgrade, python = 0, False, False, False, False, False, False
-    request, words = None, []  # type: str | None, list
+    command = "boot"
+    env = root = name = directory = source = sha256 = release = ""
+    verbose = 0
+    quiet = offline = json = all = upgrade = python = False
+    request = None  # type: str | None
+    words = []  # type: list  # those behind `run`
 
 
 def parse_command_line(argv):
-    """The `Options` of a command line. PrimeError with status 2 for what it does not understand.
+    """The `Options` of a command line; PrimeError with status 2 if it cannot be understood.
 
-    The command is taken out first; the words behind `run` are another program's.
+    The command is found first, because the words behind `run` belong to another program.
     """
-    options, place = Options(), 0
-    while argv[place: place + 1] and argv[place][:1] == "-":
-        word = argv[place]
-        takes_next = word[:3] == "--r" and "=" not in word or word[1:2] != "-" and word.find("e") == len(word) - 1
-        place += 2 if takes_next else 1
-    named, rest = argv[place: place + 1], argv[place + 1:]
-    if named and named[0] not in COMMANDS:
-        raise PrimeError("unknown command %s" % named[0], hint="prime --help", status=2)
-    options.command = named[0] if named else "boot"
+    options = Options()
+    index = command_index(argv)
+    command, rest = argv[index: index + 1], argv[index + 1:]
+    if command:
+        if command[0] not in COMMANDS:
+            raise PrimeError("unknown command %s" % command[0], hint="prime --help", status=2)
+        options.command = command[0]
     if options.command == "run" and rest[:1] not in (["-h"], ["--help"]):
-        rest, options.words = [], rest
-    if argv[:place] + rest or options.command in ARGUMENTS:  # argparse takes as long as all the rest of a quick boot
-        make_parser(*named).parse_args(argv[:place] + rest, namespace=options)
+        options.words, rest = rest, []
+    arguments = argv[:index] + rest
+    if arguments or options.command in ARGUMENTS:  # argparse takes as long as the rest of a quick boot
+        make_parser(*command).parse_args(arguments, namespace=options)
     report.verbosity = options.verbose or verbosity_told()
     if options.quiet:
         report.verbosity = -1
@@ -7920,8 +8005,19 @@ def parse_command_line(argv):
     return options
 
 
+def command_index(argv):
+    """The index of a command line's first word that is neither an option nor the value of one."""
+    index = 0
+    while index < len(argv) and argv[index].startswith("-"):
+        word = argv[index]
+        is_root = word.startswith("--r") and "=" not in word  # argparse takes --ro for --root
+        is_env = not word.startswith("--") and word.find("e") == len(word) - 1  # -e, or -ve
+        index += 2 if is_root or is_env else 1
+    return index
+
+
 def verbosity_told():
-    """How much is said where the command line does not tell, as `Reporter.verbosity`."""
+    """The value of `Reporter.verbosity` that PROTOPRIMER_LOG_LEVEL asks for."""
     return {"error": -1, "info": 1, "debug": 2}.get(os.environ.get(LOG_VAR, "").lower(), 0)
 
 
@@ -7963,12 +8059,13 @@ def isolate():
     def absolute(path):
         return os.path.normpath(os.path.join(cwd, path))
 
-    scripts = {absolute(path) for path in (script_path(), sys.argv[0]) if path}
-    own = [os.path.dirname(place) for path in scripts for place in (path, os.path.realpath(path))]
-    places = set(map(absolute, own + [""] + os.environ.get("PYTHONPATH", "").split(os.pathsep)))
+    foreign = [""] + os.environ.get("PYTHONPATH", "").split(os.pathsep)
+    for script in filter(None, {script_path(), sys.argv[0]}):
+        script = absolute(script)
+        foreign += [os.path.dirname(script), os.path.dirname(os.path.realpath(script))]
     stdlib = absolute(os.path.dirname(os.__file__))
-    places -= {stdlib, os.path.join(stdlib, "lib-dynload")}
-    sys.path[:] = [path for path in sys.path if absolute(path) not in places]
+    dropped = set(map(absolute, foreign)) - {stdlib, os.path.join(stdlib, "lib-dynload")}
+    sys.path[:] = [path for path in sys.path if absolute(path) not in dropped]
     if sys.warnoptions:
         import warnings
 
@@ -7976,11 +8073,12 @@ def isolate():
 
 
 def main(argv=None):
-    """The command line. Returns the exit status; `run` replaces the process instead.
+    """Run a command line. Returns the exit status, an int; `run` replaces the process instead.
 
-    argv  list of str, the arguments less the program's name; default: those of this process, whose
-          signal handlers, sys.path and garbage collector are then set, and which is replaced where a
-          stage takes another python. SystemExit for --help and --version, by argparse
+    argv  list of str, the arguments without the program's name. By default those of this process: then its
+          signal handlers, sys.path and garbage collector are set, and a stage that needs another python
+          replaces it
+    Errors are reported and give the status. SystemExit for --help and --version, by argparse.
     """
     is_ours = argv is None
     argv = sys.argv[1:] if argv is None else list(argv)
@@ -7993,7 +8091,7 @@ def main(argv=None):
         if status is not None:
             return status
         options = parse_command_line(argv)
-        if is_ours and options.command != "serve":  # a short life, of which collecting takes a first boot 1 ms
+        if is_ours and options.command != "serve":  # collecting costs a first boot 1 ms, and its life is short
             import gc
 
             gc.disable()
@@ -8005,7 +8103,7 @@ def main(argv=None):
 
 
 def open_options(options):
-    """Complete the `Options` of a command line with the ref root and the stage of this process."""
+    """Set the ref root and the stage of this process in `Options`, and return these."""
     options.root = find_root(options.root)
     options.stage = take_stage(options.root)
     report.detail("stage %s: %s (%s)" % (options.stage, running_python(), sys.version.split()[0]))
@@ -8014,7 +8112,7 @@ def open_options(options):
 
 
 def status_of(work):
-    """What work() returns, an exit status; that of the error which it raises, once that is reported."""
+    """Call work() and return its exit status. An error that it raises is reported, and gives the status."""
     try:
         return work()
     except PrimeError as error:
@@ -8024,11 +8122,11 @@ def status_of(work):
     except OSError as problem:
         words = problem.strerror or str(problem)
         return fail(PrimeError(words, problem.filename or "", hint=limit_hint(words)))
-    except UnicodeError as problem:  # E10: 3.6 in the C locale
+    except UnicodeError as problem:  # E10: python 3.6 in the C locale
         return fail(PrimeError("a path or a value has characters that this locale cannot say: %s" % problem))
     except Interrupted as stop:
         catch_signals(is_over=True)
-        for process in list(_live):  # those that other threads wait for
+        for process in list(_live):  # other threads wait for these
             end_group(process, grace=0)
         return fail(PrimeError("interrupted by %s" % signal_name(stop.signum), status=128 + stop.signum))
     except MemoryError:  # H16
@@ -8041,7 +8139,7 @@ def status_of(work):
 
 
 def fail(error):
-    """Report an error, at -vv with where it comes from. Returns its exit status."""
+    """Report a `PrimeError`, at -vv with a traceback. Returns its exit status."""
     report.error(error)
     if report.verbosity >= 2:
         import traceback
@@ -8051,13 +8149,13 @@ def fail(error):
 
 
 def leave(status):
-    """End this process with an exit status, at once: to take the interpreter apart takes milliseconds.
+    """End this process at once: the interpreter's own shutdown takes milliseconds. Does not return.
 
-    status  int, as `main` returns it
-    Threads that are not daemons are waited for, as ever: they end the children that they start.
+    status  int, the exit status, as `main` returns it
+    Waits for threads that are not daemons, as python does: they end the children that they start.
     """
     threading = sys.modules.get("threading")
-    for thread in threading.enumerate()[1:] if threading else ():  # the first is this one
+    for thread in threading.enumerate()[1:] if threading else []:  # the first is this one
         if not thread.daemon:
             thread.join()
     for stream in (sys.stdout, sys.stderr):
@@ -8072,11 +8170,11 @@ def leave(status):
 # --------------------------------------------------------------------------------------------------
 # boot() and start()
 # --------------------------------------------------------------------------------------------------
-# For entry scripts of a repo's own: the environment first, then a function in it.
+# For a repo's own entry scripts: make the environment, then call a function of the repo in it.
 
 
 def boot(target):
-    """Make the environment current, then call a function in it: what an entry script of a repo does.
+    """Make the environment current, then call a function of the repo in it. Does not return.
 
         #!/usr/bin/env python3
         import proto_prime
@@ -8084,36 +8182,34 @@ def boot(target):
         if __name__ == "__main__":
             proto_prime.boot("tools.app:main")
 
-    target  str, "module:function", imported from the ref root or the script's directory
-    Does not return: sys.argv is as the user typed it, and what the function returns is the exit status, as
-    sys.exit takes it. An error is printed, and ends the process with its status.
+    target  str, "module:function"; the module is imported from the ref root or the script's directory
+    The function finds sys.argv as the user typed it. What it returns is the exit status, as sys.exit takes it.
+    An error is printed and ends the process with the error's status.
     """
-    sys.exit(enter(target, boots=True))
+    sys.exit(call_in_environment(target, boots=True))
 
 
 def start(target):
-    """`boot` for an environment that exists: switch and call, as fast as can be. Whether it is current is not
-    asked; it is an error if it was never built.
+    """The same as `boot` in an environment that was built before, and faster: it does not ask whether that is current.
+
+    target  str, "module:function"
+    An environment that was never built is an error.
     """
-    sys.exit(enter(target, boots=False))
+    sys.exit(call_in_environment(target, boots=False))
 
 
-def enter(target, boots):
-    """Call a function in the environment, in this process if that is its python; returns what it returns."""
-    import _signal
+def call_in_environment(target, boots):
+    """Call a function of the repo under the environment's python, and return its result.
 
-    path, handlers = list(sys.path), {number: _signal.getsignal(number) for number in end_signals()}
-    filters = list(sys.modules["warnings"].filters) if "warnings" in sys.modules else []
-    hook = vars(sys).get("unraisablehook")  # 3.8 has it
-    status = status_of(lambda: switch(target, boots))
+    target  str, "module:function"
+    boots   True to make the environment current first
+    Under another python this process starts over. Returns the exit status if that fails.
+    """
+    restore = saved_settings()
+    status = status_of(lambda: restart_in_environment(target, boots))
     if status is not None:
         return status
-    sys.path[:] = path
-    for number, handler in handlers.items():  # from here on all is the function's
-        _signal.signal(number, handler)
-    vars(sys).update(unraisablehook=hook) if hook else vars(sys).pop("unraisablehook", None)
-    if filters:
-        sys.modules["warnings"].filters[:] = filters
+    restore()
     import importlib
 
     module, _, function = target.partition(":")
@@ -8121,20 +8217,40 @@ def enter(target, boots):
     return getattr(importlib.import_module(module), function)()
 
 
-def switch(target, boots):
-    """Start this script over under the environment's python; None if it runs under that one already."""
+def saved_settings():
+    """A function that sets sys.path, signal handlers, warnings and hooks as they are now, for the repo's function."""
+    import _signal
+
+    path = list(sys.path)
+    handlers = {number: _signal.getsignal(number) for number in end_signals()}
+    filters = list(sys.modules["warnings"].filters) if "warnings" in sys.modules else []
+    hook = vars(sys).get("unraisablehook")  # from 3.8 on
+
+    def restore():
+        sys.path[:] = path
+        for number, handler in handlers.items():
+            _signal.signal(number, handler)
+        if hook:
+            vars(sys).update(unraisablehook=hook)
+        else:
+            vars(sys).pop("unraisablehook", None)
+        if filters:
+            sys.modules["warnings"].filters[:] = filters
+
+    return restore
+
+
+def restart_in_environment(target, boots):
+    """Start this script over under the environment's python. Returns None if this process runs under it already."""
     script = sys.argv[0] if sys.argv else ""
     if not os.path.isfile(script):
         raise PrimeError("an entry script is a file: this came through a pipe, or from -c")
     if not all(target.partition(":")):
         raise PrimeError('"%s" names no function: it takes "module:function"' % target, status=2)
     root, requested = find_root(), os.environ.get(ENV_VAR, "")
-    stage, _, place = os.environ.get(PY_EXEC, "").partition(":")
-    if stage == "venv" and place == root:
-        if os.path.dirname(os.path.realpath(sys.prefix)) != os.path.realpath(state_dir(root, "envs")):
-            raise PrimeError("stage venv: %s is not in the environment" % sys.executable,
-                             hint="unset %s, if that is stale" % PY_EXEC)
-        del os.environ[PY_EXEC]
+    stage, _, stage_root = os.environ.get(PY_EXEC, "").partition(":")
+    if stage == "venv" and stage_root == root:
+        check_stage(root)
         return None
     isolate()
     catch_signals()
@@ -8147,13 +8263,22 @@ def switch(target, boots):
         environment = open_environment(options)
         prefix, env_vars = prefix_of(environment, options, boots), environment["env_vars"]
     environ = activated(prefix, env_vars)
-    has_all = all(os.environ.get(name) == environ[name] for name in dict(env_vars))  # some act as python starts
-    if has_all and os.path.realpath(sys.prefix) == os.path.realpath(prefix):
+    # Some variables act as python starts, so that they must be there already.
+    has_variables = all(os.environ.get(name) == environ[name] for name in dict(env_vars))
+    if has_variables and os.path.realpath(sys.prefix) == os.path.realpath(prefix):
         os.environ.clear()
         os.environ.update(environ)
         return None
     environ[PY_EXEC] = "venv:%s" % root
     return replace_process([environment_python(prefix), script] + sys.argv[1:], environ)
+
+
+def check_stage(root):
+    """Leave the stage "venv", so that no child sees it; PrimeError if this python is in no environment of the root."""
+    if os.path.dirname(os.path.realpath(sys.prefix)) != os.path.realpath(state_dir(root, "envs")):
+        raise PrimeError("stage venv: %s is not in the environment" % sys.executable,
+                         hint="unset %s, if that is stale" % PY_EXEC)
+    del os.environ[PY_EXEC]
 
 
 # --------------------------------------------------------------------------------------------------
