@@ -8284,27 +8284,28 @@ def check_stage(root):
 # --------------------------------------------------------------------------------------------------
 # switch_env()
 # --------------------------------------------------------------------------------------------------
-# Another environment in the running process, as one transaction.
+# Moves the running process into another environment and back, each time as one transaction.
 
-_switches = []  # type: list  # those in force, the innermost last
+_switches = []  # type: list  # the `Switch`es in force, the innermost last
 
 
 def switch_env(path, keep=()):
-    """Let this process use another environment from now on, without a restart.
+    """Make this process use another environment from now on, without a restart.
 
         with proto_prime.switch_env("envs/new"):
-            import package  # as it is there
+            import package  # the one that is installed there
 
     path  str, an interpreter or an environment directory: of venv, virtualenv or conda
-    keep  names of packages that stay loaded, such as a notebook's kernel; what they import later is the new one's
-    Returns a `Switch`. PrimeError, before anything changes, if the environment is broken or its python another
-    implementation or another major.minor than the running one.
+    keep  iterable of str, names of packages that stay loaded, such as a notebook's kernel; what they import later
+          comes from the new environment
+    Returns a `Switch`. PrimeError, before anything changes, if the environment is broken, or if its python has
+    another implementation or another major.minor than the running one.
 
-    Changed are sys.path with what .pth files add, sys.prefix, sys.exec_prefix, sys.executable, what `site` and
-    `sysconfig` make of them, VIRTUAL_ENV, CONDA_PREFIX and PATH; modules of the environment that is left are taken
-    out of sys.modules. On any failure all is as before. The standard library stays.
-    Threads: all of this belongs to the process. Switch while no other thread imports, starts a process or switches;
-    threads that only run what they imported before are safe.
+    It changes sys.path, with the entries that .pth files add, sys.prefix, sys.exec_prefix, sys.executable, the values
+    that `site` and `sysconfig` derive from them, VIRTUAL_ENV, CONDA_PREFIX and PATH. It takes the modules of the old
+    environment out of sys.modules. The standard library stays. On any failure all is as before.
+    Threads: all of this belongs to the process. Switch while no other thread imports, starts a process or switches.
+    Threads that only run code imported before are safe.
     """
     import importlib
     import site
@@ -8312,17 +8313,17 @@ def switch_env(path, keep=()):
 
     python = resolve_python(path)
     prefix, exec_prefix, *sites = self_portrait(python)
-    importlib.invalidate_caches()  # loads what it needs, which is to stay
-    changed = Switch(python, prefix, exec_prefix, sites, set(keep) | {"__main__", __name__.partition(".")[0]})
+    importlib.invalidate_caches()  # loads modules of its own, before `state` notes which are loaded
+    switch = Switch(python, prefix, exec_prefix, sites, set(keep) | {"__main__", __name__.partition(".")[0]})
     state = ProcessState(site, sysconfig)
     try:
         for step in Switch.STEPS:
-            step(changed, state)
-        changed.state = state
-        _switches.append(changed)
-        return changed  # here: an interrupt on the way out is a failure, too
+            step(switch, state)
+        switch.state = state
+        _switches.append(switch)
+        return switch  # within `try`: an interrupt on the way out is a failure, too
     except BaseException:
-        _switches[:] = [each for each in _switches if each is not changed]
+        _switches[:] = [each for each in _switches if each is not switch]
         state.restore()
         sys.modules.update(state.modules)
         for name in set(sys.modules) - set(state.modules):
@@ -8358,25 +8359,27 @@ def self_portrait(python):
 
 
 def start_children_with(python):
-    """Let `multiprocessing` start this interpreter, if it is loaded: it knows the one that there was then."""
+    """Make `multiprocessing` start its children with this interpreter; it remembers the one it was loaded under."""
     if "multiprocessing.spawn" in sys.modules:
         sys.modules["multiprocessing.spawn"].set_executable(python)
 
 
 class ProcessState:
-    """What a switch changes in this process, as it was before."""
+    """All that a switch changes in this process, as it was before."""
 
     def __init__(self, site, sysconfig):
         self.config = sysconfig.get_config_vars()
-        self.lists = [(each, list(each)) for each in (sys.path, sys.meta_path, sys.path_hooks, site.PREFIXES)]
+        self.prefixes = site.PREFIXES
+        self.path = list(sys.path)
+        self.lists = [(each, list(each)) for each in (sys.path, sys.meta_path, sys.path_hooks, self.prefixes)]
         self.dicts = [(each, dict(each)) for each in (os.environ, self.config)]  # type: list
         self.names = {name: getattr(sys, name) for name in ("prefix", "exec_prefix", "executable")}
-        self.modules, self.prefixes = dict(sys.modules), site.PREFIXES
+        self.modules = dict(sys.modules)
         spawn = sys.modules.get("multiprocessing.spawn")
         self.starter = spawn.get_executable() if spawn else None
 
     def restore(self):
-        """Put all back but the modules."""
+        """Put everything back except sys.modules."""
         import importlib
 
         for each, before in self.lists:
@@ -8393,15 +8396,27 @@ class ProcessState:
 
 
 class Switch:
-    """A switch to another environment: a context manager, whose exit does what `rollback` does.
+    """A switch to another environment: a context manager whose exit calls `rollback`.
 
-    python  str, the environment's interpreter; `prefix` and `exec_prefix` are its own
+    python, prefix, exec_prefix  str, of the new environment
+    sites    list of str, its directories of packages
+    keep     set of str, names of packages that stay loaded
+    left     list of str, the old environment's entries of sys.path
+    entries  list of str, the new environment's entries of sys.path
+    dropped  {name: module} of the old environment's modules
+    stale    set of str, the names of modules that a rollback takes out
     """
 
     def __init__(self, python, prefix, exec_prefix, sites, keep):
-        self.python, self.prefix, self.exec_prefix, self.sites, self.keep = python, prefix, exec_prefix, sites, keep
-        self.places, self.dropped, self.state = [], {}, None  # type: list, dict, ProcessState | None
+        self.python = python
+        self.prefix = prefix
+        self.exec_prefix = exec_prefix
+        self.sites = sites
+        self.keep = keep
+        self.left, self.entries = [], []  # type: list, list
+        self.dropped = {}  # type: dict
         self.stale = set()  # type: set
+        self.state = None  # type: ProcessState | None
 
     def __enter__(self):
         return self
@@ -8410,67 +8425,69 @@ class Switch:
         self.rollback()
 
     def rollback(self):
-        """Restore what was before; what was switched to since then is rolled back first. Once is enough."""
+        """Restore the process as it was before. Later switches are rolled back first. A second call does nothing."""
         while self in _switches:
             last = _switches[-1]
-            last.stale = last.stale or modules_of(last.places, last.keep)
+            last.stale = last.stale or modules_of(last.entries, last.keep)
             for name in last.stale:
                 sys.modules.pop(name, None)
             sys.modules.update(last.dropped)
             last.state.restore()
-            _switches.remove(last)  # at the end: what is interrupted can be done again
+            _switches.remove(last)  # at the end: a rollback that is interrupted can be repeated
 
-    def leave_modules(self, state):
-        """Take the modules of the environment that is left out of sys.modules, and its finders out of the import."""
-        self.left = _switches[-1].places if _switches else site_places()
+    def unload_modules(self, state):
+        """Take the old environment's modules out of sys.modules, and its finders out of the import system."""
+        self.left = _switches[-1].entries if _switches else site_places()
         self.keep = {name for name in self.keep if name in sys.modules}  # what comes later is the environment's
         names = modules_of(self.left, self.keep)
         self.dropped = {name: sys.modules.pop(name) for name in names}
-        for finders, _ in state.lists[1:3]:
+        finder_lists = [sys.meta_path, sys.path_hooks]  # type: list
+        for finders in finder_lists:
             finders[:] = [each for each in finders if getattr(each, "__module__", "") not in names]
 
-    def enter_path(self, state):
-        """Put the new environment's packages where those of the other stood, with what its .pth files add."""
+    def change_path(self, state):
+        """Put the new environment's entries of sys.path, .pth files included, where the old one's stood."""
         import site
 
-        stays = [entry for entry in sys.path if entry not in self.left]
-        sys.path[:] = stays
-        for place in self.sites:
-            site.addsitedir(place)
-        self.places = [entry for entry in sys.path if entry not in stays]
-        before = [entry for _, path in state.lists[:1] for entry in path]
-        first = next((place for place, entry in enumerate(before) if entry in self.left), len(before))
-        sys.path[:] = before[:first] + self.places + [entry for entry in before[first:] if entry not in self.left]
+        others = [entry for entry in sys.path if entry not in self.left]
+        sys.path[:] = others
+        for directory in self.sites:
+            site.addsitedir(directory)
+        self.entries = [entry for entry in sys.path if entry not in others]
+        is_left = [entry in self.left for entry in state.path]
+        index = is_left.index(True) if True in is_left else len(is_left)
+        sys.path[:] = state.path[:index] + self.entries + [each for each in state.path[index:] if each not in self.left]
 
-    def enter_prefix(self, state):
-        """Let python say that it runs in the new environment."""
+    def change_prefix(self, state):
+        """Set what python says about where it runs."""
         sys.prefix, sys.exec_prefix, sys.executable = self.prefix, self.exec_prefix, self.python
         start_children_with(self.python)
         state.prefixes[:] = [self.prefix, self.exec_prefix]
-        for name, value in (("prefix", self.prefix), ("base", self.prefix), ("exec_prefix", self.exec_prefix),
-                            ("platbase", self.exec_prefix)):
-            state.config[name] = value
+        state.config.update(prefix=self.prefix, base=self.prefix, exec_prefix=self.exec_prefix,
+                            platbase=self.exec_prefix)
 
-    def enter_environ(self, state):
-        """Let children find the new environment."""
-        left = [os.path.join(os.environ[name], BIN) for name in ("VIRTUAL_ENV", "CONDA_PREFIX") if name in os.environ]
+    def change_environ(self, state):
+        """Set the variables by which child processes find the new environment."""
+        active = [os.environ[name] for name in ("VIRTUAL_ENV", "CONDA_PREFIX") if name in os.environ]
+        left = [os.path.join(prefix, BIN) for prefix in active]
         search = os.environ.get("PATH", os.defpath)
-        rest = [each for each in search.split(os.pathsep) if each not in left] if search else []
+        others = [directory for directory in search.split(os.pathsep) if directory not in left] if search else []
         for name in ("VIRTUAL_ENV", "VIRTUAL_ENV_PROMPT", "CONDA_PREFIX", "PYTHONHOME"):
             os.environ.pop(name, None)
-        is_conda = os.path.isdir(os.path.join(self.prefix, "conda-meta"))
-        if is_conda or os.path.isfile(os.path.join(self.prefix, "pyvenv.cfg")):  # a base python is in none
-            os.environ["CONDA_PREFIX" if is_conda else "VIRTUAL_ENV"] = self.prefix
-        os.environ["PATH"] = os.pathsep.join([os.path.dirname(self.python)] + rest)
+        if os.path.isdir(os.path.join(self.prefix, "conda-meta")):
+            os.environ["CONDA_PREFIX"] = self.prefix
+        elif os.path.isfile(os.path.join(self.prefix, "pyvenv.cfg")):  # a base python is no environment
+            os.environ["VIRTUAL_ENV"] = self.prefix
+        os.environ["PATH"] = os.pathsep.join([os.path.dirname(self.python)] + others)
 
-    def forget(self, state):
-        """Let no importer answer from what it knew."""
+    def clear_caches(self, state):
+        """Make the import system forget which files it saw."""
         import importlib
 
         sys.path_importer_cache.clear()
         importlib.invalidate_caches()
 
-    STEPS = [leave_modules, enter_path, enter_prefix, enter_environ, forget]
+    STEPS = [unload_modules, change_path, change_prefix, change_environ, clear_caches]
 
 
 _added = {}  # type: dict  # a prefix to what `site` added to sys.path there, by lines of code as well
@@ -8497,35 +8514,47 @@ def site_places():
 
 
 def origin(finder, name):
-    """The file that a finder has for a module; "" if it has none, or fails."""
+    """The file in which a finder of the import system finds a module; "" if it finds none, or fails."""
     try:
         return getattr(finder.find_spec(name, None), "origin", None) or ""
-    except Exception:  # it is a package's own
+    except Exception:  # finders belong to packages, and may raise anything
         return ""
 
 
-def modules_of(places, keep):
-    """The names of the loaded modules that come from entries of sys.path, or from what these let into the import."""
-    def owner(path):
-        entries = (entry for entry in set(sys.path).union(places) if entry)
-        return max((each for each in entries if (path + os.sep).startswith(each + os.sep)), key=len, default="")
+def module_files(module):
+    """The file that a module was loaded from, or a namespace package's directories; [] for neither."""
+    attributes = getattr(module, "__dict__", {})
+    if attributes.get("__file__"):
+        return [attributes["__file__"]]
+    return list(attributes.get("__path__") or ())
 
-    found = set()
+
+def modules_of(entries, keep):
+    """The names of the loaded modules that belong to an environment, as a set.
+
+    entries  list of str, the environment's entries of sys.path
+    keep     set of str, names of packages to leave out
+    """
+    all_entries = {entry for entry in set(sys.path).union(entries) if entry}
+
+    def owner(path):
+        above = [entry for entry in all_entries if (path + os.sep).startswith(entry + os.sep)]
+        return max(above, key=len, default="")
+
+    names = set()
     for name, module in list(sys.modules.items()):
-        told = getattr(module, "__dict__", {})
-        files = [told["__file__"]] if told.get("__file__") else list(told.get("__path__") or ())
-        if any(isinstance(file, str) and owner(file) in places for file in files):
-            found.add(name)
-    finders = [each for each in sys.meta_path if getattr(each, "__module__", "") in found]
-    finders = [each for each in finders if hasattr(each, "find_spec")]
-    for name in set(sys.modules) - found:  # editable: a finder maps it to its sources
+        if any(isinstance(file, str) and owner(file) in entries for file in module_files(module)):
+            names.add(name)
+    finders = [finder for finder in sys.meta_path
+               if getattr(finder, "__module__", "") in names and hasattr(finder, "find_spec")]
+    for name in set(sys.modules) - names:  # an editable project: its finder maps the name to the sources
         file = getattr(sys.modules[name], "__file__", None)
-        if file and any(origin(each, name) == file for each in finders):
-            found.add(name)
-    for name in sorted(sys.modules):  # such as six.moves, which is from no file
-        if name.rpartition(".")[0] in found:
-            found.add(name)
-    return {name for name in found if name.partition(".")[0] not in keep}
+        if file and any(origin(finder, name) == file for finder in finders):
+            names.add(name)
+    for name in sorted(sys.modules):  # modules without a file, such as six.moves
+        if name.rpartition(".")[0] in names:
+            names.add(name)
+    return {name for name in names if name.partition(".")[0] not in keep}
 
 
 if __name__ == "__main__":
