@@ -7337,8 +7337,7 @@ class RpcError(Exception):
 
     def __init__(self, code, message, data=None):
         super().__init__(message)
-        self.code = code
-        self.data = data
+        self.code, self.data = code, data
 
     def outcome(self):
         """The part of a response that reports this error, as a dict."""
@@ -7371,9 +7370,8 @@ def take_body(buffer):
     """
     import re
 
-    blank_line = re.compile(b"\r?\n\r?\n")
     while True:
-        head = blank_line.search(buffer, 0, HEAD_CAP)
+        head = re.search(b"\r?\n\r?\n", buffer[:HEAD_CAP])
         if not head and len(buffer) < HEAD_CAP:
             return None
         length = content_length(bytes(buffer[: head.start()])) if head else None
@@ -7402,23 +7400,21 @@ def broken_size(buffer, head, length):
     return len(skipped) if head else HEAD_CAP - len("content-lengt")  # the next header may have begun
 
 
-# The bytes that the name of a header field may contain.
-FIELD_NAME = set(b"!#$%&'*+.^_`|~-0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ")
+FIELD_START = b"[-!#$%&'*+.^_`|~0-9A-Za-z]+:"  # of a line of a header
 
 
 def content_length(head):
     """The Content-Length in a frame's header: -1 if it is no sound number, None if `head` is no header or has none."""
-    lengths = []
-    for line in head.replace(b"\r\n", b"\n").split(b"\n"):
-        name, colon, value = line.partition(b":")
-        if not colon or not name or set(name) - FIELD_NAME:
-            return None
-        if name.lower() == b"content-length":
-            lengths.append(value.strip(b" \t"))
-    if not lengths:
+    import re
+
+    lines = head.replace(b"\r\n", b"\n").split(b"\n")
+    if not all(re.match(FIELD_START, line) for line in lines):
         return None
-    is_number = len(lengths) == 1 and lengths[0].isdigit() and len(lengths[0]) < 12
-    return int(lengths[0]) if is_number and int(lengths[0]) <= MESSAGE_CAP else -1
+    values = [line.partition(b":")[2].strip(b" \t") for line in lines if line.lower().startswith(b"content-length:")]
+    if not values:
+        return None
+    is_number = len(values) == 1 and values[0].isdigit() and len(values[0]) < 12
+    return int(values[0]) if is_number and int(values[0]) <= MESSAGE_CAP else -1
 
 
 def parse_message(body):
@@ -7459,16 +7455,10 @@ def is_argv(value):
     return isinstance(value, list) and bool(value) and all(word and is_clean(word) for word in value)
 
 
-def is_cwd(value):
-    """True for an absolute path or null."""
-    return value is None or is_clean(value) and os.path.isabs(value)
-
-
 def is_env(value):
     """True for null or an object that can be a program's environment."""
-    if not isinstance(value, dict):
-        return value is None
-    return all(name and "=" not in name and is_clean(name) and is_clean(text) for name, text in value.items())
+    return value is None or isinstance(value, dict) and all(
+        name and "=" not in name and is_clean(name) and is_clean(text) for name, text in value.items())
 
 
 ID = "a string of 1 to 128 characters", is_text(128)
@@ -7488,7 +7478,7 @@ METHODS = {
     "environment/execute": {
         "id": ID,
         "argv": ("a list of non-empty strings", is_argv),
-        "cwd": ("an absolute path, or null", is_cwd),
+        "cwd": ("an absolute path, or null", lambda value: value is None or is_clean(value) and os.path.isabs(value)),
         "env": ("an object of strings, or null", is_env)},
 }  # type: dict
 OPTIONAL = ("cwd", "env")
@@ -7503,39 +7493,14 @@ def check_params(method, params):
                            [{"field": "params", "message": "is no object"}])
         params = {}
     wrong = [(name, "is missing") for name in checks if name not in params and name not in OPTIONAL]
-    for name, (words, is_right) in checks.items():
-        if name in params and not is_right(params[name]):
-            wrong.append((name, "is not " + words))
+    wrong += [(name, "is not " + words) for name, (words, is_right) in checks.items()
+              if name in params and not is_right(params[name])]
     if not checks:
         wrong = [(name, "is not known") for name in params]
     if wrong:
         raise RpcError(INVALID_PARAMS, "%s: %s" % (method, "; ".join("%s %s" % pair for pair in wrong)),
                        [{"field": name, "message": message} for name, message in wrong])
     return {name: params[name] for name in checks if name in params}
-
-
-class Answers:
-    """Collects the answers to the requests of one message and sends them when the last one is there."""
-
-    def __init__(self, count, is_batch, send):
-        import threading
-
-        self.answers = [None] * count
-        self.missing = count
-        self.is_batch = is_batch
-        self.send = send
-        self.lock = threading.Lock()
-
-    def put(self, index, answer):
-        """Take the answer to the request with this index in the message: a dict, or None for a notification."""
-        with self.lock:
-            self.answers[index] = answer
-            self.missing -= 1
-            if self.missing:
-                return
-        answers = [each for each in self.answers if each is not None]
-        if answers:
-            self.send(answers if self.is_batch else answers[0])
 
 
 class Server:
@@ -7627,7 +7592,9 @@ class Server:
                 report.detail("the client is gone: %s" % problem)
 
     def answer_message(self, body):
-        """Answer the requests of one message, in this thread or in others."""
+        """Answer the requests of one message, in this thread or in others, all answers of a batch at once."""
+        import threading
+
         try:
             message = parse_message(body)
             if message == []:
@@ -7636,9 +7603,19 @@ class Server:
             return self.send(dict({"jsonrpc": "2.0", "id": None}, **error.outcome()))
         is_batch = isinstance(message, list)
         requests = message if is_batch else [message]
-        answers = Answers(len(requests), is_batch, self.send)
+        answers, lock = {}, threading.Lock()  # type: dict, threading.Lock
+
+        def put(index, answer):  # None for a notification
+            with lock:
+                answers[index] = answer
+                if len(answers) < len(requests):
+                    return
+            batch = [answers[key] for key in sorted(answers) if answers[key] is not None]
+            if batch:
+                self.send(batch if is_batch else batch[0])
+
         for index, request in enumerate(requests):
-            self.answer_request(request, lambda answer, index=index: answers.put(index, answer))
+            self.answer_request(request, lambda answer, index=index: put(index, answer))
 
     def answer_request(self, request, reply):
         """Answer one request by calling reply(dict), or reply(None) if it is a notification."""
@@ -7774,15 +7751,7 @@ class Server:
 
     def environments(self):
         """{id: `Environment`}: those of the config, and those that clients made."""
-        config = load_config(self.root)
-        environments = self.made_environments()
-        for name in set(config.table.get("env", {})) | {"default"}:
-            environments[name] = load_environment(config, name, name)
-        return environments
-
-    def made_environments(self):
-        """{id: `Environment`}: those that clients made or make now."""
-        environments = {}
+        config, environments = load_config(self.root), {}
         made = state_dir(self.root, "made")
         for entry in entries_named(made, DIGEST_NAME):
             directory = os.path.join(made, entry)
@@ -7797,6 +7766,8 @@ class Server:
                 continue
             if name in self.creating or generations(environment):  # else a server was killed while it made this one
                 environments[name] = environment
+        for name in set(config.table.get("env", {})) | {"default"}:
+            environments[name] = load_environment(config, name, name)
         return environments
 
     def environment(self, id):
@@ -7848,12 +7819,13 @@ class Server:
         if generation:
             return generation
         report.detail("building environment %s: %s" % (id, "; ".join(reasons)))
-        old_logs = self.logs(environment)
+        log_directory = state_dir(environment.root, "log")
+        old_logs = paths_named(log_directory, ".*")
         child = self.run_prime(environment, id, "run", "--", "python", "-c", "")
         if not child.has_failed:
             generation = find_generation(self.environment(id))[0]
         if not generation:
-            new_logs = [path for path in self.logs(environment) if path not in old_logs]
+            new_logs = [path for path in paths_named(log_directory, ".*") if path not in old_logs]
             raise self.build_error(child, new_logs[-1:])
         return generation
 
@@ -7867,10 +7839,6 @@ class Server:
             os.makedirs(os.path.dirname(kept), exist_ok=True)
             os.replace(log, kept)
         return RpcError(NO_PYTHON if has_no_python else WORK_FAILED, message or str(child), {"log": kept})
-
-    def logs(self, environment):
-        """The paths of the logs of an environment's builds, the oldest first."""
-        return paths_named(state_dir(environment.root, "log"), ".*")
 
 
 def outcome_of(function):
@@ -8250,7 +8218,10 @@ def restart_in_environment(target, boots):
     root, requested = find_root(), os.environ.get(ENV_VAR, "")
     stage, _, stage_root = os.environ.get(PY_EXEC, "").partition(":")
     if stage == "venv" and stage_root == root:
-        check_stage(root)
+        if os.path.dirname(os.path.realpath(sys.prefix)) != os.path.realpath(state_dir(root, "envs")):
+            raise PrimeError("stage venv: %s is not in the environment" % sys.executable,
+                             hint="unset %s, if that is stale" % PY_EXEC)
+        del os.environ[PY_EXEC]
         return None
     isolate()
     catch_signals()
@@ -8273,14 +8244,6 @@ def restart_in_environment(target, boots):
     return replace_process([environment_python(prefix), script] + sys.argv[1:], environ)
 
 
-def check_stage(root):
-    """Leave the stage "venv", so that no child sees it; PrimeError if this python is in no environment of the root."""
-    if os.path.dirname(os.path.realpath(sys.prefix)) != os.path.realpath(state_dir(root, "envs")):
-        raise PrimeError("stage venv: %s is not in the environment" % sys.executable,
-                         hint="unset %s, if that is stale" % PY_EXEC)
-    del os.environ[PY_EXEC]
-
-
 # --------------------------------------------------------------------------------------------------
 # switch_env()
 # --------------------------------------------------------------------------------------------------
@@ -8296,8 +8259,7 @@ def switch_env(path, keep=()):
             import package  # the one that is installed there
 
     path  str, an interpreter or an environment directory: of venv, virtualenv or conda
-    keep  iterable of str, names of packages that stay loaded, such as a notebook's kernel; what they import later
-          comes from the new environment
+    keep  names of packages that stay loaded, such as a notebook's kernel; they import from the new environment
     Returns a `Switch`. PrimeError, before anything changes, if the environment is broken, or if its python has
     another implementation or another major.minor than the running one.
 
@@ -8308,17 +8270,16 @@ def switch_env(path, keep=()):
     Threads that only run code imported before are safe.
     """
     import importlib
-    import site
-    import sysconfig
 
     python = resolve_python(path)
     prefix, exec_prefix, *sites = self_portrait(python)
     importlib.invalidate_caches()  # loads modules of its own, before `state` notes which are loaded
     switch = Switch(python, prefix, exec_prefix, sites, set(keep) | {"__main__", __name__.partition(".")[0]})
-    state = ProcessState(site, sysconfig)
+    state = ProcessState()
     try:
         for step in Switch.STEPS:
             step(switch, state)
+        clear_import_caches()
         switch.state = state
         _switches.append(switch)
         return switch  # within `try`: an interrupt on the way out is a failure, too
@@ -8364,10 +8325,21 @@ def start_children_with(python):
         sys.modules["multiprocessing.spawn"].set_executable(python)
 
 
+def clear_import_caches():
+    """Make the import system forget which files it saw."""
+    import importlib
+
+    sys.path_importer_cache.clear()
+    importlib.invalidate_caches()
+
+
 class ProcessState:
     """All that a switch changes in this process, as it was before."""
 
-    def __init__(self, site, sysconfig):
+    def __init__(self):
+        import site
+        import sysconfig
+
         self.config = sysconfig.get_config_vars()
         self.prefixes = site.PREFIXES
         self.path = list(sys.path)
@@ -8380,8 +8352,6 @@ class ProcessState:
 
     def restore(self):
         """Put everything back except sys.modules."""
-        import importlib
-
         for each, before in self.lists:
             each[:] = before
         for each, before in self.dicts:
@@ -8391,8 +8361,7 @@ class ProcessState:
         for name, value in self.names.items():
             setattr(sys, name, value)
         start_children_with(self.starter or sys.executable)
-        sys.path_importer_cache.clear()
-        importlib.invalidate_caches()
+        clear_import_caches()
 
 
 class Switch:
@@ -8408,11 +8377,8 @@ class Switch:
     """
 
     def __init__(self, python, prefix, exec_prefix, sites, keep):
-        self.python = python
-        self.prefix = prefix
-        self.exec_prefix = exec_prefix
-        self.sites = sites
-        self.keep = keep
+        self.python, self.prefix, self.exec_prefix = python, prefix, exec_prefix
+        self.sites, self.keep = sites, keep
         self.left, self.entries = [], []  # type: list, list
         self.dropped = {}  # type: dict
         self.stale = set()  # type: set
@@ -8480,14 +8446,7 @@ class Switch:
             os.environ["VIRTUAL_ENV"] = self.prefix
         os.environ["PATH"] = os.pathsep.join([os.path.dirname(self.python)] + others)
 
-    def clear_caches(self, state):
-        """Make the import system forget which files it saw."""
-        import importlib
-
-        sys.path_importer_cache.clear()
-        importlib.invalidate_caches()
-
-    STEPS = [unload_modules, change_path, change_prefix, change_environ, clear_caches]
+    STEPS = [unload_modules, change_path, change_prefix, change_environ]
 
 
 _added = {}  # type: dict  # a prefix to what `site` added to sys.path there, by lines of code as well
