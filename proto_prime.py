@@ -8343,7 +8343,8 @@ class ProcessState:
         self.config = sysconfig.get_config_vars()
         self.prefixes = site.PREFIXES
         self.path = list(sys.path)
-        self.lists = [(each, list(each)) for each in (sys.path, sys.meta_path, sys.path_hooks, self.prefixes)]
+        lists = [sys.path, sys.meta_path, sys.path_hooks, self.prefixes]  # type: list
+        self.lists = [(each, list(each)) for each in lists]
         self.dicts = [(each, dict(each)) for each in (os.environ, self.config)]  # type: list
         self.names = {name: getattr(sys, name) for name in ("prefix", "exec_prefix", "executable")}
         self.modules = dict(sys.modules)
