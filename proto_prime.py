@@ -7931,77 +7931,104 @@ def fetch_release(options, target, trust):
 # --------------------------------------------------------------------------------------------------
 # Workflow server
 # --------------------------------------------------------------------------------------------------
-# JSON-RPC 2.0 on stdin and stdout, framed as in LSP: the Workflow Server Protocol. Whatever takes time runs in a
-# thread for each request, and what builds or belongs to the client in a guarded child.
+# The Workflow Server Protocol: JSON-RPC 2.0 on stdin and stdout, framed as in LSP. Each request that may take time has
+# a thread of its own; builds and the client's commands run in guarded children.
 
 PROTOCOL = "0.1.0"
-MESSAGE_CAP = 1 << 28  # bytes of one message that are taken for a message
+MESSAGE_CAP = 1 << 28  # bytes; a frame that announces a longer body is broken
 HEAD_CAP = 1 << 14  # bytes in which a header must have ended
-PATIENCE = 5  # seconds for what is at work when stdin ends
+PATIENCE = 5  # seconds that unfinished requests get when stdin ends
 PARSE_ERROR, INVALID_REQUEST, UNKNOWN_METHOD, INVALID_PARAMS, INTERNAL_ERROR = -32700, -32600, -32601, -32602, -32603
 NOT_INITIALIZED, NO_ENVIRONMENT, NAME_TAKEN, NO_PYTHON, WORK_FAILED = -32002, -31001, -31002, -31003, -31004
 
 
 class RpcError(Exception):
-    """What a request is answered with: an error's code, its message, and data, a JSON value or None."""
+    """A request failed: the code and message of the error that is sent, and its data, a JSON value or None."""
 
     def __init__(self, code, message, data=None):
         super().__init__(message)
         self.code, self.data = code, data
 
-    def as_dict(self):
-        told = {"code": self.code, "message": masked(str(self))[:500]}
-        return told if self.data is None else dict(told, data=self.data)
+    def outcome(self):
+        """The part of a response that reports this error, as a dict."""
+        error = {"code": self.code, "message": masked(str(self))[:500]}
+        if self.data is not None:
+            error["data"] = self.data
+        return {"error": error}
+
+
+def work_failed(message, log=None):
+    """The RpcError for work that failed; `log` is the path of its log, if it wrote one."""
+    return RpcError(WORK_FAILED, message, {"log": log})
 
 
 def read_messages(chunks):
-    """The bodies of the frames in an iterable of bytes, however those are cut.
+    """Yield the body of each frame in an iterable of bytes. A chunk may end anywhere in a frame."""
+    buffer = bytearray()
+    for chunk in chunks:
+        buffer += chunk
+        body = take_body(buffer)
+        while body is not None:
+            yield body
+            body = take_body(buffer)
 
-    What is no frame is told on stderr and skipped up to the next header.
+
+def take_body(buffer):
+    """Take the first complete frame off the front of a bytearray. Returns its body, or None if more bytes must come.
+
+    A broken frame is reported on stderr and skipped up to the next header.
     """
     import re
 
-    buffer, blank = bytearray(), re.compile(b"\r?\n\r?\n")
-    for chunk in chunks:
-        buffer += chunk
-        while True:
-            end = blank.search(buffer, 0, HEAD_CAP)
-            length = content_length(bytes(buffer[: end.start()])) if end else None
-            if end and length is not None and length >= 0:
-                if len(buffer) < end.end() + length:
-                    break
-                body = bytes(buffer[end.end(): end.end() + length])
-                del buffer[: end.end() + length]
-                yield body
-            elif end or len(buffer) >= HEAD_CAP:
-                report.note("a broken frame is skipped: %.60r" % bytes(buffer[:60]))
-                skipped = bytes(buffer[: end.end() if end else HEAD_CAP]).lower()
-                place = -1 if length is not None else skipped.find(b"content-length", 1)
-                del buffer[: place if place > 0 else len(skipped) if end else HEAD_CAP - len("content-lengt")]
-            else:
-                break
+    while True:
+        head = re.search(b"\r?\n\r?\n", buffer[:HEAD_CAP])
+        if not head and len(buffer) < HEAD_CAP:
+            return None
+        length = content_length(bytes(buffer[: head.start()])) if head else None
+        if head and length is not None and length >= 0:
+            end = head.end() + length
+            if len(buffer) < end:
+                return None
+            body = bytes(buffer[head.end(): end])
+            del buffer[:end]
+            return body
+        report.note("a broken frame is skipped: %.60r" % bytes(buffer[:60]))
+        del buffer[: broken_size(buffer, head, length)]
 
 
-# The bytes of which the name of a header's field may consist.
-FIELD_NAME = set(b"!#$%&'*+.^_`|~-0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ")
+def broken_size(buffer, head, length):
+    """How many bytes to skip at the front of a buffer because no frame begins there.
+
+    head    the match of the blank line that ends the header; None if there is none within `HEAD_CAP`
+    length  what `content_length` says of that header
+    """
+    skipped = bytes(buffer[: head.end() if head else HEAD_CAP]).lower()
+    if length is None:  # noise: a header may begin in it
+        start = skipped.find(b"content-length", 1)
+        if start > 0:
+            return start
+    return len(skipped) if head else HEAD_CAP - len("content-lengt")  # the next header may have begun
+
+
+FIELD_START = b"[-!#$%&'*+.^_`|~0-9A-Za-z]+:"  # of a line of a header
 
 
 def content_length(head):
-    """The length that a frame's header names; -1 if it names none that holds, None if it is no header."""
-    told = []
-    for line in head.replace(b"\r\n", b"\n").split(b"\n"):
-        name, colon, value = line.partition(b":")
-        if not colon or not name or set(name) - FIELD_NAME:
-            return None
-        told += [value.strip(b" \t")] if name.lower() == b"content-length" else []
-    if not told:
+    """The Content-Length in a frame's header: -1 if it is no sound number, None if `head` is no header or has none."""
+    import re
+
+    lines = head.replace(b"\r\n", b"\n").split(b"\n")
+    if not all(re.match(FIELD_START, line) for line in lines):
         return None
-    is_sound = len(told) == 1 and told[0].isdigit() and len(told[0]) < 12
-    return int(told[0]) if is_sound and int(told[0]) <= MESSAGE_CAP else -1
+    values = [line.partition(b":")[2].strip(b" \t") for line in lines if line.lower().startswith(b"content-length:")]
+    if not values:
+        return None
+    is_number = len(values) == 1 and values[0].isdigit() and len(values[0]) < 12
+    return int(values[0]) if is_number and int(values[0]) <= MESSAGE_CAP else -1
 
 
 def parse_message(body):
-    """The JSON value of a message's bytes; RpcError if it is none."""
+    """The JSON value in a message's bytes; RpcError if they are not JSON."""
     import json
 
     def refuse(name):
@@ -8014,105 +8041,104 @@ def parse_message(body):
 
 
 def is_clean(text):
-    """Whether a string can be given to a program."""
+    """True if the system can pass `text` to a program: a string that can be encoded and has no NUL."""
     try:
         return isinstance(text, str) and b"\0" not in os.fsencode(text)
     except UnicodeError:
         return False
 
 
-def is_short(most):
+def is_text(most):
+    """A check: the value is a string of 1 to `most` characters."""
     return lambda value: isinstance(value, str) and 1 <= len(value) <= most
 
 
 def is_dotted(value):
-    """Whether it is X.Y or X.Y.Z."""
+    """True for a version X.Y or X.Y.Z."""
     import re
 
     return isinstance(value, str) and bool(re.match(r"[0-9]{1,3}(\.[0-9]{1,3}){1,2}\Z", value))
 
 
-ID = "a string of 1 to 128 characters", is_short(128)
-# Each method's parameters: what each must be, and whether it is; those of `OPTIONAL` may be absent.
+def is_argv(value):
+    """True for a list of words that can be run."""
+    return isinstance(value, list) and bool(value) and all(word and is_clean(word) for word in value)
+
+
+def is_env(value):
+    """True for null or an object that can be a program's environment."""
+    return value is None or isinstance(value, dict) and all(
+        name and "=" not in name and is_clean(name) and is_clean(text) for name, text in value.items())
+
+
+ID = "a string of 1 to 128 characters", is_text(128)
+# Each method's parameters: the words for what is right, and the check. Those in `OPTIONAL` may be absent.
 METHODS = {
     "initialize": {
-        "client_name": ("a string of 1 to 255 characters", is_short(255)),
-        "client_protocol_version": ("a string of 1 to 64 characters", is_short(64))},
+        "client_name": ("a string of 1 to 255 characters", is_text(255)),
+        "client_protocol_version": ("a string of 1 to 64 characters", is_text(64))},
     "shutdown": {},
     "exit": {},
     "environment/list": {},
     "environment/get": {"id": ID},
     "environment/create": {
-        "name": ("a string of 1 to 64 characters", is_short(64)),
+        "name": ("a string of 1 to 64 characters", is_text(64)),
         "python_version": ("X.Y or X.Y.Z", is_dotted)},
     "environment/delete": {"id": ID},
     "environment/execute": {
         "id": ID,
-        "argv": ("a list of non-empty strings", lambda value: isinstance(value, list) and bool(value)
-                 and all(each and is_clean(each) for each in value)),
+        "argv": ("a list of non-empty strings", is_argv),
         "cwd": ("an absolute path, or null", lambda value: value is None or is_clean(value) and os.path.isabs(value)),
-        "env": ("an object of strings, or null", lambda value: value is None or isinstance(value, dict) and all(
-            name and "=" not in name and is_clean(name) and is_clean(text) for name, text in value.items()))},
+        "env": ("an object of strings, or null", is_env)},
 }  # type: dict
 OPTIONAL = ("cwd", "env")
 
 
 def check_params(method, params):
-    """`params` as a dict; RpcError unless they are what the method takes."""
-    wanted = METHODS[method]
-    if not isinstance(params, dict) and (params or wanted):
-        raise RpcError(INVALID_PARAMS, "%s takes an object" % method, [{"field": "params", "message": "is no object"}])
-    given = params if isinstance(params, dict) else {}
-    wrong = [{"field": name, "message": "is missing"} for name in wanted if name not in given and name not in OPTIONAL]
-    wrong += [{"field": name, "message": "is not " + words}
-              for name, (words, is_right) in wanted.items() if name in given and not is_right(given[name])]
-    wrong += [{"field": name, "message": "is not known"} for name in given if not wanted]
+    """The parameters of a call as a dict; RpcError unless they are what the method takes."""
+    checks = METHODS[method]
+    if not isinstance(params, dict):
+        if params or checks:
+            raise RpcError(INVALID_PARAMS, "%s takes an object" % method,
+                           [{"field": "params", "message": "is no object"}])
+        params = {}
+    wrong = [(name, "is missing") for name in checks if name not in params and name not in OPTIONAL]
+    wrong += [(name, "is not " + words) for name, (words, is_right) in checks.items()
+              if name in params and not is_right(params[name])]
+    if not checks:
+        wrong = [(name, "is not known") for name in params]
     if wrong:
-        told = "; ".join("%(field)s %(message)s" % each for each in wrong)
-        raise RpcError(INVALID_PARAMS, "%s: %s" % (method, told), wrong)
-    return {name: given[name] for name in wanted if name in given}
-
-
-class Answers:
-    """Gathers the answers to one message, one for each request in it, and sends them when all are there."""
-
-    def __init__(self, count, is_batch, send):
-        import threading
-
-        self.found, self.left, self.is_batch, self.send = [None] * count, count, is_batch, send
-        self.lock = threading.Lock()
-
-    def put(self, place, answer):
-        """Take the answer to the request at a place, a dict; None for a notification."""
-        with self.lock:
-            self.found[place] = answer
-            self.left -= 1
-            if self.left:
-                return
-        found = [each for each in self.found if each is not None]
-        if found:
-            self.send(found if self.is_batch else found[0])
+        raise RpcError(INVALID_PARAMS, "%s: %s" % (method, "; ".join("%s %s" % pair for pair in wrong)),
+                       [{"field": name, "message": message} for name, message in wrong])
+    return {name: params[name] for name in checks if name in params}
 
 
 class Server:
-    """Answers the messages of one client. `state` is new, ready or over."""
+    """Answers the messages of one client.
+
+    state     "new" until `initialize`, then "ready", "over" after `shutdown`
+    status    int, the exit status
+    workers   set of the threads that answer a request now
+    creating  set of the names of the environments that `environment/create` makes now
+    """
 
     def __init__(self, root):
         import queue
         import threading
 
-        self.root, self.state, self.status, self.is_ended = root, "new", 0, False
+        self.root, self.state = root, "new"
+        self.status, self.is_ended = 0, False
         self.workers, self.creating = set(), set()  # type: set, set
         self.naming, self.outbox = threading.Lock(), queue.Queue()  # type: ignore[var-annotated]
         self.writer = threading.Thread(target=self.write, daemon=True)  # no signal comes between the bytes of a frame
-        report.log = open(os.devnull, "wb")  # else all that is said is kept for the log of a build
-        self.stdout = os.dup(1)  # frames alone; whatever else prints goes to stderr
-        for pipe in () if WINDOWS else (0, 1):  # of a client that does not want to wait itself
+        report.log = open(os.devnull, "wb")  # without a log the reporter keeps all lines for the next build's log
+        self.stdout = os.dup(1)  # for frames alone: whatever else prints to stdout goes to stderr
+        for pipe in () if WINDOWS else (0, 1):  # the client may have made its pipes non-blocking
             os.set_blocking(pipe, True)
         os.dup2(2 if sys.stderr is not None else os.open(os.devnull, os.O_WRONLY), 1)
 
     def serve(self):
-        """Answer until the client ends it. Returns the exit status."""
+        """Answer messages until the client ends the session. Returns the exit status."""
         import signal
 
         stop = None
@@ -8123,7 +8149,7 @@ class Server:
         self.writer.start()
         try:
             for body in read_messages(iter(self.read, b"")):
-                self.take(body)
+                self.answer_message(body)
                 if self.is_ended:
                     break
         except Interrupted as problem:
@@ -8134,15 +8160,15 @@ class Server:
         return self.status
 
     def read(self):
-        """What comes on stdin next; b"" at its end."""
+        """The next bytes on stdin; b"" at its end."""
         import select
 
-        if not WINDOWS:  # a signal in the moment before a read would be noticed after it
+        if not WINDOWS:  # python would notice a signal just before the read only after it
             select.select([0, self.woken], [], [])
         return os.read(0, 1 << 16)
 
     def finish(self, patience):
-        """Wait some seconds for what is at work, then end its children."""
+        """Give the workers some seconds, then end their children."""
         import time
 
         deadline = time.monotonic() + patience
@@ -8150,7 +8176,7 @@ class Server:
             worker.join(max(0.0, deadline - time.monotonic()))
         live = list(_live)
         for process in live:
-            if process.stdin:  # all guards at once
+            if process.stdin:  # closing it ends a guard: all guards at once
                 process.stdin.close()
         for process in live:
             end_group(process, grace=0)
@@ -8160,14 +8186,14 @@ class Server:
         self.writer.join(PATIENCE)
 
     def send(self, answer):
-        """Let a frame be written."""
+        """Queue a JSON value for the thread that writes."""
         import json
 
         body = json.dumps(answer).encode()
         self.outbox.put(b"Content-Length: %d\r\n\r\n%s" % (len(body), body))
 
     def write(self):
-        """Write frames. A client that is gone is no matter: the end of stdin says so."""
+        """Write the queued frames. If the client has gone, go on: the end of stdin ends the server."""
         for data in iter(self.outbox.get, b""):
             try:
                 while data:
@@ -8175,53 +8201,68 @@ class Server:
             except OSError as problem:
                 report.detail("the client is gone: %s" % problem)
 
-    def take(self, body):
-        """Answer one message, or see to it that a thread does."""
+    def answer_message(self, body):
+        """Answer the requests of one message, in this thread or in others, all answers of a batch at once."""
+        import threading
+
         try:
             message = parse_message(body)
             if message == []:
                 raise RpcError(INVALID_REQUEST, "an empty batch")
         except RpcError as error:
-            return self.send({"jsonrpc": "2.0", "id": None, "error": error.as_dict()})
+            return self.send(dict({"jsonrpc": "2.0", "id": None}, **error.outcome()))
         is_batch = isinstance(message, list)
         requests = message if is_batch else [message]
-        answers = Answers(len(requests), is_batch, self.send)
-        for place, request in enumerate(requests):
-            self.start(request, lambda answer, place=place: answers.put(place, answer))
+        answers, lock = {}, threading.Lock()  # type: dict, threading.Lock
 
-    def start(self, request, reply):
+        def put(index, answer):  # None for a notification
+            with lock:
+                answers[index] = answer
+                if len(answers) < len(requests):
+                    return
+            batch = [answers[key] for key in sorted(answers) if answers[key] is not None]
+            if batch:
+                self.send(batch if is_batch else batch[0])
+
+        for index, request in enumerate(requests):
+            self.answer_request(request, lambda answer, index=index: put(index, answer))
+
+    def answer_request(self, request, reply):
         """Answer one request by calling reply(dict), or reply(None) if it is a notification."""
         import threading
 
-        is_object = isinstance(request, dict)
-        is_silent = is_object and "id" not in request and isinstance(request.get("method"), str)
-        ident = request.get("id") if is_object else None
+        request = request if isinstance(request, dict) else {}
+        is_notification = "id" not in request and isinstance(request.get("method"), str)
+        ident = request.get("id")
         if isinstance(ident, bool) or not isinstance(ident, (str, int, type(None))):
-            ident, is_object = None, False
+            ident, request = None, {}
 
-        def answer_with(told):
-            reply(None if is_silent else dict({"jsonrpc": "2.0", "id": ident}, **told))
+        def reply_with(outcome):
+            reply(None if is_notification else dict({"jsonrpc": "2.0", "id": ident}, **outcome))
 
-        def work(function):
-            answer_with(outcome(function))
+        def work():
+            reply_with(outcome_of(call))
             self.workers.discard(threading.current_thread())
 
         try:
-            function = self.find(request if is_object else {})
+            call = self.call_for(request)
         except RpcError as error:
-            return answer_with({"error": error.as_dict()})
+            return reply_with(error.outcome())
         if request["method"] in ("initialize", "shutdown", "exit"):
-            return work(function)
-        worker = threading.Thread(target=work, args=(function,), daemon=True)
+            return work()
+        worker = threading.Thread(target=work, daemon=True)
         self.workers.add(worker)
         try:
             worker.start()
         except RuntimeError as problem:  # the system has no more threads
             self.workers.discard(worker)
-            answer_with({"error": RpcError(INTERNAL_ERROR, str(problem)).as_dict()})
+            reply_with(RpcError(INTERNAL_ERROR, str(problem)).outcome())
 
-    def find(self, request):
-        """What answers a request: a function. RpcError if there is none, in the order of the codes."""
+    def call_for(self, request):
+        """A function without arguments that does what a request asks for.
+
+        RpcError if the request is wrong; the checks stand in the order in which the protocol ranks their codes.
+        """
         method, params = request.get("method"), request.get("params", {})
         if request.get("jsonrpc") != "2.0" or not isinstance(method, str) or \
                 not isinstance(params, (dict, list, type(None))):
@@ -8234,10 +8275,11 @@ class Server:
             raise RpcError(INVALID_REQUEST, "initialize for a second time")
         if method not in METHODS:
             raise RpcError(UNKNOWN_METHOD, "there is no method %.100s" % method)
-        given, function = check_params(method, params), getattr(self, method.replace("environment/", "") + "_")
-        return lambda: function(**given)
+        arguments = check_params(method, params)
+        function = getattr(self, method.replace("environment/", "") + "_")
+        return lambda: function(**arguments)
 
-    # The methods, each with an underscore behind its name.
+    # The methods of the protocol: each has its name there, and an underscore.
 
     def initialize_(self, client_name, client_protocol_version):
         report.detail("client %r, protocol %r" % (client_name, client_protocol_version))
@@ -8248,51 +8290,45 @@ class Server:
         self.state = "over"
 
     def exit_(self):
-        self.status, self.is_ended = 0 if self.state == "over" else 1, True
+        self.status = 0 if self.state == "over" else 1
+        self.is_ended = True
 
     def list_(self):
-        return [self.row(name, environment) for name, environment in sorted(self.environments().items())]
+        return [self.summary(name, environment) for name, environment in sorted(self.environments().items())]
 
     def get_(self, id):
-        environment = self.named(id)
+        environment = self.environment(id)
         generation = self.make_current(id, environment)
-        return dict(self.row(id, environment), python_version=generation.python.version,
-                    interpreter_path=generation.program, installed_packages=packages_in(generation.path),
-                    extra={"root": self.root, "driver": generation.driver, "generation": generation.path,
-                           "current": True})
+        extra = {"root": self.root, "driver": generation.driver, "generation": generation.path, "current": True}
+        return dict(self.summary(id, environment), python_version=generation.python.version,
+                    interpreter_path=generation.program, installed_packages=packages_in(generation.path), extra=extra)
 
     def create_(self, name, python_version):
+        directory = state_dir(self.root, "made", digest(name))
         with self.naming:
-            found = self.environments().get(name)
-            if name in self.creating or found and generations(found):
+            configured = self.environments().get(name)
+            if name in self.creating or configured and generations(configured):
                 raise RpcError(NAME_TAKEN, "environment %s is there already" % name)
             self.creating.add(name)
-        place = self.made(name)
         try:
-            if found:
-                self.check_python(found, python_version)
+            if configured:
+                self.check_python(configured, python_version)
             else:
-                config = derived_config(load_environment(load_config(self.root)), python_version)
-                prepare_state(self.root)
-                if os.path.lexists(place) and not is_marked(place):
-                    rename_aside(place)
-                make_own(place)
-                write_atomic(os.path.join(place, "name"), name.encode("utf-8", "surrogatepass"))
-                write_atomic(os.path.join(place, OWN_CONFIG), config.encode())
+                self.write_environment(directory, name, python_version)
             return self.get_(name)
         except BaseException:
-            if not found and is_marked(place) and not is_link(place):
+            if not configured and is_marked(directory) and not is_link(directory):
                 with unbroken():
-                    remove(place)
+                    remove(directory)
             raise
         finally:
             self.creating.discard(name)
 
     def delete_(self, id):
-        environment = self.named(id)
+        environment = self.environment(id)
         paths = [each.path for each in generations(environment)]
         if used_by_processes(paths):
-            raise RpcError(WORK_FAILED, "environment %s is in use by a running process" % id, {"log": None})
+            raise work_failed("environment %s is in use by a running process" % id)
         with locked(state_dir(environment.root, "lock"), "deleting environment %s" % id):
             link_of(environment).remove_if(paths)
             discard(paths)
@@ -8301,139 +8337,168 @@ class Server:
         return {"id": id}
 
     def execute_(self, id, argv, cwd=None, env=None):
-        environment = self.named(id)
+        environment = self.environment(id)
         generation = self.make_current(id, environment)
-        environ = dict(activated(generation.path, environment["env_vars"]), **(env or {}))
+        environ = activated(generation.path, environment["env_vars"])
+        environ.update(env or {})
+        directory = cwd or self.root
+        if not os.path.isdir(directory):
+            raise work_failed("cannot run %s: there is no directory %s" % (argv[0], directory))
         program = find_program(argv[0], environ.get("PATH"))
-        place = cwd or self.root
-        if not os.path.isdir(place):
-            raise RpcError(WORK_FAILED, "cannot run %s: there is no directory %s" % (argv[0], place), {"log": None})
         if program and not os.path.isabs(program):
-            program = os.path.normpath(os.path.join(place, program))
+            program = os.path.normpath(os.path.join(directory, program))
         if not os.path.isfile(program) or not os.access(program, os.X_OK):
-            raise RpcError(WORK_FAILED, "cannot run %s: there is no such program" % argv[0], {"log": None})
-        child = run_child([program] + argv[1:], environ, place, cap=sys.maxsize, is_guarded=True)
+            raise work_failed("cannot run %s: there is no such program" % argv[0])
+        child = run_child([program] + argv[1:], environ, directory, cap=sys.maxsize, is_guarded=True)
         if child.problem:
-            raise RpcError(WORK_FAILED, "%s: %s" % (argv[0], child.problem), {"log": None})
+            raise work_failed("%s: %s" % (argv[0], child.problem))
         return {"exit_code": child.status, "stdout": child.stdout.decode("utf-8", "replace"),
                 "stderr": child.stderr.decode("utf-8", "replace")}
 
-    # What they have in common.
-
-    def made(self, name=None):
-        """Where the environments that clients make are kept, or one of them."""
-        place = state_dir(self.root, "made")
-        return place if name is None else os.path.join(place, digest(name))
+    # What the methods share.
 
     def environments(self):
         """{id: `Environment`}: those of the config, and those that clients made."""
-        config, found = load_config(self.root), {}
-        for entry in entries_named(self.made(), DIGEST_NAME):
-            place = os.path.join(self.made(), entry)
-            if is_link(place):  # H1
+        config, environments = load_config(self.root), {}
+        made = state_dir(self.root, "made")
+        for entry in entries_named(made, DIGEST_NAME):
+            directory = os.path.join(made, entry)
+            if is_link(directory):  # H1
                 continue
             try:
-                name = b"".join(chunks_of(os.path.join(place, "name"), PARSE_CAP)).decode("utf-8", "surrogatepass")
-                environment = load_environment(load_config(place))
+                data = b"".join(chunks_of(os.path.join(directory, "name"), PARSE_CAP))
+                name = data.decode("utf-8", "surrogatepass")
+                environment = load_environment(load_config(directory))
             except (OSError, PrimeError, UnicodeError) as problem:
-                report.note("%s is no environment: %s" % (place, problem))
+                report.note("%s is no environment: %s" % (directory, problem))
                 continue
+<<<<<<< HEAD
             if name in self.creating or generations(environment):  # else a server that was killed began it
                 found[name] = environment
         for name in config.names():
             found[name] = load_environment(config, name, name)
         return found
+=======
+            if name in self.creating or generations(environment):  # else a server was killed while it made this one
+                environments[name] = environment
+        for name in set(config.table.get("env", {})) | {"default"}:
+            environments[name] = load_environment(config, name, name)
+        return environments
+>>>>>>> b7
 
-    def named(self, id):
-        """The `Environment` of an id; RpcError if there is none."""
-        found = self.environments().get(id)
-        if not found:
+    def environment(self, id):
+        """The `Environment` with an id; RpcError if there is none."""
+        environment = self.environments().get(id)
+        if not environment:
             raise RpcError(NO_ENVIRONMENT, "there is no environment %s" % id, {"id": id})
-        return found
+        return environment
 
-    def row(self, id, environment):
-        """What the list says of an environment; before it is built, the version that it requires."""
-        known = generations(environment)[:1]
-        version = known[0].python.version if known else environment.required.text
+    def summary(self, id, environment):
+        """An environment's entry in the list. Until it is built, its version is the one that it requires."""
+        built = generations(environment)
+        version = built[0].python.version if built else environment.required.text
         return {"id": id, "name": id, "python_version": version}
 
     def check_python(self, environment, version):
-        """RpcError if the python that an environment would have is not of the version X.Y or X.Y.Z."""
+        """RpcError if the python selected for an environment is not of the version X.Y or X.Y.Z."""
         import json
 
-        child = self.prime(environment, environment.name, "python", "--json")
-        if child.has_failed:  # the build will say it
+        child = self.run_prime(environment, environment.name, "python", "--json")
+        if child.has_failed:  # the build will fail, too, and report why
             return
         selected = json.loads(child.stdout.decode("utf-8", "surrogateescape"))["candidates"][-1]
         if not satisfies(version, selected["version"]):
             raise RpcError(NO_PYTHON, "environment %s requires python %s" % (environment.name, environment.required))
 
+<<<<<<< HEAD
     def prime(self, environment, id, *words):
         """Let a child do it, which nothing that it starts outlives: build an environment, ask pythons and selectors."""
         options = ["--root", environment.root] + (["-e", id] if kind_of_root(environment.root) == "repo" else [])
+=======
+    def write_environment(self, directory, name, version):
+        """Write the config of an environment that a client makes, in a directory of its own."""
+        config = derived_config(load_environment(load_config(self.root)), version)
+        prepare_state(self.root)
+        if os.path.lexists(directory) and not is_marked(directory):
+            rename_aside(directory)
+        make_own(directory)
+        write_atomic(os.path.join(directory, "name"), name.encode("utf-8", "surrogatepass"))
+        write_atomic(os.path.join(directory, OWN_CONFIG), config.encode())
+
+    def run_prime(self, environment, id, *words):
+        """Run this file in a guarded child: builds, pythons and selectors that it starts end with the server."""
+        options = ["--root", environment.root] + (["-e", id] if environment.root == self.root else [])
+>>>>>>> b7
         argv = [running_python(), os.path.abspath(script_path())] + options + list(words)
-        drop = (LOG_VAR, ROOT_VAR, ENV_VAR, "FORCE_COLOR")
-        environ = {name: value for name, value in clean_environ().items() if name not in drop}
+        environ = clean_environ()
+        for name in (LOG_VAR, ROOT_VAR, ENV_VAR, "FORCE_COLOR"):
+            environ.pop(name, None)
         return run_child(argv, dict(environ, NO_COLOR="1"), is_logged=True, is_guarded=True)
 
     def make_current(self, id, environment):
-        """The current `Generation` of an environment, which a child builds if need be."""
+        """The current `Generation` of an environment, which a child builds if need be. RpcError if the build fails."""
         generation, reasons = find_generation(environment)
         if generation:
             return generation
         report.detail("building environment %s: %s" % (id, "; ".join(reasons)))
-        before = set(self.logs(environment))
-        child = self.prime(environment, id, "run", "--", "python", "-c", "")
-        generation = None if child.has_failed else find_generation(self.named(id))[0]
-        if generation:
-            return generation
-        said = child.stderr.decode("utf-8", "replace").rpartition("prime: error: ")[2].strip()
-        is_other = said.startswith("no python satisfies") or " does not fulfil " in said.split("\n")[0]
-        code = NO_PYTHON if is_other else WORK_FAILED
-        for log in sorted(set(self.logs(environment)) - before)[-1:]:
+        log_directory = state_dir(environment.root, "log")
+        old_logs = paths_named(log_directory, ".*")
+        child = self.run_prime(environment, id, "run", "--", "python", "-c", "")
+        if not child.has_failed:
+            generation = find_generation(self.environment(id))[0]
+        if not generation:
+            new_logs = [path for path in paths_named(log_directory, ".*") if path not in old_logs]
+            raise self.build_error(child, new_logs[-1:])
+        return generation
+
+    def build_error(self, child, logs):
+        """The RpcError for a build that failed in `child`; `logs` is a list with the path of its log, or empty."""
+        message = child.stderr.decode("utf-8", "replace").rpartition("prime: error: ")[2].strip()
+        has_no_python = message.startswith("no python satisfies") or " does not fulfil " in message.split("\n")[0]
+        kept = None
+        for log in logs:  # it would be removed with an environment that cannot be made
             kept = state_dir(self.root, "log", os.path.basename(log))
             os.makedirs(os.path.dirname(kept), exist_ok=True)
-            os.replace(log, kept)  # an environment that cannot be made is removed, with its logs
-            raise RpcError(code, said or str(child), {"log": kept})
-        raise RpcError(code, said or str(child), {"log": None})
-
-    def logs(self, environment):
-        """The paths of the logs of an environment's builds."""
-        place = state_dir(environment.root, "log")
-        return [os.path.join(place, name) for name in os.listdir(place)] if os.path.isdir(place) else []
+            os.replace(log, kept)
+        return RpcError(NO_PYTHON if has_no_python else WORK_FAILED, message or str(child), {"log": kept})
 
 
-def outcome(function):
-    """{"result": what function() returns}, or {"error": …} if that raises."""
+def outcome_of(function):
+    """{"result": what function() returns}, or {"error": ...} if it raises."""
     try:
         return {"result": function()}
     except RpcError as error:
-        return {"error": error.as_dict()}
+        return error.outcome()
     except (PrimeError, OSError) as problem:
-        return {"error": RpcError(WORK_FAILED, str(problem), {"log": None}).as_dict()}
+        return work_failed(str(problem)).outcome()
     except Interrupted:
         raise
-    except Exception as problem:  # a fault of ours ends one request, and not the session
+    except Exception as problem:  # a fault of ours fails one request, not the session
         import traceback
 
         report.output(traceback.format_exc().encode("utf-8", "backslashreplace"))
-        return {"error": RpcError(INTERNAL_ERROR, "%s: %s" % (type(problem).__name__, problem)).as_dict()}
+        return RpcError(INTERNAL_ERROR, "%s: %s" % (type(problem).__name__, problem)).outcome()
 
 
 def packages_in(prefix):
-    """What is installed in an environment: a list of {"name", "version"}, by name."""
-    found, place = [], site_packages(prefix)
-    for name in os.listdir(place) if place else ():
-        files = [os.path.join(place, name, file) for file in ("METADATA", "PKG-INFO")] + [os.path.join(place, name)]
-        file = next(filter(os.path.isfile, files), "") if name.endswith((".dist-info", ".egg-info")) else ""
-        head = []  # type: list
-        if file:
-            text = (bytes_of(file) or b"").decode("utf-8", "replace")  # of old tools not always in UTF-8
-            head = text.replace("\r\n", "\n").split("\n\n", 1)[0].splitlines()
-        told = dict(line.split(": ", 1) for line in head if ": " in line and line[0] != " ")
-        if "Name" in told and "Version" in told:
-            found.append({"name": told["Name"], "version": told["Version"]})
-    return sorted(found, key=lambda each: normalized(each["name"]))
+    """The packages installed in an environment directory: a list of {"name", "version"}, sorted by name."""
+    directory = site_packages(prefix)
+    entries = os.listdir(directory) if directory else []
+    packages = [package_at(os.path.join(directory, entry)) for entry in entries
+                if entry.endswith((".dist-info", ".egg-info"))]
+    return sorted(filter(None, packages), key=lambda package: normalized(package["name"]))
+
+
+def package_at(path):
+    """{"name", "version"} from a .dist-info or .egg-info, a directory or a file; None if it lacks one of them."""
+    files = [os.path.join(path, "METADATA"), os.path.join(path, "PKG-INFO"), path]
+    file = next(filter(os.path.isfile, files), "")
+    text = (bytes_of(file) or b"").decode("utf-8", "replace")  # old tools did not always write UTF-8
+    head = text.replace("\r\n", "\n").split("\n\n", 1)[0]
+    fields = dict(line.split(": ", 1) for line in head.splitlines() if ": " in line and line[0] != " ")
+    if "Name" in fields and "Version" in fields:
+        return {"name": fields["Name"], "version": fields["Version"]}
+    return None
 
 
 def command_serve(options):
@@ -8448,7 +8513,7 @@ def command_serve(options):
 # --------------------------------------------------------------------------------------------------
 # Command line
 # --------------------------------------------------------------------------------------------------
-# Parses the arguments, runs a command, and turns every error into its exit status.
+# Parses the arguments, runs a command, and turns every error into an exit status.
 
 COMMANDS = {
     "boot": command_boot,
@@ -8495,31 +8560,33 @@ ARGUMENTS = {
 
 
 class Options:
-    """What a command line asks for; the defaults."""
+    """The options and arguments of a command line; these are the defaults."""
 
-    command, env, root, name, directory, source, sha256, release = "boot", "", "", "", "", "", "", ""
-    verbose, quiet, offline, json, all, upgrade, python = 0, False, False, False, False, False, False
-    request, words = None, []  # type: str | None, list
+    command = "boot"
+    env = root = name = directory = source = sha256 = release = ""
+    verbose = 0
+    quiet = offline = json = all = upgrade = python = False
+    request = None  # type: str | None
+    words = []  # type: list  # those behind `run`
 
 
 def parse_command_line(argv):
-    """The `Options` of a command line. PrimeError with status 2 for what it does not understand.
+    """The `Options` of a command line; PrimeError with status 2 if it cannot be understood.
 
-    The command is taken out first; the words behind `run` are another program's.
+    The command is found first, because the words behind `run` belong to another program.
     """
-    options, place = Options(), 0
-    while argv[place: place + 1] and argv[place][:1] == "-":
-        word = argv[place]
-        takes_next = word[:3] == "--r" and "=" not in word or word[1:2] != "-" and word.find("e") == len(word) - 1
-        place += 2 if takes_next else 1
-    named, rest = argv[place: place + 1], argv[place + 1:]
-    if named and named[0] not in COMMANDS:
-        raise PrimeError("unknown command %s" % named[0], hint="prime --help", status=2)
-    options.command = named[0] if named else "boot"
+    options = Options()
+    index = command_index(argv)
+    command, rest = argv[index: index + 1], argv[index + 1:]
+    if command:
+        if command[0] not in COMMANDS:
+            raise PrimeError("unknown command %s" % command[0], hint="prime --help", status=2)
+        options.command = command[0]
     if options.command == "run" and rest[:1] not in (["-h"], ["--help"]):
-        rest, options.words = [], rest
-    if argv[:place] + rest or options.command in ARGUMENTS:  # argparse takes as long as all the rest of a quick boot
-        make_parser(*named).parse_args(argv[:place] + rest, namespace=options)
+        options.words, rest = rest, []
+    arguments = argv[:index] + rest
+    if arguments or options.command in ARGUMENTS:  # argparse takes as long as the rest of a quick boot
+        make_parser(*command).parse_args(arguments, namespace=options)
     report.verbosity = options.verbose or verbosity_told()
     if options.quiet:
         report.verbosity = -1
@@ -8528,8 +8595,19 @@ def parse_command_line(argv):
     return options
 
 
+def command_index(argv):
+    """The index of a command line's first word that is neither an option nor the value of one."""
+    index = 0
+    while index < len(argv) and argv[index].startswith("-"):
+        word = argv[index]
+        is_root = word.startswith("--r") and "=" not in word  # argparse takes --ro for --root
+        is_env = not word.startswith("--") and word.find("e") == len(word) - 1  # -e, or -ve
+        index += 2 if is_root or is_env else 1
+    return index
+
+
 def verbosity_told():
-    """How much is said where the command line does not tell, as `Reporter.verbosity`."""
+    """The value of `Reporter.verbosity` that PROTOPRIMER_LOG_LEVEL asks for."""
     return {"error": -1, "info": 1, "debug": 2}.get(os.environ.get(LOG_VAR, "").lower(), 0)
 
 
@@ -8571,12 +8649,13 @@ def isolate():
     def absolute(path):
         return os.path.normpath(os.path.join(cwd, path))
 
-    scripts = {absolute(path) for path in (script_path(), sys.argv[0]) if path}
-    own = [os.path.dirname(place) for path in scripts for place in (path, os.path.realpath(path))]
-    places = set(map(absolute, own + [""] + os.environ.get("PYTHONPATH", "").split(os.pathsep)))
+    foreign = [""] + os.environ.get("PYTHONPATH", "").split(os.pathsep)
+    for script in filter(None, {script_path(), sys.argv[0]}):
+        script = absolute(script)
+        foreign += [os.path.dirname(script), os.path.dirname(os.path.realpath(script))]
     stdlib = absolute(os.path.dirname(os.__file__))
-    places -= {stdlib, os.path.join(stdlib, "lib-dynload")}
-    sys.path[:] = [path for path in sys.path if absolute(path) not in places]
+    dropped = set(map(absolute, foreign)) - {stdlib, os.path.join(stdlib, "lib-dynload")}
+    sys.path[:] = [path for path in sys.path if absolute(path) not in dropped]
     if sys.warnoptions:
         import warnings
 
@@ -8584,11 +8663,12 @@ def isolate():
 
 
 def main(argv=None):
-    """The command line. Returns the exit status; `run` replaces the process instead.
+    """Run a command line. Returns the exit status, an int; `run` replaces the process instead.
 
-    argv  list of str, the arguments less the program's name; default: those of this process, whose
-          signal handlers, sys.path and garbage collector are then set, and which is replaced where a
-          stage takes another python. SystemExit for --help and --version, by argparse
+    argv  list of str, the arguments without the program's name. By default those of this process: then its
+          signal handlers, sys.path and garbage collector are set, and a stage that needs another python
+          replaces it
+    Errors are reported and give the status. SystemExit for --help and --version, by argparse.
     """
     is_ours = argv is None
     argv = sys.argv[1:] if argv is None else list(argv)
@@ -8601,7 +8681,7 @@ def main(argv=None):
         if status is not None:
             return status
         options = parse_command_line(argv)
-        if is_ours and options.command != "serve":  # a short life, of which collecting takes a first boot 1 ms
+        if is_ours and options.command != "serve":  # collecting costs a first boot 1 ms, and its life is short
             import gc
 
             gc.disable()
@@ -8613,7 +8693,7 @@ def main(argv=None):
 
 
 def open_options(options):
-    """Complete the `Options` of a command line with the ref root and the stage of this process."""
+    """Set the ref root and the stage of this process in `Options`, and return these."""
     options.root = find_root(options.root)
     options.stage = take_stage(options.root)
     report.detail("stage %s: %s (%s)" % (options.stage, running_python(), sys.version.split()[0]))
@@ -8622,7 +8702,7 @@ def open_options(options):
 
 
 def status_of(work):
-    """What work() returns, an exit status; that of the error which it raises, once that is reported."""
+    """Call work() and return its exit status. An error that it raises is reported, and gives the status."""
     try:
         return work()
     except PrimeError as error:
@@ -8632,11 +8712,11 @@ def status_of(work):
     except OSError as problem:
         words = problem.strerror or str(problem)
         return fail(PrimeError(words, problem.filename or "", hint=limit_hint(words)))
-    except UnicodeError as problem:  # E10: 3.6 in the C locale
+    except UnicodeError as problem:  # E10: python 3.6 in the C locale
         return fail(PrimeError("a path or a value has characters that this locale cannot say: %s" % problem))
     except Interrupted as stop:
         catch_signals(is_over=True)
-        for process in list(_live):  # those that other threads wait for
+        for process in list(_live):  # other threads wait for these
             end_group(process, grace=0)
         return fail(PrimeError("interrupted by %s" % signal_name(stop.signum), status=128 + stop.signum))
     except MemoryError:  # H16
@@ -8649,7 +8729,7 @@ def status_of(work):
 
 
 def fail(error):
-    """Report an error, at -vv with where it comes from. Returns its exit status."""
+    """Report a `PrimeError`, at -vv with a traceback. Returns its exit status."""
     report.error(error)
     if report.verbosity >= 2:
         import traceback
@@ -8659,13 +8739,13 @@ def fail(error):
 
 
 def leave(status):
-    """End this process with an exit status, at once: to take the interpreter apart takes milliseconds.
+    """End this process at once: the interpreter's own shutdown takes milliseconds. Does not return.
 
-    status  int, as `main` returns it
-    Threads that are not daemons are waited for, as ever: they end the children that they start.
+    status  int, the exit status, as `main` returns it
+    Waits for threads that are not daemons, as python does: they end the children that they start.
     """
     threading = sys.modules.get("threading")
-    for thread in threading.enumerate()[1:] if threading else ():  # the first is this one
+    for thread in threading.enumerate()[1:] if threading else []:  # the first is this one
         if not thread.daemon:
             thread.join()
     for stream in (sys.stdout, sys.stderr):
@@ -8680,11 +8760,11 @@ def leave(status):
 # --------------------------------------------------------------------------------------------------
 # boot() and start()
 # --------------------------------------------------------------------------------------------------
-# For entry scripts of a repo's own: the environment first, then a function in it.
+# For a repo's own entry scripts: make the environment, then call a function of the repo in it.
 
 
 def boot(target):
-    """Make the environment current, then call a function in it: what an entry script of a repo does.
+    """Make the environment current, then call a function of the repo in it. Does not return.
 
         #!/usr/bin/env python3
         import proto_prime
@@ -8692,36 +8772,34 @@ def boot(target):
         if __name__ == "__main__":
             proto_prime.boot("tools.app:main")
 
-    target  str, "module:function", imported from the ref root or the script's directory
-    Does not return: sys.argv is as the user typed it, and what the function returns is the exit status, as
-    sys.exit takes it. An error is printed, and ends the process with its status.
+    target  str, "module:function"; the module is imported from the ref root or the script's directory
+    The function finds sys.argv as the user typed it. What it returns is the exit status, as sys.exit takes it.
+    An error is printed and ends the process with the error's status.
     """
-    sys.exit(enter(target, boots=True))
+    sys.exit(call_in_environment(target, boots=True))
 
 
 def start(target):
-    """`boot` for an environment that exists: switch and call, as fast as can be. Whether it is current is not
-    asked; it is an error if it was never built.
+    """The same as `boot` in an environment that was built before, and faster: it does not ask whether that is current.
+
+    target  str, "module:function"
+    An environment that was never built is an error.
     """
-    sys.exit(enter(target, boots=False))
+    sys.exit(call_in_environment(target, boots=False))
 
 
-def enter(target, boots):
-    """Call a function in the environment, in this process if that is its python; returns what it returns."""
-    import _signal
+def call_in_environment(target, boots):
+    """Call a function of the repo under the environment's python, and return its result.
 
-    path, handlers = list(sys.path), {number: _signal.getsignal(number) for number in end_signals()}
-    filters = list(sys.modules["warnings"].filters) if "warnings" in sys.modules else []
-    hook = vars(sys).get("unraisablehook")  # 3.8 has it
-    status = status_of(lambda: switch(target, boots))
+    target  str, "module:function"
+    boots   True to make the environment current first
+    Under another python this process starts over. Returns the exit status if that fails.
+    """
+    restore = saved_settings()
+    status = status_of(lambda: restart_in_environment(target, boots))
     if status is not None:
         return status
-    sys.path[:] = path
-    for number, handler in handlers.items():  # from here on all is the function's
-        _signal.signal(number, handler)
-    vars(sys).update(unraisablehook=hook) if hook else vars(sys).pop("unraisablehook", None)
-    if filters:
-        sys.modules["warnings"].filters[:] = filters
+    restore()
     import importlib
 
     module, _, function = target.partition(":")
@@ -8729,16 +8807,39 @@ def enter(target, boots):
     return getattr(importlib.import_module(module), function)()
 
 
-def switch(target, boots):
-    """Start this script over under the environment's python; None if it runs under that one already."""
+def saved_settings():
+    """A function that sets sys.path, signal handlers, warnings and hooks as they are now, for the repo's function."""
+    import _signal
+
+    path = list(sys.path)
+    handlers = {number: _signal.getsignal(number) for number in end_signals()}
+    filters = list(sys.modules["warnings"].filters) if "warnings" in sys.modules else []
+    hook = vars(sys).get("unraisablehook")  # from 3.8 on
+
+    def restore():
+        sys.path[:] = path
+        for number, handler in handlers.items():
+            _signal.signal(number, handler)
+        if hook:
+            vars(sys).update(unraisablehook=hook)
+        else:
+            vars(sys).pop("unraisablehook", None)
+        if filters:
+            sys.modules["warnings"].filters[:] = filters
+
+    return restore
+
+
+def restart_in_environment(target, boots):
+    """Start this script over under the environment's python. Returns None if this process runs under it already."""
     script = sys.argv[0] if sys.argv else ""
     if not os.path.isfile(script):
         raise PrimeError("an entry script is a file: this came through a pipe, or from -c")
     if not all(target.partition(":")):
         raise PrimeError('"%s" names no function: it takes "module:function"' % target, status=2)
     root, requested = find_root(), os.environ.get(ENV_VAR, "")
-    stage, _, place = os.environ.get(PY_EXEC, "").partition(":")
-    if stage == "venv" and place == root:
+    stage, _, stage_root = os.environ.get(PY_EXEC, "").partition(":")
+    if stage == "venv" and stage_root == root:
         if os.path.dirname(os.path.realpath(sys.prefix)) != os.path.realpath(state_dir(root, "envs")):
             raise PrimeError("stage venv: %s is not in the environment" % sys.executable,
                              hint="unset %s, if that is stale" % PY_EXEC)
@@ -8755,8 +8856,9 @@ def switch(target, boots):
         environment = open_environment(options)
         prefix, env_vars = prefix_of(environment, options, boots), environment["env_vars"]
     environ = activated(prefix, env_vars)
-    has_all = all(os.environ.get(name) == environ[name] for name in dict(env_vars))  # some act as python starts
-    if has_all and os.path.realpath(sys.prefix) == os.path.realpath(prefix):
+    # Some variables act as python starts, so that they must be there already.
+    has_variables = all(os.environ.get(name) == environ[name] for name in dict(env_vars))
+    if has_variables and os.path.realpath(sys.prefix) == os.path.realpath(prefix):
         os.environ.clear()
         os.environ.update(environ)
         return None
@@ -8767,45 +8869,44 @@ def switch(target, boots):
 # --------------------------------------------------------------------------------------------------
 # switch_env()
 # --------------------------------------------------------------------------------------------------
-# Another environment in the running process, as one transaction.
+# Moves the running process into another environment and back, each time as one transaction.
 
-_switches = []  # type: list  # those in force, the innermost last
+_switches = []  # type: list  # the `Switch`es in force, the innermost last
 
 
 def switch_env(path, keep=()):
-    """Let this process use another environment from now on, without a restart.
+    """Make this process use another environment from now on, without a restart.
 
         with proto_prime.switch_env("envs/new"):
-            import package  # as it is there
+            import package  # the one that is installed there
 
     path  str, an interpreter or an environment directory: of venv, virtualenv or conda
-    keep  names of packages that stay loaded, such as a notebook's kernel; what they import later is the new one's
-    Returns a `Switch`. PrimeError, before anything changes, if the environment is broken or its python another
-    implementation or another major.minor than the running one.
+    keep  names of packages that stay loaded, such as a notebook's kernel; they import from the new environment
+    Returns a `Switch`. PrimeError, before anything changes, if the environment is broken, or if its python has
+    another implementation or another major.minor than the running one.
 
-    Changed are sys.path with what .pth files add, sys.prefix, sys.exec_prefix, sys.executable, what `site` and
-    `sysconfig` make of them, VIRTUAL_ENV, CONDA_PREFIX and PATH; modules of the environment that is left are taken
-    out of sys.modules. On any failure all is as before. The standard library stays.
-    Threads: all of this belongs to the process. Switch while no other thread imports, starts a process or switches;
-    threads that only run what they imported before are safe.
+    It changes sys.path, with the entries that .pth files add, sys.prefix, sys.exec_prefix, sys.executable, the values
+    that `site` and `sysconfig` derive from them, VIRTUAL_ENV, CONDA_PREFIX and PATH. It takes the modules of the old
+    environment out of sys.modules. The standard library stays. On any failure all is as before.
+    Threads: all of this belongs to the process. Switch while no other thread imports, starts a process or switches.
+    Threads that only run code imported before are safe.
     """
     import importlib
-    import site
-    import sysconfig
 
     python = resolve_python(path)
     prefix, exec_prefix, *sites = self_portrait(python)
-    importlib.invalidate_caches()  # loads what it needs, which is to stay
-    changed = Switch(python, prefix, exec_prefix, sites, set(keep) | {"__main__", __name__.partition(".")[0]})
-    state = ProcessState(site, sysconfig)
+    importlib.invalidate_caches()  # loads modules of its own, before `state` notes which are loaded
+    switch = Switch(python, prefix, exec_prefix, sites, set(keep) | {"__main__", __name__.partition(".")[0]})
+    state = ProcessState()
     try:
         for step in Switch.STEPS:
-            step(changed, state)
-        changed.state = state
-        _switches.append(changed)
-        return changed  # here: an interrupt on the way out is a failure, too
+            step(switch, state)
+        clear_import_caches()
+        switch.state = state
+        _switches.append(switch)
+        return switch  # within `try`: an interrupt on the way out is a failure, too
     except BaseException:
-        _switches[:] = [each for each in _switches if each is not changed]
+        _switches[:] = [each for each in _switches if each is not switch]
         state.restore()
         sys.modules.update(state.modules)
         for name in set(sys.modules) - set(state.modules):
@@ -8838,27 +8939,39 @@ def self_portrait(python):
 
 
 def start_children_with(python):
-    """Let `multiprocessing` start this interpreter, if it is loaded: it knows the one that there was then."""
+    """Make `multiprocessing` start its children with this interpreter; it remembers the one it was loaded under."""
     if "multiprocessing.spawn" in sys.modules:
         sys.modules["multiprocessing.spawn"].set_executable(python)
 
 
-class ProcessState:
-    """What a switch changes in this process, as it was before."""
+def clear_import_caches():
+    """Make the import system forget which files it saw."""
+    import importlib
 
-    def __init__(self, site, sysconfig):
+    sys.path_importer_cache.clear()
+    importlib.invalidate_caches()
+
+
+class ProcessState:
+    """All that a switch changes in this process, as it was before."""
+
+    def __init__(self):
+        import site
+        import sysconfig
+
         self.config = sysconfig.get_config_vars()
-        self.lists = [(each, list(each)) for each in (sys.path, sys.meta_path, sys.path_hooks, site.PREFIXES)]
+        self.prefixes = site.PREFIXES
+        self.path = list(sys.path)
+        lists = [sys.path, sys.meta_path, sys.path_hooks, self.prefixes]  # type: list
+        self.lists = [(each, list(each)) for each in lists]
         self.dicts = [(each, dict(each)) for each in (os.environ, self.config)]  # type: list
         self.names = {name: getattr(sys, name) for name in ("prefix", "exec_prefix", "executable")}
-        self.modules, self.prefixes = dict(sys.modules), site.PREFIXES
+        self.modules = dict(sys.modules)
         spawn = sys.modules.get("multiprocessing.spawn")
         self.starter = spawn.get_executable() if spawn else None
 
     def restore(self):
-        """Put all back but the modules."""
-        import importlib
-
+        """Put everything back except sys.modules."""
         for each, before in self.lists:
             each[:] = before
         for each, before in self.dicts:
@@ -8868,20 +8981,28 @@ class ProcessState:
         for name, value in self.names.items():
             setattr(sys, name, value)
         start_children_with(self.starter or sys.executable)
-        sys.path_importer_cache.clear()
-        importlib.invalidate_caches()
+        clear_import_caches()
 
 
 class Switch:
-    """A switch to another environment: a context manager, whose exit does what `rollback` does.
+    """A switch to another environment: a context manager whose exit calls `rollback`.
 
-    python  str, the environment's interpreter; `prefix` and `exec_prefix` are its own
+    python, prefix, exec_prefix  str, of the new environment
+    sites    list of str, its directories of packages
+    keep     set of str, names of packages that stay loaded
+    left     list of str, the old environment's entries of sys.path
+    entries  list of str, the new environment's entries of sys.path
+    dropped  {name: module} of the old environment's modules
+    stale    set of str, the names of modules that a rollback takes out
     """
 
     def __init__(self, python, prefix, exec_prefix, sites, keep):
-        self.python, self.prefix, self.exec_prefix, self.sites, self.keep = python, prefix, exec_prefix, sites, keep
-        self.places, self.dropped, self.state = [], {}, None  # type: list, dict, ProcessState | None
+        self.python, self.prefix, self.exec_prefix = python, prefix, exec_prefix
+        self.sites, self.keep = sites, keep
+        self.left, self.entries = [], []  # type: list, list
+        self.dropped = {}  # type: dict
         self.stale = set()  # type: set
+        self.state = None  # type: ProcessState | None
 
     def __enter__(self):
         return self
@@ -8890,67 +9011,62 @@ class Switch:
         self.rollback()
 
     def rollback(self):
-        """Restore what was before; what was switched to since then is rolled back first. Once is enough."""
+        """Restore the process as it was before. Later switches are rolled back first. A second call does nothing."""
         while self in _switches:
             last = _switches[-1]
-            last.stale = last.stale or modules_of(last.places, last.keep)
+            last.stale = last.stale or modules_of(last.entries, last.keep)
             for name in last.stale:
                 sys.modules.pop(name, None)
             sys.modules.update(last.dropped)
             last.state.restore()
-            _switches.remove(last)  # at the end: what is interrupted can be done again
+            _switches.remove(last)  # at the end: a rollback that is interrupted can be repeated
 
-    def leave_modules(self, state):
-        """Take the modules of the environment that is left out of sys.modules, and its finders out of the import."""
-        self.left = _switches[-1].places if _switches else site_places()
+    def unload_modules(self, state):
+        """Take the old environment's modules out of sys.modules, and its finders out of the import system."""
+        self.left = _switches[-1].entries if _switches else site_places()
         self.keep = {name for name in self.keep if name in sys.modules}  # what comes later is the environment's
         names = modules_of(self.left, self.keep)
         self.dropped = {name: sys.modules.pop(name) for name in names}
-        for finders, _ in state.lists[1:3]:
+        finder_lists = [sys.meta_path, sys.path_hooks]  # type: list
+        for finders in finder_lists:
             finders[:] = [each for each in finders if getattr(each, "__module__", "") not in names]
 
-    def enter_path(self, state):
-        """Put the new environment's packages where those of the other stood, with what its .pth files add."""
+    def change_path(self, state):
+        """Put the new environment's entries of sys.path, .pth files included, where the old one's stood."""
         import site
 
-        stays = [entry for entry in sys.path if entry not in self.left]
-        sys.path[:] = stays
-        for place in self.sites:
-            site.addsitedir(place)
-        self.places = [entry for entry in sys.path if entry not in stays]
-        before = [entry for _, path in state.lists[:1] for entry in path]
-        first = next((place for place, entry in enumerate(before) if entry in self.left), len(before))
-        sys.path[:] = before[:first] + self.places + [entry for entry in before[first:] if entry not in self.left]
+        others = [entry for entry in sys.path if entry not in self.left]
+        sys.path[:] = others
+        for directory in self.sites:
+            site.addsitedir(directory)
+        self.entries = [entry for entry in sys.path if entry not in others]
+        is_left = [entry in self.left for entry in state.path]
+        index = is_left.index(True) if True in is_left else len(is_left)
+        sys.path[:] = state.path[:index] + self.entries + [each for each in state.path[index:] if each not in self.left]
 
-    def enter_prefix(self, state):
-        """Let python say that it runs in the new environment."""
+    def change_prefix(self, state):
+        """Set what python says about where it runs."""
         sys.prefix, sys.exec_prefix, sys.executable = self.prefix, self.exec_prefix, self.python
         start_children_with(self.python)
         state.prefixes[:] = [self.prefix, self.exec_prefix]
-        for name, value in (("prefix", self.prefix), ("base", self.prefix), ("exec_prefix", self.exec_prefix),
-                            ("platbase", self.exec_prefix)):
-            state.config[name] = value
+        state.config.update(prefix=self.prefix, base=self.prefix, exec_prefix=self.exec_prefix,
+                            platbase=self.exec_prefix)
 
-    def enter_environ(self, state):
-        """Let children find the new environment."""
-        left = [os.path.join(os.environ[name], BIN) for name in ("VIRTUAL_ENV", "CONDA_PREFIX") if name in os.environ]
+    def change_environ(self, state):
+        """Set the variables by which child processes find the new environment."""
+        active = [os.environ[name] for name in ("VIRTUAL_ENV", "CONDA_PREFIX") if name in os.environ]
+        left = [os.path.join(prefix, BIN) for prefix in active]
         search = os.environ.get("PATH", os.defpath)
-        rest = [each for each in search.split(os.pathsep) if each not in left] if search else []
+        others = [directory for directory in search.split(os.pathsep) if directory not in left] if search else []
         for name in ("VIRTUAL_ENV", "VIRTUAL_ENV_PROMPT", "CONDA_PREFIX", "PYTHONHOME"):
             os.environ.pop(name, None)
-        is_conda = os.path.isdir(os.path.join(self.prefix, "conda-meta"))
-        if is_conda or os.path.isfile(os.path.join(self.prefix, "pyvenv.cfg")):  # a base python is in none
-            os.environ["CONDA_PREFIX" if is_conda else "VIRTUAL_ENV"] = self.prefix
-        os.environ["PATH"] = os.pathsep.join([os.path.dirname(self.python)] + rest)
+        if os.path.isdir(os.path.join(self.prefix, "conda-meta")):
+            os.environ["CONDA_PREFIX"] = self.prefix
+        elif os.path.isfile(os.path.join(self.prefix, "pyvenv.cfg")):  # a base python is no environment
+            os.environ["VIRTUAL_ENV"] = self.prefix
+        os.environ["PATH"] = os.pathsep.join([os.path.dirname(self.python)] + others)
 
-    def forget(self, state):
-        """Let no importer answer from what it knew."""
-        import importlib
-
-        sys.path_importer_cache.clear()
-        importlib.invalidate_caches()
-
-    STEPS = [leave_modules, enter_path, enter_prefix, enter_environ, forget]
+    STEPS = [unload_modules, change_path, change_prefix, change_environ]
 
 
 _added = {}  # type: dict  # a prefix to what `site` added to sys.path there, by lines of code as well
@@ -8975,35 +9091,47 @@ def site_places():
 
 
 def origin(finder, name):
-    """The file that a finder has for a module; "" if it has none, or fails."""
+    """The file in which a finder of the import system finds a module; "" if it finds none, or fails."""
     try:
         return getattr(finder.find_spec(name, None), "origin", None) or ""
-    except Exception:  # it is a package's own
+    except Exception:  # finders belong to packages, and may raise anything
         return ""
 
 
-def modules_of(places, keep):
-    """The names of the loaded modules that come from entries of sys.path, or from what these let into the import."""
-    def owner(path):
-        entries = (entry for entry in set(sys.path).union(places) if entry)
-        return max((each for each in entries if (path + os.sep).startswith(each + os.sep)), key=len, default="")
+def module_files(module):
+    """The file that a module was loaded from, or a namespace package's directories; [] for neither."""
+    attributes = getattr(module, "__dict__", {})
+    if attributes.get("__file__"):
+        return [attributes["__file__"]]
+    return list(attributes.get("__path__") or ())
 
-    found = set()
+
+def modules_of(entries, keep):
+    """The names of the loaded modules that belong to an environment, as a set.
+
+    entries  list of str, the environment's entries of sys.path
+    keep     set of str, names of packages to leave out
+    """
+    all_entries = {entry for entry in set(sys.path).union(entries) if entry}
+
+    def owner(path):
+        above = [entry for entry in all_entries if (path + os.sep).startswith(entry + os.sep)]
+        return max(above, key=len, default="")
+
+    names = set()
     for name, module in list(sys.modules.items()):
-        told = getattr(module, "__dict__", {})
-        files = [told["__file__"]] if told.get("__file__") else list(told.get("__path__") or ())
-        if any(isinstance(file, str) and owner(file) in places for file in files):
-            found.add(name)
-    finders = [each for each in sys.meta_path if getattr(each, "__module__", "") in found]
-    finders = [each for each in finders if hasattr(each, "find_spec")]
-    for name in set(sys.modules) - found:  # editable: a finder maps it to its sources
+        if any(isinstance(file, str) and owner(file) in entries for file in module_files(module)):
+            names.add(name)
+    finders = [finder for finder in sys.meta_path
+               if getattr(finder, "__module__", "") in names and hasattr(finder, "find_spec")]
+    for name in set(sys.modules) - names:  # an editable project: its finder maps the name to the sources
         file = getattr(sys.modules[name], "__file__", None)
-        if file and any(origin(each, name) == file for each in finders):
-            found.add(name)
-    for name in sorted(sys.modules):  # such as six.moves, which is from no file
-        if name.rpartition(".")[0] in found:
-            found.add(name)
-    return {name for name in found if name.partition(".")[0] not in keep}
+        if file and any(origin(finder, name) == file for finder in finders):
+            names.add(name)
+    for name in sorted(sys.modules):  # modules without a file, such as six.moves
+        if name.rpartition(".")[0] in names:
+            names.add(name)
+    return {name for name in names if name.partition(".")[0] not in keep}
 
 
 if __name__ == "__main__":

@@ -287,7 +287,7 @@ def test_messages_are_of_500_characters_at_most(serve):
 
 
 def test_fault_of_the_server_s_own_is_an_internal_error(capsys):
-    assert proto_prime.outcome(lambda: 1 // 0)["error"]["code"] == -32603
+    assert proto_prime.outcome_of(lambda: 1 // 0)["error"]["code"] == -32603
 
 
 # -- Frames ------------------------------------------------------------------------------------------

@@ -269,7 +269,8 @@ for outer in (old, new):
 
 # Runs a function and raises KeyboardInterrupt at its n-th line in this chapter of the file; True if it has so many.
 INTERRUPT = """
-mine = {"switch_env", "leave_modules", "enter_path", "enter_prefix", "enter_environ", "forget", "rollback", "restore"}
+mine = {"switch_env", "unload_modules", "change_path", "change_prefix", "change_environ", "clear_import_caches",
+        "rollback", "restore"}
 
 def interrupted(function, count):
     seen = set()  # each line once, however often it is run
