@@ -8372,19 +8372,11 @@ class Server:
             except (OSError, PrimeError, UnicodeError) as problem:
                 report.note("%s is no environment: %s" % (directory, problem))
                 continue
-<<<<<<< HEAD
-            if name in self.creating or generations(environment):  # else a server that was killed began it
-                found[name] = environment
-        for name in config.names():
-            found[name] = load_environment(config, name, name)
-        return found
-=======
             if name in self.creating or generations(environment):  # else a server was killed while it made this one
                 environments[name] = environment
-        for name in set(config.table.get("env", {})) | {"default"}:
+        for name in config.names():
             environments[name] = load_environment(config, name, name)
         return environments
->>>>>>> b7
 
     def environment(self, id):
         """The `Environment` with an id; RpcError if there is none."""
@@ -8410,11 +8402,6 @@ class Server:
         if not satisfies(version, selected["version"]):
             raise RpcError(NO_PYTHON, "environment %s requires python %s" % (environment.name, environment.required))
 
-<<<<<<< HEAD
-    def prime(self, environment, id, *words):
-        """Let a child do it, which nothing that it starts outlives: build an environment, ask pythons and selectors."""
-        options = ["--root", environment.root] + (["-e", id] if kind_of_root(environment.root) == "repo" else [])
-=======
     def write_environment(self, directory, name, version):
         """Write the config of an environment that a client makes, in a directory of its own."""
         config = derived_config(load_environment(load_config(self.root)), version)
@@ -8427,8 +8414,7 @@ class Server:
 
     def run_prime(self, environment, id, *words):
         """Run this file in a guarded child: builds, pythons and selectors that it starts end with the server."""
-        options = ["--root", environment.root] + (["-e", id] if environment.root == self.root else [])
->>>>>>> b7
+        options = ["--root", environment.root] + (["-e", id] if kind_of_root(environment.root) == "repo" else [])
         argv = [running_python(), os.path.abspath(script_path())] + options + list(words)
         environ = clean_environ()
         for name in (LOG_VAR, ROOT_VAR, ENV_VAR, "FORCE_COLOR"):
