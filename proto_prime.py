@@ -37,7 +37,8 @@
 # Who changes something here keeps to this: the fast path uses os and sys alone. run_child starts every child,
 #   replace_process becomes every program, write_atomic writes every file, ask_python asks every python. Config.look
 #   remembers a file before it is read. An error that a user can mend is a PrimeError. Only what carries our mark is
-#   removed. Python 3.6 syntax. A new place of pythons is a row of LOCATIONS, a new field a row of FIELDS.
+#   removed. Python 3.6 syntax. A new place of pythons: a row of LOCATIONS and a word in the start by sh. A new field: a
+#   row of FIELDS; if it goes to pip and uv, a line of index_options and a name in SOURCE_FIELDS. README lists both.
 #   Codes such as E7 name what must be survived: C pythons that lie, E the caller's environment, B what breaks half-way,
 #   T time that passes, I input, H hostile repos and users. tests/faults.md lists them with their tests.
 #
@@ -999,10 +1000,10 @@ def open_log(directory):
 # `run_child` starts every program that this process waits for, `replace_process` every one that it becomes.
 # Both get an environment that points no interpreter to the files of another.
 
-# They point an interpreter to the environment or the files of another (bpo-35811; facts, trap 2).
+# They point an interpreter to the environment or the files of another (bpo-35811).
 FOREIGN_VARS = (PY_EXEC, SAID_VAR, "PYTHONEXECUTABLE", "__PYVENV_LAUNCHER__", "PYTHONHOME", "VIRTUAL_ENV",
                 "VIRTUAL_ENV_PROMPT")
-# A pyenv shim sets these for the program that it starts. With them every other shim fails (facts, trap 4).
+# A pyenv shim sets these for the program that it starts. With them every other shim fails.
 SHIM_VARS = ("PYENV_DIR", "PYENV_VERSION", "PYENV_HOOK_PATH")
 # They would send an install elsewhere (E3).
 TOOL_VARS = """CONDA_PREFIX PIP_USER PIP_TARGET PIP_PREFIX PIP_ROOT PIP_DRY_RUN PIP_PYTHON PIP_REPORT
@@ -1015,7 +1016,7 @@ def clean_environ(for_tool=False):
     """A copy of os.environ for another interpreter.
 
     Leaves out `FOREIGN_VARS`; for tools and probes also `TOOL_VARS` and every PYTHON*, since a bogus one
-    ends the start in spite of -E and -I (facts, trap 2).
+    ends the start in spite of -E and -I.
     """
     environ = dict(os.environ)
     dropped = list(FOREIGN_VARS)
@@ -1078,7 +1079,7 @@ def find_program(name, search=None):
 def running_python():
     """The path of the python that runs this file; "" if python does not know it.
 
-    PYTHONEXECUTABLE and __PYVENV_LAUNCHER__ make sys.executable lie (facts, trap 2); Linux does not.
+    PYTHONEXECUTABLE and __PYVENV_LAUNCHER__ make sys.executable lie; Linux does not.
     """
     claimed, real = os.path.abspath(sys.executable or ""), os.path.realpath("/proc/self/exe")
     if real != os.path.realpath(claimed) and "py" in os.path.basename(real):
@@ -1832,9 +1833,10 @@ def find_root(option=""):
     try:
         if named:
             return os.path.abspath(named)
-        starts = [os.getcwd()]
         if script:
             starts = [os.path.dirname(os.path.abspath(script)), os.path.dirname(os.path.realpath(script))]
+        else:
+            starts = [os.getcwd()]
     except FileNotFoundError:  # E7
         raise PrimeError("the current directory does not exist", hint="cd to one that does")
     for directory in [each for start in starts for each in ancestors(start)]:
@@ -2819,7 +2821,8 @@ PLATFORMS = {
         ("windows-x86_64", "win32", "AMD64", "win_amd64", "windows-x86_64-none"),
         ("windows-arm64", "win32", "ARM64", "win_arm64", "windows-aarch64-none"))
 }
-# Each field: kind, default, help. Reading, errors, `info` and the README's table come from here.
+# Each field: kind, default, meaning (for readers of this file). Reading, errors, `info` and the inputs come from here.
+# A test compares the README's table with it.
 # `fill_defaults` replaces a default of None by what the repo holds.
 FIELDS = {
     "required_python_version": ("text", "", "a request: which python the repo needs"),
@@ -2842,9 +2845,11 @@ FIELDS = {
     "post_boot": ("commands", [], "commands run in each new generation before it is published"),
     "default_env": ("text", "default", "the environment that is meant when none is named"),
 }  # type: dict
-RUNTIME_FIELDS = ("env_vars", "venv_dir_rel_path", "default_env", "platforms")  # no change of them needs a rebuild
+# Where packages come from, and by which tool: a script with metadata takes these over from the repo.
+SOURCE_FIELDS = ("venv_driver", "uv_version", "uv_sha256", "index_url", "extra_index_urls", "find_links", "no_index")
+RUNTIME_FIELDS = ("env_vars", "venv_dir_rel_path", "default_env", "platforms")  # changing one needs no rebuild
 FREE_FIELDS = ("env_vars", "post_boot")  # any text: it is for the user's own programs
-PARSED_FIELDS = ("required_python_version", "uv_version")  # their own readers say what forms there are
+PARSED_FIELDS = ("required_python_version", "uv_version")  # `check_text` is skipped: their own parsers check them
 PROJECT_KEYS = {"path": "text", "extras": "texts", "groups": "texts", "editable": "flag"}
 
 
@@ -3765,7 +3770,7 @@ def read_pyvenv_cfg(directory):
 
 
 def environment_python(directory):
-    """The interpreter of an environment directory (venv, virtualenv, conda)."""
+    """The interpreter of a directory that has its bin/python: an environment, or an install by uv or pyenv."""
     path = os.path.join(directory, BIN, "python" + EXE)
     beside = os.path.join(directory, "python" + EXE)  # conda on Windows
     return beside if WINDOWS and not os.path.exists(path) and os.path.exists(beside) else path
@@ -3947,7 +3952,8 @@ def what_path(python):
 
 PYTHON_NAME = r"python3\.\d+(\.\d+)?t?(\.exe)?$"
 ANY_NAME = r"(python|pypy|graalpy)3(\.\d+){0,2}t?(\.exe)?$"
-UV_NAME = r"[a-z]+-\d"
+UV_NAME = r"[a-z]+-\d"  # cpython-3.12.1-linux-x86_64-gnu
+PYENV_NAME = r"(pypy|graalpy)?[-\d]"  # 3.12.1, pypy3.10-7.3.12, graalpy-24.1; no environments, no conda
 CONDA_METAS = "miniconda3|anaconda3|miniforge3|mambaforge|micromamba|conda|miniconda|anaconda/conda-meta"
 
 
@@ -3972,16 +3978,18 @@ def conda_directories(request):
         return []
 
 
-# Where pythons stand. For each source: its name, the names that count in its directories, a function from the path of
-# such a name to the python (str: the path itself), and a row for each kind of directory; all are searched together:
-#   the variable that names the directory
-#   the directory without that variable, "~" for the home directory; or a function of the request that returns a list
-#   the directories below it that are searched: "*" stands for any name, "a|b" for both
-# The list in the start by sh, at the head of this file, is shorter; tests/test_fresh_machine.py compares the two.
+# Where pythons stand, in the order of preference. For each source: its name; the names that count in its directories;
+# the function that turns such a path into the python in it (environment_python gives bin/python, str the path itself);
+# and a row for each kind of directory, which are searched together:
+#   the variable that names the directory, "" for none
+#   the directory if that is unset, "~" for the home directory; or a function of the request that returns a list
+#   what is searched below either of the two: "" for itself, "installs/python", "*" for any name, "a|b" for both
+# The start by sh, at the head of this file, tries these too: a new directory goes into its list, or into NOT_FOR_SH of
+# tests/test_fresh_machine.py, which compares the two. The README lists the sources in this order.
 LOCATIONS = (
     ("vendor", UV_NAME, environment_python, [("", lambda request: request.places, "")]),
     ("uv", UV_NAME, environment_python, [("UV_PYTHON_INSTALL_DIR", uv_directories, "")]),
-    ("pyenv", r"(pypy|graalpy)?[-\d]", environment_python, [("PYENV_ROOT", "~/.pyenv", "versions")]),  # no shims (C1)
+    ("pyenv", PYENV_NAME, environment_python, [("PYENV_ROOT", "~/.pyenv", "versions")]),  # not its shims (C1)
     ("conda", r"(python|pypy)-\d.*\.json$", conda_python, [  # conda-meta/python-3.12.1-….json
         ("CONDA_PREFIX", "", "conda-meta"),  # the active environment
         ("", conda_directories, "conda-meta"),
@@ -4859,7 +4867,7 @@ def tool_hints(title, stderr):
 def guard(directory):
     """PrimeError unless `directory` is an environment whose python installs there and nowhere else.
 
-    Without a pyvenv.cfg uv and pip take the base python for their target, and change it (facts, trap 1).
+    Without a pyvenv.cfg uv and pip take the base python for their target, and change it.
     The answer is kept for each base python, because starting one takes 15 ms.
     """
     if not os.path.isfile(os.path.join(directory, "pyvenv.cfg")):
@@ -4930,7 +4938,10 @@ def is_closed(environment):
 
 
 def index_options(environment):
-    """The index settings of an environment, as options of both pip and uv."""
+    """Where packages come from: options that `pip install` and `download`, `uv pip install`, `sync` and `compile` take.
+
+    Fetching uv, locking, vendoring and build backends get them, too; `uv sync` does not.
+    """
     links = environment["find_links"]
     if is_offline():
         links = list(filter(is_local, links))
@@ -5799,7 +5810,8 @@ class UvDriver(Driver):
         self._run(["python", "install", request], title % request, **variables)
 
     def create(self, python, directory, prompt):
-        """Make an empty environment of `python`, which is named by its absolute path (facts, traps 3 and 5)."""
+        """Make an empty environment of `python`, which is named by its absolute path: uv stops at a broken
+        python on PATH, and reads a directory called v310 as a version."""
         words = ["venv", "--no-project", "--python", python.path, "--prompt=" + prompt, directory]
         self._run(words, "creating the environment with uv (python %s)" % python.version)
 
@@ -7164,9 +7176,6 @@ def read_stdin():
     os.dup2(file.fileno(), 0)
     os.lseek(0, 0, os.SEEK_SET)
     return data.decode("utf-8-sig", "replace")
-
-
-SOURCE_FIELDS = ("venv_driver", "uv_version", "uv_sha256", "index_url", "extra_index_urls", "find_links", "no_index")
 
 
 def script_environment(options, source):

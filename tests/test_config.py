@@ -2,10 +2,13 @@
 
 import json
 import os
+import re
 import subprocess
 
 import pytest
-from conftest import PYTHONS, python, some_python, uv_program
+from conftest import PYTHONS, TOP, python, some_python, uv_program
+
+import proto_prime
 
 # -- I1: what is wrong is said, with status 2, and nothing is made ----------------------------------
 
@@ -616,3 +619,10 @@ def test_request_that_requires_python_excludes_names_both_and_fetches_nothing(re
     assert 'required_python_version "3.10" and requires-python ">=3.12"' in error
     assert "they exclude each other" in error
     assert not (repo.home / "fetched").exists()
+
+
+def test_readme_names_each_field():
+    lines = (TOP / "README.md").read_text(encoding="utf-8").split("\n")
+    rows = [line.split("|")[1] for line in lines if line.startswith("|")]
+    listed = {name for row in rows for name in re.findall(r"`(\w+)`", row)}
+    assert set(proto_prime.FIELDS) <= listed
