@@ -8,6 +8,7 @@
 #
 # What happens, by function (chapter Stages):
 #   nothing changed:  main -> fast_path -> Stamp.holds -> hand_over
+#   back on inputs of before:  main -> fast_path -> return_to -> Link.move -> hand_over
 #   else:             main -> fast_path -> parse_command_line -> open_environment -> have_generation
 #                     -> select_interpreter -> [hop: this file again, under that python] -> build -> Link.publish
 #                     -> write_stamp -> hand_over
@@ -17,7 +18,8 @@
 #   Request      a python that is wanted           Interpreter  a python that answered
 #   Candidate    a python that was judged          Lock         a pylock.toml
 #   PipDriver, UvDriver  make and fill environments
-#   Generation   one complete build                Link         .venv             Stamp  what the last boot saw
+#   Generation   one complete build                Stamp        what the last boot saw
+#   Link         .venv and what it is made of
 #
 # On disk, in .prime of the repo (PROTOPRIMER_STATE_DIR): envs/NAME-KEY/ generations, building/ the unfinished ones,
 #   stamp/, held/ and use what rollback and use chose, log/, lock, made/ environments of the server's clients. `.venv`
@@ -2079,7 +2081,9 @@ def use_cache():
 # The link
 # --------------------------------------------------------------------------------------------------
 # `.venv`, by which every tool finds the environment. Only this chapter knows what it is made of: a symbolic link, or
-# a junction on Windows. Others ask a `Link` where it leads and whether it is right, and let it move or go.
+# a junction on Windows. Others ask a `Link` where it leads and whether it is right, and let it move or go. The fast
+# path comes here: nothing is imported but where something fails. What is left beside `.venv` stands in `IGNORED`, too.
+# `resolve_python` reads a `.venv` that is a file (PEP 832).
 
 
 class Link:
@@ -2087,21 +2091,21 @@ class Link:
 
     root    str, the ref root
     path    str, where the link is or would be; "" if a boot is not to touch it
-    target  str, what the link shall say; "" if it is not known yet, or if no link can be made
+    target  str, what the link shall say; "" if it is not known yet, or if none is made (`is_wanted`)
     """
 
     def __init__(self, root, path, target=""):
         self.root, self.path, self.target = root, path, target
 
     def aim(self, directory):
-        """Set the target so that it leads to this directory, unless no link can be made. Returns the `Link`."""
-        self.target = directory if self.path and self.is_possible() else ""
+        """Set the target so that it leads to this directory, or to "" where no link `is_wanted`. Returns the `Link`."""
+        self.target = directory if self.path and self.is_wanted() else ""
         if self.target.startswith(self.root + os.sep) and not WINDOWS:
             self.target = os.path.relpath(directory, os.path.dirname(self.path))
         return self
 
     def is_right(self):
-        """True if the link says its target. Without a target any link is right, for none can be made."""
+        """True if the link says its target. Without a target nothing is wrong, unless a boot is not to touch the link."""
         if not self.target:
             return bool(self.path)
         try:
@@ -2117,8 +2121,11 @@ class Link:
         """True if the link leads to one of these directories."""
         return self.destination() in map(os.path.realpath, directories)
 
-    def is_possible(self):
-        """False if no link can be made, nor need be: in a read-only checkout whose state is kept elsewhere."""
+    def is_wanted(self):
+        """False in a read-only checkout whose state is kept elsewhere: there no link is made, and none is missed.
+
+        Whether the file system has links is not asked here.
+        """
         nearest = next(each for each in ancestors(os.path.dirname(self.path)) if os.path.exists(each))
         return not os.environ.get(STATE_VAR) or os.access(nearest, os.W_OK)
 
@@ -2155,14 +2162,14 @@ class Link:
         elif self.path and not self.target:
             report.detail("no link is made, for %s cannot be written" % os.path.dirname(self.path))
 
-    def move(self, envs=""):
+    def move(self, expected_envs=""):
         """Make the link say its target, under the lock. What is there and not ours is renamed, never removed (T4).
 
-        envs  str, the `signature` that the directory of the generations must still have; "" for any
+        expected_envs  str, the `signature` that the directory of the generations must still have; "" for any
         PrimeError if it has another.
         """
         with locked(state_dir(self.root, "lock"), "publishing %s" % self.target):
-            if envs and signature(state_dir(self.root, "envs")) != envs:
+            if expected_envs and signature(state_dir(self.root, "envs")) != expected_envs:
                 raise PrimeError("the generations changed meanwhile")
             if os.path.lexists(self.path) and not self.is_ours():
                 rename_aside(self.path)
@@ -2170,7 +2177,7 @@ class Link:
         report.detail("published: %s -> %s" % (self.path, self.target))
 
     def _replace(self):
-        """Make the link, in one step where one of ours is there."""
+        """Make the link. One of ours that is there is replaced in one step; on Windows it is removed first."""
         make_directory(os.path.dirname(self.path))
         aside = temporary_path(self.path)
         if WINDOWS:  # a junction takes no privilege, but cannot replace another in one step
@@ -4227,7 +4234,7 @@ def candidates(request):
                 yield Candidate(path, source)
 
 
-def as_told(request):
+def request_with_origin(request):
     """A request with the field and the file that it stands in."""
     file, _, field = request.origin.partition(": ")
     return '%s "%s" of %s' % (field, request, file)
@@ -4243,7 +4250,7 @@ def judge(candidate, requests):
         request, candidate.reason = first_failing(candidate.interpreter, requests)
         candidate.verdict = "mismatch" if candidate.reason else "matches"
         if request and request is not requests[0]:
-            candidate.reason += " for " + as_told(request)
+            candidate.reason += " for " + request_with_origin(request)
     verdict = candidate.reason or candidate.verdict
     report.detail("candidate %s (%s): %s" % (tilde(candidate.path), candidate.source, verdict))
     return candidate
@@ -6636,7 +6643,7 @@ def forget_stamps(root, key):
 def current_line(environment, generation):
     """What a boot says if there is nothing to do."""
     name, version = environment["venv_dir_rel_path"], generation.python.version
-    if not link_of(environment).is_possible():
+    if not link_of(environment).is_wanted():
         name = tilde(generation.path)
     how = ", rolled back to %s" % os.path.basename(generation.path) if generation.is_held else ""
     return "%s is current (environment %s, python %s%s)" % (name, environment.name, version, how)
@@ -6805,11 +6812,11 @@ def no_python(environment, more=()):
     required, is_contrary = environment.required, is_contradictory(environment)
     reasons = "".join(candidate.reason for candidate in environment.tried)
     others = [request for request in environment.wanted()[1:] if request is not required and
-              (not required.text or is_contrary or as_told(request) in reasons)]
+              (not required.text or is_contrary or request_with_origin(request) in reasons)]
     field = "requires-python" if required in environment.also else "required_python_version"
     if required.origin == "command line":
         field = "the request"
-    requests, origin = list(map(as_told, others)), required.origin
+    requests, origin = list(map(request_with_origin, others)), required.origin
     if required.text or not others:
         requests.insert(0, '%s "%s"' % (field, required))
     else:
@@ -8582,7 +8589,7 @@ def parse_command_line(argv):
     arguments = argv[:index] + rest
     if arguments or options.command in ARGUMENTS:  # argparse takes as long as the rest of a quick boot
         make_parser(*command).parse_args(arguments, namespace=options)
-    report.verbosity = options.verbose or verbosity_told()
+    report.verbosity = options.verbose or verbosity_from_environment()
     if options.quiet:
         report.verbosity = -1
     if options.offline:
@@ -8601,7 +8608,7 @@ def command_index(argv):
     return index
 
 
-def verbosity_told():
+def verbosity_from_environment():
     """The value of `Reporter.verbosity` that PROTOPRIMER_LOG_LEVEL asks for."""
     return {"error": -1, "info": 1, "debug": 2}.get(os.environ.get(LOG_VAR, "").lower(), 0)
 
@@ -8842,7 +8849,7 @@ def restart_in_environment(target, boots):
         return None
     isolate()
     catch_signals()
-    report.verbosity = verbosity_told()
+    report.verbosity = verbosity_from_environment()
     stamp = None if stage else read_stamp(root, requested)
     if stamp and (stamp.holds(not requested) if boots else stamp.is_usable()):
         prefix, env_vars = stamp.prefix, stamp.variables
