@@ -2105,7 +2105,7 @@ class Link:
         return self
 
     def is_right(self):
-        """True if the link says its target. Without a target nothing is wrong, unless a boot is not to touch the link."""
+        """True if the link says its target. Without a target nothing is wrong, unless a boot leaves the link alone."""
         if not self.target:
             return bool(self.path)
         try:
