@@ -1318,7 +1318,8 @@ def limit_hint(text):
     import errno
 
     signs = [os.strerror(number) for number in (errno.EMFILE, errno.ENFILE, errno.EAGAIN, errno.ENOMEM)]
-    return LIMIT_HINT if any(sign in text for sign in signs + ["start new thread", "cannot open shared object file"]) else ""
+    signs += ["start new thread", "cannot open shared object file"]
+    return LIMIT_HINT if any(sign in text for sign in signs) else ""
 
 
 def _drain(pipe, chunks):
