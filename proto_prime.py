@@ -3174,7 +3174,19 @@ def fill_defaults(environment):
 
 def has_dev_group(document):
     """True if a pyproject.toml, the dict `document`, has a dependency group "dev"."""
-    return "dev" in map(normalized, table_in(document, PYPROJECT, "dependency-groups"))
+    return "dev" in groups_in(table_in(document, PYPROJECT, "dependency-groups"), PYPROJECT)
+
+
+def groups_in(groups, file):
+    """Dependency groups, a dict, by their normalized names. PrimeError for two spellings of one name (PEP 735)."""
+    contents, spellings = {}, {}  # type: dict, dict
+    for name, content in groups.items():
+        key = normalized(name)
+        if key in spellings:  # R7
+            raise PrimeError("dependency group %s has two spellings: %s and %s" % (key, spellings[key], name), file,
+                             status=2)
+        contents[key], spellings[key] = content, name
+    return contents
 
 
 def find_lock(environment):
@@ -3355,14 +3367,30 @@ def dynamic_fields(document):
     return set(fields) if is_texts(fields) else set()
 
 
-def read_requirement(line, file):
-    """The normalized name and the extras of a PEP 508 requirement: str, list of str. PrimeError if it has no name."""
+def read_requirement(line, file, field=""):
+    """The normalized name and the extras of a PEP 508 requirement: str, list of str.
+
+    PrimeError with `field` if it is none: its name or its versions are malformed, or it is a path. Its marker is not
+    looked at.
+    """
     import re
 
-    match = re.match(r"\s*(\w[\w.-]*)\s*(?:\[([^\]]*)\])?", line)
-    if not match:
-        raise PrimeError("%s is no requirement" % shown_value(line), file, status=2)
-    return normalized(match.group(1)), (match.group(2) or "").replace(" ", "").split(",")
+    match = re.match(r"\s*([A-Za-z0-9][\w.-]*)\s*(?:\[([\w\s,.-]*)\])?(.*)", line, re.ASCII | re.DOTALL)
+    name, extras, rest = match.groups("") if match else ("", "", "")
+    rest = rest.strip()
+    versions = "" if rest[:1] == "@" else rest.partition(";")[0].strip()
+    if versions[:1] == "(" and versions[-1] == ")":
+        versions = versions[1:-1]
+    try:
+        parse_clauses(versions)
+        is_sound = name[-1:] not in "._-" and rest != "@"  # "" is in each text
+    except PrimeError:
+        is_sound = False
+    if not is_sound:
+        hint = "a directory goes into projects" if "/" in line else ""
+        raise PrimeError("%s%s is no requirement" % (field and field + ": ", shown_value(line)), file, hint=hint,
+                         status=2)
+    return normalized(name), extras.replace(" ", "").split(",")
 
 
 def dependencies_of(document, extras, file):
@@ -3398,7 +3426,7 @@ def expand_group(groups, name, file):
 
     Not by recursion, for a hostile file nests deeper than python does (H10).
     """
-    contents = {normalized(group): content for group, content in groups.items()}
+    contents = groups_in(groups, file)
     requirements = []
     begun, done = set(), set()  # type: set, set
     path = [""]  # the group that is read now, behind those that include it
@@ -3408,8 +3436,10 @@ def expand_group(groups, name, file):
         if item is None:
             done.add(path.pop())
         elif isinstance(item, str):
-            requirements.append(check_text(item, "dependency group %s" % path[-1], file, is_requirement=True))
-        elif isinstance(item, dict) and isinstance(item.get("include-group"), str):
+            field = "dependency group %s" % path[-1]
+            requirements.append(check_text(item, field, file, is_requirement=True))
+            read_requirement(item, file, field)
+        elif isinstance(item, dict) and list(item) == ["include-group"] and isinstance(item["include-group"], str):
             group = normalized(item["include-group"])
             if group in done:
                 continue
