@@ -7242,23 +7242,36 @@ def script_metadata(source):
         if not is_valid(value):
             raise PrimeError("%s must be %s, not %s" % (name, expected, shown_value(value)),
                              "the script's metadata, PEP 723", status=2)
+    try:
+        parse_clauses(required)  # R8: a script never names an executable
+    except PrimeError as problem:
+        raise PrimeError("malformed requires-python: %s" % problem, "the script's metadata, PEP 723", status=2,
+                         hint='it is specifiers, such as ">=3.11"')
     return required, dependencies
+
+
+SCRIPT_BEGIN = "# /// script"
 
 
 def metadata_blocks(source):
     """The blocks of metadata in a script (PEP 723): a list of str, their TOML; and whether a block has no end.
 
-    A block ends with the last "# ///" of the comment lines that follow its begin.
+    As the PEP's regular expression finds them, but in one pass, and empty ones too, as uv does. A block of any type
+    begins at the first line that begins one, and ends with the last "# ///" of these comment lines: other such lines
+    between them belong to it (R8).
     """
     import re
 
     blocks, is_open = [], False
-    lines = (source + "\n").replace("\r\n", "\n")
-    for start in re.finditer(r"^# /// script[ \t]*\n((?:#(?: .*)?\n)*)", lines, re.MULTILINE):
-        block = re.match(r"((?:.*\n)*)# ///[ \t]*\n", start.group(1))
-        if block:
-            blocks.append(re.sub("^# ?", "", block.group(1), flags=re.MULTILINE))
-        else:
+    text = (source + "\n").replace("\r\n", "\n")
+    for comment in re.finditer(r"(?:^#(?: .*)?\n)+", text, re.MULTILINE):
+        lines = comment.group().split("\n")
+        begins = [number for number, line in enumerate(lines) if re.match(r"# /// [a-zA-Z0-9-]+\Z", line)]
+        ends = [number for number, line in enumerate(lines) if line == "# ///"]
+        has_block = begins and ends and begins[0] < ends[-1]
+        if has_block and lines[begins[0]] == SCRIPT_BEGIN:
+            blocks.append("".join(line[2:] + "\n" for line in lines[begins[0] + 1:ends[-1]]))
+        elif SCRIPT_BEGIN in lines[ends[-1] if has_block else 0:]:
             is_open = True
     return blocks, is_open
 

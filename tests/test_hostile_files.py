@@ -196,6 +196,7 @@ def test_long_metadata_of_a_script_is_read_in_little_time(plain, text):
     (["# ///", "# /// script", "# b", "# ///"], ["b\n"], False),
     (["# /// script", "# a", "# /// "], [], True),
     (["# /// other", "# a", "# /// script", "# b"], [], True),
+    (["# /// other", "# ///", "# /// script", "# b"], [], True),
     (["# /// two words", "# /// script", "# b", "# ///"], ["b\n"], False),
     (["# /// script x", "# b", "# ///"], [], False)])
 def test_R8_metadata_of_a_script_is_what_PEP_723_says(lines, blocks, is_open):
@@ -208,7 +209,7 @@ PEP_723 = r"(?m)^# /// (?P<type>[a-zA-Z0-9-]+)$\s^(?P<content>(^#(| .*)$\s)+)^# 
 
 def test_R8_metadata_of_a_script_is_what_the_reference_finds():
     choice = random.Random(723)
-    lines = ["# /// script", "# /// other", "# ///", "# /// ", "#", "# a = 1", "# /// script ", "x = 1", "", "#///", "#b"]
+    lines = ["# /// script", "# /// other", "# ///", "# /// ", "#", "# a = 1", "# /// script ", "x", "", "#///", "#b"]
     for _ in range(3000):
         text = "\n".join(choice.choice(lines) for _ in range(choice.randint(1, 9)))
         text = text.replace("# /// script\n# ///", "# /// script\n#\n# ///")  # an empty one is uv's alone
