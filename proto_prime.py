@@ -5058,7 +5058,8 @@ class Lock:
 
     packages        list of dict, all packages of the file
     inputs          str, what `lock_inputs` was when `prime lock` made the file, or ""
-    extras, groups  lists of str: those of the file that the environment chose
+    extras, groups  lists of str: those of the file that the environment chose, and its default groups
+    group_options   list of str, what tells uv of these groups; none if they are the default ones, which it knows
     limits          str, marker of the machines that it is for; "" for all
     pins            list of str, lines of a requirements file, each with its hashes
     unpinned        list of str, arguments of an install: directories and checkouts, which have no hash
@@ -5069,9 +5070,12 @@ class Lock:
         self.path = path
         self.packages = document.get("packages", [])
         self.inputs = table_in(document, path, "tool", "proto-prime").get("inputs", "")
-        groups = list(groups) + document.get("default-groups", [])
         self.extras = chosen_names(document.get("extras", []), extras)
-        self.groups = chosen_names(document.get("dependency-groups", []), groups)
+        defaults = document.get("default-groups", [])
+        names = document.get("dependency-groups", []) + defaults  # R6: a default one need not stand before it
+        self.groups = chosen_names(dict.fromkeys(names), list(groups) + defaults)
+        is_default = set(self.groups) == set(defaults)
+        self.group_options = [] if is_default else ["--group=" + name for name in self.groups]
         for field in ("extras", "dependency-groups", "default-groups", "environments"):
             for _, text in texts_in(document.get(field)):
                 check_text(text, field, path, is_requirement=True)
@@ -5090,14 +5094,55 @@ class Lock:
             requirement = "%s @ %s%s" % (name, file_url(path), marker)
             self.unpinned += ["-e", path] if directory.get("editable") else [requirement]
         elif checkout:
-            url = checkout.get("url") or "file://" + os.path.join(os.path.dirname(self.path), checkout["path"])
+            url = checkout.get("url") or file_url(self._absolute(checkout["path"]))
             source = "%s+%s@%s" % (checkout["type"], url, checkout["commit-id"])
-            self.unpinned.append("%s @ %s%s%s" % (name, source, subdirectory_in(checkout), marker))
+            source += subdirectory_in(checkout)
+            if url.startswith("file:"):  # older pips want a host in a URL behind "@"
+                requirement = source + ("&" if "#" in source else "#") + "egg=" + name
+            else:
+                requirement = "%s @ %s" % (name, source)
+            self.unpinned.append(requirement + marker)
         elif not hashes:
             raise PrimeError("%s: %s has no hash that pip knows" % (self.path, name), status=2)
         else:
-            source = " @ " + self.url(archive) + subdirectory_in(archive) if archive else "==" + package["version"]
-            self.pins.append(" ".join([name + source + marker] + hashes))
+            source = self.url(archive) + subdirectory_in(archive) if archive else self._version(package)
+            self.pins.append(" ".join([name + (" @ " if archive else "==") + source + marker] + hashes))
+
+    def _version(self, package):
+        """The version of a package, a str; that of its first file if the lock names none (R6)."""
+        import re
+
+        if package.get("version"):
+            return package["version"]
+        name = self.file_of((package.get("wheels") or [package["sdist"]])[0])
+        is_wheel, source = name.endswith(".whl"), re.sub(r"\.(zip|tar\.\w+)$", "", name)
+        try:
+            return Version(name.split("-", 2)[1] if is_wheel else source.rpartition("-")[2]).text
+        except (PrimeError, IndexError):
+            raise PrimeError("%s: no version of %s, nor in %s" % (self.path, package["name"], name), status=2)
+
+    def check(self, python):
+        """PrimeError unless all that this holds for an `Interpreter` can be installed into an environment of it (R6).
+
+        That is as uv and pip see it: the lock is for its machine, no package is there twice or for other pythons.
+        """
+        has_markers = self.limits or any("marker" in package for package in self.packages)
+        values = marker_values(python) if has_markers else {}
+        values.update(extras=self.extras, dependency_groups=self.groups)
+        names = set()  # type: set
+        try:
+            if not marker_holds(self.limits, values):
+                raise PrimeError("%s is not for this machine: %s" % (self.path, self.limits))
+            for package in self.packages:
+                if not marker_holds(package.get("marker", ""), values):
+                    continue
+                name, specifiers = normalized(package["name"]), package.get("requires-python", "")
+                if name in names:
+                    raise PrimeError("%s: %s is there more than once for this python" % (self.path, name), status=2)
+                names.add(name)
+                demand(python, [Request(specifiers, name, parse_clauses(specifiers))], self.path)
+        except (ValueError, TypeError, AttributeError, LookupError, RecursionError) as problem:
+            raise PrimeError("%s has a malformed marker: %r" % (self.path, problem), status=2)
 
     def _add_files(self, package):
         """Add the wheels, sdist and archive of a package to `files`. Returns pip's options with their hashes."""
@@ -5106,10 +5151,10 @@ class Lock:
             hashes = artifact["hashes"]
             for algorithm, value in sorted(hashes.items()):
                 if algorithm in ("sha256", "sha384", "sha512"):
-                    options.append("--hash=%s:%s" % (algorithm, value))
-            size, sha256 = artifact.get("size", 0), hashes.get("sha256", "")
-            if not isinstance(size, int) or not isinstance(sha256, str):
-                raise TypeError("size %r, sha256 %r" % (size, sha256))
+                    options.append("--hash=%s:%s" % (algorithm, value.lower()))  # pip compares them as text
+            size, sha256 = artifact.get("size", 0), hashes.get("sha256", "").lower()
+            if not isinstance(size, int):
+                raise TypeError("size %r" % (size,))
             self.files[self.file_of(artifact)] = self.url(artifact), sha256, size
         return options
 
@@ -5123,6 +5168,10 @@ class Lock:
                 raise PrimeError('package "%s": %s "%s" has a blank' % (name, field, text), self.path, status=2)
         if not name or set(name.lower()) - set("abcdefghijklmnopqrstuvwxyz0123456789._-"):
             raise PrimeError('"%s" is no name of a package' % one_line(name), self.path, status=2)
+        try:
+            parse_clauses(package.get("requires-python", ""))
+        except PrimeError as problem:
+            raise PrimeError('package "%s": malformed requires-python: %s' % (name, problem), self.path, status=2)
 
     def _absolute(self, *names):
         """The absolute path of a path in the file, which is relative to the file's directory."""
@@ -5152,7 +5201,7 @@ class Lock:
             is_true = is_in != bool(match.group(2))
             return "os_name %s ''" % ("!=" if is_true else "==")
 
-        pattern = r"""['"]([^'"]*)['"]\s+(not\s+)?in\s+(extras|dependency_groups)"""
+        pattern = r"""['"]([^'"]*)['"]\s*(not\s+)?in\s+(extras|dependency_groups)"""
         markers = [re.sub(pattern, evaluate, package.get("marker", "")), self.limits]
         text = " and ".join("(%s)" % marker for marker in markers if marker)
         return " ; %s " % text if text else ""
@@ -5203,17 +5252,97 @@ def subdirectory_in(source):
 
 def read_lock(environment, path):
     """The `Lock` in a pylock.toml for an environment, which keeps it. PrimeError if the file is not as PEP 751 says."""
+    import re
+
     if path not in environment.locks:
         try:
             document = parse_toml(load_text(path))
-            if str(document["lock-version"]).split(".")[0] != "1":
-                raise PrimeError("%s: lock-version %s is not known" % (path, document["lock-version"]), status=2)
+            version = document["lock-version"]
+            if not isinstance(version, str) or not re.match(r"1(\.\d+)*$", version):
+                raise PrimeError('%s: lock-version %s is not known; "1.0" is' % (path, shown_value(version)), status=2)
+            for field, kind in (("created-by", str), ("packages", list)):  # R6
+                if not isinstance(document[field], kind):
+                    raise TypeError("%s = %s" % (field, shown_value(document[field])))
             environment.locks[path] = Lock(path, document, *chosen_parts(environment))
         except TomlError as error:
             raise PrimeError("%s: %s" % (path, error), status=2)
         except (KeyError, TypeError, AttributeError, ValueError, RecursionError) as problem:
             raise PrimeError("%s is not as PEP 751 says: %r" % (path, problem), status=2)
     return environment.locks[path]
+
+
+MARKER_NAMES = "os_name sys_platform platform_machine platform_python_implementation platform_release " \
+    "platform_system platform_version python_full_version implementation_name python_version implementation_version"
+MARKER_QUESTION = """
+import platform
+answer = [os.name, sys.platform, platform.machine(), platform.python_implementation(), platform.release(),
+          platform.system(), platform.version(), platform.python_version(), sys.implementation.name,
+          "%d.%d" % sys.version_info[:2], "%d.%d.%d" % sys.implementation.version[:3]]
+"""
+
+
+def marker_values(python):
+    """What environment markers mean for an `Interpreter` (PEP 508): a dict of variable to str."""
+    answer, child = ask_python(python.path, MARKER_QUESTION)
+    if not answer:
+        raise PrimeError("cannot ask %s for its platform: %s" % (python, child.problem))
+    return dict(zip(MARKER_NAMES.split(), answer))
+
+
+def marker_holds(text, values):
+    """True if an environment marker holds, or is empty (PEP 508, 751).
+
+    values  dict, variable to str; `extras` and `dependency_groups` are lists of str
+    ValueError, LookupError or RecursionError if it is malformed.
+    """
+    import re
+
+    tokens = re.findall(r"""'[^']*'|"[^"]*"|\w+|[<>=!~]+|\S""", text)[::-1]
+    result = not tokens or any_holds(tokens, values)
+    if tokens:
+        raise ValueError(text)
+    return result
+
+
+def any_holds(tokens, values):
+    """Read from the end of the list `tokens` what "or" joins: True if a part holds."""
+    result = all_hold(tokens, values)
+    while tokens[-1:] == ["or"]:
+        tokens.pop()
+        result = all_hold(tokens, values) or result
+    return result
+
+
+def all_hold(tokens, values):
+    """Read from the end of the list `tokens` what "and" joins: True if all parts hold."""
+    result = comparison_holds(tokens, values)
+    while tokens[-1:] == ["and"]:
+        tokens.pop()
+        result = comparison_holds(tokens, values) and result
+    return result
+
+
+def comparison_holds(tokens, values):
+    """Read one comparison, or a marker in parentheses, from the end of the list `tokens`: True if it holds."""
+    first = tokens.pop()
+    if first == "(":
+        result = any_holds(tokens, values)
+        if tokens.pop() != ")":
+            raise ValueError("no ) behind it")
+        return result
+    operator = tokens.pop()
+    if operator == "not":
+        operator += " " + tokens.pop()
+    left, right = [each[1:-1] if each[0] in "'\"" else values[each] for each in (first, tokens.pop())]
+    if operator in ("in", "not in"):
+        is_in = bool(chosen_names([left], right)) if isinstance(right, list) else left in right
+        return is_in == (operator == "in")
+    try:
+        return Clause(operator + right).contains(Version(left))
+    except PrimeError:  # texts have no order: "<=" is "==" for them, and "<" never holds
+        is_equal = left == right
+        return {"!=": not is_equal, "<": False, ">": False, "==": is_equal, "===": is_equal, "<=": is_equal,
+                ">=": is_equal}[operator]
 
 
 def lock_inputs(environment):
@@ -5290,11 +5419,13 @@ def check_sources(environment, driver, python):
     driver.check_lock(environment)
     if not lock.endswith(".toml"):
         return
-    made_from = read_lock(environment, environment.path(lock)).inputs
+    contents = read_lock(environment, environment.path(lock))
+    made_from = contents.inputs
     demand(python, environment.locked, "the lock")
     if made_from and made_from != lock_inputs(environment):
         option = "" if environment.name == "default" else " -e " + environment.name
         raise PrimeError("%s was made for other requirements than there are now" % lock, hint="prime%s lock" % option)
+    contents.check(python)
 
 
 def package_sources(environment):
@@ -5868,7 +5999,7 @@ class UvDriver(Driver):
             self._run(words + pins, title, root)
         else:
             words = ["pip", "sync", "--allow-empty-requirements"] + options + [lock]
-            words += ["--extra=" + name for name in contents.extras] + ["--group=" + name for name in contents.groups]
+            words += ["--extra=" + name for name in contents.extras] + contents.group_options
             self._run(words, title, root)
         remove(aside)
 
@@ -6291,9 +6422,6 @@ def install(environment, driver, directory):
     options = index_options(environment)
     if lock:
         driver.install_lock(environment, directory, lock)
-        is_limited = lock.endswith(".toml") and read_lock(environment, lock).limits
-        if is_limited and listing_of(directory) == before:
-            raise PrimeError("%s is not for this machine: %s" % (lock, is_limited))
     if lock.endswith(".toml"):
         options += ["--no-deps"]
     elif environment["constraints_file"]:
