@@ -648,10 +648,13 @@ def check_regular(st, path):
         raise OSError(27, "it has more than %d MiB, which are not there" % (PARSE_CAP >> 20), path)  # such as kcore
 
 
-def load_text(path):
-    """The text of a UTF-8 file, without a byte order mark; PrimeError if it cannot be read."""
+def load_text(path, decode=bytes.decode):
+    """The text of a file, without a byte order mark; PrimeError if it cannot be read.
+
+    decode  function that makes a str of the bytes, for what is not in UTF-8
+    """
     try:
-        text = b"".join(chunks_of(path, PARSE_CAP)).decode("utf-8")  # utf-8-sig is a module of its own
+        text = decode(b"".join(chunks_of(path, PARSE_CAP)))  # utf-8-sig is a module of its own
         return text[1:] if text[:1] == "\ufeff" else text
     except OSError as problem:
         raise PrimeError("cannot read %s: %s" % (path, problem.strerror), status=2)
@@ -3676,7 +3679,7 @@ def requirement_lines(path):
     """
     import re
 
-    text = load_text(path).replace("\0", "") if os.path.isfile(path) else ""
+    text = load_text(path, decode_as_pip).replace("\0", "") if os.path.isfile(path) else ""
     lines = []
     for line in joined_lines(text):
         line = re.sub(r"\$\{([A-Z0-9_]+)\}", lambda name: os.environ.get(name.group(1), name.group()), line)
@@ -3689,6 +3692,35 @@ def requirement_lines(path):
             line = urllib.parse.unquote(re.sub(r"\bfile:(//(localhost)?)?", "", line.partition("#")[0]))
         lines.append(line)
     return lines
+
+
+def has_hashes(path):
+    """True if a requirements file says the hash of a requirement."""
+    return any("--hash=" in line for line in requirement_lines(path))
+
+
+def decode_as_pip(data):
+    """The text of a requirements file in the encoding that pip takes it for (R5).
+
+    That is by its byte order mark, as PowerShell writes one, a coding line as of PEP 263, UTF-8, or the locale. What
+    is in none of them is replaced: the file is only looked into here, and the installer says what is wrong.
+    """
+    import locale
+    import re
+
+    marks = [(b"\xff\xfe\0\0", "utf-32"), (b"\0\0\xfe\xff", "utf-32"),  # before the shorter ones of UTF-16
+             (b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16")]
+    encodings = [encoding for mark, encoding in marks if data.startswith(mark)][:1]
+    if not encodings:
+        comments = [line for line in data.split(b"\n", 2)[:2] if line[:1] == b"#"]
+        names = filter(None, [re.search(br"coding[:=]\s*([-\w.]+)", line) for line in comments])
+        encodings = [name.group(1).decode("ascii") for name in names][:1]
+    for encoding in encodings + ["utf-8", locale.getpreferredencoding(False)]:
+        try:
+            return data.decode(encoding)
+        except (LookupError, UnicodeError):
+            pass
+    return data.decode("utf-8", "replace")
 
 
 def joined_lines(text):
@@ -3996,10 +4028,8 @@ def uv_directories(request):
 
 def conda_directories(request):
     """The environments that conda keeps a list of."""
-    try:
-        return load_text(os.path.join(home_dir(), ".conda", "environments.txt")).splitlines()
-    except PrimeError:
-        return []
+    data = bytes_of(os.path.join(home_dir(), ".conda", "environments.txt"))
+    return os.fsdecode(data or b"").splitlines()  # paths may be in any encoding (R5)
 
 
 # Where pythons stand. For each source: its name, the names that count in its directories, a function from the path of
@@ -5706,7 +5736,7 @@ class PipDriver(Driver):
     def parts(self, environment, requirements):
         """Install files with hashes first: pip takes no requirement without a hash beside them."""
         files = with_includes(environment, environment["requirements_files"])
-        if "-r" not in requirements or not any(has_bytes(file, b"--hash=") for file in files):
+        if "-r" not in requirements or not any(map(has_hashes, files)):
             return [requirements]
         start = requirements.index("-r")
         end = start + 2 * requirements.count("-r")
@@ -7902,7 +7932,7 @@ def command_init(options):
         texts[os.path.join(root, OWN_CONFIG)] = starter_config(root)
     ignore = os.path.join(root, ".gitignore")
     made = [path for path in texts if not os.path.exists(path)]
-    text = load_text(ignore) if os.path.isfile(ignore) else ""
+    text = load_text(ignore, lambda data: data.decode("utf-8", "surrogateescape")) if os.path.isfile(ignore) else ""
     if with_ignored(text) != text:
         texts[ignore] = with_ignored(text)
         made.append(ignore)
@@ -7915,7 +7945,7 @@ def command_init(options):
         if path == own:
             copy_of_this(options, path)
         else:
-            write_atomic(path, text.encode())
+            write_atomic(path, text.encode("utf-8", "surrogateescape"))  # R5: a .gitignore is bytes
         if path != ignore:
             os.chmod(path, 0o755 if path in (own, prime) else 0o644)
     if not made:
