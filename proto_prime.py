@@ -651,10 +651,13 @@ def check_regular(st, path):
         raise OSError(27, "it has more than %d MiB, which are not there" % (PARSE_CAP >> 20), path)  # such as kcore
 
 
-def load_text(path):
-    """The text of a UTF-8 file, without a byte order mark; PrimeError if it cannot be read."""
+def load_text(path, decode=bytes.decode):
+    """The text of a file, without a byte order mark; PrimeError if it cannot be read.
+
+    decode  function that makes a str of the bytes, for what is not in UTF-8
+    """
     try:
-        text = b"".join(chunks_of(path, PARSE_CAP)).decode("utf-8")  # utf-8-sig is a module of its own
+        text = decode(b"".join(chunks_of(path, PARSE_CAP)))  # utf-8-sig is a module of its own
         return text[1:] if text[:1] == "\ufeff" else text
     except OSError as problem:
         raise PrimeError("cannot read %s: %s" % (path, problem.strerror), status=2)
@@ -3187,7 +3190,19 @@ def fill_defaults(environment):
 
 def has_dev_group(document):
     """True if a pyproject.toml, the dict `document`, has a dependency group "dev"."""
-    return "dev" in map(normalized, table_in(document, PYPROJECT, "dependency-groups"))
+    return "dev" in groups_in(table_in(document, PYPROJECT, "dependency-groups"), PYPROJECT)
+
+
+def groups_in(groups, file):
+    """Dependency groups, a dict, by their normalized names. PrimeError for two spellings of one name (PEP 735)."""
+    contents, spellings = {}, {}  # type: dict, dict
+    for name, content in groups.items():
+        key = normalized(name)
+        if key in spellings:  # R7
+            raise PrimeError("dependency group %s has two spellings: %s and %s" % (key, spellings[key], name), file,
+                             status=2)
+        contents[key], spellings[key] = content, name
+    return contents
 
 
 def find_lock(environment):
@@ -3368,14 +3383,30 @@ def dynamic_fields(document):
     return set(fields) if is_texts(fields) else set()
 
 
-def read_requirement(line, file):
-    """The normalized name and the extras of a PEP 508 requirement: str, list of str. PrimeError if it has no name."""
+def read_requirement(line, file, field=""):
+    """The normalized name and the extras of a PEP 508 requirement: str, list of str.
+
+    PrimeError with `field` if it is none: its name or its versions are malformed, or it is a path. Its marker is not
+    looked at.
+    """
     import re
 
-    match = re.match(r"\s*(\w[\w.-]*)\s*(?:\[([^\]]*)\])?", line)
-    if not match:
-        raise PrimeError("%s is no requirement" % shown_value(line), file, status=2)
-    return normalized(match.group(1)), (match.group(2) or "").replace(" ", "").split(",")
+    match = re.match(r"\s*([A-Za-z0-9][\w.-]*)\s*(?:\[([\w\s,.-]*)\])?(.*)", line, re.ASCII | re.DOTALL)
+    name, extras, rest = match.groups("") if match else ("", "", "")
+    rest = rest.strip()
+    versions = "" if rest[:1] == "@" else rest.partition(";")[0].strip()
+    if versions[:1] == "(" and versions[-1] == ")":
+        versions = versions[1:-1]
+    try:
+        parse_clauses(versions)
+        is_sound = name[-1:] not in "._-" and rest != "@"  # "" is in each text
+    except PrimeError:
+        is_sound = False
+    if not is_sound:
+        hint = "a directory goes into projects" if "/" in line else ""
+        raise PrimeError("%s%s is no requirement" % (field and field + ": ", shown_value(line)), file, hint=hint,
+                         status=2)
+    return normalized(name), extras.replace(" ", "").split(",")
 
 
 def dependencies_of(document, extras, file):
@@ -3411,7 +3442,7 @@ def expand_group(groups, name, file):
 
     Not by recursion, for a hostile file nests deeper than python does (H10).
     """
-    contents = {normalized(group): content for group, content in groups.items()}
+    contents = groups_in(groups, file)
     requirements = []
     begun, done = set(), set()  # type: set, set
     path = [""]  # the group that is read now, behind those that include it
@@ -3421,8 +3452,10 @@ def expand_group(groups, name, file):
         if item is None:
             done.add(path.pop())
         elif isinstance(item, str):
-            requirements.append(check_text(item, "dependency group %s" % path[-1], file, is_requirement=True))
-        elif isinstance(item, dict) and isinstance(item.get("include-group"), str):
+            field = "dependency group %s" % path[-1]
+            requirements.append(check_text(item, field, file, is_requirement=True))
+            read_requirement(item, file, field)
+        elif isinstance(item, dict) and list(item) == ["include-group"] and isinstance(item["include-group"], str):
             group = normalized(item["include-group"])
             if group in done:
                 continue
@@ -3659,7 +3692,7 @@ def requirement_lines(path):
     """
     import re
 
-    text = load_text(path).replace("\0", "") if os.path.isfile(path) else ""
+    text = load_text(path, decode_as_pip).replace("\0", "") if os.path.isfile(path) else ""
     lines = []
     for line in joined_lines(text):
         line = re.sub(r"\$\{([A-Z0-9_]+)\}", lambda name: os.environ.get(name.group(1), name.group()), line)
@@ -3672,6 +3705,35 @@ def requirement_lines(path):
             line = urllib.parse.unquote(re.sub(r"\bfile:(//(localhost)?)?", "", line.partition("#")[0]))
         lines.append(line)
     return lines
+
+
+def has_hashes(path):
+    """True if a requirements file says the hash of a requirement."""
+    return any("--hash=" in line for line in requirement_lines(path))
+
+
+def decode_as_pip(data):
+    """The text of a requirements file in the encoding that pip takes it for (R5).
+
+    That is by its byte order mark, as PowerShell writes one, a coding line as of PEP 263, UTF-8, or the locale. What
+    is in none of them is replaced: the file is only looked into here, and the installer says what is wrong.
+    """
+    import locale
+    import re
+
+    marks = [(b"\xff\xfe\0\0", "utf-32"), (b"\0\0\xfe\xff", "utf-32"),  # before the shorter ones of UTF-16
+             (b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16")]
+    encodings = [encoding for mark, encoding in marks if data.startswith(mark)][:1]
+    if not encodings:
+        comments = [line for line in data.split(b"\n", 2)[:2] if line[:1] == b"#"]
+        names = filter(None, [re.search(br"coding[:=]\s*([-\w.]+)", line) for line in comments])
+        encodings = [name.group(1).decode("ascii") for name in names][:1]
+    for encoding in encodings + ["utf-8", locale.getpreferredencoding(False)]:
+        try:
+            return data.decode(encoding)
+        except (LookupError, UnicodeError):
+            pass
+    return data.decode("utf-8", "replace")
 
 
 def joined_lines(text):
@@ -3980,10 +4042,8 @@ def uv_directories(request):
 
 def conda_directories(request):
     """The environments that conda keeps a list of."""
-    try:
-        return load_text(os.path.join(home_dir(), ".conda", "environments.txt")).splitlines()
-    except PrimeError:
-        return []
+    data = bytes_of(os.path.join(home_dir(), ".conda", "environments.txt"))
+    return os.fsdecode(data or b"").splitlines()  # paths may be in any encoding (R5)
 
 
 # Where pythons stand, in the order of preference. For each source: its name; the names that count in its directories;
@@ -5047,7 +5107,8 @@ class Lock:
 
     packages        list of dict, all packages of the file
     inputs          str, what `lock_inputs` was when `prime lock` made the file, or ""
-    extras, groups  lists of str: those of the file that the environment chose
+    extras, groups  lists of str: those of the file that the environment chose, and its default groups
+    group_options   list of str, what tells uv of these groups; none if they are the default ones, which it knows
     limits          str, marker of the machines that it is for; "" for all
     pins            list of str, lines of a requirements file, each with its hashes
     unpinned        list of str, arguments of an install: directories and checkouts, which have no hash
@@ -5058,9 +5119,12 @@ class Lock:
         self.path = path
         self.packages = document.get("packages", [])
         self.inputs = table_in(document, path, "tool", "proto-prime").get("inputs", "")
-        groups = list(groups) + document.get("default-groups", [])
         self.extras = chosen_names(document.get("extras", []), extras)
-        self.groups = chosen_names(document.get("dependency-groups", []), groups)
+        defaults = document.get("default-groups", [])
+        names = document.get("dependency-groups", []) + defaults  # R6: a default one need not stand before it
+        self.groups = chosen_names(dict.fromkeys(names), list(groups) + defaults)
+        is_default = set(self.groups) == set(defaults)
+        self.group_options = [] if is_default else ["--group=" + name for name in self.groups]
         for field in ("extras", "dependency-groups", "default-groups", "environments"):
             for _, text in texts_in(document.get(field)):
                 check_text(text, field, path, is_requirement=True)
@@ -5079,14 +5143,55 @@ class Lock:
             requirement = "%s @ %s%s" % (name, file_url(path), marker)
             self.unpinned += ["-e", path] if directory.get("editable") else [requirement]
         elif checkout:
-            url = checkout.get("url") or "file://" + os.path.join(os.path.dirname(self.path), checkout["path"])
+            url = checkout.get("url") or file_url(self._absolute(checkout["path"]))
             source = "%s+%s@%s" % (checkout["type"], url, checkout["commit-id"])
-            self.unpinned.append("%s @ %s%s%s" % (name, source, subdirectory_in(checkout), marker))
+            source += subdirectory_in(checkout)
+            if url.startswith("file:"):  # older pips want a host in a URL behind "@"
+                requirement = source + ("&" if "#" in source else "#") + "egg=" + name
+            else:
+                requirement = "%s @ %s" % (name, source)
+            self.unpinned.append(requirement + marker)
         elif not hashes:
             raise PrimeError("%s: %s has no hash that pip knows" % (self.path, name), status=2)
         else:
-            source = " @ " + self.url(archive) + subdirectory_in(archive) if archive else "==" + package["version"]
-            self.pins.append(" ".join([name + source + marker] + hashes))
+            source = self.url(archive) + subdirectory_in(archive) if archive else self._version(package)
+            self.pins.append(" ".join([name + (" @ " if archive else "==") + source + marker] + hashes))
+
+    def _version(self, package):
+        """The version of a package, a str; that of its first file if the lock names none (R6)."""
+        import re
+
+        if package.get("version"):
+            return package["version"]
+        name = self.file_of((package.get("wheels") or [package["sdist"]])[0])
+        is_wheel, source = name.endswith(".whl"), re.sub(r"\.(zip|tar\.\w+)$", "", name)
+        try:
+            return Version(name.split("-", 2)[1] if is_wheel else source.rpartition("-")[2]).text
+        except (PrimeError, IndexError):
+            raise PrimeError("%s: no version of %s, nor in %s" % (self.path, package["name"], name), status=2)
+
+    def check(self, python):
+        """PrimeError unless all that this holds for an `Interpreter` can be installed into an environment of it (R6).
+
+        That is as uv and pip see it: the lock is for its machine, no package is there twice or for other pythons.
+        """
+        has_markers = self.limits or any("marker" in package for package in self.packages)
+        values = marker_values(python) if has_markers else {}
+        values.update(extras=self.extras, dependency_groups=self.groups)
+        names = set()  # type: set
+        try:
+            if not marker_holds(self.limits, values):
+                raise PrimeError("%s is not for this machine: %s" % (self.path, self.limits))
+            for package in self.packages:
+                if not marker_holds(package.get("marker", ""), values):
+                    continue
+                name, specifiers = normalized(package["name"]), package.get("requires-python", "")
+                if name in names:
+                    raise PrimeError("%s: %s is there more than once for this python" % (self.path, name), status=2)
+                names.add(name)
+                demand(python, [Request(specifiers, name, parse_clauses(specifiers))], self.path)
+        except (ValueError, TypeError, AttributeError, LookupError, RecursionError) as problem:
+            raise PrimeError("%s has a malformed marker: %r" % (self.path, problem), status=2)
 
     def _add_files(self, package):
         """Add the wheels, sdist and archive of a package to `files`. Returns pip's options with their hashes."""
@@ -5095,10 +5200,10 @@ class Lock:
             hashes = artifact["hashes"]
             for algorithm, value in sorted(hashes.items()):
                 if algorithm in ("sha256", "sha384", "sha512"):
-                    options.append("--hash=%s:%s" % (algorithm, value))
-            size, sha256 = artifact.get("size", 0), hashes.get("sha256", "")
-            if not isinstance(size, int) or not isinstance(sha256, str):
-                raise TypeError("size %r, sha256 %r" % (size, sha256))
+                    options.append("--hash=%s:%s" % (algorithm, value.lower()))  # pip compares them as text
+            size, sha256 = artifact.get("size", 0), hashes.get("sha256", "").lower()
+            if not isinstance(size, int):
+                raise TypeError("size %r" % (size,))
             self.files[self.file_of(artifact)] = self.url(artifact), sha256, size
         return options
 
@@ -5112,6 +5217,10 @@ class Lock:
                 raise PrimeError('package "%s": %s "%s" has a blank' % (name, field, text), self.path, status=2)
         if not name or set(name.lower()) - set("abcdefghijklmnopqrstuvwxyz0123456789._-"):
             raise PrimeError('"%s" is no name of a package' % one_line(name), self.path, status=2)
+        try:
+            parse_clauses(package.get("requires-python", ""))
+        except PrimeError as problem:
+            raise PrimeError('package "%s": malformed requires-python: %s' % (name, problem), self.path, status=2)
 
     def _absolute(self, *names):
         """The absolute path of a path in the file, which is relative to the file's directory."""
@@ -5141,7 +5250,7 @@ class Lock:
             is_true = is_in != bool(match.group(2))
             return "os_name %s ''" % ("!=" if is_true else "==")
 
-        pattern = r"""['"]([^'"]*)['"]\s+(not\s+)?in\s+(extras|dependency_groups)"""
+        pattern = r"""['"]([^'"]*)['"]\s*(not\s+)?in\s+(extras|dependency_groups)"""
         markers = [re.sub(pattern, evaluate, package.get("marker", "")), self.limits]
         text = " and ".join("(%s)" % marker for marker in markers if marker)
         return " ; %s " % text if text else ""
@@ -5192,17 +5301,97 @@ def subdirectory_in(source):
 
 def read_lock(environment, path):
     """The `Lock` in a pylock.toml for an environment, which keeps it. PrimeError if the file is not as PEP 751 says."""
+    import re
+
     if path not in environment.locks:
         try:
             document = parse_toml(load_text(path))
-            if str(document["lock-version"]).split(".")[0] != "1":
-                raise PrimeError("%s: lock-version %s is not known" % (path, document["lock-version"]), status=2)
+            version = document["lock-version"]
+            if not isinstance(version, str) or not re.match(r"1(\.\d+)*$", version):
+                raise PrimeError('%s: lock-version %s is not known; "1.0" is' % (path, shown_value(version)), status=2)
+            for field, kind in (("created-by", str), ("packages", list)):  # R6
+                if not isinstance(document[field], kind):
+                    raise TypeError("%s = %s" % (field, shown_value(document[field])))
             environment.locks[path] = Lock(path, document, *chosen_parts(environment))
         except TomlError as error:
             raise PrimeError("%s: %s" % (path, error), status=2)
         except (KeyError, TypeError, AttributeError, ValueError, RecursionError) as problem:
             raise PrimeError("%s is not as PEP 751 says: %r" % (path, problem), status=2)
     return environment.locks[path]
+
+
+MARKER_NAMES = "os_name sys_platform platform_machine platform_python_implementation platform_release " \
+    "platform_system platform_version python_full_version implementation_name python_version implementation_version"
+MARKER_QUESTION = """
+import platform
+answer = [os.name, sys.platform, platform.machine(), platform.python_implementation(), platform.release(),
+          platform.system(), platform.version(), platform.python_version(), sys.implementation.name,
+          "%d.%d" % sys.version_info[:2], "%d.%d.%d" % sys.implementation.version[:3]]
+"""
+
+
+def marker_values(python):
+    """What environment markers mean for an `Interpreter` (PEP 508): a dict of variable to str."""
+    answer, child = ask_python(python.path, MARKER_QUESTION)
+    if not answer:
+        raise PrimeError("cannot ask %s for its platform: %s" % (python, child.problem))
+    return dict(zip(MARKER_NAMES.split(), answer))
+
+
+def marker_holds(text, values):
+    """True if an environment marker holds, or is empty (PEP 508, 751).
+
+    values  dict, variable to str; `extras` and `dependency_groups` are lists of str
+    ValueError, LookupError or RecursionError if it is malformed.
+    """
+    import re
+
+    tokens = re.findall(r"""'[^']*'|"[^"]*"|\w+|[<>=!~]+|\S""", text)[::-1]
+    result = not tokens or any_holds(tokens, values)
+    if tokens:
+        raise ValueError(text)
+    return result
+
+
+def any_holds(tokens, values):
+    """Read from the end of the list `tokens` what "or" joins: True if a part holds."""
+    result = all_hold(tokens, values)
+    while tokens[-1:] == ["or"]:
+        tokens.pop()
+        result = all_hold(tokens, values) or result
+    return result
+
+
+def all_hold(tokens, values):
+    """Read from the end of the list `tokens` what "and" joins: True if all parts hold."""
+    result = comparison_holds(tokens, values)
+    while tokens[-1:] == ["and"]:
+        tokens.pop()
+        result = comparison_holds(tokens, values) and result
+    return result
+
+
+def comparison_holds(tokens, values):
+    """Read one comparison, or a marker in parentheses, from the end of the list `tokens`: True if it holds."""
+    first = tokens.pop()
+    if first == "(":
+        result = any_holds(tokens, values)
+        if tokens.pop() != ")":
+            raise ValueError("no ) behind it")
+        return result
+    operator = tokens.pop()
+    if operator == "not":
+        operator += " " + tokens.pop()
+    left, right = [each[1:-1] if each[0] in "'\"" else values[each] for each in (first, tokens.pop())]
+    if operator in ("in", "not in"):
+        is_in = bool(chosen_names([left], right)) if isinstance(right, list) else left in right
+        return is_in == (operator == "in")
+    try:
+        return Clause(operator + right).contains(Version(left))
+    except PrimeError:  # texts have no order: "<=" is "==" for them, and "<" never holds
+        is_equal = left == right
+        return {"!=": not is_equal, "<": False, ">": False, "==": is_equal, "===": is_equal, "<=": is_equal,
+                ">=": is_equal}[operator]
 
 
 def lock_inputs(environment):
@@ -5279,11 +5468,13 @@ def check_sources(environment, driver, python):
     driver.check_lock(environment)
     if not lock.endswith(".toml"):
         return
-    made_from = read_lock(environment, environment.path(lock)).inputs
+    contents = read_lock(environment, environment.path(lock))
+    made_from = contents.inputs
     demand(python, environment.locked, "the lock")
     if made_from and made_from != lock_inputs(environment):
         option = "" if environment.name == "default" else " -e " + environment.name
         raise PrimeError("%s was made for other requirements than there are now" % lock, hint="prime%s lock" % option)
+    contents.check(python)
 
 
 def package_sources(environment):
@@ -5564,7 +5755,7 @@ class PipDriver(Driver):
     def parts(self, environment, requirements):
         """Install files with hashes first: pip takes no requirement without a hash beside them."""
         files = with_includes(environment, environment["requirements_files"])
-        if "-r" not in requirements or not any(has_bytes(file, b"--hash=") for file in files):
+        if "-r" not in requirements or not any(map(has_hashes, files)):
             return [requirements]
         start = requirements.index("-r")
         end = start + 2 * requirements.count("-r")
@@ -5858,7 +6049,7 @@ class UvDriver(Driver):
             self._run(words + pins, title, root)
         else:
             words = ["pip", "sync", "--allow-empty-requirements"] + options + [lock]
-            words += ["--extra=" + name for name in contents.extras] + ["--group=" + name for name in contents.groups]
+            words += ["--extra=" + name for name in contents.extras] + contents.group_options
             self._run(words, title, root)
         remove(aside)
 
@@ -6281,9 +6472,6 @@ def install(environment, driver, directory):
     options = index_options(environment)
     if lock:
         driver.install_lock(environment, directory, lock)
-        is_limited = lock.endswith(".toml") and read_lock(environment, lock).limits
-        if is_limited and listing_of(directory) == before:
-            raise PrimeError("%s is not for this machine: %s" % (lock, is_limited))
     if lock.endswith(".toml"):
         options += ["--no-deps"]
     elif environment["constraints_file"]:
@@ -7229,23 +7417,36 @@ def script_metadata(source):
         if not is_valid(value):
             raise PrimeError("%s must be %s, not %s" % (name, expected, shown_value(value)),
                              "the script's metadata, PEP 723", status=2)
+    try:
+        parse_clauses(required)  # R8: a script never names an executable
+    except PrimeError as problem:
+        raise PrimeError("malformed requires-python: %s" % problem, "the script's metadata, PEP 723", status=2,
+                         hint='it is specifiers, such as ">=3.11"')
     return required, dependencies
+
+
+SCRIPT_BEGIN = "# /// script"
 
 
 def metadata_blocks(source):
     """The blocks of metadata in a script (PEP 723): a list of str, their TOML; and whether a block has no end.
 
-    A block ends with the last "# ///" of the comment lines that follow its begin.
+    As the PEP's regular expression finds them, but in one pass, and empty ones too, as uv does. A block of any type
+    begins at the first line that begins one, and ends with the last "# ///" of these comment lines: other such lines
+    between them belong to it (R8).
     """
     import re
 
     blocks, is_open = [], False
-    lines = (source + "\n").replace("\r\n", "\n")
-    for start in re.finditer(r"^# /// script[ \t]*\n((?:#(?: .*)?\n)*)", lines, re.MULTILINE):
-        block = re.match(r"((?:.*\n)*)# ///[ \t]*\n", start.group(1))
-        if block:
-            blocks.append(re.sub("^# ?", "", block.group(1), flags=re.MULTILINE))
-        else:
+    text = (source + "\n").replace("\r\n", "\n")
+    for comment in re.finditer(r"(?:^#(?: .*)?\n)+", text, re.MULTILINE):
+        lines = comment.group().split("\n")
+        begins = [number for number, line in enumerate(lines) if re.match(r"# /// [a-zA-Z0-9-]+\Z", line)]
+        ends = [number for number, line in enumerate(lines) if line == "# ///"]
+        has_block = begins and ends and begins[0] < ends[-1]
+        if has_block and lines[begins[0]] == SCRIPT_BEGIN:
+            blocks.append("".join(line[2:] + "\n" for line in lines[begins[0] + 1:ends[-1]]))
+        elif SCRIPT_BEGIN in lines[ends[-1] if has_block else 0:]:
             is_open = True
     return blocks, is_open
 
@@ -7748,7 +7949,7 @@ def command_init(options):
         texts[os.path.join(root, OWN_CONFIG)] = starter_config(root)
     ignore = os.path.join(root, ".gitignore")
     made = [path for path in texts if not os.path.exists(path)]
-    text = load_text(ignore) if os.path.isfile(ignore) else ""
+    text = load_text(ignore, lambda data: data.decode("utf-8", "surrogateescape")) if os.path.isfile(ignore) else ""
     if with_ignored(text) != text:
         texts[ignore] = with_ignored(text)
         made.append(ignore)
@@ -7761,7 +7962,7 @@ def command_init(options):
         if path == own:
             copy_of_this(options, path)
         else:
-            write_atomic(path, text.encode())
+            write_atomic(path, text.encode("utf-8", "surrogateescape"))  # R5: a .gitignore is bytes
         if path != ignore:
             os.chmod(path, 0o755 if path in (own, prime) else 0o644)
     if not made:

@@ -626,3 +626,72 @@ def test_readme_names_each_field():
     rows = [line.split("|")[1] for line in lines if line.startswith("|")]
     listed = {name for row in rows for name in re.findall(r"`(\w+)`", row)}
     assert set(proto_prime.FIELDS) <= listed
+
+
+# -- R7: dependency groups are what uv and pip take them for ----------------------------------------
+
+GROUPS = {
+    "two spellings": 'lint = []\nLint = ["six"]',
+    "two spellings of dev": 'dev = []\nDEV = []',
+    "two spellings, by their signs": 'lint = []\n"a_b" = []\n"a.-b" = []',
+    "an unknown key": 'lint = [{include-group = "b", optional = true}]\nb = []',
+    "an unknown key alone": 'lint = [{include = "b"}]\nb = []',
+    "an empty object": "lint = [{}]",
+    "a list of names": 'lint = [{include-group = ["b"]}]\nb = []',
+    "a path": 'lint = ["./lib"]',
+    "a path without dots": 'lint = ["lib/pk"]',
+    "an absolute path": 'lint = ["/lib"]',
+    "a URL": 'lint = ["https://example.com/six.tar.gz"]',
+    "a file of requirements": 'lint = ["-r requirements.txt"]',
+    "two words": 'lint = ["six idna"]',
+    "a wildcard": 'lint = ["six>=1.*"]',
+    "a name with an end that is none": 'lint = ["six->=1"]',
+    "a name that begins with a sign": 'lint = ["_six"]',
+    "nothing behind @": 'lint = ["six @ "]',
+    "nothing at all": 'lint = [""]',
+    "an extra that is a path": 'lint = ["six[../a]"]',
+    "an included group": 'lint = [{include-group = "b"}]\nb = ["./lib"]',
+    "a text": 'lint = "six"',
+}
+SOUND_GROUPS = """\
+lint = ["six", " six>=1,<2 ", "six[a, b]~=1.0 ; python_version > '3'", "six (>=1)", "six @ https://example.com/six.whl",
+    "six[a]@file:///six.whl ; os_name == 'nt'", "A.b-c_d==1.0.*", "six === whatever", {include-group = "B_c"}]
+b-c = [{include-group = "d"}, {include-group = "d"}]
+D = ["idna"]
+"""
+
+
+def reads_group(text):
+    """True if we read group lint of this [dependency-groups]; else the error has its one line."""
+    try:
+        proto_prime.expand_group(proto_prime.parse_toml(text), "lint", "pyproject.toml")
+        return True
+    except proto_prime.PrimeError as error:
+        assert "dependency group" in str(error)
+        return False
+
+
+@pytest.mark.parametrize("what", sorted(GROUPS))
+def test_R7_group_that_others_refuse_is_refused(what):
+    resolver = pytest.importorskip("dependency_groups").DependencyGroupResolver
+    with pytest.raises((ValueError, TypeError)):
+        resolver(proto_prime.parse_toml(GROUPS[what])).resolve("lint" if "lint" in GROUPS[what] else "dev")
+    assert not reads_group(GROUPS[what])
+
+
+def test_R7_group_that_others_take_is_taken():
+    resolver = pytest.importorskip("dependency_groups").DependencyGroupResolver
+    groups = proto_prime.parse_toml(SOUND_GROUPS)
+    theirs = {str(requirement).partition("=")[0] for requirement in resolver(groups).resolve("lint")}
+    ours = proto_prime.expand_group(groups, "lint", "pyproject.toml")
+    assert len(ours) == 9 and len(theirs) == len({each.replace(" ", "").partition("=")[0] for each in ours})
+
+
+@pytest.mark.parametrize("text, words", [
+    ('lint = ["six"]\nLINT = []', ["dependency group lint has two spellings: lint and LINT"]),
+    ('dev = ["./lib"]', ["dependency group dev: './lib' is no requirement", "projects"]),
+    ('dev = [{include-group = "b", x = 1}]\nb = []', ["dependency group dev: ", "is no requirement"]),
+])
+def test_R7_error_names_the_group_before_anything_is_made(repo, text, words):
+    repo.project(more="[dependency-groups]\n" + text)
+    refused(repo, "pyproject.toml", *words)

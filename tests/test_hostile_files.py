@@ -2,6 +2,8 @@
 
 import hashlib
 import os
+import random
+import re
 import socket
 import subprocess
 import sys
@@ -180,14 +182,41 @@ def test_long_metadata_of_a_script_is_read_in_little_time(plain, text):
 
 @pytest.mark.parametrize("lines, blocks, is_open", [
     (["# /// script", "# a = 1", "#", "# ///"], ["a = 1\n\n"], False),
-    (["# /// script \t", "# ///"], [""], False),
+    (["# /// script \t", "# ///"], [], False), (["# /// script", "# ///"], [""], False),
     (["# /// script", "# a", "# ///", "# b", "# ///"], ["a\n///\nb\n"], False),
     (["# /// script", "# a", "#b", "# ///"], [], True),
     (["# /// script", "# ///", "", "# /// script", "# x", "# ///"], ["", "x\n"], False),
-    ([" # /// script", "# ///"], [], False), (["# /// other", "# a", "# ///"], [], False)])
-def test_metadata_of_a_script_is_what_PEP_723_says(lines, blocks, is_open):
+    ([" # /// script", "# ///"], [], False), (["# /// other", "# a", "# ///"], [], False),
+    (["# /// other", "# /// script", "# a", "# ///"], [], False),
+    (["# /// script", "# /// script", "# a", "# ///"], ["/// script\na\n"], False),
+    (["# /// script", '# a = """', "# /// other", '# """', "# ///"], ['a = """\n/// other\n"""\n'], False),
+    (["# /// script", "# a", "# ///", "# ", "# /// ", "# b"], ["a\n"], False),
+    (["# /// script", "# a", "# ///", "# /// script", "# b"], ["a\n"], False),
+    (["# a", "# /// script", "#", "# b", "# ///", "#"], ["\nb\n"], False),
+    (["# ///", "# /// script", "# b", "# ///"], ["b\n"], False),
+    (["# /// script", "# a", "# /// "], [], True),
+    (["# /// other", "# a", "# /// script", "# b"], [], True),
+    (["# /// other", "# ///", "# /// script", "# b"], [], True),
+    (["# /// two words", "# /// script", "# b", "# ///"], ["b\n"], False),
+    (["# /// script x", "# b", "# ///"], [], False)])
+def test_R8_metadata_of_a_script_is_what_PEP_723_says(lines, blocks, is_open):
     for end in ("\n", "\r\n"):
         assert proto_prime.metadata_blocks(end.join(lines)) == (blocks, is_open)
+
+
+PEP_723 = r"(?m)^# /// (?P<type>[a-zA-Z0-9-]+)$\s^(?P<content>(^#(| .*)$\s)+)^# ///$"
+
+
+def test_R8_metadata_of_a_script_is_what_the_reference_finds():
+    choice = random.Random(723)
+    lines = ["# /// script", "# /// other", "# ///", "# /// ", "#", "# a = 1", "# /// script ", "x", "", "#///", "#b"]
+    for _ in range(3000):
+        text = "\n".join(choice.choice(lines) for _ in range(choice.randint(1, 9)))
+        text = text.replace("# /// script\n# ///", "# /// script\n#\n# ///")  # an empty one is uv's alone
+        text = text.replace("# /// other\n# ///", "# /// other\n#\n# ///")
+        contents = [match.group("content") for match in re.finditer(PEP_723, text) if match.group("type") == "script"]
+        wanted = [re.sub("^# ?", "", content, flags=re.MULTILINE) for content in contents]
+        assert proto_prime.metadata_blocks(text)[0] == wanted, text
 
 
 @pytest.mark.parametrize("version", [each for each in ("3.6", "3.8", "3.12") if each in PYTHONS])

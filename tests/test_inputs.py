@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import tempfile
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from conftest import project_text, python, some_python, uv_program
+from helpers import six_package
 
 import proto_prime
 
@@ -590,3 +592,64 @@ def test_malformed_python_of_a_lock_is_an_error_of_the_lock(repo, value):
     repo.write("pylock.toml", 'lock-version = "1.0"\nrequires-python = %s\npackages = []\n' % value)
     result = repo.prime("info", status=2)
     assert "Traceback" not in result.stderr and "(pylock.toml)" in result.stderr
+
+
+# -- R5: a file is read as its tool reads it ---------------------------------------------------------
+
+ENCODED = {
+    "UTF-8 with BOM": "".encode("utf-8-sig") + "# café\n-r more.txt\n".encode(),
+    "UTF-16 of PowerShell": "-r more.txt\r\n# café\r\n".encode("utf-16"),
+    "UTF-16, the other end": b"\xfe\xff" + "-r more.txt\n".encode("utf-16-be"),
+    "UTF-32": "-r more.txt\n".encode("utf-32"),
+    "UTF-32, the other end": b"\0\0\xfe\xff" + "-r more.txt\n".encode("utf-32-be"),
+    "coding line": "# -*- coding: latin-1 -*-\n# café\n-r more.txt\n".encode("latin-1"),
+    "coding in the second line": "# café\n# vim: set fileencoding=latin-1:\n-r more.txt\n".encode("latin-1"),
+    "coding that is none": b"# coding: no-such\n-r more.txt\n",
+    "coding that is no text": b"# coding: hex\n-r more.txt\n",
+    "neither": b"# caf\xe9 \x81\n-r more.txt\n",
+}
+
+
+@pytest.mark.parametrize("what", sorted(ENCODED))
+def test_R5_requirements_in_another_encoding_name_their_inputs(repo, what):
+    (repo.path / "requirements.txt").write_bytes(ENCODED[what])
+    repo.write("more.txt", "")
+    assert "more.txt" in inputs(repo)
+
+
+def test_R5_coding_line_in_the_third_line_is_a_comment(repo):
+    (repo.path / "requirements.txt").write_bytes("six\n\n# coding: latin-1\n-r caf\u00e9.txt\n".encode())
+    assert "caf\u00e9.txt" in inputs(repo)
+
+
+def test_R5_frozen_by_PowerShell_is_installed(repo, driver):
+    (repo.path / "requirements.txt").write_bytes("six\r\nidna\r\n".encode("utf-16"))
+    assert repo.inside("import six, idna; print(1)") == "1"
+
+
+def test_R5_hashes_in_UTF_16_stand_apart_from_what_has_none(repo, wheelhouse):
+    name, sha256 = re.search(r"/(six-[^/\"]*)\".*sha256 = \"(\w+)\"", six_package(wheelhouse)).groups()
+    text = "six==%s --hash=sha256:%s\r\n" % (name.split("-")[1], sha256)
+    (repo.path / "requirements.txt").write_bytes(text.encode("utf-16"))
+    repo.config('dependencies = ["idna"]\nrequirements_files = ["requirements.txt"]')
+    repo.env["PROTOPRIMER_VENV_DRIVER"] = "venv_pip"
+    assert repo.inside("import six, idna; print(1)") == "1"
+
+
+def test_R5_requirements_in_Latin_1_are_those_of_pip(repo):
+    repo.env["PROTOPRIMER_VENV_DRIVER"] = "venv_pip"
+    (repo.path / "requirements.txt").write_bytes("# coding: latin-1\nsix # caf\u00e9\n".encode("latin-1"))
+    assert repo.inside("import six; print(1)") == "1"
+
+
+def test_R5_gitignore_in_Latin_1_is_completed(repo):
+    (repo.path / ".gitignore").write_bytes(b"caf\xe9\n")
+    repo.prime("init", str(repo.path))
+    assert (repo.path / ".gitignore").read_bytes().startswith(b"caf\xe9\n.prime/\n")
+
+
+def test_R5_list_of_conda_s_with_a_name_in_Latin_1_still_counts(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / ".conda").mkdir()
+    (tmp_path / ".conda" / "environments.txt").write_bytes(b"/caf\xe9\n/opt/conda\n")
+    assert "/opt/conda" in proto_prime.conda_directories(proto_prime.Request())

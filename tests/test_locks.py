@@ -10,6 +10,8 @@ import pytest
 from conftest import PYTHONS, project_text, python, some_python, uv_program
 from helpers import make_wheel, pylock, six_package, wheel
 
+import proto_prime
+
 DRIVERS = ("venv_uv", "venv_pip")
 INSTALLED = "import json, sys; from importlib import metadata as m; print(json.dumps(sorted(" \
     "(d.metadata['Name'], d.version) for d in m.distributions() if d.metadata['Name'] != 'pip')))"
@@ -229,13 +231,22 @@ def test_directory_and_path_entries_are_installed(repo, wheelhouse, driver):
     assert [name for name, _ in installed(repo, driver)] == ["lib", "six"]
 
 
+HEAD = 'lock-version = "1.0"\ncreated-by = "x"\n'
+
+
 @pytest.mark.parametrize("text, word", [
     ("no toml", "pylock.toml"),
     ('lock-version = "2.0"', "2.0"),
     ('created-by = "x"', "PEP 751"),
-    ('lock-version = "1.0"\n[[packages]]\nversion = "1"', "PEP 751"),
-    ('lock-version = "1.0"\n[[packages]]\nname = "six"\nversion = "1"', "six has no hash"),
-    ('lock-version = "1.0"\npackages = 3', "PEP 751"),
+    (HEAD + '[[packages]]\nversion = "1"', "PEP 751"),
+    (HEAD + '[[packages]]\nname = "six"\nversion = "1"', "six has no hash"),
+    (HEAD + "packages = 3", "PEP 751"),
+    (HEAD, "packages"),
+    ('lock-version = "1.0"\npackages = []', "created-by"),
+    ('lock-version = "1.0"\ncreated-by = 3\npackages = []', "created-by"),
+    ('lock-version = 1.0\ncreated-by = "x"\npackages = []', "lock-version"),
+    ('lock-version = "1.x"\ncreated-by = "x"\npackages = []', "1.x"),
+    ('lock-version = "10.0"\ncreated-by = "x"\npackages = []', "10.0"),
 ])
 def test_broken_lock_is_an_error_that_names_it(repo, text, word):
     repo.config()
@@ -243,6 +254,88 @@ def test_broken_lock_is_an_error_that_names_it(repo, text, word):
     result = repo.prime(status=2)
     assert word in result.stderr and "pylock.toml" in result.stderr
     assert "Traceback" not in result.stderr
+
+
+# -- R6: a lock is taken or refused as by uv and by pip ----------------------------------------------
+
+
+def hashed(wheelhouse):
+    """The sha256 of the wheel of six."""
+    return re.search("[0-9a-f]{64}", six_package(wheelhouse)).group()
+
+
+@pytest.mark.parametrize("driver", DRIVERS)
+@pytest.mark.parametrize("what", ["default group", "no version", "hash in capitals", "marker without blanks",
+                                  "for other pythons by its marker", "another with a marker"])
+def test_R6_lock_that_the_PEP_allows_is_installed(repo, wheelhouse, driver, what):
+    repo.link("uv", uv_program())
+    repo.config()
+    six, head = six_package(wheelhouse), ""
+    packages = [six]
+    if what == "default group":
+        head, packages = 'default-groups = ["main"]\n', [six + "\nmarker = \"'main' in dependency_groups\""]
+    elif what == "no version":
+        packages = [re.sub("version = .*\n", "", six)]
+    elif what == "hash in capitals":
+        packages = [six.replace(hashed(wheelhouse), hashed(wheelhouse).upper())]
+    elif what == "marker without blanks":
+        head = 'default-groups = ["main"]\n'
+        packages = [six + "\nmarker = \"'main'in dependency_groups and 'x'not in extras\""]
+    elif what == "for other pythons by its marker":
+        packages.append(six + "\nrequires-python = \"<3\"\nmarker = \"python_version<'3'\"")
+    else:
+        packages = [six + "\nmarker = \"os_name=='%s'\"" % name for name in ("posix", "nt")]
+    repo.write("pylock.toml", pylock(packages, head))
+    assert [name for name, _ in installed(repo, driver)] == ["six"]
+
+
+@pytest.mark.parametrize("driver", DRIVERS)
+@pytest.mark.parametrize("more, words", [
+    (['requires-python = "<3"'], 'does not fulfil "<3" (six)'),
+    (['requires-python = "<x"'], "malformed"),
+    (["", ""], "six is there more than once"),
+    (["marker = \"python_version > '3'\"", "marker = \"os_name in 'posix nt'\""], "six is there more than once"),
+    (["marker = \"'a' not in extras\"", "marker = \"'b' not in dependency_groups\""], "six is there more than once"),
+    (["marker = \"no_such == 'a'\""], "malformed marker"),
+    (["marker = \"os_name == 'a' or (\""], "malformed marker"),
+    (["marker = \"os_name == 'a' 'b'\""], "malformed marker"),
+])
+def test_R6_lock_that_cannot_be_meant_is_refused_before_anything_is_made(repo, wheelhouse, driver, more, words):
+    repo.link("uv", uv_program())
+    repo.config()
+    repo.write("pylock.toml", pylock([six_package(wheelhouse, each) for each in more]))
+    error = repo.prime(status=None, env={"PROTOPRIMER_VENV_DRIVER": driver}).stderr
+    assert "pylock.toml" in error and words in error and "creating the environment" not in error, error
+    assert "Traceback" not in error and "fault of prime" not in error
+
+
+def test_R6_checkout_may_have_a_path_relative_to_the_lock(repo):
+    repo.write("deps/my lib/lib.py", '"""A library."""\n')
+    repo.write("deps/my lib/pyproject.toml", project_text("lib", [], ""))
+    git = ["git", "-c", "user.name=a", "-c", "user.email=a@example.com", "-C", str(repo.path / "deps/my lib")]
+    for words in (["init", "-q"], ["add", "."], ["commit", "-qm", "One"]):
+        subprocess.run(git + words, check=True)
+    commit = subprocess.run(git + ["rev-parse", "HEAD"], stdout=subprocess.PIPE, check=True).stdout.decode().strip()
+    repo.config('lock_file = "locks/pylock.toml"')
+    package = 'name = "lib"\nmarker = "os_name != \'a\'"\nvcs = { type = "git", path = "../deps/my lib", ' \
+        'commit-id = "%s" }' % commit
+    repo.write("locks/pylock.toml", pylock([package]))
+    assert [name for name, _ in installed(repo, "venv_pip")] == ["lib"]
+
+
+@pytest.mark.parametrize("marker", [
+    "python_version >= '3.6'", "python_version<'3.10'", "'3.10' <= python_version", "python_full_version == '3.*'",
+    "sys_platform == 'win32' or os_name=='posix' and python_version > '3'", "sys_platform != 'win32'",
+    "(sys_platform == 'win32' or os_name == 'posix') and python_version < '3'", "platform_machine in 'x86_64 AMD64'",
+    "'linux' in sys_platform", "'Lin' not in platform_system", "python_version ~= '3.6'", "implementation_name<'d'",
+    "python_version not in '3.6 3.7'", "'x' in extras", "'A.B' in extras", "'a' not  in dependency_groups",
+    "((python_version > '3'))", "platform_release >= '2'", 'platform_python_implementation == "CPython"'])
+def test_R6_marker_means_what_packaging_says(marker):
+    markers = pytest.importorskip("packaging.markers")
+    python = proto_prime.interpreter_at(str(some_python()))
+    values = dict(proto_prime.marker_values(python), extras=["a-b"], dependency_groups=["a"])
+    theirs = markers.Marker(marker).evaluate({"extras": {"a-b"}, "dependency_groups": {"a"}}, context="lock_file")
+    assert proto_prime.marker_holds(marker, values) == theirs
 
 
 @pytest.mark.slow

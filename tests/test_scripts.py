@@ -81,6 +81,11 @@ def test_script_chooses_its_python(own_cache):
     ("# /// script\n# dependencies = [\n# ///\n", "PEP 723"),
     ("# /// script\n# dependencies = 3\n# ///\n", "dependencies must be a list of strings"),
     ('# /// script\n# requires-python = "banana"\n# ///\n', "banana"),
+    ('# /// script\n# requires-python = "python3.12"\n# ///\n', "malformed requires-python"),
+    ('# /// script\n# requires-python = "./python"\n# ///\n', "malformed requires-python"),
+    ('# /// script\n# requires-python = "3.12"\n# ///\n', "malformed requires-python"),
+    ('# /// script\n# requires-python = "cpython"\n# ///\n', "malformed requires-python"),
+    ('# /// script\n# requires-python = "any"\n# ///\n', "malformed requires-python"),
     ("# /// script\n# ///\n" + "\n# /// script\n# dependencies = []\n# ///\n" * 2, "more than one block"),
     ("# /// script\n# dependencies = []\nprint(1)\n", 'has no "# ///" behind it'),
     ("# /// script\n#\tdependencies = []\n# ///\n", 'has no "# ///" behind it'),
@@ -88,6 +93,22 @@ def test_script_chooses_its_python(own_cache):
 def test_broken_metadata_is_an_error(own_cache, text, word):
     result = own_cache.prime("run", str(own_cache.write("broken.py", text)), status=2)
     assert word in result.stderr and "Traceback" not in result.stderr
+
+
+def test_R8_program_that_a_script_names_is_never_started(own_cache):
+    own_cache.program("python-evil", "#!/bin/sh\ntouch '%s/started'\n" % own_cache.home)
+    own_cache.write("evil.py", '# /// script\n# requires-python = "python-evil"\n# ///\n')
+    result = own_cache.prime("run", "evil.py", status=2)
+    assert "malformed requires-python" in result.stderr and not (own_cache.home / "started").exists()
+
+
+@pytest.mark.parametrize("text", [
+    '# /// script\n# dependencies = []\n# ///\n# \n# /// \n# a note\n',
+    '# /// other\n# /// script\n# not toml\n# ///\n\n# /// script\n# dependencies = []\n# ///\n',
+    '# /// script\n# [tool.x]\n# doc = """\n# /// script\n# """\n# ///\n'])
+def test_R8_comments_that_look_like_metadata_are_none(own_cache, text):
+    path = own_cache.write("notes.py", text + "import sys; print(sys.prefix)\n")
+    assert own_cache.prime("run", str(path)).stdout.startswith(str(own_cache.home / "own cache" / "scripts"))
 
 
 def test_metadata_ends_with_the_last_line_that_may_end_it(own_cache):
