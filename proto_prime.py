@@ -2215,17 +2215,17 @@ class TomlError(ValueError):
 
 
 def parse_toml(text, is_head=False):
-    """Return what the TOML document `text` holds: parse_toml("a = 1") is {"a": 1}.
+    """Return what the TOML 1.1 document `text` holds: parse_toml("a = 1") is {"a": 1}.
 
-    Not by `tomllib`, which Python has from 3.11 on: loading it takes about as long as starting Python.
-    Besides, one reader gives one result, and one set of errors, on every Python.
+    Not by `tomllib`, which Python has from 3.11 on, and which reads 1.1 only from 3.15 on: loading it takes about as
+    long as starting Python. Besides, one reader gives one result, and one set of errors, on every Python.
 
     text: str, decoded and without a byte order mark.
     is_head: bool, read only the keys before the first table header, since a lock has thousands of lines behind it.
     Result: dict of str to str, int, float, bool, list, dict, and date, time, datetime of module `datetime`;
-    equal to the result of `tomllib.loads` in value, type and order.
+    equal to the result of Python 3.15's `tomllib.loads` in value, type and order.
     Error: TomlError, with the line and column of the first mistake.
-    Source: https://toml.io/en/v1.0.0
+    Source: https://toml.io/en/v1.1.0
     """
     src = text.replace("\r\n", "\n")
     root = section = TomlTable()
@@ -2237,6 +2237,15 @@ def parse_toml(text, is_head=False):
             raise TomlError(src, pos, "a value is nested too deep") from None
         pos = skip_lines(src, pos)
     return root.values
+
+
+def is_toml_text(text):
+    """True if `text` is a whole TOML document."""
+    try:
+        parse_toml(text)
+    except TomlError:
+        return False
+    return True
 
 
 class TomlTable:
@@ -2375,14 +2384,12 @@ def read_array(src, pos):
 def read_inline_table(src, pos):
     """Read an inline table as a dict."""
     table = TomlTable()
-    pos = skip_blank(src, pos + 1)
-    if src.startswith("}", pos):
-        return pos + 1, table.values
-    while True:
-        pos = skip_blank(src, read_pair(src, pos, table))
-        if src.startswith("}", pos):
-            return pos + 1, table.values
-        pos = skip_blank(src, skip_token(src, pos, ",", 'or "}" in an inline table'))
+    pos = skip_lines(src, pos + 1)
+    while not src.startswith("}", pos):
+        pos = skip_lines(src, read_pair(src, pos, table))
+        if not src.startswith("}", pos):
+            pos = skip_lines(src, skip_token(src, pos, ",", 'or "}" in an inline table'))
+    return pos + 1, table.values
 
 
 def read_string(src, pos):
@@ -2418,9 +2425,9 @@ def read_escape(src, pos, quotes):
     escape = match_toml("escape", src, pos)
     if escape is None:
         raise TomlError(src, pos, "unknown escape sequence in a string")
-    letter, digits = escape.group(1), escape.group(2) or escape.group(3)
+    letter, digits = escape.group(1), escape.group(2) or escape.group(3) or escape.group(4)
     if letter:
-        return escape.end(), dict(zip('btnfr"\\', '\b\t\n\f\r"\\'))[letter]
+        return escape.end(), dict(zip('btnfre"\\', '\b\t\n\f\r\x1b"\\'))[letter]
     code = int(digits, 16)
     if 0xD800 <= code <= 0xDFFF or code > 0x10FFFF:
         raise TomlError(src, pos, "escape sequence of what is not a Unicode character")
@@ -2466,9 +2473,9 @@ def make_date(year, month, day, hour, minute, second, fraction, zone, sign, hour
 
 
 def make_time(hour, minute, second, fraction):
-    """Return a time, cut to whole microseconds."""
+    """Return a time, cut to whole microseconds; None for `second` and `fraction` is 0."""
     import datetime
-    return datetime.time(int(hour), int(minute), int(second), int((fraction or "").ljust(6, "0")))
+    return datetime.time(int(hour), int(minute), int(second or 0), int((fraction or "").ljust(6, "0")))
 
 
 def skip_blank(src, pos):
@@ -2508,7 +2515,7 @@ def list_toml_patterns():
     decimal = "[+-]?(?:0|[1-9](?:_?[0-9])*)"
     exponent = "[eE][+-]?" + digits
     date = "([0-9]{4})-([0-9]{2})-([0-9]{2})"
-    time = r"([0-9]{2}):([0-9]{2}):([0-9]{2})(?:\.([0-9]{1,6})[0-9]*)?"
+    time = r"([0-9]{2}):([0-9]{2})(?::([0-9]{2})(?:\.([0-9]{1,6})[0-9]*)?)?"
     zone = "([Zz]|([+-])([01][0-9]|2[0-3]):([0-5][0-9]))?"
     # The last three quotes of up to five close a string, those before them belong to its text.
     inner_quote = "{0}(?!{0}{0}(?!{0})|{0}{{5}})"
@@ -2521,7 +2528,7 @@ def list_toml_patterns():
         '"': r'[^"\\%s]*' % control,
         "'''": "(?:[^'%s]+|%s)*" % (control_but_newline, inner_quote.format("'")),
         '"""': r'(?:[^"\\%s]+|%s)*' % (control_but_newline, inner_quote.format('"')),
-        "escape": r'\\(?:([btnfr"\\])|u([0-9A-Fa-f]{4})|U([0-9A-Fa-f]{8}))',
+        "escape": r'\\(?:([btnfre"\\])|x([0-9A-Fa-f]{2})|u([0-9A-Fa-f]{4})|U([0-9A-Fa-f]{8}))',
         "escaped line end": r"\\[ \t]*\n[ \t\n]*",
         "date": "%s(?:[Tt ]%s%s)?" % (date, time, zone),
         "time": time,
@@ -2965,7 +2972,8 @@ class Config:
         top = "tool.proto-prime" if self.file == PYPROJECT else ""
         wanted = (top + "." if top else "") + name + "."
         header, nearest_key, nearest_line = "", top, 0
-        for number, line in enumerate(self.text.split("\n"), 1):
+        lines = self.text.split("\n")
+        for number, line in enumerate(lines, 1):
             key, is_header = defined_in(line)
             if not key:
                 continue
@@ -2973,7 +2981,8 @@ class Config:
                 header = key + "."
             else:
                 key = header + key
-            if wanted.startswith(key + ".") and len(key) > len(nearest_key):
+            is_nearer = wanted.startswith(key + ".") and len(key) > len(nearest_key)
+            if is_nearer and is_toml_text("\n".join(lines[:number - 1] + [""])):  # else inside of a value (R9)
                 nearest_key, nearest_line = key, number
         return self.file + (", line %d" % nearest_line if nearest_line else "")
 

@@ -540,6 +540,9 @@ def test_I3_python_version_file_without_a_usable_line_is_noticed(plain):
     ('post_boot = [\n  ["a", "b"],\n]\nno_index = 3\n', 4),
     ('post_boot = [\n  ["make"],\n  ["make"]\n]\nno_index = 3\n', 5),
     ('dependencies = []\nenv = 3\n', 2),
+    ('env_vars = {\n  no_index = "1", # TOML 1.1 (R9)\n}\nno_index = 3\n', 4),
+    ('env_vars.X = """\nno_index = 1\n"""\nno_index = 3\n', 4),
+    ('env = {\n  b = {\n    no_index = 3,\n  },\n}\n', 1),
 ])
 @pytest.mark.parametrize("file", ["proto_prime.toml", "pyproject.toml"])
 def test_I1_error_names_the_line_of_the_right_table(repo, text, line, file):
@@ -616,3 +619,12 @@ def test_request_that_requires_python_excludes_names_both_and_fetches_nothing(re
     assert 'required_python_version "3.10" and requires-python ">=3.12"' in error
     assert "they exclude each other" in error
     assert not (repo.home / "fetched").exists()
+
+
+@pytest.mark.parametrize("wild", sorted({min(PYTHONS, key=lambda v: int(v[2:])), "3.11"} & set(PYTHONS)))
+def test_R9_project_and_config_in_toml_1_1_are_read(repo, wild):
+    lines = ["[tool.proto-prime]", "env_vars = {", "  # shown in the prompt", r'  MARK = "\x41\e",', "}", "[tool.other]",
+             "at = 07:32", "projects = []"]
+    repo.write("pyproject.toml", "\n".join(lines) + "\n")
+    told = json.loads(repo.prime("info", "--json", python=python(wild), status=1).stdout)
+    assert told["config"]["env_vars"]["value"] == {"MARK": "A\x1b"}
