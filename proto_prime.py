@@ -2550,6 +2550,7 @@ VERSION = r"""v? (?:(?P<epoch>\d+)!)? (?P<release>\d+(?:\.\d+)*)
     (?:[-_.]?(?P<dev>dev)[-_.]?(?P<dev_n>\d*))?
     (?:\+(?P<local>[a-z0-9]+(?:[-_.][a-z0-9]+)*))?$"""
 PRE_PHASES = {"a": 0, "alpha": 0, "b": 1, "beta": 1}  # every other spelling means a release candidate
+NO_POST_NO_DEV = (-1, float("inf"))  # the end of the `key` of a `Version` that is neither
 OPERATORS = ("~=", "===", "==", "!=", "<=", ">=", "<", ">")
 BLANKS = " \t\r\n\f\v"
 IMPLEMENTATIONS = ("cpython", "pypy", "graalpy")
@@ -2565,7 +2566,7 @@ class Version:
     """A version by PEP 440; prints as it was written.
 
     release        tuple of int
-    local          str, the part behind "+"
+    local          str, the part behind "+", normalized
     base           (epoch, release without trailing zeros): the same for its pre- and post-releases
     key            sorts as PEP 440 says, dev < pre < the release itself < post; local versions are equal
     is_prerelease  True for a pre- or dev release; `is_post` likewise
@@ -2581,7 +2582,8 @@ class Version:
             raise PrimeError('"%s" is not a version' % (text,), status=2)
         part = match.groupdict()
         self.text = text.strip(BLANKS)
-        self.local = (part["local"] or "").replace("-", ".").replace("_", ".")
+        local = re.split("[-_.]", part["local"] or "")
+        self.local = ".".join(str(int(word)) if word.isdigit() else word for word in local)
         self.release = tuple(map(int, part["release"].split(".")))
         self.is_prerelease = bool(part["pre"] or part["dev"])
         self.is_post = bool(part["post"] or part["dash_post"])
@@ -2592,8 +2594,8 @@ class Version:
         pre = (-1, 0) if part["dev"] and not self.is_post else (3, 0)
         if part["pre"]:
             pre = PRE_PHASES.get(part["pre"], 2), int(part["pre_n"] or 0)
-        post = int(part["dash_post"] or part["post_n"] or 0) if self.is_post else -1
-        dev = int(part["dev_n"] or 0) if part["dev"] else float("inf")
+        post = int(part["dash_post"] or part["post_n"] or 0) if self.is_post else NO_POST_NO_DEV[0]
+        dev = int(part["dev_n"] or 0) if part["dev"] else NO_POST_NO_DEV[1]
         self.key = self.base, pre, post, dev
 
     def __str__(self):
@@ -2616,7 +2618,8 @@ class Clause:
     operator   str, one of `OPERATORS`
     operand    str, the text behind the operator
     version    the `Version` in the operand; None if `===` compares with other text
-    is_prefix  True for ".*" behind the version; `names_prerelease` likewise, for a pre-release in it
+    is_prefix  True for ".*" behind the version, which then is a release; `names_prerelease` likewise, for a
+               pre-release in it
     PrimeError if the text is no comparison.
     """
 
@@ -2640,7 +2643,7 @@ class Clause:
             return False
         if version.local:
             return self.operator in ("==", "!=") and not self.is_prefix
-        return not (self.is_prefix and "dev" in self.operand)
+        return not (self.is_prefix and (version.is_prerelease or version.is_post))
 
     def contains(self, version):
         """True if a `Version` fulfils this comparison."""
@@ -2652,19 +2655,18 @@ class Clause:
             return self._equals(version) == (operator == "==")
         if operator == "~=":
             return version.key >= mine.key and version.starts_with(mine.base[0], mine.release[:-1])
-        if operator == "<":  # 3.9rc1 is not below 3.9
-            is_early = version.is_prerelease and not mine.is_prerelease and version.base == mine.base
-            return version.key < mine.key and not is_early
-        if operator == ">":  # nor is 3.9.post1 above it
-            is_late = version.is_post and not mine.is_post and version.base == mine.base
-            return version.key > mine.key and not is_late
+        if operator == "<":  # 3.9rc1 is not below 3.9, but 3.9rc1 is below 3.9.post1 (R12)
+            bound = mine if mine.is_prerelease else Version(mine.text + ".dev0")
+            return version.key < bound.key
+        if operator == ">":  # 3.9.post1 is not above 3.9, nor 3.9rc1.post1 above 3.9rc1
+            is_own_post = mine.key[2:] == NO_POST_NO_DEV and version.key[:2] == mine.key[:2]
+            return version.key > mine.key and not is_own_post
         return version.key >= mine.key if operator == ">=" else version.key <= mine.key
 
     def _equals(self, version):
         mine = self.version
         if self.is_prefix:
-            same_pre = not mine.is_prerelease or mine.key[1] == version.key[1]
-            return same_pre and version.starts_with(mine.base[0], mine.release)
+            return version.starts_with(mine.base[0], mine.release)
         return version.key == mine.key and mine.local in ("", version.local)
 
 
@@ -2781,7 +2783,8 @@ def malformed(text, origin, reason=""):
 def satisfies(request, version):
     """Tell whether a python version satisfies a request: satisfies("~=3.8", "3.9.1") is True.
 
-    request  str: a version or PEP 440 specifiers, see `REQUEST_FORMS`; "==3.12" is 3.12.0 alone
+    request  str: a version or PEP 440 specifiers, see `REQUEST_FORMS`; "==3.12" is 3.12.0 alone. Specifiers mean what
+             `packaging` says, but that X.Y.Z alone counts of a pre-release unless the request names one, as for uv
     version  str: a full version such as "3.12.1" or "3.14.0rc1"
     PrimeError if either is malformed, or if the request is a path or a name.
     """
