@@ -2554,11 +2554,15 @@ NO_POST_NO_DEV = (-1, float("inf"))  # the end of the `key` of a `Version` that 
 OPERATORS = ("~=", "===", "==", "!=", "<=", ">=", "<", ">")
 BLANKS = " \t\r\n\f\v"
 IMPLEMENTATIONS = ("cpython", "pypy", "graalpy")
+# What may stand before a version or specifiers, and the implementation that it names, for uv, virtualenv and tox (R10).
+PREFIXES = {"cpython": "cpython", "cp": "cpython", "pypy": "pypy", "pp": "pypy", "graalpy": "graalpy", "gp": "graalpy",
+            "python": "", "py": "", "any": ""}
 REQUEST_FORMS = (
     'a version ("3", "3.12", "3.12.3", "312", "3.13t")',
     'specifiers (">=3.11,<3.14", "~=3.12", "==3.12.*")',
-    'an implementation ("cpython", "pypy@3.11")',
-    'a path, or the name of a python on PATH ("python3.12")',
+    'an implementation ("cpython", "pypy@3.11", "cpython>=3.11,<3.14")',
+    'a version as uv, virtualenv and tox write it ("python3.12", "cp312", "cpython-3.12.1-linux-x86_64-gnu")',
+    'a path, or the name of another program on PATH ("my-python")',
 )
 
 
@@ -2686,6 +2690,7 @@ class Request:
     path              str, an interpreter, an environment directory or the name of a program, instead of all that
     names_prerelease  True if a pre-release is as good as any
     places            list of str, directories of the repo's own with pythons
+    uv_text           str, the request as uv understands it
     """
 
     def __init__(self, text="", origin="", clauses=(), implementation="", is_free_threaded=False, path=""):
@@ -2694,6 +2699,7 @@ class Request:
         self.implementation, self.is_free_threaded = implementation, is_free_threaded
         self.names_prerelease = bool(path) or any(clause.names_prerelease for clause in self.clauses)
         self.places = []  # type: list
+        self.uv_text = text
 
     def __str__(self):
         return self.text or "any python"
@@ -2721,14 +2727,9 @@ def parse_request(text, origin="", is_strict=False, base=""):
     if not isinstance(text, str):
         raise malformed(text, origin, "it is no string")
     plain = text.strip(BLANKS)
-    if not plain or plain[0] in "<>=!," or plain.startswith("~="):
-        if re.match(r"==\s*\d+(\.\d+)?$", plain, re.ASCII) and not is_strict:
-            plain += ".*"
-        try:
-            return Request(text, origin, parse_clauses(plain))
-        except PrimeError as error:
-            raise malformed(text, origin, str(error))
-    request = _parse_version(text, plain, origin)
+    if plain.lower() in ("", "any", "default"):  # the last is uv's word
+        return Request(text, origin)
+    request = _parse_specifiers(text, plain, origin, is_strict) or _parse_version(text, plain, origin)
     if request:
         return request
     if os.path.dirname(plain):
@@ -2738,22 +2739,52 @@ def parse_request(text, origin="", is_strict=False, base=""):
     raise malformed(text, origin)
 
 
-def _parse_version(text, plain, origin):
-    """The `Request` for a version or an implementation, such as 3.12, 312, pypy@3.11, 3.13t; None if it is neither."""
+def _parse_specifiers(text, plain, origin, is_strict):
+    """The `Request` for specifiers, maybe behind an implementation (cpython>=3.12,<3.13); None if there are none."""
     import re
 
-    pattern = r"(?:(%s)(?:@(?=\d))?)?(\d+(?:\.\d+){0,2}(?:(?:a|b|rc)\d+)?)?(t?)$" % "|".join(IMPLEMENTATIONS)
-    match = re.match(pattern, plain.lower(), re.ASCII)
+    match = re.match(r"(?:(%s)@?)?((?:[<>=!,]|~=).*)$" % "|".join(PREFIXES), plain, re.IGNORECASE | re.DOTALL)
     if not match:
         return None
-    implementation, version, threads = match.groups("")
-    if not version:
-        return Request(text, origin, implementation=implementation) if implementation and not threads else None
-    if version.isdigit() and len(version) > 1:  # 312 means 3.12
-        version = version[0] + "." + version[1:]
+    prefix, specifiers = match.groups("")
+    implementation = PREFIXES.get(prefix.lower(), "")
+    if re.match(r"==\s*\d+(\.\d+)?$", specifiers, re.ASCII) and not is_strict:
+        specifiers += ".*"
+    try:
+        request = Request(text, origin, parse_clauses(specifiers), implementation)
+    except PrimeError as error:
+        raise malformed(text, origin, str(error))
+    if prefix:
+        request.uv_text = "@".join(filter(None, (implementation, specifiers)))
+    return request
+
+
+def _parse_version(text, plain, origin):
+    """The `Request` for a version or an implementation, such as 3.12, cp312, pypy@3.11, 3.13t; None if it is neither.
+
+    As uv has it, IMPLEMENTATION-VERSION may go on with system, machine and libc, which do not count. In pypy-7.3.12
+    the version is PyPy's own: that is none of these.
+    """
+    import re
+
+    prefix = r"(?:(%s)(?:@(?=\d)|(-)(?=[23]\.|3\d*\b|any\b))?|v(?=\d))?" % "|".join(PREFIXES)
+    version = r"(any|(\d)(\d*)((?:\.\d+){0,2}(?:(?:a|b|rc)\d+)?))?"
+    match = re.match(prefix + version + r"(t|\+freethreaded|\+gil)?((?:-\w+){1,3})?$", plain.lower(), re.ASCII)
+    if not match:
+        return None
+    prefix, dash, version, major, digits, rest, threads, platform = match.groups("")
+    implementation = PREFIXES.get(prefix, "")
+    if platform and not (dash and prefix in IMPLEMENTATIONS + ("any",)):
+        return None
+    if not version and (threads or not implementation):
+        return None
+    version = major + "." * (bool(digits) and rest[:1] != ".") + digits + rest  # 312 means 3.12, and 313rc2 3.13rc2
     is_exact = version.count(".") == 2 or not version.replace(".", "").isdigit()
-    clause = Clause("==" + version + ("" if is_exact else ".*"))
-    return Request(text, origin, [clause], implementation, bool(threads))
+    clauses = [Clause("==" + version + ("" if is_exact else ".*"))] if version else []
+    is_free_threaded = threads not in ("", "+gil")
+    request = Request(text, origin, clauses, implementation, is_free_threaded)
+    request.uv_text = "@".join(filter(None, (implementation, version + "t" * is_free_threaded))) or "any"
+    return request
 
 
 def version_in_name(name):
@@ -3244,7 +3275,7 @@ def check_link(environment, link):
 def find_required(environment):
     """Set the python that an environment requires.
 
-    It is that of the config field, else of the nearest .python-version, else of requires-python, else any.
+    It is that of the config field, else of the nearest .python-version(s), else of requires-python, else any.
     requires-python must hold in any case: it goes into `also`.
     """
     specifiers = table_in(environment.config.pyproject, PYPROJECT, "project").get("requires-python", "")
@@ -3267,10 +3298,10 @@ def find_required(environment):
 
 
 def version_file_request(environment):
-    """The `Request` in the nearest .python-version that has one; None without one."""
+    """The `Request` in the nearest .python-version or .python-versions that has one; None without one."""
     root = environment.root
-    for directory in ancestors(root):
-        path = environment.config.look(os.path.join(directory, ".python-version"))
+    for directory, name in [(directory, name) for directory in ancestors(root) for name in VERSION_FILES]:
+        path = environment.config.look(os.path.join(directory, name))
         if not os.path.isfile(path):
             continue
         hint = "a .python-version of the repo's own goes before it"
@@ -3283,6 +3314,7 @@ def version_file_request(environment):
     return None
 
 
+VERSION_FILES = (".python-version", ".python-versions")  # the second is uv's alone, for several pythons (R10)
 VERSION_LINES = 100  # of a .python-version that are read (H10)
 
 
@@ -6763,9 +6795,9 @@ def select_interpreter(environment, stage, is_anew=False):
 
 def fetch_python(environment):
     """Let uv download a python for an environment; PrimeError if it cannot."""
-    text = environment.required.text
+    text = environment.required.uv_text
     if text[:1] in ("", "<", ">", "=", "!", "~"):  # a specifier can name the other requests as well
-        texts = [request.text for request in environment.wanted() if request.text]
+        texts = [request.uv_text for request in environment.wanted() if request.text]
         text = ",".join(dict.fromkeys(texts))
     try:
         if is_offline():

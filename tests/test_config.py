@@ -623,8 +623,8 @@ def test_request_that_requires_python_excludes_names_both_and_fetches_nothing(re
 
 @pytest.mark.parametrize("wild", sorted({min(PYTHONS, key=lambda v: int(v[2:])), "3.11"} & set(PYTHONS)))
 def test_R9_project_and_config_in_toml_1_1_are_read(repo, wild):
-    lines = ["[tool.proto-prime]", "env_vars = {", "  # shown in the prompt", r'  MARK = "\x41\e",', "}", "[tool.other]",
-             "at = 07:32", "projects = []"]
+    lines = ["[tool.proto-prime]", "env_vars = {", "  # shown in the prompt", r'  MARK = "\x41\e",', "}",
+             "[tool.other]", "at = 07:32", "projects = []"]
     repo.write("pyproject.toml", "\n".join(lines) + "\n")
     told = json.loads(repo.prime("info", "--json", python=python(wild), status=1).stdout)
     assert told["config"]["env_vars"]["value"] == {"MARK": "A\x1b"}

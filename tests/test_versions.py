@@ -188,7 +188,44 @@ def test_forms_with_an_implementation_or_a_build():
     assert understood("pypy@3.11") == ("pypy", False, ["==3.11.*"])
     assert understood("pypy3.10") == ("pypy", False, ["==3.10.*"])
     assert understood("3.13t") == ("", True, ["==3.13.*"])
+    assert understood("any") == understood("any-any-linux-any-any") == ("", False, [])
     assert understood("==3.12") == ("", False, ["==3.12.*"])  # as a request; as a specifier it is 3.12.0
+
+
+# As uv, virtualenv and tox write them: what is written, what is meant, and how uv is asked for it.
+R10_FORMS = [
+    ("python3.12", "", "==3.12.*", "3.12"), ("python312", "", "==3.12.*", "3.12"), ("python3", "", "==3.*", "3"),
+    ("python3.12.1", "", "==3.12.1", "3.12.1"), ("py312", "", "==3.12.*", "3.12"),
+    ("python-3.12", "", "==3.12.*", "3.12"), ("cp312", "cpython", "==3.12.*", "cpython@3.12"),
+    ("CPython3.12", "cpython", "==3.12.*", "cpython@3.12"),
+    ("pp310", "pypy", "==3.10.*", "pypy@3.10"), ("v3.12", "", "==3.12.*", "3.12"),
+    ("cpython>=3.12,<3.13", "cpython", ">=3.12,<3.13", "cpython@>=3.12,<3.13"),
+    ("cpython@>=3.12, <3.13", "cpython", ">=3.12,<3.13", "cpython@>=3.12, <3.13"),
+    ("python>=3.12", "", ">=3.12", ">=3.12"), ("pypy~=3.10", "pypy", "~=3.10", "pypy@~=3.10"),
+    ("cpython-3.12.1-linux-x86_64-gnu", "cpython", "==3.12.1", "cpython@3.12.1"),
+    ("cpython-3.12-any-any-any", "cpython", "==3.12.*", "cpython@3.12"),
+    ("any-3.12-any-any-any", "", "==3.12.*", "3.12"),
+    ("313rc2", "", "==3.13rc2", "3.13rc2"), ("python3.13.0rc2", "", "==3.13.0rc2", "3.13.0rc2"),
+    ("3.13+gil", "", "==3.13.*", "3.13"),
+]
+
+
+@pytest.mark.parametrize("text, implementation, clauses_, uv_text", R10_FORMS, ids=[form[0] for form in R10_FORMS])
+def test_R10_forms_of_uv_virtualenv_and_tox_mean_a_version(text, implementation, clauses_, uv_text):
+    assert understood(text) == (implementation, False, clauses_.split(","))
+    assert proto_prime.parse_request(text).uv_text == uv_text
+    assert proto_prime.satisfies(text, clauses_.strip("<>=~").split(",")[0].replace(".*", ".0"))
+
+
+@pytest.mark.parametrize("text", ["3.13+freethreaded", "313t", "python3.13t", "cpython-3.13+freethreaded-any-any-any"])
+def test_R10_free_threaded_builds_in_the_forms_of_uv(text):
+    assert understood(text)[1:] == (True, ["==3.13.*"])
+
+
+@pytest.mark.parametrize("name", ["python", "python3.12-dbg", "python3-config", "my-python", "python-3.12-mine",
+                                  "pypy-c", "pypy-7.3.12"])
+def test_R10_other_names_are_programs(name):
+    assert proto_prime.parse_request(name).path == name
 
 
 def test_path_forms(tmp_path, monkeypatch):
