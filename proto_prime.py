@@ -2228,17 +2228,17 @@ class TomlError(ValueError):
 
 
 def parse_toml(text, is_head=False):
-    """Return what the TOML document `text` holds: parse_toml("a = 1") is {"a": 1}.
+    """Return what the TOML 1.1 document `text` holds: parse_toml("a = 1") is {"a": 1}.
 
-    Not by `tomllib`, which Python has from 3.11 on: loading it takes about as long as starting Python.
-    Besides, one reader gives one result, and one set of errors, on every Python.
+    Not by `tomllib`, which Python has from 3.11 on, and which reads 1.1 only from 3.15 on: loading it takes about as
+    long as starting Python. Besides, one reader gives one result, and one set of errors, on every Python.
 
     text: str, decoded and without a byte order mark.
     is_head: bool, read only the keys before the first table header, since a lock has thousands of lines behind it.
     Result: dict of str to str, int, float, bool, list, dict, and date, time, datetime of module `datetime`;
-    equal to the result of `tomllib.loads` in value, type and order.
+    equal to the result of Python 3.15's `tomllib.loads` in value, type and order.
     Error: TomlError, with the line and column of the first mistake.
-    Source: https://toml.io/en/v1.0.0
+    Source: https://toml.io/en/v1.1.0
     """
     src = text.replace("\r\n", "\n")
     root = section = TomlTable()
@@ -2250,6 +2250,15 @@ def parse_toml(text, is_head=False):
             raise TomlError(src, pos, "a value is nested too deep") from None
         pos = skip_lines(src, pos)
     return root.values
+
+
+def is_toml_text(text):
+    """True if `text` is a whole TOML document."""
+    try:
+        parse_toml(text)
+    except TomlError:
+        return False
+    return True
 
 
 class TomlTable:
@@ -2388,14 +2397,12 @@ def read_array(src, pos):
 def read_inline_table(src, pos):
     """Read an inline table as a dict."""
     table = TomlTable()
-    pos = skip_blank(src, pos + 1)
-    if src.startswith("}", pos):
-        return pos + 1, table.values
-    while True:
-        pos = skip_blank(src, read_pair(src, pos, table))
-        if src.startswith("}", pos):
-            return pos + 1, table.values
-        pos = skip_blank(src, skip_token(src, pos, ",", 'or "}" in an inline table'))
+    pos = skip_lines(src, pos + 1)
+    while not src.startswith("}", pos):
+        pos = skip_lines(src, read_pair(src, pos, table))
+        if not src.startswith("}", pos):
+            pos = skip_lines(src, skip_token(src, pos, ",", 'or "}" in an inline table'))
+    return pos + 1, table.values
 
 
 def read_string(src, pos):
@@ -2431,9 +2438,9 @@ def read_escape(src, pos, quotes):
     escape = match_toml("escape", src, pos)
     if escape is None:
         raise TomlError(src, pos, "unknown escape sequence in a string")
-    letter, digits = escape.group(1), escape.group(2) or escape.group(3)
+    letter, digits = escape.group(1), escape.group(2) or escape.group(3) or escape.group(4)
     if letter:
-        return escape.end(), dict(zip('btnfr"\\', '\b\t\n\f\r"\\'))[letter]
+        return escape.end(), dict(zip('btnfre"\\', '\b\t\n\f\r\x1b"\\'))[letter]
     code = int(digits, 16)
     if 0xD800 <= code <= 0xDFFF or code > 0x10FFFF:
         raise TomlError(src, pos, "escape sequence of what is not a Unicode character")
@@ -2479,9 +2486,9 @@ def make_date(year, month, day, hour, minute, second, fraction, zone, sign, hour
 
 
 def make_time(hour, minute, second, fraction):
-    """Return a time, cut to whole microseconds."""
+    """Return a time, cut to whole microseconds; None for `second` and `fraction` is 0."""
     import datetime
-    return datetime.time(int(hour), int(minute), int(second), int((fraction or "").ljust(6, "0")))
+    return datetime.time(int(hour), int(minute), int(second or 0), int((fraction or "").ljust(6, "0")))
 
 
 def skip_blank(src, pos):
@@ -2521,7 +2528,7 @@ def list_toml_patterns():
     decimal = "[+-]?(?:0|[1-9](?:_?[0-9])*)"
     exponent = "[eE][+-]?" + digits
     date = "([0-9]{4})-([0-9]{2})-([0-9]{2})"
-    time = r"([0-9]{2}):([0-9]{2}):([0-9]{2})(?:\.([0-9]{1,6})[0-9]*)?"
+    time = r"([0-9]{2}):([0-9]{2})(?::([0-9]{2})(?:\.([0-9]{1,6})[0-9]*)?)?"
     zone = "([Zz]|([+-])([01][0-9]|2[0-3]):([0-5][0-9]))?"
     # The last three quotes of up to five close a string, those before them belong to its text.
     inner_quote = "{0}(?!{0}{0}(?!{0})|{0}{{5}})"
@@ -2534,7 +2541,7 @@ def list_toml_patterns():
         '"': r'[^"\\%s]*' % control,
         "'''": "(?:[^'%s]+|%s)*" % (control_but_newline, inner_quote.format("'")),
         '"""': r'(?:[^"\\%s]+|%s)*' % (control_but_newline, inner_quote.format('"')),
-        "escape": r'\\(?:([btnfr"\\])|u([0-9A-Fa-f]{4})|U([0-9A-Fa-f]{8}))',
+        "escape": r'\\(?:([btnfre"\\])|x([0-9A-Fa-f]{2})|u([0-9A-Fa-f]{4})|U([0-9A-Fa-f]{8}))',
         "escaped line end": r"\\[ \t]*\n[ \t\n]*",
         "date": "%s(?:[Tt ]%s%s)?" % (date, time, zone),
         "time": time,
@@ -2556,14 +2563,19 @@ VERSION = r"""v? (?:(?P<epoch>\d+)!)? (?P<release>\d+(?:\.\d+)*)
     (?:[-_.]?(?P<dev>dev)[-_.]?(?P<dev_n>\d*))?
     (?:\+(?P<local>[a-z0-9]+(?:[-_.][a-z0-9]+)*))?$"""
 PRE_PHASES = {"a": 0, "alpha": 0, "b": 1, "beta": 1}  # every other spelling means a release candidate
+NO_POST_NO_DEV = (-1, float("inf"))  # the end of the `key` of a `Version` that is neither
 OPERATORS = ("~=", "===", "==", "!=", "<=", ">=", "<", ">")
 BLANKS = " \t\r\n\f\v"
 IMPLEMENTATIONS = ("cpython", "pypy", "graalpy")
+# What may stand before a version or specifiers, and the implementation that it names, for uv, virtualenv and tox (R10).
+PREFIXES = {"cpython": "cpython", "cp": "cpython", "pypy": "pypy", "pp": "pypy", "graalpy": "graalpy", "gp": "graalpy",
+            "python": "", "py": "", "any": ""}
 REQUEST_FORMS = (
     'a version ("3", "3.12", "3.12.3", "312", "3.13t")',
     'specifiers (">=3.11,<3.14", "~=3.12", "==3.12.*")',
-    'an implementation ("cpython", "pypy@3.11")',
-    'a path, or the name of a python on PATH ("python3.12")',
+    'an implementation ("cpython", "pypy@3.11", "cpython>=3.11,<3.14")',
+    'a version as uv, virtualenv and tox write it ("python3.12", "cp312", "cpython-3.12.1-linux-x86_64-gnu")',
+    'a path, or the name of another program on PATH ("my-python")',
 )
 
 
@@ -2571,7 +2583,7 @@ class Version:
     """A version by PEP 440; prints as it was written.
 
     release        tuple of int
-    local          str, the part behind "+"
+    local          str, the part behind "+", normalized
     base           (epoch, release without trailing zeros): the same for its pre- and post-releases
     key            sorts as PEP 440 says, dev < pre < the release itself < post; local versions are equal
     is_prerelease  True for a pre- or dev release; `is_post` likewise
@@ -2587,7 +2599,8 @@ class Version:
             raise PrimeError('"%s" is not a version' % (text,), status=2)
         part = match.groupdict()
         self.text = text.strip(BLANKS)
-        self.local = (part["local"] or "").replace("-", ".").replace("_", ".")
+        local = re.split("[-_.]", part["local"] or "")
+        self.local = ".".join(str(int(word)) if word.isdigit() else word for word in local)
         self.release = tuple(map(int, part["release"].split(".")))
         self.is_prerelease = bool(part["pre"] or part["dev"])
         self.is_post = bool(part["post"] or part["dash_post"])
@@ -2598,8 +2611,8 @@ class Version:
         pre = (-1, 0) if part["dev"] and not self.is_post else (3, 0)
         if part["pre"]:
             pre = PRE_PHASES.get(part["pre"], 2), int(part["pre_n"] or 0)
-        post = int(part["dash_post"] or part["post_n"] or 0) if self.is_post else -1
-        dev = int(part["dev_n"] or 0) if part["dev"] else float("inf")
+        post = int(part["dash_post"] or part["post_n"] or 0) if self.is_post else NO_POST_NO_DEV[0]
+        dev = int(part["dev_n"] or 0) if part["dev"] else NO_POST_NO_DEV[1]
         self.key = self.base, pre, post, dev
 
     def __str__(self):
@@ -2622,7 +2635,8 @@ class Clause:
     operator   str, one of `OPERATORS`
     operand    str, the text behind the operator
     version    the `Version` in the operand; None if `===` compares with other text
-    is_prefix  True for ".*" behind the version; `names_prerelease` likewise, for a pre-release in it
+    is_prefix  True for ".*" behind the version, which then is a release; `names_prerelease` likewise, for a
+               pre-release in it
     PrimeError if the text is no comparison.
     """
 
@@ -2646,7 +2660,7 @@ class Clause:
             return False
         if version.local:
             return self.operator in ("==", "!=") and not self.is_prefix
-        return not (self.is_prefix and "dev" in self.operand)
+        return not (self.is_prefix and (version.is_prerelease or version.is_post))
 
     def contains(self, version):
         """True if a `Version` fulfils this comparison."""
@@ -2658,19 +2672,18 @@ class Clause:
             return self._equals(version) == (operator == "==")
         if operator == "~=":
             return version.key >= mine.key and version.starts_with(mine.base[0], mine.release[:-1])
-        if operator == "<":  # 3.9rc1 is not below 3.9
-            is_early = version.is_prerelease and not mine.is_prerelease and version.base == mine.base
-            return version.key < mine.key and not is_early
-        if operator == ">":  # nor is 3.9.post1 above it
-            is_late = version.is_post and not mine.is_post and version.base == mine.base
-            return version.key > mine.key and not is_late
+        if operator == "<":  # 3.9rc1 is not below 3.9, but 3.9rc1 is below 3.9.post1 (R12)
+            bound = mine if mine.is_prerelease else Version(mine.text + ".dev0")
+            return version.key < bound.key
+        if operator == ">":  # 3.9.post1 is not above 3.9, nor 3.9rc1.post1 above 3.9rc1
+            is_own_post = mine.key[2:] == NO_POST_NO_DEV and version.key[:2] == mine.key[:2]
+            return version.key > mine.key and not is_own_post
         return version.key >= mine.key if operator == ">=" else version.key <= mine.key
 
     def _equals(self, version):
         mine = self.version
         if self.is_prefix:
-            same_pre = not mine.is_prerelease or mine.key[1] == version.key[1]
-            return same_pre and version.starts_with(mine.base[0], mine.release)
+            return version.starts_with(mine.base[0], mine.release)
         return version.key == mine.key and mine.local in ("", version.local)
 
 
@@ -2690,6 +2703,7 @@ class Request:
     path              str, an interpreter, an environment directory or the name of a program, instead of all that
     names_prerelease  True if a pre-release is as good as any
     places            list of str, directories of the repo's own with pythons
+    uv_text           str, the request as uv understands it
     """
 
     def __init__(self, text="", origin="", clauses=(), implementation="", is_free_threaded=False, path=""):
@@ -2698,6 +2712,7 @@ class Request:
         self.implementation, self.is_free_threaded = implementation, is_free_threaded
         self.names_prerelease = bool(path) or any(clause.names_prerelease for clause in self.clauses)
         self.places = []  # type: list
+        self.uv_text = text
 
     def __str__(self):
         return self.text or "any python"
@@ -2725,14 +2740,9 @@ def parse_request(text, origin="", is_strict=False, base=""):
     if not isinstance(text, str):
         raise malformed(text, origin, "it is no string")
     plain = text.strip(BLANKS)
-    if not plain or plain[0] in "<>=!," or plain.startswith("~="):
-        if re.match(r"==\s*\d+(\.\d+)?$", plain, re.ASCII) and not is_strict:
-            plain += ".*"
-        try:
-            return Request(text, origin, parse_clauses(plain))
-        except PrimeError as error:
-            raise malformed(text, origin, str(error))
-    request = _parse_version(text, plain, origin)
+    if plain.lower() in ("", "any", "default"):  # the last is uv's word
+        return Request(text, origin)
+    request = _parse_specifiers(text, plain, origin, is_strict) or _parse_version(text, plain, origin)
     if request:
         return request
     if os.path.dirname(plain):
@@ -2742,22 +2752,52 @@ def parse_request(text, origin="", is_strict=False, base=""):
     raise malformed(text, origin)
 
 
-def _parse_version(text, plain, origin):
-    """The `Request` for a version or an implementation, such as 3.12, 312, pypy@3.11, 3.13t; None if it is neither."""
+def _parse_specifiers(text, plain, origin, is_strict):
+    """The `Request` for specifiers, maybe behind an implementation (cpython>=3.12,<3.13); None if there are none."""
     import re
 
-    pattern = r"(?:(%s)(?:@(?=\d))?)?(\d+(?:\.\d+){0,2}(?:(?:a|b|rc)\d+)?)?(t?)$" % "|".join(IMPLEMENTATIONS)
-    match = re.match(pattern, plain.lower(), re.ASCII)
+    match = re.match(r"(?:(%s)@?)?((?:[<>=!,]|~=).*)$" % "|".join(PREFIXES), plain, re.IGNORECASE | re.DOTALL)
     if not match:
         return None
-    implementation, version, threads = match.groups("")
-    if not version:
-        return Request(text, origin, implementation=implementation) if implementation and not threads else None
-    if version.isdigit() and len(version) > 1:  # 312 means 3.12
-        version = version[0] + "." + version[1:]
+    prefix, specifiers = match.groups("")
+    implementation = PREFIXES.get(prefix.lower(), "")
+    if re.match(r"==\s*\d+(\.\d+)?$", specifiers, re.ASCII) and not is_strict:
+        specifiers += ".*"
+    try:
+        request = Request(text, origin, parse_clauses(specifiers), implementation)
+    except PrimeError as error:
+        raise malformed(text, origin, str(error))
+    if prefix:
+        request.uv_text = "@".join(filter(None, (implementation, specifiers)))
+    return request
+
+
+def _parse_version(text, plain, origin):
+    """The `Request` for a version or an implementation, such as 3.12, cp312, pypy@3.11, 3.13t; None if it is neither.
+
+    As uv has it, IMPLEMENTATION-VERSION may go on with system, machine and libc, which do not count. In pypy-7.3.12
+    the version is PyPy's own: that is none of these.
+    """
+    import re
+
+    prefix = r"(?:(%s)(?:@(?=\d)|(-)(?=[23]\.|3\d*\b|any\b))?|v(?=\d))?" % "|".join(PREFIXES)
+    version = r"(any|(\d)(\d*)((?:\.\d+){0,2}(?:(?:a|b|rc)\d+)?))?"
+    match = re.match(prefix + version + r"(t|\+freethreaded|\+gil)?((?:-\w+){1,3})?$", plain.lower(), re.ASCII)
+    if not match:
+        return None
+    prefix, dash, version, major, digits, rest, threads, platform = match.groups("")
+    implementation = PREFIXES.get(prefix, "")
+    if platform and not (dash and prefix in IMPLEMENTATIONS + ("any",)):
+        return None
+    if not version and (threads or not implementation):
+        return None
+    version = major + "." * (bool(digits) and rest[:1] != ".") + digits + rest  # 312 means 3.12, and 313rc2 3.13rc2
     is_exact = version.count(".") == 2 or not version.replace(".", "").isdigit()
-    clause = Clause("==" + version + ("" if is_exact else ".*"))
-    return Request(text, origin, [clause], implementation, bool(threads))
+    clauses = [Clause("==" + version + ("" if is_exact else ".*"))] if version else []
+    is_free_threaded = threads not in ("", "+gil")
+    request = Request(text, origin, clauses, implementation, is_free_threaded)
+    request.uv_text = "@".join(filter(None, (implementation, version + "t" * is_free_threaded))) or "any"
+    return request
 
 
 def version_in_name(name):
@@ -2787,7 +2827,8 @@ def malformed(text, origin, reason=""):
 def satisfies(request, version):
     """Tell whether a python version satisfies a request: satisfies("~=3.8", "3.9.1") is True.
 
-    request  str: a version or PEP 440 specifiers, see `REQUEST_FORMS`; "==3.12" is 3.12.0 alone
+    request  str: a version or PEP 440 specifiers, see `REQUEST_FORMS`; "==3.12" is 3.12.0 alone. Specifiers mean what
+             `packaging` says, but that X.Y.Z alone counts of a pre-release unless the request names one, as for uv
     version  str: a full version such as "3.12.1" or "3.14.0rc1"
     PrimeError if either is malformed, or if the request is a path or a name.
     """
@@ -2981,7 +3022,8 @@ class Config:
         top = "tool.proto-prime" if self.file == PYPROJECT else ""
         wanted = (top + "." if top else "") + name + "."
         header, nearest_key, nearest_line = "", top, 0
-        for number, line in enumerate(self.text.split("\n"), 1):
+        lines = self.text.split("\n")
+        for number, line in enumerate(lines, 1):
             key, is_header = defined_in(line)
             if not key:
                 continue
@@ -2989,7 +3031,8 @@ class Config:
                 header = key + "."
             else:
                 key = header + key
-            if wanted.startswith(key + ".") and len(key) > len(nearest_key):
+            is_nearer = wanted.startswith(key + ".") and len(key) > len(nearest_key)
+            if is_nearer and is_toml_text("\n".join(lines[:number - 1] + [""])):  # else inside of a value (R9)
                 nearest_key, nearest_line = key, number
         return self.file + (", line %d" % nearest_line if nearest_line else "")
 
@@ -3260,7 +3303,7 @@ def check_link(environment, link):
 def find_required(environment):
     """Set the python that an environment requires.
 
-    It is that of the config field, else of the nearest .python-version, else of requires-python, else any.
+    It is that of the config field, else of the nearest .python-version(s), else of requires-python, else any.
     requires-python must hold in any case: it goes into `also`.
     """
     specifiers = table_in(environment.config.pyproject, PYPROJECT, "project").get("requires-python", "")
@@ -3283,10 +3326,10 @@ def find_required(environment):
 
 
 def version_file_request(environment):
-    """The `Request` in the nearest .python-version that has one; None without one."""
+    """The `Request` in the nearest .python-version or .python-versions that has one; None without one."""
     root = environment.root
-    for directory in ancestors(root):
-        path = environment.config.look(os.path.join(directory, ".python-version"))
+    for directory, name in [(directory, name) for directory in ancestors(root) for name in VERSION_FILES]:
+        path = environment.config.look(os.path.join(directory, name))
         if not os.path.isfile(path):
             continue
         hint = "a .python-version of the repo's own goes before it"
@@ -3299,6 +3342,7 @@ def version_file_request(environment):
     return None
 
 
+VERSION_FILES = (".python-version", ".python-versions")  # the second is uv's alone, for several pythons (R10)
 VERSION_LINES = 100  # of a .python-version that are read (H10)
 
 
@@ -6959,9 +7003,9 @@ def select_interpreter(environment, stage, is_anew=False):
 
 def fetch_python(environment):
     """Let uv download a python for an environment; PrimeError if it cannot."""
-    text = environment.required.text
+    text = environment.required.uv_text
     if text[:1] in ("", "<", ">", "=", "!", "~"):  # a specifier can name the other requests as well
-        texts = [request.text for request in environment.wanted() if request.text]
+        texts = [request.uv_text for request in environment.wanted() if request.text]
         text = ",".join(dict.fromkeys(texts))
     try:
         if is_offline():

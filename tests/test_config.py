@@ -543,6 +543,9 @@ def test_I3_python_version_file_without_a_usable_line_is_noticed(plain):
     ('post_boot = [\n  ["a", "b"],\n]\nno_index = 3\n', 4),
     ('post_boot = [\n  ["make"],\n  ["make"]\n]\nno_index = 3\n', 5),
     ('dependencies = []\nenv = 3\n', 2),
+    ('env_vars = {\n  no_index = "1", # TOML 1.1 (R9)\n}\nno_index = 3\n', 4),
+    ('env_vars.X = """\nno_index = 1\n"""\nno_index = 3\n', 4),
+    ('env = {\n  b = {\n    no_index = 3,\n  },\n}\n', 1),
 ])
 @pytest.mark.parametrize("file", ["proto_prime.toml", "pyproject.toml"])
 def test_I1_error_names_the_line_of_the_right_table(repo, text, line, file):
@@ -695,3 +698,12 @@ def test_R7_group_that_others_take_is_taken():
 def test_R7_error_names_the_group_before_anything_is_made(repo, text, words):
     repo.project(more="[dependency-groups]\n" + text)
     refused(repo, "pyproject.toml", *words)
+
+
+@pytest.mark.parametrize("wild", sorted({min(PYTHONS, key=lambda v: int(v[2:])), "3.11"} & set(PYTHONS)))
+def test_R9_project_and_config_in_toml_1_1_are_read(repo, wild):
+    lines = ["[tool.proto-prime]", "env_vars = {", "  # shown in the prompt", r'  MARK = "\x41\e",', "}",
+             "[tool.other]", "at = 07:32", "projects = []"]
+    repo.write("pyproject.toml", "\n".join(lines) + "\n")
+    told = json.loads(repo.prime("info", "--json", python=python(wild), status=1).stdout)
+    assert told["config"]["env_vars"]["value"] == {"MARK": "A\x1b"}

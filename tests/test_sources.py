@@ -586,6 +586,75 @@ def test_I3_python_version_file_may_name_a_program_a_path_or_a_build(quiet):
         assert ask(quiet) == str(path)
 
 
+R10_FORMS = ["python3.12", "python312", "cp312", "py312", "cpython>=3.12,<3.13", "cpython-3.12.1-linux-x86_64-gnu",
+             "python>=3.12,<3.13"]
+
+
+@pytest.mark.parametrize("where", ["command line", "config", ".python-version", ".python-versions"])
+@pytest.mark.parametrize("form", R10_FORMS)
+def test_R10_form_selects_the_version_and_no_liar_on_PATH(quiet, form, where):
+    path = quiet.home.parent / "path"
+    for name in ("python3.12", "python312", "cp312", "py312", form.replace("/", "")):
+        if not (path / name).exists():
+            link(path / name, "3.11")  # says that it is another
+    right = link(path / "python3", "3.12")
+    quiet.env["PATH"] = str(path)
+    if where == "command line":
+        assert ask(quiet, form) == str(right)
+        return
+    if where == "config":
+        quiet.config("required_python_version = %s" % json.dumps(form))
+    else:
+        (quiet.path / where).write_text(form + "\n")
+    assert ask(quiet) == str(right)
+
+
+def test_R10_name_of_a_version_that_is_not_there_takes_no_program_of_that_name(quiet):
+    path = quiet.home.parent / "path"
+    link(path / "python3.12", "3.11")
+    quiet.env["PATH"] = str(path)
+    error = quiet.prime("python", "python3.12", status=1).stderr
+    assert 'no python satisfies the request "python3.12"' in error and "too old" in error
+
+
+def test_R10_python_versions_is_read_where_no_python_version_has_a_request(quiet):
+    (quiet.path / ".python-versions").write_text("# all that we test\nnonsense\n3.12\n3.11\n")
+    assert quiet.info()["required"] == {"request": "3.12", "from": str(quiet.path / ".python-versions")}
+    (quiet.path / ".python-version").write_text("nonsense\n")
+    assert quiet.info()["required"]["request"] == "3.12"
+    (quiet.path / ".python-version").write_text("3.11\n")
+    assert quiet.info()["required"] == {"request": "3.11", "from": str(quiet.path / ".python-version")}
+
+
+def test_R10_nearest_directory_counts_before_the_name_of_the_file(quiet):
+    sub = quiet.path / "sub"
+    sub.mkdir()
+    (quiet.path / ".python-version").write_text("3.11\n")
+    (sub / ".python-versions").write_text("3.12\n")
+    assert quiet.info("--root", str(sub))["required"]["request"] == "3.12"
+
+
+PINNED = R10_FORMS[:3] + [
+    "cpython>=3.12,<3.13", "cpython-3.12.1-linux-x86_64-gnu", "cpython-3.12", "any-3.12", "cpython@3.12", "3.12",
+    "==3.12.*", "cpython@==3.12.1", "~=3.12.0", "3.12+gil", "313rc2", "3.13t", "pp310", "cpython-3.13+freethreaded",
+    "any", "cpython-any-linux", "default", ">=3.8", "cpython"]
+
+
+@pytest.mark.parametrize("form", PINNED)
+def test_R10_what_uv_pins_is_understood(quiet, form):
+    environ = dict(quiet.env, UV_PYTHON_DOWNLOADS="never", UV_CACHE_DIR=str(quiet.home / "uv"))
+    words = [uv_program(), "python", "pin", "--no-project", form]
+    subprocess.run([str(word) for word in words], cwd=str(quiet.path), env=environ, check=True, stderr=subprocess.PIPE)
+    required = quiet.info()["required"]
+    assert required["from"] == str(quiet.path / ".python-version")
+    written = proto_prime.parse_request(required["request"])
+    wanted = proto_prime.parse_request(form)
+    assert not written.path and written.is_free_threaded == wanted.is_free_threaded
+    versions = ["3.10.4", "3.12.1", "3.12.7", "3.13.0rc2", "3.13.0"]
+    assert [written.failing(proto_prime.Version(version)) is None for version in versions] == \
+        [wanted.failing(proto_prime.Version(version)) is None for version in versions]
+
+
 @pytest.mark.parametrize("what", ["a directory", "a dangling link", "empty"])
 def test_I3_python_version_that_is_no_file_with_text_is_no_opinion(quiet, what):
     path = quiet.path / ".python-version"

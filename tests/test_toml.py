@@ -1,4 +1,4 @@
-"""The TOML reader against `tomllib`, which is its specification: same documents, same values, same types."""
+"""The TOML reader against `tomli`, Python 3.15's `tomllib` for older pythons: same documents, values and types (R9)."""
 import datetime
 import glob
 import json
@@ -14,7 +14,7 @@ from toml_corpus import INVALID, VALID, typed
 
 import proto_prime
 
-tomllib = pytest.importorskip("tomllib")
+tomllib = pytest.importorskip("tomli", minversion="2.4", reason="tomli reads TOML 1.1 from 2.4 on")
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 THERE = os.path.dirname(os.path.abspath(proto_prime.__file__))

@@ -8,7 +8,7 @@ import pytest
 from conftest import PYTHONS, TOP
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from packaging.specifiers import SpecifierSet
+from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.version import Version
 
 import proto_prime
@@ -74,6 +74,65 @@ def test_ordinary_specifiers_mean_what_packaging_says(specifier, version):
     assert proto_prime.satisfies(specifier, version) == SpecifierSet(specifier).contains(version)
 
 
+def verdict_of(read, *errors):
+    """What `read` returns, or "invalid" if it raises one of `errors`."""
+    try:
+        return read()
+    except errors:
+        return "invalid"
+
+
+def agrees(specifier, version):
+    """Whether a `Clause` says of a version what packaging says, with pre-releases, "invalid" included."""
+    ours = verdict_of(lambda: proto_prime.Clause(specifier).contains(proto_prime.Version(version)),
+                      proto_prime.PrimeError)
+    theirs = verdict_of(lambda: SpecifierSet(specifier).contains(version, prereleases=True), InvalidSpecifier)
+    return ours == theirs
+
+
+@pytest.mark.parametrize("specifier, version, verdict", [
+    ("<1.0.post1", "1.0a1", True), ("<1.0.post1", "1.0.post1.dev0", False), ("<1.0", "1.0a1", False),
+    ("<1.0", "1.0.post1.dev0", False), ("<1.0.post1", "1.0.post0.dev1", True), ("<1.0a1.post1", "1.0a1", True),
+    (">1.0a1", "1.0a1.post1", False), (">1.0a1", "1.0.post1", True), (">1.0a1.dev1", "1.0a1", True),
+    (">1.0.dev1", "1.0.post1", True), (">1.0", "1.0.post1.dev1", False), (">1.0.post1", "1.0.post2.dev0", True),
+    ("==2.0a1.*", "2.0a1", "invalid"), ("==2.0.post1.*", "2.0.post1", "invalid"), ("!=2.0rc1.*", "2.0", "invalid"),
+    ("==2.0-1.*", "2.0.post1", "invalid"), ("!=2.0r.*", "2.0", "invalid"), ("==2.0c.*", "2.0rc0", "invalid"),
+    ("==2.0.dev.*", "2.0", "invalid"), ("==v2.*", "2.0a1", True), ("==1!2.*", "1!2.1", True),
+    ("==1+deadbeef.00", "1+deadbeef.0", True), ("==1+deadbeef.0", "1+DEADBEEF-00", True),
+    ("!=1+01", "1+1", False), ("==1+0x1", "1+0x01", False), ("==1+a", "1", False), ("==1", "1+a", True),
+])
+def test_R12_corners_of_specifiers(specifier, version, verdict):
+    ours = verdict_of(lambda: proto_prime.Clause(specifier).contains(proto_prime.Version(version)),
+                      proto_prime.PrimeError)
+    assert ours == verdict
+    assert agrees(specifier, version)
+
+
+@pytest.mark.parametrize("specifier", ["==3.12.0a1.*", "==3.12.0.post1.*", "!=3.12rc1.*", ">=3.8,==3.12b1.*"])
+def test_R12_prefix_of_a_pre_or_post_release_is_refused_everywhere(repo, specifier):
+    with pytest.raises(proto_prime.PrimeError):
+        proto_prime.satisfies(specifier, "3.12.1")
+    repo.config("required_python_version = %s" % json.dumps(specifier))
+    assert 'malformed request "%s"' % specifier in repo.prime(status=2).stderr
+    repo.config("")
+    repo.write("proto_prime.toml", "uv_version = %s\n" % json.dumps(specifier))
+    assert "is neither a version nor specifiers" in repo.prime(status=2).stderr
+
+
+close_versions = st.builds(
+    "{}{}{}{}{}{}".format, st.sampled_from(["", "1!"]), st.sampled_from(["1", "1.0", "1.0.0", "1.1", "0"]),
+    st.sampled_from(["", "", "a0", "a1", "-rc.1"]), st.sampled_from(["", "", ".post0", "-1"]),
+    st.sampled_from(["", "", ".dev0", "dev1"]), st.sampled_from(["", "", "+0", "+00", "+a.01", "+A-1", "+10"]))
+any_specifiers = st.builds("{}{}{}".format, st.sampled_from(["<", ">", "<=", ">=", "==", "!=", "~="]),
+                           close_versions | versions, st.sampled_from(["", "", ".*"]))
+
+
+@settings(max_examples=1500, deadline=None)
+@given(any_specifiers, close_versions | versions)
+def test_R12_random_specifiers_and_versions_mean_what_packaging_says(specifier, version):
+    assert agrees(specifier, version), (specifier, version)
+
+
 @settings(max_examples=300, deadline=None)
 @given(versions, versions)
 def test_versions_sort_as_those_of_packaging(one, other):
@@ -129,7 +188,44 @@ def test_forms_with_an_implementation_or_a_build():
     assert understood("pypy@3.11") == ("pypy", False, ["==3.11.*"])
     assert understood("pypy3.10") == ("pypy", False, ["==3.10.*"])
     assert understood("3.13t") == ("", True, ["==3.13.*"])
+    assert understood("any") == understood("any-any-linux-any-any") == ("", False, [])
     assert understood("==3.12") == ("", False, ["==3.12.*"])  # as a request; as a specifier it is 3.12.0
+
+
+# As uv, virtualenv and tox write them: what is written, what is meant, and how uv is asked for it.
+R10_FORMS = [
+    ("python3.12", "", "==3.12.*", "3.12"), ("python312", "", "==3.12.*", "3.12"), ("python3", "", "==3.*", "3"),
+    ("python3.12.1", "", "==3.12.1", "3.12.1"), ("py312", "", "==3.12.*", "3.12"),
+    ("python-3.12", "", "==3.12.*", "3.12"), ("cp312", "cpython", "==3.12.*", "cpython@3.12"),
+    ("CPython3.12", "cpython", "==3.12.*", "cpython@3.12"),
+    ("pp310", "pypy", "==3.10.*", "pypy@3.10"), ("v3.12", "", "==3.12.*", "3.12"),
+    ("cpython>=3.12,<3.13", "cpython", ">=3.12,<3.13", "cpython@>=3.12,<3.13"),
+    ("cpython@>=3.12, <3.13", "cpython", ">=3.12,<3.13", "cpython@>=3.12, <3.13"),
+    ("python>=3.12", "", ">=3.12", ">=3.12"), ("pypy~=3.10", "pypy", "~=3.10", "pypy@~=3.10"),
+    ("cpython-3.12.1-linux-x86_64-gnu", "cpython", "==3.12.1", "cpython@3.12.1"),
+    ("cpython-3.12-any-any-any", "cpython", "==3.12.*", "cpython@3.12"),
+    ("any-3.12-any-any-any", "", "==3.12.*", "3.12"),
+    ("313rc2", "", "==3.13rc2", "3.13rc2"), ("python3.13.0rc2", "", "==3.13.0rc2", "3.13.0rc2"),
+    ("3.13+gil", "", "==3.13.*", "3.13"),
+]
+
+
+@pytest.mark.parametrize("text, implementation, clauses_, uv_text", R10_FORMS, ids=[form[0] for form in R10_FORMS])
+def test_R10_forms_of_uv_virtualenv_and_tox_mean_a_version(text, implementation, clauses_, uv_text):
+    assert understood(text) == (implementation, False, clauses_.split(","))
+    assert proto_prime.parse_request(text).uv_text == uv_text
+    assert proto_prime.satisfies(text, clauses_.strip("<>=~").split(",")[0].replace(".*", ".0"))
+
+
+@pytest.mark.parametrize("text", ["3.13+freethreaded", "313t", "python3.13t", "cpython-3.13+freethreaded-any-any-any"])
+def test_R10_free_threaded_builds_in_the_forms_of_uv(text):
+    assert understood(text)[1:] == (True, ["==3.13.*"])
+
+
+@pytest.mark.parametrize("name", ["python", "python3.12-dbg", "python3-config", "my-python", "python-3.12-mine",
+                                  "pypy-c", "pypy-7.3.12"])
+def test_R10_other_names_are_programs(name):
+    assert proto_prime.parse_request(name).path == name
 
 
 def test_path_forms(tmp_path, monkeypatch):
