@@ -3158,7 +3158,7 @@ def fill_defaults(environment):
     is_project = "project" in document
     has_dev = has_dev_group(document)
     if fields["projects"] is None:
-        has_project = is_project or has_dev or environment.has("setup.py")
+        has_project = is_project or "build-system" in document or has_dev or environment.has("setup.py")  # R4
         fields["projects"] = ["."] if has_project else []
     if fields["requirements_files"] is None:
         has_uv_lock = fields["lock_file"] is None and environment.has("uv.lock")
@@ -3188,6 +3188,50 @@ def find_lock(environment):
     elif environment["venv_driver"] == "venv_pip" or beside_projects(environment):  # a uv.lock would not do
         locks = pylocks or locks
     return (locks + [""])[0]
+
+
+def unused_sources(environment):
+    """What at the root may say what a repo needs, but counts only if the config says so (R4).
+
+    Returns a list of (its name, where a line would take it, that line): three str. What is configured has no default
+    that could be missed.
+    """
+    import json
+    import re
+
+    document, config = environment.config.pyproject, environment.config
+    table = OWN_CONFIG if config.file == OWN_CONFIG or not document else "[tool.proto-prime] in " + PYPROJECT
+    names = sorted(names_in(environment.root))
+    names += ["requirements/" + name for name in sorted(names_in(environment.path("requirements")))]
+    files = [name for name in names if re.match(r"([\w.-]*requirements[\w.-]*|requirements/[\w.-]+)\.(txt|in)$", name)]
+    others = [name for name in names if re.match(r"(Pipfile|(conda-)?environment\.ya?ml)$", name)]
+    used = {normalized(group) for project in environment["projects"] for group in project["groups"]}
+    groups = [name for name in sorted(table_in(document, PYPROJECT, "dependency-groups")) if normalized(name) not in used]
+    sources = []
+    if environment.origins["requirements_files"] == "default" and set(files) - set(environment["requirements_files"]):
+        files = [name for name in files if name not in environment["requirements_files"]]
+        sources.append((", ".join(files), table, "requirements_files = %s" % json.dumps(files)))
+    if environment.origins["projects"] == "default" and groups:
+        title = "the dependency group%s %s" % ("s"[len(groups) < 2:], ", ".join(groups))
+        sources.append((title, table, 'projects = [{path = ".", groups = %s}]' % json.dumps(groups)))
+    if environment.origins["dependencies"] == "default":
+        sources += [(name, table, 'dependencies = ["NAME", "..."], the packages that it lists') for name in others]
+    return sources + projects_without_build(environment)
+
+
+def projects_without_build(environment):
+    """Those `unused_sources` that describe a project, but lack the [build-system] that could read them."""
+    document = environment.config.pyproject
+    if {"build-system", "project"} & set(document) or os.path.exists(environment.path("setup.py")):
+        return []
+    line = '[build-system] with requires = ["%s"], build-backend = "%s"'
+    sources = []
+    if "poetry" in document.get("tool", {}):
+        line_of_poetry = line % ("poetry-core", "poetry.core.masonry.api")
+        sources.append(("[tool.poetry]", PYPROJECT, line_of_poetry))
+    if has_bytes(environment.path("setup.cfg"), b"[metadata]"):
+        sources.append(("setup.cfg", PYPROJECT, line % ("setuptools", "setuptools.build_meta")))
+    return sources
 
 
 def beside_projects(environment):
@@ -6271,15 +6315,30 @@ def install(environment, driver, directory):
     for part in driver.parts(environment, requirements):
         if part:
             driver.install(part, directory, options, environment.root)
-    if not requirements and not lock and kind_of_root(environment.root) != "script":
-        report.note("nothing to install: no [project], requirements.txt, or dependencies in the config")
     # A requirement with a marker may mean nothing, and so may a file.
     is_sure = any(";" not in requirement for requirement in environment["dependencies"])
     is_sure = is_sure or any(project["installable"] for project in environment["projects"])
     if is_sure and not lock and listing_of(directory) == before:
         raise PrimeError("nothing was installed into %s" % directory,
                          hint="look for target or prefix in the config of the tool")
+    if listing_of(directory) == before and kind_of_root(environment.root) != "script":
+        note_emptiness(environment)
     mend_launchers(directory)
+
+
+def note_emptiness(environment):
+    """Say why nothing was installed, and what the repo has that could be (R4)."""
+    files = [environment["lock_file"]] if environment["lock_file"] else list(environment["requirements_files"])
+    if environment["projects"] and not environment["lock_file"]:
+        files.append(PYPROJECT)
+    reason = "%s asks for no package here" % ", ".join(files)
+    if not files and not environment["dependencies"]:
+        reason = "no [project], requirements.txt, or dependencies in the config"
+    elif not files:
+        reason = "dependencies in the config ask for no package here"
+    report.note("nothing to install: " + reason)
+    for name, file, line in unused_sources(environment):
+        report.note("seen, but not used: %s; to install it, add to %s: %s" % (name, file, line))
 
 
 def has_metadata(name):

@@ -1,0 +1,100 @@
+"""What is installed of a repo as it is: what its own tools would install."""
+
+import re
+
+import pytest
+from conftest import project_text
+
+SETUPTOOLS = '[build-system]\nrequires = ["setuptools", "wheel"]\nbuild-backend = "setuptools.build_meta"\n'
+FLIT = '[build-system]\nrequires = ["flit_core"]\nbuild-backend = "flit_core.buildapi"\n'
+SETUP_CFG = "[metadata]\nname = client\nversion = 1\n[options]\npy_modules = client\ninstall_requires = six\n"
+
+
+def packages(repo, *argv):
+    """The distributions in the environment of a repo, less those of the installer: a set of normalized names."""
+    repo.prime(*argv)
+    names = [path.name.split("-")[0] for path in repo.current.glob("lib/*/site-packages/*.dist-info")]
+    return {name.lower().replace("_", "-") for name in names} - {"pip", "setuptools"}
+
+
+# -- a project without [project] ---------------------------------------------------------------------
+
+BUILDS = {  # the files of a project whose pyproject.toml has a [build-system] and no [project]
+    "setup.cfg": {"pyproject.toml": SETUPTOOLS, "setup.cfg": SETUP_CFG},
+    "metadata of the backend's own": {
+        "pyproject.toml": FLIT + '[tool.flit.metadata]\nmodule = "client"\nauthor = "A"\nrequires = ["six"]\n'},
+    "no backend named": {"pyproject.toml": '[build-system]\nrequires = ["setuptools", "wheel"]\n',
+                         "setup.cfg": SETUP_CFG},
+    "a group beside it": {"pyproject.toml": SETUPTOOLS + '[dependency-groups]\ntest = ["idna"]\n',
+                          "setup.cfg": SETUP_CFG},
+    "settings of ours beside it": {"pyproject.toml": SETUPTOOLS + "[tool.proto-prime]\nenv_vars = {A = '1'}\n",
+                                   "setup.cfg": SETUP_CFG},
+}
+
+
+@pytest.mark.parametrize("what", sorted(BUILDS))
+def test_R4_any_build_system_is_a_project(repo, driver, what):
+    repo.write("client.py", '"""A client."""\n__version__ = "1"\n')
+    for name, text in BUILDS[what].items():
+        repo.write(name, text)
+    assert packages(repo) == {"client", "six"}
+
+
+SEEN = r"^prime: seen, but not used: (.*); to install it, add to (?:\[tool\.proto-prime\] in )?(\S+): (.*)$"
+UNUSED = {  # what stands in a repo: its files, what the notice names, the line of config that takes it, and the result
+    "requirements-dev.txt": ({"requirements-dev.txt": "six\n"}, "requirements-dev.txt",
+                             'requirements_files = ["requirements-dev.txt"]', {"six"}),
+    "dev-requirements.txt": ({"dev-requirements.txt": "six\n"}, "dev-requirements.txt",
+                             'requirements_files = ["dev-requirements.txt"]', {"six"}),
+    "a directory": ({"requirements/base.txt": "six\n", "requirements/dev.txt": "idna\n", "requirements/a.md": ""},
+                    "requirements/base.txt, requirements/dev.txt",
+                    'requirements_files = ["requirements/base.txt", "requirements/dev.txt"]', {"six", "idna"}),
+    "beside an empty requirements.txt": ({"requirements.txt": "# none\n", "requirements-test.txt": "six\n"},
+                                         "requirements-test.txt", 'requirements_files = ["requirements-test.txt"]',
+                                         {"six"}),
+    "beside settings of tools": ({"pyproject.toml": "[tool.black]\n", "requirements_dev.txt": "six\n"},
+                                 "requirements_dev.txt", 'requirements_files = ["requirements_dev.txt"]', {"six"}),
+    "a group": ({"pyproject.toml": '[dependency-groups]\ntest = ["six"]\n'}, "the dependency group test",
+                'projects = [{path = ".", groups = ["test"]}]', {"six"}),
+    "two groups": ({"pyproject.toml": '[dependency-groups]\nb = ["six"]\na = ["idna"]\n'},
+                   "the dependency groups a, b", 'projects = [{path = ".", groups = ["a", "b"]}]', {"six", "idna"}),
+    "setup.cfg": ({"setup.cfg": SETUP_CFG}, "setup.cfg", "[build-system]", None),
+    "Pipfile": ({"Pipfile": '[packages]\nsix = "*"\n'}, "Pipfile", "dependencies = [", None),
+    "environment.yml": ({"environment.yml": "dependencies: [six]\n"}, "environment.yml", "dependencies = [", None),
+    "conda's other spelling": ({"environment.yaml": ""}, "environment.yaml", "dependencies = [", None),
+    "[tool.poetry]": ({"pyproject.toml": "[tool.poetry]\nname = 'a'\n"}, "[tool.poetry]", "[build-system]", None),
+}
+
+
+@pytest.mark.parametrize("what", sorted(UNUSED))
+def test_R4_empty_environment_names_what_was_seen_and_the_line_that_takes_it(repo, what):
+    files, name, line, result = UNUSED[what]
+    repo.env["PROTOPRIMER_VENV_DRIVER"] = "venv_pip"
+    for path, text in files.items():
+        repo.write(path, text)
+    if not set(files) & {"pyproject.toml", "requirements.txt"}:
+        repo.write(".python-version", "3\n")  # else it is no repo
+    notice = repo.prime().stderr
+    assert "prime: nothing to install: " in notice
+    match = re.search(SEEN, notice, re.MULTILINE)
+    assert match and match.group(1) == name and match.group(3).startswith(line), notice
+    if result is not None:
+        head = "[tool.proto-prime]\n" if match.group(2) == "pyproject.toml" else ""
+        with (repo.path / match.group(2)).open("a") as file:
+            file.write(head + match.group(3) + "\n")
+        assert packages(repo) == result
+
+
+def test_R4_empty_lock_or_requirements_file_is_not_silent(repo, driver):
+    repo.write("requirements.txt", "six ; python_version < '3'\n")
+    assert "prime: nothing to install: requirements.txt asks for no package here\n" in repo.prime().stderr
+    (repo.path / "requirements.txt").unlink()
+    repo.write("pylock.toml", 'lock-version = "1.0"\ncreated-by = "x"\npackages = []\n')
+    assert "prime: nothing to install: pylock.toml asks for no package here\n" in repo.prime().stderr
+
+
+def test_R4_what_is_configured_or_installed_needs_no_notice(repo):
+    repo.env["PROTOPRIMER_VENV_DRIVER"] = "venv_pip"
+    repo.write("requirements-dev.txt", "idna\n")
+    repo.config('dependencies = ["six"]')
+    assert "seen" not in repo.prime().stderr
