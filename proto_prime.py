@@ -3206,7 +3206,8 @@ def unused_sources(environment):
     files = [name for name in names if re.match(r"([\w.-]*requirements[\w.-]*|requirements/[\w.-]+)\.(txt|in)$", name)]
     others = [name for name in names if re.match(r"(Pipfile|(conda-)?environment\.ya?ml)$", name)]
     used = {normalized(group) for project in environment["projects"] for group in project["groups"]}
-    groups = [name for name in sorted(table_in(document, PYPROJECT, "dependency-groups")) if normalized(name) not in used]
+    declared = sorted(table_in(document, PYPROJECT, "dependency-groups"))
+    groups = [name for name in declared if normalized(name) not in used]
     sources = []
     if environment.origins["requirements_files"] == "default" and set(files) - set(environment["requirements_files"]):
         files = [name for name in files if name not in environment["requirements_files"]]
@@ -3354,8 +3355,9 @@ def complete_project(environment, item):
     for group in chosen:
         requirements += expand_group(document.get("dependency-groups", {}), group, file)
     extras = chosen_extras(environment, document, project)
-    installable = is_installable(document, path)
-    if is_application(document):
+    is_package = is_named_package(environment, project, path)
+    installable = is_installable(document, path, is_package)
+    if is_application(document, is_package):
         requirements += dependencies_of(document, extras, file)
     elif not installable and not chosen:
         raise environment.error(
@@ -3378,19 +3380,39 @@ def chosen_extras(environment, document, project):
     return [spellings.get(normalized(extra), extra) for extra in extras]
 
 
-def is_application(document):
-    """True for `[tool.uv] package = false`: its dependencies are installed, the project itself is not.
+def is_named_package(environment, project, path):
+    """True if an entry of `projects`, a dict, names a project to be installed itself, with or without a [build-system].
 
-    Not if it has sources of uv's: only uv knows these, and only as those of a project.
+    Not if it chooses extras and groups of the root project and no more, which may be an application (R3).
+    """
+    if environment.origins["projects"] == "default":
+        return False
+    return path != environment.root or "editable" in project or not {"extras", "groups"} & set(project)
+
+
+def is_application(document, is_package=False):
+    """True if what a project depends on is installed, but not itself: as for uv, one that nobody builds (R3).
+
+    document    dict, its pyproject.toml, where `[tool.uv] package` decides, else a [build-system]
+    is_package  bool, whether without both it is none
+    Not if it has sources of uv's: only uv knows these, and only as those of a project. Nor if its dependencies are
+    dynamic: only a build says what they are.
     """
     settings = table_in(document, PYPROJECT, "tool", "uv")
-    return settings.get("package") is False and not settings.get("sources")
+    if settings.get("sources") or {"dependencies", "optional-dependencies"} & dynamic_fields(document):
+        return False
+    is_built = is_package or "build-system" in document or "project" not in document
+    return settings.get("package", is_built) is False
 
 
-def is_installable(document, directory):
-    """True if `directory`, with the pyproject.toml `document`, holds a project that can and should be installed."""
+def is_installable(document, directory, is_package=False):
+    """True if `directory`, with the pyproject.toml `document`, holds a project that can and should be installed.
+
+    is_package  as in `is_application`
+    """
     is_project = "project" in document or "build-system" in document
-    return (is_project or os.path.isfile(os.path.join(directory, "setup.py"))) and not is_application(document)
+    is_project = is_project or os.path.isfile(os.path.join(directory, "setup.py"))
+    return is_project and not is_application(document, is_package)
 
 
 def dynamic_fields(document):
@@ -6315,6 +6337,11 @@ def install(environment, driver, directory):
     for part in driver.parts(environment, requirements):
         if part:
             driver.install(part, directory, options, environment.root)
+    for project in environment["projects"]:
+        table = environment.config.project(project["path"]).get("project", {})
+        if "scripts" in table and not project["installable"]:  # R3
+            report.note("%s: [project.scripts] are not installed; a [build-system], or [tool.uv] package = true, "
+                        "does that" % os.path.join(project["path"], PYPROJECT))
     # A requirement with a marker may mean nothing, and so may a file.
     is_sure = any(";" not in requirement for requirement in environment["dependencies"])
     is_sure = is_sure or any(project["installable"] for project in environment["projects"])
@@ -7598,8 +7625,10 @@ def build_requirements(environment, driver, python, aside):
 
 def projects_built(environment):
     """The directories of the projects that an environment installs, named by itself or by another: a sorted list."""
+    own = {project["path"]: project["installable"] for project in environment["projects"]}
     paths = {os.path.dirname(path) for path in input_files(environment) if os.path.basename(path) == "setup.py"}
-    return sorted(path for path in paths if is_installable(environment.config.project(path), path))
+    return sorted(path for path in paths
+                  if own.get(path, is_installable(environment.config.project(path), path, is_package=True)))
 
 
 def build_system(environment, project):
@@ -7621,11 +7650,20 @@ def build_system(environment, project):
 
 def is_discovered(root):
     """Whether setuptools looks for the packages and modules of a project by itself, at its top ("flat layout")."""
-    document = load_config(root).pyproject if os.path.isfile(os.path.join(root, PYPROJECT)) else {}
+    if not os.path.isfile(os.path.join(root, PYPROJECT)):
+        return False
+    config = load_config(root)
+    document = config.pyproject
+    if is_application(document, is_package="projects" in config.table):  # R3
+        return False
     settings = table_in(document, PYPROJECT, "tool", "setuptools")
     backend = table_in(document, PYPROJECT, "build-system").get("build-backend", "setuptools")
     is_named = "py-modules" in settings or "packages" in settings or os.path.isdir(os.path.join(root, "src"))
-    return "project" in document and str(backend).startswith("setuptools") and not is_named
+    older = bytes_of(os.path.join(root, "setup.cfg")) or b""
+    is_named = is_named or b"packages" in older or b"py_modules" in older
+    is_project = "project" in document or "build-system" in document and not os.path.exists(
+        os.path.join(root, "setup.py"))
+    return is_project and str(backend).startswith("setuptools") and not is_named
 
 
 def files_for(locks, platforms, version):

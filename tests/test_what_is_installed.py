@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from conftest import project_text
+from conftest import TOP, uv_program
 
 SETUPTOOLS = '[build-system]\nrequires = ["setuptools", "wheel"]\nbuild-backend = "setuptools.build_meta"\n'
 FLIT = '[build-system]\nrequires = ["flit_core"]\nbuild-backend = "flit_core.buildapi"\n'
@@ -98,3 +98,95 @@ def test_R4_what_is_configured_or_installed_needs_no_notice(repo):
     repo.write("requirements-dev.txt", "idna\n")
     repo.config('dependencies = ["six"]')
     assert "seen" not in repo.prime().stderr
+
+
+# -- packages and applications -----------------------------------------------------------------------
+
+APPLICATION = '[project]\nname = "client"\nversion = "1"\ndependencies = ["six"]\n'
+EXTRA = '[project.optional-dependencies]\nx = ["idna"]\n'
+MODULES = 'packages = ["client"]\n'
+KINDS = {  # pyproject.toml, and what is installed of a flat repo with several packages at its top
+    "nothing said": (APPLICATION, {"six"}),
+    "a group dev": (APPLICATION + '[dependency-groups]\ndev = ["idna"]\n', {"six", "idna"}),
+    "dynamic version": (APPLICATION.replace('version = "1"', 'dynamic = ["version"]'), {"six"}),
+    "extras are chosen": (APPLICATION + EXTRA + '[tool.proto-prime]\nprojects = [{path = ".", extras = ["x"]}]\n',
+                          {"six", "idna"}),
+    "groups are chosen": (APPLICATION + '[dependency-groups]\nx = ["idna"]\n[tool.proto-prime]\n'
+                          'projects = [{path = ".", groups = ["x"]}]\n', {"six", "idna"}),
+    "package = false": (SETUPTOOLS + APPLICATION + "[tool.uv]\npackage = false\n", {"six"}),
+    "package = false, and named": (APPLICATION + '[tool.uv]\npackage = false\n[tool.proto-prime]\nprojects = ["."]\n',
+                                   {"six"}),
+    "package = true": (APPLICATION + "[tool.uv]\npackage = true\n[tool.setuptools]\n" + MODULES, {"client", "six"}),
+    "[build-system]": (SETUPTOOLS + APPLICATION + "[tool.setuptools]\n" + MODULES, {"client", "six"}),
+    "named": (APPLICATION + '[tool.proto-prime]\nprojects = ["."]\n[tool.setuptools]\n' + MODULES, {"client", "six"}),
+    "editable is said": (APPLICATION + EXTRA + '[tool.proto-prime]\nprojects = [{path = ".", extras = ["x"], '
+                         "editable = false}]\n[tool.setuptools]\n" + MODULES, {"client", "six", "idna"}),
+    "dynamic dependencies": (
+        '[project]\nname = "client"\nversion = "1"\ndynamic = ["dependencies"]\n[tool.setuptools]\n' + MODULES +
+        '[tool.setuptools.dynamic]\ndependencies = {file = ["needs.txt"]}\n', {"client", "six"}),
+}
+
+
+@pytest.fixture
+def flat(repo):
+    """A repo with several packages and modules at its top."""
+    for name in ("client/__init__.py", "accounts/__init__.py", "manage.py", "utils.py"):
+        repo.write(name, "")
+    repo.write("needs.txt", "six\n")
+    return repo
+
+
+@pytest.mark.parametrize("kind", sorted(KINDS))
+def test_R3_project_without_build_system_is_an_application(flat, driver, kind):
+    text, result = KINDS[kind]
+    flat.write("pyproject.toml", text)
+    assert packages(flat) == result
+
+
+def test_R3_another_project_that_is_named_is_installed(flat, driver):
+    flat.write("lib/pyproject.toml", APPLICATION.replace("client", "lib"))
+    flat.write("lib/lib.py", "")
+    flat.config('projects = ["lib"]')
+    assert packages(flat) == {"lib", "six"}
+
+
+def test_R3_application_is_locked_and_installed_from_its_lock(flat, driver):
+    flat.link("uv", uv_program()) if driver == "venv_pip" else None
+    flat.write("pyproject.toml", APPLICATION)
+    flat.prime("lock")
+    assert 'name = "six"' in (flat.path / "pylock.toml").read_text()
+    assert packages(flat) == {"six"}
+
+
+def test_R3_application_is_vendored(flat):
+    flat.link("uv", uv_program())
+    flat.write("pyproject.toml", APPLICATION)
+    flat.prime("vendor")
+    assert list((flat.path / "vendor").glob("six-*"))
+
+
+def test_R3_scripts_of_an_application_are_not_dropped_without_a_word(flat, driver):
+    flat.write("pyproject.toml", APPLICATION + '[project.scripts]\nclient = "client:main"\n')
+    assert "[project.scripts] are not installed; a [build-system]" in flat.prime().stderr
+    flat.write("pyproject.toml", "[tool.setuptools]\n" + MODULES + SETUPTOOLS + APPLICATION +
+               '[project.scripts]\nclient = "client:main"\n')
+    assert "are not installed" not in flat.prime().stderr
+
+
+def test_R3_application_without_dependencies_is_told(flat):
+    flat.write("pyproject.toml", '[project]\nname = "client"\nversion = "1"\n')
+    assert "prime: nothing to install: pyproject.toml asks for no package here\n" in flat.prime().stderr
+
+
+@pytest.mark.parametrize("text, where", [
+    (APPLICATION, "."), (APPLICATION + "[tool.uv]\npackage = false\n", "."),
+    (SETUPTOOLS + APPLICATION + "[tool.uv]\npackage = false\n", "."), (SETUPTOOLS + APPLICATION, "tools"),
+    (APPLICATION + "[tool.uv]\npackage = true\n", "tools"),
+    (APPLICATION + '[tool.proto-prime]\nprojects = ["."]\n', "tools"), (SETUPTOOLS, "tools")])
+def test_R3_init_puts_the_file_at_the_top_of_what_nobody_builds(repo, text, where):
+    for name in ("proto_prime.py", "prime", "__pycache__"):
+        (repo.path / name).unlink()
+    repo.write("pyproject.toml", text)
+    repo.write("main.py", "")
+    repo.prime("init", entry=str(TOP / "proto_prime.py"))
+    assert (repo.path / where / "proto_prime.py").exists()
