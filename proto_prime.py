@@ -3155,14 +3155,12 @@ def fill_defaults(environment):
     """Give values to the fields that the config leaves to what the repo holds."""
     fields = environment.fields
     document = environment.config.pyproject
-    is_project = "project" in document
-    has_dev = has_dev_group(document)
     if fields["projects"] is None:
-        has_project = is_project or "build-system" in document or has_dev or environment.has("setup.py")  # R4
-        fields["projects"] = ["."] if has_project else []
+        has_project = bool({"project", "build-system"} & set(document)) or has_dev_group(document)  # R4
+        fields["projects"] = ["."] if has_project or environment.has("setup.py") else []
     if fields["requirements_files"] is None:
         has_uv_lock = fields["lock_file"] is None and environment.has("uv.lock")
-        is_used = environment.has("requirements.txt") and not is_project and not has_uv_lock
+        is_used = environment.has("requirements.txt") and not has_own_metadata(environment) and not has_uv_lock
         fields["requirements_files"] = ["requirements.txt"] if is_used else []
     if fields["lock_file"] is None:
         fields["lock_file"] = find_lock(environment)
@@ -3170,6 +3168,19 @@ def fill_defaults(environment):
         version = table_in(document, PYPROJECT, "tool", "uv").get("required-version", "")
         origin = PYPROJECT + ": tool.uv.required-version"
         environment.set("uv_version", version, origin if version else "default")
+
+
+def has_own_metadata(environment):
+    """True if the root holds a project that says itself what it needs; then requirements.txt does not (R20).
+
+    Other than a [project], a project that `projects` does not name does not count.
+    """
+    document = environment.config.pyproject
+    if "project" in document:
+        return True
+    entries = [item if isinstance(item, str) else item["path"] for item in environment["projects"]]
+    is_named = environment.root in map(environment.path, entries)
+    return is_named and ("build-system" in document or environment.has("setup.py"))
 
 
 def has_dev_group(document):
@@ -3190,9 +3201,10 @@ def find_lock(environment):
     return (locks + [""])[0]
 
 
-def unused_sources(environment):
+def unused_sources(environment, is_empty):
     """What at the root may say what a repo needs, but counts only if the config says so (R4).
 
+    is_empty  bool, whether nothing was installed; else only requirements.txt is looked for (R20)
     Returns a list of (its name, where a line would take it, that line): three str. What is configured has no default
     that could be missed.
     """
@@ -3201,17 +3213,24 @@ def unused_sources(environment):
 
     document, config = environment.config.pyproject, environment.config
     table = OWN_CONFIG if config.file == OWN_CONFIG or not document else "[tool.proto-prime] in " + PYPROJECT
-    names = sorted(names_in(environment.root))
-    names += ["requirements/" + name for name in sorted(names_in(environment.path("requirements")))]
+    names = ["requirements.txt"]
+    if is_empty:
+        names = sorted(names_in(environment.root))
+        names += ["requirements/" + name for name in sorted(names_in(environment.path("requirements")))]
+    names = [name for name in names if os.path.isfile(environment.path(name))]
     files = [name for name in names if re.match(r"([\w.-]*requirements[\w.-]*|requirements/[\w.-]+)\.(txt|in)$", name)]
+    used = with_includes(environment, environment["requirements_files"])
+    used += [path for project in environment["projects"] for path in project["files"]]
+    files = [name for name in files if environment.path(name) not in used]
     others = [name for name in names if re.match(r"(Pipfile|(conda-)?environment\.ya?ml)$", name)]
     used = {normalized(group) for project in environment["projects"] for group in project["groups"]}
     declared = sorted(table_in(document, PYPROJECT, "dependency-groups"))
     groups = [name for name in declared if normalized(name) not in used]
     sources = []
-    if environment.origins["requirements_files"] == "default" and set(files) - set(environment["requirements_files"]):
-        files = [name for name in files if name not in environment["requirements_files"]]
+    if environment.origins["requirements_files"] == "default" and files:
         sources.append((", ".join(files), table, "requirements_files = %s" % json.dumps(files)))
+    if not is_empty:
+        return sources
     if environment.origins["projects"] == "default" and groups:
         title = "the dependency group%s %s" % ("s"[len(groups) < 2:], ", ".join(groups))
         sources.append((title, table, 'projects = [{path = ".", groups = %s}]' % json.dumps(groups)))
@@ -6348,23 +6367,25 @@ def install(environment, driver, directory):
     if is_sure and not lock and listing_of(directory) == before:
         raise PrimeError("nothing was installed into %s" % directory,
                          hint="look for target or prefix in the config of the tool")
-    if listing_of(directory) == before and kind_of_root(environment.root) != "script":
-        note_emptiness(environment)
+    if kind_of_root(environment.root) != "script":
+        note_unused(environment, is_empty=listing_of(directory) == before)
     mend_launchers(directory)
 
 
-def note_emptiness(environment):
-    """Say why nothing was installed, and what the repo has that could be (R4)."""
-    files = [environment["lock_file"]] if environment["lock_file"] else list(environment["requirements_files"])
-    if environment["projects"] and not environment["lock_file"]:
-        files.append(PYPROJECT)
+def note_unused(environment, is_empty):
+    """Say why nothing was installed, if `is_empty`, and what the repo has that could be (R4, R20)."""
+    lock = environment["lock_file"]
+    if lock and not is_empty or not has_own_metadata(environment) and not is_empty:
+        return
+    files = [lock] if lock else environment["requirements_files"] + [PYPROJECT] * bool(environment["projects"])
     reason = "%s asks for no package here" % ", ".join(files)
     if not files and not environment["dependencies"]:
         reason = "no [project], requirements.txt, or dependencies in the config"
     elif not files:
         reason = "dependencies in the config ask for no package here"
-    report.note("nothing to install: " + reason)
-    for name, file, line in unused_sources(environment):
+    if is_empty:
+        report.note("nothing to install: " + reason)
+    for name, file, line in unused_sources(environment, is_empty):
         report.note("seen, but not used: %s; to install it, add to %s: %s" % (name, file, line))
 
 

@@ -190,3 +190,58 @@ def test_R3_init_puts_the_file_at_the_top_of_what_nobody_builds(repo, text, wher
     repo.write("main.py", "")
     repo.prime("init", entry=str(TOP / "proto_prime.py"))
     assert (repo.path / where / "proto_prime.py").exists()
+
+
+# -- requirements.txt beside a project ---------------------------------------------------------------
+
+SETUP_PY = "import setuptools\nsetuptools.setup(name='client', version='1', py_modules=['client'], " \
+    "install_requires=['six>=1'])\n"
+METADATA = {  # what says itself what the project needs
+    "setup.py": {"setup.py": SETUP_PY},
+    "setup.py and settings of tools": {"setup.py": SETUP_PY, "pyproject.toml": "[tool.black]\n"},
+    "setup.cfg": {"setup.cfg": SETUP_CFG, "pyproject.toml": SETUPTOOLS},
+    "[project]": {"pyproject.toml": FLIT + APPLICATION + 'description = "A client"\n'},
+    "an application": {"pyproject.toml": APPLICATION},
+    "a group dev beside setup.py": {"setup.py": SETUP_PY, "pyproject.toml": '[dependency-groups]\ndev = ["six"]\n'},
+}
+NOT_TAKEN = "prime: seen, but not used: requirements.txt; to install it, add to "
+TAKEN_BY = ': requirements_files = ["requirements.txt"]\n'
+
+
+@pytest.mark.parametrize("what", sorted(METADATA))
+def test_R20_project_with_metadata_takes_requirements_txt_only_if_configured(repo, driver, what):
+    for name, text in METADATA[what].items():
+        repo.write(name, text)
+    repo.write("client.py", '"""A client."""\n')
+    repo.write("requirements.txt", "six<1\n")  # which conflicts
+    notice = repo.prime().stderr
+    assert NOT_TAKEN in notice and TAKEN_BY in notice and notice.count("requirements.txt;") == 1
+    assert packages(repo) == {"six"} | ({"client"} if what != "an application" else set())
+    repo.write("requirements.txt", "idna\n")
+    head = "[tool.proto-prime]\n" if (repo.path / "pyproject.toml").exists() else ""
+    name = "pyproject.toml" if head else "proto_prime.toml"
+    repo.write(name, METADATA[what].get(name, "") + head + 'requirements_files = ["requirements.txt"]\n')
+    assert "not used" not in repo.prime().stderr
+    assert "idna" in packages(repo)
+
+
+WITHOUT_NOTICE = {  # requirements.txt is used, or left aside on purpose: the files, and what is installed
+    "a dynamic field": ({"pyproject.toml": SETUPTOOLS + '[project]\nname = "client"\nversion = "1"\ndynamic = '
+                         '["dependencies"]\n[tool.setuptools]\npy-modules = []\n[tool.setuptools.dynamic]\n'
+                         'dependencies = {file = ["requirements.txt"]}\n'}, {"client", "idna"}),
+    "configured": ({"setup.py": SETUP_PY, "proto_prime.toml": "requirements_files = []\n"}, {"client", "six"}),
+    "a group dev alone": ({"pyproject.toml": '[dependency-groups]\ndev = ["six"]\n'}, {"six", "idna"}),
+    "no project wanted": ({"setup.py": SETUP_PY, "proto_prime.toml": "projects = []\n"}, {"idna"}),
+    "no project": ({}, {"idna"}),
+}
+
+
+@pytest.mark.parametrize("what", sorted(WITHOUT_NOTICE))
+def test_R20_requirements_txt_that_is_used_or_left_aside_on_purpose_needs_no_notice(repo, driver, what):
+    files, result = WITHOUT_NOTICE[what]
+    for name, text in files.items():
+        repo.write(name, text)
+    repo.write("client.py", '"""A client."""\n')
+    repo.write("requirements.txt", "idna\n")
+    assert "not used" not in repo.prime().stderr
+    assert packages(repo) == result
