@@ -3156,7 +3156,7 @@ def fill_defaults(environment):
     fields = environment.fields
     document = environment.config.pyproject
     if fields["projects"] is None:
-        has_project = bool({"project", "build-system"} & set(document)) or has_dev_group(document)  # R4
+        has_project = bool({"project", "build-system"} & set(document) or default_groups(document))  # R4
         fields["projects"] = ["."] if has_project or environment.has("setup.py") else []
     if fields["requirements_files"] is None:
         has_uv_lock = fields["lock_file"] is None and environment.has("uv.lock")
@@ -3183,9 +3183,31 @@ def has_own_metadata(environment):
     return is_named and ("build-system" in document or environment.has("setup.py"))
 
 
-def has_dev_group(document):
-    """True if a pyproject.toml, the dict `document`, has a dependency group "dev"."""
-    return "dev" in map(normalized, table_in(document, PYPROJECT, "dependency-groups"))
+def groups_of(document):
+    """The dependency groups of a pyproject.toml, with uv's older dev-dependencies in "dev": dict of name to list."""
+    groups = dict(table_in(document, PYPROJECT, "dependency-groups"))
+    more = table_in(document, PYPROJECT, "tool", "uv").get("dev-dependencies")
+    if more is None:
+        return groups
+    name = ([name for name in groups if normalized(name) == "dev"] + ["dev"])[0]
+    content = groups.get(name, [])
+    if not isinstance(more, list):
+        raise PrimeError("tool.uv.dev-dependencies: %s is not a list" % shown_value(more), PYPROJECT, status=2)
+    groups[name] = content + more if isinstance(content, list) else content  # `expand_group` says what is wrong
+    return groups
+
+
+def default_groups(document):
+    """The names of the groups that `uv sync` installs of a pyproject.toml: default-groups of uv, else "dev" (R11)."""
+    groups = groups_of(document)
+    names = table_in(document, PYPROJECT, "tool", "uv").get("default-groups", ["dev"])
+    if names == "all":
+        return list(groups)
+    if not is_texts(names):
+        raise PrimeError('tool.uv.default-groups: %s is neither a list of strings nor "all"' % shown_value(names),
+                         PYPROJECT, status=2)
+    has_dev = "dev" in map(normalized, groups)
+    return [name for name in names if has_dev or normalized(name) != "dev"]
 
 
 def find_lock(environment):
@@ -3224,7 +3246,7 @@ def unused_sources(environment, is_empty):
     files = [name for name in files if environment.path(name) not in used]
     others = [name for name in names if re.match(r"(Pipfile|(conda-)?environment\.ya?ml)$", name)]
     used = {normalized(group) for project in environment["projects"] for group in project["groups"]}
-    declared = sorted(table_in(document, PYPROJECT, "dependency-groups"))
+    declared = sorted(groups_of(document))
     groups = [name for name in declared if normalized(name) not in used]
     sources = []
     if environment.origins["requirements_files"] == "default" and files:
@@ -3368,11 +3390,10 @@ def complete_project(environment, item):
     if not has_pyproject and not has_setup:
         raise environment.error("projects", 'projects: "%s" holds no pyproject.toml and no setup.py' % name)
     document = environment.config.project(path)
-    has_dev = has_dev_group(document) and path == environment.root
-    chosen = project.get("groups", ["dev"] if has_dev else [])
+    chosen = project.get("groups", default_groups(document) if path == environment.root else [])
     requirements = []  # type: list
     for group in chosen:
-        requirements += expand_group(document.get("dependency-groups", {}), group, file)
+        requirements += expand_group(groups_of(document), group, file)
     extras = chosen_extras(environment, document, project)
     is_package = is_named_package(environment, project, path)
     installable = is_installable(document, path, is_package)

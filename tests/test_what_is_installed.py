@@ -1,9 +1,11 @@
 """What is installed of a repo as it is: what its own tools would install."""
 
 import re
+import subprocess
+import sys
 
 import pytest
-from conftest import TOP, uv_program
+from conftest import TOP, some_python, uv_program
 
 SETUPTOOLS = '[build-system]\nrequires = ["setuptools", "wheel"]\nbuild-backend = "setuptools.build_meta"\n'
 FLIT = '[build-system]\nrequires = ["flit_core"]\nbuild-backend = "flit_core.buildapi"\n'
@@ -245,3 +247,52 @@ def test_R20_requirements_txt_that_is_used_or_left_aside_on_purpose_needs_no_not
     repo.write("requirements.txt", "idna\n")
     assert "not used" not in repo.prime().stderr
     assert packages(repo) == result
+
+
+# -- uv's default groups -----------------------------------------------------------------------------
+
+GROUPS = '[dependency-groups]\ndev = ["six"]\ntest = ["idna"]\n[tool.uv]\n'
+DEFAULTS = {  # pyproject.toml, and what is installed
+    "one group": (GROUPS + 'default-groups = ["test"]\n', {"idna"}),
+    "another spelling": (GROUPS.replace("test", "Test_It") + 'default-groups = ["test-it"]\n', {"idna"}),
+    "two": (GROUPS + 'default-groups = ["dev", "test"]\n', {"six", "idna"}),
+    "all": (GROUPS + 'default-groups = "all"\n', {"six", "idna"}),
+    "none": (APPLICATION + '[dependency-groups]\ndev = ["idna"]\n[tool.uv]\ndefault-groups = []\n', {"six"}),
+    "nothing said": (GROUPS, {"six"}),
+    "dev-dependencies": ('[tool.uv]\ndev-dependencies = ["idna"]\n', {"idna"}),
+    "dev-dependencies beside a group dev": (GROUPS.replace("idna", "six") + 'dev-dependencies = ["idna"]\n',
+                                            {"six", "idna"}),
+    "dev-dependencies among all": ('[dependency-groups]\ntest = ["idna"]\n[tool.uv]\ndefault-groups = "all"\n'
+                                   'dev-dependencies = ["six"]\n', {"six", "idna"}),
+    "overruled": (GROUPS + 'default-groups = "all"\n[tool.proto-prime]\nprojects = [{path = ".", groups = ["dev"]}]\n',
+                  {"six"}),
+    "not overruled by extras": (
+        APPLICATION + '[project.optional-dependencies]\nx = []\n[dependency-groups]\ntest = ["idna"]\n[tool.uv]\n'
+        'default-groups = ["test"]\n[tool.proto-prime]\nprojects = [{path = ".", extras = ["x"]}]\n', {"six", "idna"}),
+}
+
+
+@pytest.mark.parametrize("what", sorted(DEFAULTS))
+def test_R11_default_groups_of_uv_are_installed(repo, driver, what):
+    text, result = DEFAULTS[what]
+    repo.write("pyproject.toml", text)
+    assert packages(repo) == result
+
+
+@pytest.mark.parametrize("what", ["all", "dev-dependencies among all"])
+def test_R11_default_groups_are_taken_from_a_uv_lock(repo, what):
+    repo.link("uv", uv_program())
+    text = DEFAULTS[what][0]
+    head = '[project]\nname = "client"\nversion = "1"\nrequires-python = ">=%d.%d"\n' % sys.version_info[:2]
+    repo.write("pyproject.toml", head + text)
+    subprocess.run([uv_program(), "lock", "--offline", "--python", str(some_python())], cwd=str(repo.path),
+                   env=repo.env, check=True, stderr=subprocess.DEVNULL)
+    assert packages(repo) == {"six", "idna"}
+
+
+@pytest.mark.parametrize("value, words", [
+    ('["tset"]', "there is no dependency group tset"), ("5", "tool.uv.default-groups"),
+    ('"dev"', "tool.uv.default-groups"), ("[5]", "tool.uv.default-groups")])
+def test_R11_default_group_that_is_none_is_an_error(repo, value, words):
+    repo.write("pyproject.toml", GROUPS + "default-groups = %s\n" % value)
+    assert words in repo.prime(status=2).stderr
