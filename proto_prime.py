@@ -42,7 +42,7 @@
 #   removed. Python 3.6 syntax. A new place of pythons: a row of LOCATIONS and a word in the start by sh. A new field: a
 #   row of FIELDS; if it goes to pip and uv, a line of index_options and a name in SOURCE_FIELDS. README lists both.
 #   Codes such as E7 name what must be survived: C pythons that lie, E the caller's environment, B what breaks half-way,
-#   T time that passes, I input, H hostile repos and users. tests/faults.md lists them with their tests.
+#   T time that passes, I input, H hostile repos and users, R repos as they are. tests/faults.md lists them, with tests.
 #
 # MIT License
 #
@@ -3214,14 +3214,12 @@ def fill_defaults(environment):
     """Give values to the fields that the config leaves to what the repo holds."""
     fields = environment.fields
     document = environment.config.pyproject
-    is_project = "project" in document
-    has_dev = has_dev_group(document)
     if fields["projects"] is None:
-        has_project = is_project or has_dev or environment.has("setup.py")
-        fields["projects"] = ["."] if has_project else []
+        has_project = bool({"project", "build-system"} & set(document) or default_groups(document))  # R4
+        fields["projects"] = ["."] if has_project or environment.has("setup.py") else []
     if fields["requirements_files"] is None:
         has_uv_lock = fields["lock_file"] is None and environment.has("uv.lock")
-        is_used = environment.has("requirements.txt") and not is_project and not has_uv_lock
+        is_used = environment.has("requirements.txt") and not has_own_metadata(environment) and not has_uv_lock
         fields["requirements_files"] = ["requirements.txt"] if is_used else []
     if fields["lock_file"] is None:
         fields["lock_file"] = find_lock(environment)
@@ -3229,11 +3227,6 @@ def fill_defaults(environment):
         version = table_in(document, PYPROJECT, "tool", "uv").get("required-version", "")
         origin = PYPROJECT + ": tool.uv.required-version"
         environment.set("uv_version", version, origin if version else "default")
-
-
-def has_dev_group(document):
-    """True if a pyproject.toml, the dict `document`, has a dependency group "dev"."""
-    return "dev" in groups_in(table_in(document, PYPROJECT, "dependency-groups"), PYPROJECT)
 
 
 def groups_in(groups, file):
@@ -3248,6 +3241,46 @@ def groups_in(groups, file):
     return contents
 
 
+def has_own_metadata(environment):
+    """True if the root holds a project that says itself what it needs; then requirements.txt does not (R20).
+
+    Other than a [project], a project that `projects` does not name does not count.
+    """
+    document = environment.config.pyproject
+    if "project" in document:
+        return True
+    entries = [item if isinstance(item, str) else item["path"] for item in environment["projects"]]
+    is_named = environment.root in map(environment.path, entries)
+    return is_named and ("build-system" in document or environment.has("setup.py"))
+
+
+def groups_of(document):
+    """The dependency groups of a pyproject.toml, with uv's older dev-dependencies in "dev": dict of name to list."""
+    groups = dict(table_in(document, PYPROJECT, "dependency-groups"))
+    more = table_in(document, PYPROJECT, "tool", "uv").get("dev-dependencies")
+    if more is None:
+        return groups
+    name = ([name for name in groups if normalized(name) == "dev"] + ["dev"])[0]
+    content = groups.get(name, [])
+    if not isinstance(more, list):
+        raise PrimeError("tool.uv.dev-dependencies: %s is not a list" % shown_value(more), PYPROJECT, status=2)
+    groups[name] = content + more if isinstance(content, list) else content  # `expand_group` says what is wrong
+    return groups
+
+
+def default_groups(document):
+    """The names of the groups that `uv sync` installs of a pyproject.toml: default-groups of uv, else "dev" (R11)."""
+    groups = groups_of(document)
+    has_dev = "dev" in groups_in(groups, PYPROJECT)
+    names = table_in(document, PYPROJECT, "tool", "uv").get("default-groups", ["dev"])
+    if names == "all":
+        return list(groups)
+    if not is_texts(names):
+        raise PrimeError('tool.uv.default-groups: %s is neither a list of strings nor "all"' % shown_value(names),
+                         PYPROJECT, status=2)
+    return [name for name in names if has_dev or normalized(name) != "dev"]
+
+
 def find_lock(environment):
     """The name of the lock file for an environment that configures none; "" if the repo has none that fits."""
     names = "pylock.%s.toml" % environment.name, "uv.lock", "pylock.toml"
@@ -3259,6 +3292,59 @@ def find_lock(environment):
     elif environment["venv_driver"] == "venv_pip" or beside_projects(environment):  # a uv.lock would not do
         locks = pylocks or locks
     return (locks + [""])[0]
+
+
+def unused_sources(environment, is_empty):
+    """What at the root may say what a repo needs, but counts only if the config says so (R4).
+
+    is_empty  bool, whether nothing was installed; else only requirements.txt is looked for (R20)
+    Returns a list of (its name, where a line would take it, that line): three str. What is configured has no default
+    that could be missed.
+    """
+    import json
+    import re
+
+    document, config = environment.config.pyproject, environment.config
+    table = OWN_CONFIG if config.file == OWN_CONFIG or not document else "[tool.proto-prime] in " + PYPROJECT
+    names = ["requirements.txt"]
+    if is_empty:
+        names = sorted(names_in(environment.root))
+        names += ["requirements/" + name for name in sorted(names_in(environment.path("requirements")))]
+    names = [name for name in names if os.path.isfile(environment.path(name))]
+    files = [name for name in names if re.match(r"([\w.-]*requirements[\w.-]*|requirements/[\w.-]+)\.(txt|in)$", name)]
+    used = with_includes(environment, environment["requirements_files"])
+    used += [path for project in environment["projects"] for path in project["files"]]
+    files = [name for name in files if environment.path(name) not in used]
+    others = [name for name in names if re.match(r"(Pipfile|(conda-)?environment\.ya?ml)$", name)]
+    used = {normalized(group) for project in environment["projects"] for group in project["groups"]}
+    declared = sorted(groups_of(document))
+    groups = [name for name in declared if normalized(name) not in used]
+    sources = []
+    if environment.origins["requirements_files"] == "default" and files:
+        sources.append((", ".join(files), table, "requirements_files = %s" % json.dumps(files)))
+    if not is_empty:
+        return sources
+    if environment.origins["projects"] == "default" and groups:
+        title = "the dependency group%s %s" % ("s"[len(groups) < 2:], ", ".join(groups))
+        sources.append((title, table, 'projects = [{path = ".", groups = %s}]' % json.dumps(groups)))
+    if environment.origins["dependencies"] == "default":
+        sources += [(name, table, 'dependencies = ["NAME", "..."], the packages that it lists') for name in others]
+    return sources + projects_without_build(environment)
+
+
+def projects_without_build(environment):
+    """Those `unused_sources` that describe a project, but lack the [build-system] that could read them."""
+    document = environment.config.pyproject
+    if {"build-system", "project"} & set(document) or os.path.exists(environment.path("setup.py")):
+        return []
+    line = '[build-system] with requires = ["%s"], build-backend = "%s"'
+    sources = []
+    if "poetry" in document.get("tool", {}):
+        line_of_poetry = line % ("poetry-core", "poetry.core.masonry.api")
+        sources.append(("[tool.poetry]", PYPROJECT, line_of_poetry))
+    if has_bytes(environment.path("setup.cfg"), b"[metadata]"):
+        sources.append(("setup.cfg", PYPROJECT, line % ("setuptools", "setuptools.build_meta")))
+    return sources
 
 
 def beside_projects(environment):
@@ -3376,14 +3462,14 @@ def complete_project(environment, item):
     if not has_pyproject and not has_setup:
         raise environment.error("projects", 'projects: "%s" holds no pyproject.toml and no setup.py' % name)
     document = environment.config.project(path)
-    has_dev = has_dev_group(document) and path == environment.root
-    chosen = project.get("groups", ["dev"] if has_dev else [])
+    chosen = project.get("groups", default_groups(document) if path == environment.root else [])
     requirements = []  # type: list
     for group in chosen:
-        requirements += expand_group(document.get("dependency-groups", {}), group, file)
+        requirements += expand_group(groups_of(document), group, file)
     extras = chosen_extras(environment, document, project)
-    installable = is_installable(document, path)
-    if is_application(document):
+    is_package = is_named_package(environment, project, path)
+    installable = is_installable(document, path, is_package)
+    if is_application(document, is_package):
         requirements += dependencies_of(document, extras, file)
     elif not installable and not chosen:
         raise environment.error(
@@ -3406,19 +3492,39 @@ def chosen_extras(environment, document, project):
     return [spellings.get(normalized(extra), extra) for extra in extras]
 
 
-def is_application(document):
-    """True for `[tool.uv] package = false`: its dependencies are installed, the project itself is not.
+def is_named_package(environment, project, path):
+    """True if an entry of `projects`, a dict, names a project to be installed itself, with or without a [build-system].
 
-    Not if it has sources of uv's: only uv knows these, and only as those of a project.
+    Not if it chooses extras and groups of the root project and no more, which may be an application (R3).
+    """
+    if environment.origins["projects"] == "default":
+        return False
+    return path != environment.root or "editable" in project or not {"extras", "groups"} & set(project)
+
+
+def is_application(document, is_package=False):
+    """True if what a project depends on is installed, but not itself: as for uv, one that nobody builds (R3).
+
+    document    dict, its pyproject.toml, where `[tool.uv] package` decides, else a [build-system]
+    is_package  bool, whether without both it is none
+    Not if it has sources of uv's: only uv knows these, and only as those of a project. Nor if its dependencies are
+    dynamic: only a build says what they are.
     """
     settings = table_in(document, PYPROJECT, "tool", "uv")
-    return settings.get("package") is False and not settings.get("sources")
+    if settings.get("sources") or {"dependencies", "optional-dependencies"} & dynamic_fields(document):
+        return False
+    is_built = is_package or "build-system" in document or "project" not in document
+    return settings.get("package", is_built) is False
 
 
-def is_installable(document, directory):
-    """True if `directory`, with the pyproject.toml `document`, holds a project that can and should be installed."""
+def is_installable(document, directory, is_package=False):
+    """True if `directory`, with the pyproject.toml `document`, holds a project that can and should be installed.
+
+    is_package  as in `is_application`
+    """
     is_project = "project" in document or "build-system" in document
-    return (is_project or os.path.isfile(os.path.join(directory, "setup.py"))) and not is_application(document)
+    is_project = is_project or os.path.isfile(os.path.join(directory, "setup.py"))
+    return is_project and not is_application(document, is_package)
 
 
 def dynamic_fields(document):
@@ -6523,15 +6629,37 @@ def install(environment, driver, directory):
     for part in driver.parts(environment, requirements):
         if part:
             driver.install(part, directory, options, environment.root)
-    if not requirements and not lock and kind_of_root(environment.root) != "script":
-        report.note("nothing to install: no [project], requirements.txt, or dependencies in the config")
+    for project in environment["projects"]:
+        table = environment.config.project(project["path"]).get("project", {})
+        if "scripts" in table and not project["installable"]:  # R3
+            report.note("%s: [project.scripts] are not installed; a [build-system], or [tool.uv] package = true, "
+                        "does that" % os.path.join(project["path"], PYPROJECT))
     # A requirement with a marker may mean nothing, and so may a file.
     is_sure = any(";" not in requirement for requirement in environment["dependencies"])
     is_sure = is_sure or any(project["installable"] for project in environment["projects"])
     if is_sure and not lock and listing_of(directory) == before:
         raise PrimeError("nothing was installed into %s" % directory,
                          hint="look for target or prefix in the config of the tool")
+    if kind_of_root(environment.root) != "script":
+        note_unused(environment, is_empty=listing_of(directory) == before)
     mend_launchers(directory)
+
+
+def note_unused(environment, is_empty):
+    """Say why nothing was installed, if `is_empty`, and what the repo has that could be (R4, R20)."""
+    lock = environment["lock_file"]
+    if lock and not is_empty or not has_own_metadata(environment) and not is_empty:
+        return
+    files = [lock] if lock else environment["requirements_files"] + [PYPROJECT] * bool(environment["projects"])
+    reason = "%s asks for no package here" % ", ".join(files)
+    if not files and not environment["dependencies"]:
+        reason = "no [project], requirements.txt, or dependencies in the config"
+    elif not files:
+        reason = "dependencies in the config ask for no package here"
+    if is_empty:
+        report.note("nothing to install: " + reason)
+    for name, file, line in unused_sources(environment, is_empty):
+        report.note("seen, but not used: %s; to install it, add to %s: %s" % (name, file, line))
 
 
 def has_metadata(name):
@@ -7801,8 +7929,10 @@ def build_requirements(environment, driver, python, aside):
 
 def projects_built(environment):
     """The directories of the projects that an environment installs, named by itself or by another: a sorted list."""
+    own = {project["path"]: project["installable"] for project in environment["projects"]}
     paths = {os.path.dirname(path) for path in input_files(environment) if os.path.basename(path) == "setup.py"}
-    return sorted(path for path in paths if is_installable(environment.config.project(path), path))
+    return sorted(path for path in paths
+                  if own.get(path, is_installable(environment.config.project(path), path, is_package=True)))
 
 
 def build_system(environment, project):
@@ -7824,11 +7954,20 @@ def build_system(environment, project):
 
 def is_discovered(root):
     """Whether setuptools looks for the packages and modules of a project by itself, at its top ("flat layout")."""
-    document = load_config(root).pyproject if os.path.isfile(os.path.join(root, PYPROJECT)) else {}
+    if not os.path.isfile(os.path.join(root, PYPROJECT)):
+        return False
+    config = load_config(root)
+    document = config.pyproject
+    if is_application(document, is_package="projects" in config.table):  # R3
+        return False
     settings = table_in(document, PYPROJECT, "tool", "setuptools")
     backend = table_in(document, PYPROJECT, "build-system").get("build-backend", "setuptools")
     is_named = "py-modules" in settings or "packages" in settings or os.path.isdir(os.path.join(root, "src"))
-    return "project" in document and str(backend).startswith("setuptools") and not is_named
+    older = bytes_of(os.path.join(root, "setup.cfg")) or b""
+    is_named = is_named or b"packages" in older or b"py_modules" in older
+    is_project = "project" in document or "build-system" in document and not os.path.exists(
+        os.path.join(root, "setup.py"))
+    return is_project and str(backend).startswith("setuptools") and not is_named
 
 
 def files_for(locks, platforms, version):

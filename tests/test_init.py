@@ -93,17 +93,20 @@ def test_entry_script_alone_says_what_it_misses(plain):
 
 FLIT = '[build-system]\nrequires = ["flit_core"]\nbuild-backend = "flit_core.buildapi"\n'
 PROJECT = '[project]\nname = "client"\nversion = "1"\ndescription = "A client"\ndependencies = ["six"]\n'
+PACKAGE = '[build-system]\nrequires = ["setuptools", "wheel"]\nbuild-backend = "setuptools.build_meta"\n' + PROJECT
 FILES = ["proto_prime.py", "prime", "prime.cmd"]
 KINDS = {  # the files of a repo; what init adds; what can be imported then, of six and client
     "nothing": ({}, [*FILES, "proto_prime.toml", ".gitignore"], []),
     "pyproject.toml": ({"pyproject.toml": FLIT + PROJECT, "client.py": '"""A client."""\n'},
                        [*FILES, ".gitignore"], ["six", "client"]),
-    "flat setuptools": ({"pyproject.toml": PROJECT, "client.py": ""},
+    "flat setuptools": ({"pyproject.toml": PACKAGE, "client.py": ""},
                         ["tools/" + name for name in FILES] + [".gitignore"], ["six", "client"]),
-    "flat setuptools with tests": ({"pyproject.toml": PROJECT, "client.py": "", "tests/__init__.py": ""},
+    "flat setuptools with tests": ({"pyproject.toml": PACKAGE, "client.py": "", "tests/__init__.py": ""},
                                    ["tools/" + name for name in FILES] + [".gitignore"], ["six", "client"]),
-    "setuptools in src": ({"pyproject.toml": PROJECT, "src/client/__init__.py": "", ".gitignore": ".venv"},
+    "setuptools in src": ({"pyproject.toml": PACKAGE, "src/client/__init__.py": "", ".gitignore": ".venv"},
                           [*FILES, ".gitignore"], ["six", "client"]),
+    "project that nobody builds": ({"pyproject.toml": PROJECT, "main.py": "", "utils.py": ""},
+                                   [*FILES, ".gitignore"], ["six"]),
     "requirements.txt": ({"requirements.txt": "six\n", ".python-version": "%d.%d\n" % sys.version_info[:2]},
                          [*FILES, "proto_prime.toml", ".gitignore"], ["six"]),
     "tools' settings and requirements.txt": ({"pyproject.toml": "[tool.black]\n", "requirements.txt": "six\n"},
@@ -218,7 +221,7 @@ def test_init_of_another_directory(client):
 def test_init_again_when_the_repo_became_a_project(client):
     init(client)
     (client.path / "proto_prime.toml").unlink()
-    client.write("pyproject.toml", PROJECT)
+    client.write("pyproject.toml", PACKAGE)
     client.write("client.py", "")
     assert init(client).stderr == "prime: all is there already\n"
     assert not (client.path / "tools").exists()
@@ -235,7 +238,7 @@ def test_H5_init_writes_through_no_link(client):
 
 
 def test_init_of_a_flat_project_with_somebody_s_tools(client):
-    client.write("pyproject.toml", PROJECT)
+    client.write("pyproject.toml", PACKAGE)
     client.write("tools/prime", "somebody's")
     before = snapshot(client.path)
     refused = init(client, status=1).stderr

@@ -250,7 +250,8 @@ def test_lock_that_the_config_names_is_made(repo):
 
 def test_new_version_leaves_a_lock_as_good_as_it_was(repo):
     repo.link("uv", uv_program())
-    repo.write("pyproject.toml", '[project]\nname = "a"\ndynamic = ["version"]\ndependencies = ["six"]\n'
+    repo.write("pyproject.toml", '[build-system]\nrequires = ["setuptools", "wheel"]\n'
+               '[project]\nname = "a"\ndynamic = ["version"]\ndependencies = ["six"]\n'
                '[tool.setuptools]\npy-modules = []\n[tool.setuptools.dynamic]\nversion = {file = "VERSION"}\n')
     repo.write("VERSION", "1.0\n")
     repo.prime("lock")

@@ -175,7 +175,8 @@ def test_vendor_puts_nothing_where_setuptools_would_take_it_for_a_package(repo, 
     repo.link("uv", uv_program())
     for name, text in modules.items():
         repo.write(name, text)
-    project = '[project]\nname = "client"\nversion = "1"\ndependencies = ["six"]\n'
+    project = '[build-system]\nrequires = ["setuptools", "wheel"]\n' \
+        '[project]\nname = "client"\nversion = "1"\ndependencies = ["six"]\n'
     repo.write("pyproject.toml", project)
     refused = repo.prime("vendor", status=1).stderr
     assert "setuptools would take vendor/ for a package" in refused and "hint: prime vendor .vendor" in refused
