@@ -1321,8 +1321,7 @@ def limit_hint(text):
     import errno
 
     signs = [os.strerror(number) for number in (errno.EMFILE, errno.ENFILE, errno.EAGAIN, errno.ENOMEM)]
-    signs += ["start new thread", "cannot open shared object file"]
-    return LIMIT_HINT if any(sign in text for sign in signs) else ""
+    return LIMIT_HINT if any(sign in text for sign in signs + ["start new thread"]) else ""
 
 
 def _drain(pipe, chunks):
@@ -2731,7 +2730,7 @@ def parse_request(text, origin="", is_strict=False, base=""):
 
     text       str, the request
     origin     str, where it was written
-    is_strict  bool: "==3.12" means 3.12.0, as in PEP 440; else 3.12.*, as for uv
+    is_strict  bool: "==3.12" means 3.12.0, as in PEP 440, and "any" is no version; else 3.12.*, as for uv
     base       str, the directory that a relative path starts from
     PrimeError that lists the forms if the text has none of them.
     """
@@ -2740,6 +2739,8 @@ def parse_request(text, origin="", is_strict=False, base=""):
     if not isinstance(text, str):
         raise malformed(text, origin, "it is no string")
     plain = text.strip(BLANKS)
+    if plain.lower() in ("any", "default") and is_strict:
+        raise malformed(text, origin)
     if plain.lower() in ("", "any", "default"):  # the last is uv's word
         return Request(text, origin)
     request = _parse_specifiers(text, plain, origin, is_strict) or _parse_version(text, plain, origin)
@@ -9109,7 +9110,7 @@ def status_of(work):
     except MemoryError:  # H16
         return fail(PrimeError("there is not enough memory", hint=LIMIT_HINT))
     except Exception as problem:
-        if isinstance(problem, RuntimeError) and limit_hint(str(problem)):
+        if isinstance(problem, (RuntimeError, ImportError)) and limit_hint(str(problem)):
             return fail(PrimeError(str(problem), hint=LIMIT_HINT))
         return fail(PrimeError("%s: %s" % (type(problem).__name__, problem),
                                hint="this is a fault of prime; -vv tells where it is"))
