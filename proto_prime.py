@@ -750,12 +750,17 @@ def random_name():
     return os.urandom(8).hex()
 
 
+def is_hex(text):
+    """True if a text has no other characters than hexadecimal digits in small letters."""
+    return set(text) <= set("0123456789abcdef")
+
+
 def remove_leftovers(directory, start, end):
     """Remove old files and links with names of our making: `start` + `random_name()` + `end` (H5)."""
     names = os.listdir(directory) if os.path.isdir(directory) else []
     for name in names:  # without `re`, for `return_to` comes here
         middle = name[len(start): len(start) + 16]
-        if name == start + middle + end and len(middle) == 16 and set(middle) <= set("0123456789abcdef"):
+        if name == start + middle + end and len(middle) == 16 and is_hex(middle):
             path = os.path.join(directory, name)
             try:
                 if is_old(path):
@@ -2155,7 +2160,7 @@ class Link:
         is_in_state = envs == state_dir(self.root, "envs")
         is_in_state = is_in_state or envs.endswith(os.path.join(os.sep, ".prime", "envs"))
         key = name.rpartition("-")[2].partition(".")[0]  # without `re`, for a boot that is back on known inputs
-        is_build_name = "-" in name and set(key) <= set("0123456789abcdef")
+        is_build_name = "-" in name and is_hex(key)
         return is_in_state and is_build_name or is_complete(directory)
 
     def publish(self, directory):
@@ -2913,7 +2918,7 @@ def is_texts(value):
 
 def is_hash(text):
     """True for a SHA-256 in hex."""
-    return len(text) == 64 and set(text.lower()) <= set("0123456789abcdef")
+    return len(text) == 64 and is_hex(text.lower())
 
 
 def is_variable(name, value):
@@ -6930,9 +6935,9 @@ def read_stamp(root, requested):
 
 def old_stamps(root, end=""):
     """The paths of the stamps of earlier inputs whose names end so: without `re`, for the fast path comes here."""
-    directory, digits = state_dir(root, "stamp"), set("0123456789abcdef")
+    directory = state_dir(root, "stamp")
     names = os.listdir(directory) if os.path.isdir(directory) else []
-    names = [name for name in names if name[12:13] == "." and set(name[:12]) <= digits and name.endswith(end)]
+    names = [name for name in names if name[12:13] == "." and is_hex(name[:12]) and name.endswith(end)]
     return [path for path in (os.path.join(directory, name) for name in names) if not is_link(path)]
 
 
