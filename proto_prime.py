@@ -5266,8 +5266,8 @@ class Lock:
     extras, groups  lists of str: those of the file that the environment chose, and its default groups
     group_options   list of str, what tells uv of these groups; none if they are the default ones, which it knows
     limits          str, marker of the machines that it is for; "" for all
-    pins            list of str, lines of a requirements file, each with its hashes
-    unpinned        list of str, arguments of an install: directories and checkouts, which have no hash
+    pins            dict, line of a requirements file with its hashes, to the names of its files
+    unpinned        list of (package, arguments of an install): directories and checkouts, which have no hash
     files           dict, file name to (URL, sha256 or "", size or 0)
     """
 
@@ -5285,19 +5285,19 @@ class Lock:
             for _, text in texts_in(document.get(field)):
                 check_text(text, field, path, is_requirement=True)
         self.limits = " or ".join("(%s)" % marker for marker in document.get("environments", []))
-        self.pins, self.unpinned, self.files = [], [], {}  # type: list, list, dict
+        self.pins, self.unpinned, self.files = {}, [], {}  # type: dict, list, dict
         for package in self.packages:
             self._add(package)
 
     def _add(self, package):
         self._check(package)
-        name, marker = package["name"], self._marker(package)
-        hashes = self._add_files(package)
+        name = package["name"]
+        names, hashes = self._add_files(package)
         directory, checkout, archive = (package.get(kind) for kind in ("directory", "vcs", "archive"))
         if directory:
             path = self._absolute(directory["path"], directory.get("subdirectory", ""))
-            requirement = "%s @ %s%s" % (name, file_url(path), marker)
-            self.unpinned += ["-e", path] if directory.get("editable") else [requirement]
+            words = ["-e", path] if directory.get("editable") else ["%s @ %s" % (name, file_url(path))]
+            self.unpinned.append((package, words))
         elif checkout:
             url = checkout.get("url") or file_url(self._absolute(checkout["path"]))
             source = "%s+%s@%s" % (checkout["type"], url, checkout["commit-id"])
@@ -5306,12 +5306,13 @@ class Lock:
                 requirement = source + ("&" if "#" in source else "#") + "egg=" + name
             else:
                 requirement = "%s @ %s" % (name, source)
-            self.unpinned.append(requirement + marker)
+            self.unpinned.append((package, [requirement]))
         elif not hashes:
             raise PrimeError("%s: %s has no hash that pip knows" % (self.path, name), status=2)
         else:
             source = self.url(archive) + subdirectory_in(archive) if archive else self._version(package)
-            self.pins.append(" ".join([name + (" @ " if archive else "==") + source + marker] + hashes))
+            requirement = name + (" @ " if archive else "==") + source + self._marker(package)
+            self.pins[" ".join([requirement] + hashes)] = names
 
     def _version(self, package):
         """The version of a package, a str; that of its first file if the lock names none (R6)."""
@@ -5331,10 +5332,7 @@ class Lock:
 
         That is as uv and pip see it: the lock is for its machine, no package is there twice or for other pythons.
         """
-        has_markers = self.limits or any("marker" in package for package in self.packages)
-        values = marker_values(python) if has_markers else {}
-        values.update(extras=self.extras, dependency_groups=self.groups)
-        names = set()  # type: set
+        values, names = self._values(python), set()  # type: dict, set
         try:
             if not marker_holds(self.limits, values):
                 raise PrimeError("%s is not for this machine: %s" % (self.path, self.limits))
@@ -5349,9 +5347,27 @@ class Lock:
         except (ValueError, TypeError, AttributeError, LookupError, RecursionError) as problem:
             raise PrimeError("%s has a malformed marker: %r" % (self.path, problem), status=2)
 
+    def _values(self, python):
+        """What the markers of the file mean for an `Interpreter`, as `marker_values`."""
+        has_markers = self.limits or any("marker" in package for package in self.packages)
+        values = marker_values(python) if has_markers else {}
+        return dict(values, extras=self.extras, dependency_groups=self.groups)
+
+    def unpinned_words(self, directory):
+        """Those of `unpinned` that an environment in a directory gets: arguments of an install.
+
+        Their markers are evaluated here, for no pip takes one behind `-e`.
+        """
+        values = self._values(interpreter_at(environment_python(directory))) if self.unpinned else {}
+        return [word for package, words in self.unpinned if marker_holds(package.get("marker", ""), values)
+                for word in words]
+
     def _add_files(self, package):
-        """Add the wheels, sdist and archive of a package to `files`. Returns pip's options with their hashes."""
-        options = []
+        """Add the wheels, sdist and archive of a package to `files`.
+
+        Returns two lists of str: their names, and pip's options with their hashes.
+        """
+        names, options = [], []
         for artifact in package.get("wheels", []) + [package[kind] for kind in ("sdist", "archive") if kind in package]:
             hashes = artifact["hashes"]
             for algorithm, value in sorted(hashes.items()):
@@ -5360,8 +5376,9 @@ class Lock:
             size, sha256 = artifact.get("size", 0), hashes.get("sha256", "").lower()
             if not isinstance(size, int):
                 raise TypeError("size %r" % (size,))
-            self.files[self.file_of(artifact)] = self.url(artifact), sha256, size
-        return options
+            names.append(self.file_of(artifact))
+            self.files[names[-1]] = self.url(artifact), sha256, size
+        return names, options
 
     def _check(self, package):
         """Raise PrimeError unless each text of a package is one argument, and one word of a line (H15)."""
@@ -5418,8 +5435,6 @@ class Lock:
         """
         import html
 
-        pins = os.path.join(directory, "requirements.txt")
-        write_atomic(pins, "".join(line + "\n" for line in self.pins).encode())
         links = []
         for name, (url, sha256, _) in self.files.items():
             if is_local(url) or not is_closed:
@@ -5427,7 +5442,7 @@ class Lock:
                 links.append('<a href="%s">%s</a>\n' % (html.escape(target), html.escape(name)))
         page = os.path.join(directory, "links.html")
         write_atomic(page, "".join(links).encode())
-        return ["--require-hashes", "-r", pins], ["--find-links", file_url(page)]
+        return pin_options(os.path.join(directory, "requirements.txt"), self.pins), ["--find-links", file_url(page)]
 
     def check_sizes(self, *directories):
         """Raise PrimeError if a local file, or one in these directories, has not the size in the lock."""
@@ -5442,6 +5457,12 @@ class Lock:
                 actual = os.path.getsize(path)
                 if actual != size:
                     raise PrimeError("%s: %s is %d bytes long instead of %d" % (self.path, path, actual, size))
+
+
+def pin_options(path, lines):
+    """Write pins into a requirements file. Returns the options that let pip and uv install them: list of str."""
+    write_atomic(path, "".join(line + "\n" for line in lines).encode())
+    return ["--require-hashes", "-r", path]
 
 
 def chosen_names(names, chosen):
@@ -5854,7 +5875,10 @@ class PipDriver(Driver):
         wheels = [self.wheel]
         if Version(pip_version(self.wheel)).release < ISOLATING_PIP:  # `venv` adds both
             wheels += filter(None, [bundled_wheel(python, "setuptools")])
-        self._pip(directory, ["--no-index", "--no-deps"] + wheels, "adding pip")
+        words = ["--no-index", "--no-deps", "--only-binary=:all:"]
+        for wheel in wheels:  # by name, as ensurepip does, for pip records what is asked for by path (R18)
+            words += ["--find-links", os.path.dirname(wheel), "==".join(os.path.basename(wheel).split("-")[:2])]
+        self._pip(directory, words, "adding pip")
         if not os.path.isdir(os.path.join(site_packages(directory), "pip")):
             raise PrimeError("pip installs elsewhere than into %s" % directory,
                              hint="look for target, prefix or root in `pip config list`")
@@ -5892,10 +5916,25 @@ class PipDriver(Driver):
             title = "fetching what %s names with pip" % os.path.basename(lock)
             self._pip(directory, pins + ["--dest", files] + options + links, title, root, ("download", "--no-deps"))
         contents.check_sizes(files)
-        fetched = [os.path.join(files, name) for name in sorted(os.listdir(files))] + contents.unpinned
-        if fetched:
-            self._pip(directory, ["--no-deps"] + options + fetched, "installing with pip", root)
+        self._install_files(contents, directory, files, options, root)
+        loose = contents.unpinned_words(directory)
+        if loose:
+            self._pip(directory, ["--no-deps"] + options + loose, "installing with pip", root)
         remove(aside)
+
+    def _install_files(self, contents, directory, files, options, root):
+        """Install the pins of a `Lock` whose files are in the directory `files`, by name and version.
+
+        By path, pip would record that path as what was asked for (R18). Only what is to be built needs an index.
+        """
+        sources = {name for name in os.listdir(files) if not name.endswith(".whl")}
+        built = [line for line, names in contents.pins.items() if sources & set(names)]
+        ready = [line for line in contents.pins if line not in built]
+        for title, lines, places in (("ready", ready, ["--no-index"]), ("built", built, options)):
+            pins = pin_options(files + "." + title, lines)
+            words = ["--no-deps", "--find-links", file_url(files)] + places + pins
+            if lines:
+                self._pip(directory, words, "installing with pip", root)
 
     def check_lock(self, environment):
         """Refuse a uv.lock, which only uv reads. Without a lock say which servers pip takes the best version from."""
@@ -6199,10 +6238,11 @@ class UvDriver(Driver):
         contents.check_sizes(*places_of(options))  # uv checks those of downloads alone
         if is_closed(environment):
             words = ["pip", "install", "--no-deps"] + options
-            pins, _ = contents.write(aside, is_closed=True)
-            if contents.unpinned:  # apart, because beside hashes uv takes nothing without
-                self._run(words + contents.unpinned, title, root)
-            self._run(words + pins, title, root)
+            pins, links = contents.write(aside, is_closed=True)
+            loose = contents.unpinned_words(directory)
+            if loose:  # apart, because beside hashes uv takes nothing without
+                self._run(words + loose, title, root)
+            self._run(words + links + pins, title, root)
         else:
             words = ["pip", "sync", "--allow-empty-requirements"] + options + [lock]
             words += ["--extra=" + name for name in contents.extras] + contents.group_options
