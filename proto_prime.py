@@ -821,7 +821,7 @@ def entries_named(directory, pattern):
 
     try:
         return sorted(name for name in os.listdir(directory) if re.match("(?:%s)$" % pattern, name))
-    except OSError:
+    except (OSError, ValueError):
         return []
 
 
@@ -4265,24 +4265,15 @@ def directories_of(request, variable, default, below):
 
 
 def newest_first(directories, pattern):
-    """The paths in `directories` whose names match, those with the highest numbers in the name first.
+    """The paths in `directories` whose names begin as `pattern` says, those with the highest numbers in them first.
 
     Other implementations than CPython come last.
     """
-    import re
-
-    paths = []
-    for directory in directories:
-        try:
-            names = [name for name in os.listdir(directory) if re.match(pattern, name)]
-        except (OSError, ValueError):
-            continue
-        paths += [os.path.join(directory, name) for name in names]
-
     def rank(path):
         name = os.path.basename(path)
         return not name.startswith(IMPLEMENTATIONS[1:]), numbers_in(name)
 
+    paths = [path for directory in directories for path in paths_named(directory, "(%s).*" % pattern)]
     return sorted(paths, key=rank, reverse=True)
 
 
@@ -8875,10 +8866,7 @@ def outcome_of(function):
 
 def packages_in(prefix):
     """The packages installed in an environment directory: a list of {"name", "version"}, sorted by name."""
-    directory = site_packages(prefix)
-    entries = os.listdir(directory) if directory else []
-    packages = [package_at(os.path.join(directory, entry)) for entry in entries
-                if entry.endswith((".dist-info", ".egg-info"))]
+    packages = map(package_at, paths_named(site_packages(prefix), r".*\.(dist|egg)-info"))
     return sorted(filter(None, packages), key=lambda package: normalized(package["name"]))
 
 
