@@ -8355,9 +8355,9 @@ class RpcError(Exception):
         return {"error": error}
 
 
-def work_failed(message, log=None):
-    """The RpcError for work that failed; `log` is the path of its log, if it wrote one."""
-    return RpcError(WORK_FAILED, message, {"log": log})
+def work_failed(message):
+    """The RpcError for work that failed without a log of its own."""
+    return RpcError(WORK_FAILED, message, {"log": None})
 
 
 def read_messages(chunks):
@@ -8365,10 +8365,7 @@ def read_messages(chunks):
     buffer = bytearray()
     for chunk in chunks:
         buffer += chunk
-        body = take_body(buffer)
-        while body is not None:
-            yield body
-            body = take_body(buffer)
+        yield from iter(lambda: take_body(buffer), None)
 
 
 def take_body(buffer):
