@@ -4637,7 +4637,7 @@ def open_url(url, accept, trust):
     """Open a URL as pip and uv would: with the user's proxies and certificates, and the credentials in the URL.
 
     trust  as in `check_url`, which allowed this URL
-    Returns (response of urllib, str: the final URL without credentials). PrimeError if it cannot be opened.
+    Returns the response of urllib, whose URL has no credentials. PrimeError if it cannot be opened.
     """
     import base64
     import urllib.parse
@@ -4656,11 +4656,10 @@ def open_url(url, accept, trust):
         url = urllib.parse.urlunsplit(parts._replace(netloc=host))
         request = urllib.request.Request(url, headers=headers)
         opener = urllib.request.build_opener(redirect_handler(trust), *net_handlers(parts.scheme))
-        response = opener.open(request, timeout=NET_SECONDS)
+        return opener.open(request, timeout=NET_SECONDS)
     except net_errors() as problem:
         reason = getattr(problem, "reason", "") or problem
         raise PrimeError("cannot fetch %s: %s" % (masked(url), reason))
-    return response, response.geturl()
 
 
 def redirect_handler(trust):
@@ -4777,9 +4776,8 @@ def fetch_patiently(url, accept, trust, cap, stop):
     tries_left = int(RETRIES)
     while True:
         try:
-            response, final_url = open_url(url, accept, trust)
-            with response:
-                return read_body(response, final_url, cap, stop), final_url
+            with open_url(url, accept, trust) as response:
+                return read_body(response, cap, stop), response.geturl()
         except (PrimeError,) + net_errors() as problem:
             is_final = getattr(problem, "status", 1) == 2 or isinstance(problem, Mismatch)
             is_last = is_final or not tries_left or is_offline() or stop.is_set()
@@ -4792,14 +4790,15 @@ def fetch_patiently(url, accept, trust, cap, stop):
         stop.wait(0.5)
 
 
-def read_body(response, url, cap, stop):
+def read_body(response, cap, stop):
     """Read a response until its end or the event `stop`. Returns a bytearray.
 
     Mismatch if it has more than `cap` bytes, PrimeError if it has not as many as it says.
     """
+    url = masked(response.geturl())
     length = body_length(response, url)
     if length is not None and length > cap:
-        raise Mismatch("%s is %d bytes long; it may have %d" % (masked(url), length, cap))
+        raise Mismatch("%s is %d bytes long; it may have %d" % (url, length, cap))
     data = bytearray()
     end = cap + 1 if length is None else length  # one byte beyond `cap` shows that there are too many
     try:
@@ -4809,11 +4808,11 @@ def read_body(response, url, cap, stop):
                 break
             data += chunk
     except MemoryError:
-        raise PrimeError("%s does not fit into memory" % masked(url), hint=LIMIT_HINT)
+        raise PrimeError("%s does not fit into memory" % url, hint=LIMIT_HINT)
     if len(data) > cap:
-        raise Mismatch("%s has more than the %d bytes that it may have" % (masked(url), cap))
+        raise Mismatch("%s has more than the %d bytes that it may have" % (url, cap))
     if length is not None and len(data) != length:
-        raise PrimeError("%s: IncompleteRead: %d bytes came instead of %d" % (masked(url), len(data), length))
+        raise PrimeError("%s: IncompleteRead: %d bytes came instead of %d" % (url, len(data), length))
     return data
 
 
@@ -4826,7 +4825,7 @@ def body_length(response, url):
     if not lengths or getattr(response, "chunked", False):
         return None
     if len(lengths) > 1 or not re.match(r"\d{1,18}$", lengths[0], re.ASCII):
-        raise PrimeError("%s: the server says a length that is none: %s" % (masked(url), ", ".join(lengths)))
+        raise PrimeError("%s: the server says a length that is none: %s" % (url, ", ".join(lengths)))
     return int(lengths[0])
 
 
