@@ -8363,7 +8363,7 @@ def read_messages(chunks):
     """Yield the body of each frame in an iterable of bytes. A chunk may end anywhere in a frame."""
     buffer = bytearray()
     for chunk in chunks:
-        buffer += chunk
+        buffer.extend(chunk)
         yield from iter(lambda: take_body(buffer), None)
 
 
