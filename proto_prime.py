@@ -821,7 +821,7 @@ def entries_named(directory, pattern):
 
     try:
         return sorted(name for name in os.listdir(directory) if re.match("(?:%s)$" % pattern, name))
-    except OSError:
+    except (OSError, ValueError):
         return []
 
 
@@ -4265,24 +4265,15 @@ def directories_of(request, variable, default, below):
 
 
 def newest_first(directories, pattern):
-    """The paths in `directories` whose names match, those with the highest numbers in the name first.
+    """The paths in `directories` whose names begin as `pattern` says, those with the highest numbers in them first.
 
     Other implementations than CPython come last.
     """
-    import re
-
-    paths = []
-    for directory in directories:
-        try:
-            names = [name for name in os.listdir(directory) if re.match(pattern, name)]
-        except (OSError, ValueError):
-            continue
-        paths += [os.path.join(directory, name) for name in names]
-
     def rank(path):
         name = os.path.basename(path)
         return not name.startswith(IMPLEMENTATIONS[1:]), numbers_in(name)
 
+    paths = [path for directory in directories for path in paths_named(directory, "(%s).*" % pattern)]
     return sorted(paths, key=rank, reverse=True)
 
 
@@ -4646,7 +4637,7 @@ def open_url(url, accept, trust):
     """Open a URL as pip and uv would: with the user's proxies and certificates, and the credentials in the URL.
 
     trust  as in `check_url`, which allowed this URL
-    Returns (response of urllib, str: the final URL without credentials). PrimeError if it cannot be opened.
+    Returns the response of urllib, whose URL has no credentials. PrimeError if it cannot be opened.
     """
     import base64
     import urllib.parse
@@ -4665,11 +4656,10 @@ def open_url(url, accept, trust):
         url = urllib.parse.urlunsplit(parts._replace(netloc=host))
         request = urllib.request.Request(url, headers=headers)
         opener = urllib.request.build_opener(redirect_handler(trust), *net_handlers(parts.scheme))
-        response = opener.open(request, timeout=NET_SECONDS)
+        return opener.open(request, timeout=NET_SECONDS)
     except net_errors() as problem:
         reason = getattr(problem, "reason", "") or problem
         raise PrimeError("cannot fetch %s: %s" % (masked(url), reason))
-    return response, response.geturl()
 
 
 def redirect_handler(trust):
@@ -4786,9 +4776,8 @@ def fetch_patiently(url, accept, trust, cap, stop):
     tries_left = int(RETRIES)
     while True:
         try:
-            response, final_url = open_url(url, accept, trust)
-            with response:
-                return read_body(response, final_url, cap, stop), final_url
+            with open_url(url, accept, trust) as response:
+                return read_body(response, cap, stop), response.geturl()
         except (PrimeError,) + net_errors() as problem:
             is_final = getattr(problem, "status", 1) == 2 or isinstance(problem, Mismatch)
             is_last = is_final or not tries_left or is_offline() or stop.is_set()
@@ -4801,14 +4790,15 @@ def fetch_patiently(url, accept, trust, cap, stop):
         stop.wait(0.5)
 
 
-def read_body(response, url, cap, stop):
+def read_body(response, cap, stop):
     """Read a response until its end or the event `stop`. Returns a bytearray.
 
     Mismatch if it has more than `cap` bytes, PrimeError if it has not as many as it says.
     """
+    url = masked(response.geturl())
     length = body_length(response, url)
     if length is not None and length > cap:
-        raise Mismatch("%s is %d bytes long; it may have %d" % (masked(url), length, cap))
+        raise Mismatch("%s is %d bytes long; it may have %d" % (url, length, cap))
     data = bytearray()
     end = cap + 1 if length is None else length  # one byte beyond `cap` shows that there are too many
     try:
@@ -4818,11 +4808,11 @@ def read_body(response, url, cap, stop):
                 break
             data += chunk
     except MemoryError:
-        raise PrimeError("%s does not fit into memory" % masked(url), hint=LIMIT_HINT)
+        raise PrimeError("%s does not fit into memory" % url, hint=LIMIT_HINT)
     if len(data) > cap:
-        raise Mismatch("%s has more than the %d bytes that it may have" % (masked(url), cap))
+        raise Mismatch("%s has more than the %d bytes that it may have" % (url, cap))
     if length is not None and len(data) != length:
-        raise PrimeError("%s: IncompleteRead: %d bytes came instead of %d" % (masked(url), len(data), length))
+        raise PrimeError("%s: IncompleteRead: %d bytes came instead of %d" % (url, len(data), length))
     return data
 
 
@@ -4835,7 +4825,7 @@ def body_length(response, url):
     if not lengths or getattr(response, "chunked", False):
         return None
     if len(lengths) > 1 or not re.match(r"\d{1,18}$", lengths[0], re.ASCII):
-        raise PrimeError("%s: the server says a length that is none: %s" % (masked(url), ", ".join(lengths)))
+        raise PrimeError("%s: the server says a length that is none: %s" % (url, ", ".join(lengths)))
     return int(lengths[0])
 
 
@@ -8404,20 +8394,17 @@ class RpcError(Exception):
         return {"error": error}
 
 
-def work_failed(message, log=None):
-    """The RpcError for work that failed; `log` is the path of its log, if it wrote one."""
-    return RpcError(WORK_FAILED, message, {"log": log})
+def work_failed(message):
+    """The RpcError for work that failed without a log of its own."""
+    return RpcError(WORK_FAILED, message, {"log": None})
 
 
 def read_messages(chunks):
     """Yield the body of each frame in an iterable of bytes. A chunk may end anywhere in a frame."""
     buffer = bytearray()
     for chunk in chunks:
-        buffer += chunk
-        body = take_body(buffer)
-        while body is not None:
-            yield body
-            body = take_body(buffer)
+        buffer.extend(chunk)
+        yield from iter(lambda: take_body(buffer), None)
 
 
 def take_body(buffer):
@@ -8915,10 +8902,7 @@ def outcome_of(function):
 
 def packages_in(prefix):
     """The packages installed in an environment directory: a list of {"name", "version"}, sorted by name."""
-    directory = site_packages(prefix)
-    entries = os.listdir(directory) if directory else []
-    packages = [package_at(os.path.join(directory, entry)) for entry in entries
-                if entry.endswith((".dist-info", ".egg-info"))]
+    packages = map(package_at, paths_named(site_packages(prefix), r".*\.(dist|egg)-info"))
     return sorted(filter(None, packages), key=lambda package: normalized(package["name"]))
 
 
