@@ -42,7 +42,7 @@
 #   removed. Python 3.6 syntax. A new place of pythons: a row of LOCATIONS and a word in the start by sh. A new field: a
 #   row of FIELDS; if it goes to pip and uv, a line of index_options and a name in SOURCE_FIELDS. README lists both.
 #   Codes such as E7 name what must be survived: C pythons that lie, E the caller's environment, B what breaks half-way,
-#   T time that passes, I input, H hostile repos and users, R repos as they are. tests/faults.md lists them, with tests.
+#   T time that passes, I input, H hostile repos and users, R repos, M machines as they are. tests/faults.md has them.
 #
 # MIT License
 #
@@ -1020,20 +1020,25 @@ TOOL_VARS = """CONDA_PREFIX PIP_USER PIP_TARGET PIP_PREFIX PIP_ROOT PIP_DRY_RUN 
 PIP_REQUIRE_VIRTUALENV UV_PROJECT UV_WORKING_DIR UV_WORKING_DIRECTORY UV_PYTHON UV_PYTHON_PREFERENCE
 UV_MANAGED_PYTHON UV_NO_MANAGED_PYTHON UV_SYSTEM_PYTHON UV_PROJECT_ENVIRONMENT UV_FROZEN UV_LOCKED
 UV_BREAK_SYSTEM_PACKAGES UV_NO_SYNC UV_VENV_SEED UV_VENV_CLEAR""".split()
+# What `git rev-parse --local-env-vars` lists. In a hook they name the repo and the index of a commit that is being made:
+# a git that pip or uv starts would write into these (M5).
+GIT_VARS = """GIT_ALTERNATE_OBJECT_DIRECTORIES GIT_CONFIG GIT_CONFIG_PARAMETERS GIT_CONFIG_COUNT GIT_OBJECT_DIRECTORY
+GIT_DIR GIT_WORK_TREE GIT_IMPLICIT_WORK_TREE GIT_GRAFT_FILE GIT_INDEX_FILE GIT_NO_REPLACE_OBJECTS GIT_REPLACE_REF_BASE
+GIT_PREFIX GIT_INTERNAL_SUPER_PREFIX GIT_SHALLOW_FILE GIT_COMMON_DIR""".split()
 
 
 def clean_environ(for_tool=False):
     """A copy of os.environ for another interpreter.
 
-    Leaves out `FOREIGN_VARS`; for tools and probes also `TOOL_VARS` and every PYTHON*, since a bogus one
-    ends the start in spite of -E and -I.
+    Leaves out `FOREIGN_VARS`; for tools and probes also `TOOL_VARS`, `GIT_VARS`, and every PYTHON*, since a bogus
+    one ends the start in spite of -E and -I.
     """
     environ = dict(os.environ)
     dropped = list(FOREIGN_VARS)
     if "PYENV_DIR" in environ:
         dropped += SHIM_VARS
     if for_tool:
-        dropped += TOOL_VARS + [name for name in environ if name.startswith("PYTHON")]
+        dropped += TOOL_VARS + GIT_VARS + [name for name in environ if name.startswith("PYTHON")]
     if environ.get("LC_CTYPE") in ("C.UTF-8", "C.utf8", "UTF-8"):  # python sets it in the C locale (PEP 538)
         environ["LC_CTYPE"] = started_with("LC_CTYPE")
         if not environ["LC_CTYPE"]:

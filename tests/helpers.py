@@ -23,7 +23,7 @@ import zipfile
 
 import pytest
 import trustme
-from conftest import python, some_python, uv_program
+from conftest import project_text, python, some_python, uv_program
 
 import proto_prime
 
@@ -73,6 +73,24 @@ def make_wheel(path, name, version):
         archive.writestr(place + "METADATA", "Metadata-Version: 2.1\nName: %s\nVersion: %s\n" % (name, version))
         archive.writestr(place + "WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
         archive.writestr(place + "RECORD", "")
+
+
+def make_tree(directory, name, version="1"):
+    """Write a project that flit builds. Returns its directory."""
+    directory.mkdir(parents=True)
+    (directory / (name + ".py")).write_text('"""A library."""\n')
+    text = project_text(name, [], "").replace('version = "1"', 'version = "%s"' % version)
+    (directory / "pyproject.toml").write_text(text)
+    return directory
+
+
+def make_checkout(directory, name):
+    """Write a git repository of a project. Returns its commit."""
+    make_tree(directory, name)
+    git = ["git", "-c", "user.name=a", "-c", "user.email=a@example.com", "-C", str(directory)]
+    for words in (["init", "-q"], ["add", "."], ["commit", "-qm", "One"]):
+        subprocess.run(git + words, check=True)
+    return subprocess.run(git + ["rev-parse", "HEAD"], stdout=subprocess.PIPE, check=True).stdout.decode().strip()
 
 
 def pylock(packages, head=""):

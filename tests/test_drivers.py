@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from conftest import project_text, python, snapshot, some_python, uv_program
-from helpers import boot_without_wheels, real_uv_version
+from helpers import boot_without_wheels, make_checkout, real_uv_version
 
 import proto_prime
 
@@ -572,3 +572,55 @@ def test_pip_takes_a_file_with_hashes_beside_a_project(repo, wheelhouse, driver)
     assert repo.inside("import client, idna, six; print(six.__name__)", env=env) == "six"
     repo.write("more.txt", "six==%s --hash=sha256:%s\n" % (wheel.name.split("-")[1], "0" * 64))
     repo.prime(status=1, env=env)
+
+
+# -- the caller's git ------------------------------------------------------------------------------
+
+
+def git_of(repo):
+    """A function that runs git in the repo, and returns its output."""
+    def git(*words):
+        env = dict(repo.env, GIT_AUTHOR_NAME="a", GIT_AUTHOR_EMAIL="a@example.com", GIT_COMMITTER_NAME="a",
+                   GIT_COMMITTER_EMAIL="a@example.com")
+        done = subprocess.run(("git",) + words, cwd=str(repo.path), env=env, universal_newlines=True, timeout=240,
+                              stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        assert done.returncode == 0, done.stdout
+        return done.stdout
+    return git
+
+
+@pytest.mark.parametrize("words", [("-a",), ("wanted.txt",)], ids=["all", "one file"])
+def test_M5_build_in_a_git_hook_leaves_the_commit_alone(repo, driver, tmp_path, words):
+    make_checkout(tmp_path / "lib", "lib")
+    url = "git+" + (tmp_path / "lib").as_uri()
+    repo.config('requirements_files = ["wanted.txt"]')
+    repo.write("wanted.txt", "")
+    repo.write("staged.txt", "before")
+    git = git_of(repo)
+    git("init", "-q")
+    git("add", ".")
+    git("commit", "-qm", "One")
+    repo.write(".git/hooks/pre-commit", "#!/bin/sh\nexec ./prime boot >&2\n", executable=True)
+    repo.write("wanted.txt", "%s#egg=lib\n" % url)  # Debian's pip takes no name before it
+    tracked = git("ls-files")
+    git("commit", "-qm", "Two", *words)
+    assert git("ls-tree", "-r", "--name-only", "HEAD") == tracked
+    assert git("status", "--porcelain", "--untracked-files=no") == ""
+    assert importable(repo, "lib") == "['lib']"
+
+
+@pytest.mark.parametrize("name, is_kept", [
+    ("GIT_INDEX_FILE", False), ("GIT_DIR", False), ("GIT_WORK_TREE", False), ("GIT_OBJECT_DIRECTORY", False),
+    ("GIT_CONFIG_PARAMETERS", False), ("GIT_SSH_COMMAND", True), ("GIT_ASKPASS", True), ("GIT_CONFIG_GLOBAL", True),
+    ("GIT_SSL_CAINFO", True),
+])
+def test_M5_tools_get_of_git_s_variables_what_belongs_to_no_repo(monkeypatch, name, is_kept):
+    monkeypatch.setenv(name, "/no/such")
+    assert (name in proto_prime.clean_environ(for_tool=True)) == is_kept
+    assert proto_prime.clean_environ()[name] == "/no/such"  # a user's command keeps them all
+
+
+def test_M5_variables_are_those_that_git_lists():
+    listed = subprocess.run(["git", "rev-parse", "--local-env-vars"], check=True, universal_newlines=True,
+                            stdout=subprocess.PIPE).stdout.split()
+    assert not set(listed) - set(proto_prime.GIT_VARS)

@@ -8,7 +8,7 @@ from urllib.parse import unquote
 
 import pytest
 from conftest import PYTHONS, project_text, python, uv_program
-from helpers import make_wheel, pylock
+from helpers import make_checkout, make_tree, make_wheel, pylock
 
 RECORDS = """
 import json, os, sysconfig
@@ -46,15 +46,6 @@ def entry(path, name, version, more="", kind="wheels", place="path"):
     return "\n".join(lines + ["%s = %s" % (kind, "[%s]" % file if kind == "wheels" else file)])
 
 
-def make_tree(directory, name, version="1"):
-    """Write a project that flit builds. Returns its directory."""
-    directory.mkdir(parents=True)
-    (directory / (name + ".py")).write_text('"""A library."""\n')
-    text = project_text(name, [], "").replace('version = "1"', 'version = "%s"' % version)
-    (directory / "pyproject.toml").write_text(text)
-    return directory
-
-
 def make_sdist(directory, name, version):
     """Write the sources of a project as an archive. Returns its path."""
     tree = make_tree(directory / ("tree of " + name) / name, name, version)
@@ -63,15 +54,6 @@ def make_sdist(directory, name, version):
     with tarfile.open(str(path), "w:gz") as archive:
         archive.add(str(tree), "%s-%s" % (name, version))
     return path
-
-
-def make_checkout(directory, name):
-    """Write a git repository of a project. Returns its commit."""
-    make_tree(directory, name)
-    git = ["git", "-c", "user.name=a", "-c", "user.email=a@example.com", "-C", str(directory)]
-    for words in (["init", "-q"], ["add", "."], ["commit", "-qm", "One"]):
-        subprocess.run(git + words, check=True)
-    return subprocess.run(git + ["rev-parse", "HEAD"], stdout=subprocess.PIPE, check=True).stdout.decode().strip()
 
 
 # -- R18: what is recorded -------------------------------------------------------------------------------
