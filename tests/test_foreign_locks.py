@@ -7,7 +7,7 @@ import tarfile
 from urllib.parse import unquote
 
 import pytest
-from conftest import PYTHONS, project_text, python, uv_program
+from conftest import PYTHONS, python, uv_program
 from helpers import make_checkout, make_tree, make_wheel, pylock
 
 RECORDS = """
