@@ -84,13 +84,19 @@ def make_tree(directory, name, version="1"):
     return directory
 
 
+def run_git(directory, *words, **options):
+    """Run git in a directory as somebody who has a name. Returns the process that ended, with its output as text."""
+    own = ["git", "-c", "user.name=me", "-c", "user.email=me@example.org"]
+    return subprocess.run(own + list(words), cwd=str(directory), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                          stderr=subprocess.PIPE, universal_newlines=True, **options)
+
+
 def make_checkout(directory, name):
     """Write a git repository of a project. Returns its commit."""
     make_tree(directory, name)
-    git = ["git", "-c", "user.name=a", "-c", "user.email=a@example.com", "-C", str(directory)]
     for words in (["init", "-q"], ["add", "."], ["commit", "-qm", "One"]):
-        subprocess.run(git + words, check=True)
-    return subprocess.run(git + ["rev-parse", "HEAD"], stdout=subprocess.PIPE, check=True).stdout.decode().strip()
+        run_git(directory, *words, check=True)
+    return run_git(directory, "rev-parse", "HEAD", check=True).stdout.strip()
 
 
 def pylock(packages, head=""):

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from conftest import project_text, python, snapshot, some_python, uv_program
-from helpers import boot_without_wheels, make_checkout, real_uv_version
+from helpers import boot_without_wheels, make_checkout, real_uv_version, run_git
 
 import proto_prime
 
@@ -577,18 +577,6 @@ def test_pip_takes_a_file_with_hashes_beside_a_project(repo, wheelhouse, driver)
 # -- the caller's git ------------------------------------------------------------------------------
 
 
-def git_of(repo):
-    """A function that runs git in the repo, and returns its output."""
-    def git(*words):
-        env = dict(repo.env, GIT_AUTHOR_NAME="a", GIT_AUTHOR_EMAIL="a@example.com", GIT_COMMITTER_NAME="a",
-                   GIT_COMMITTER_EMAIL="a@example.com")
-        done = subprocess.run(("git",) + words, cwd=str(repo.path), env=env, universal_newlines=True, timeout=240,
-                              stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-        assert done.returncode == 0, done.stdout
-        return done.stdout
-    return git
-
-
 @pytest.mark.parametrize("words", [("-a",), ("wanted.txt",)], ids=["all", "one file"])
 def test_M5_build_in_a_git_hook_leaves_the_commit_alone(repo, driver, tmp_path, words):
     make_checkout(tmp_path / "lib", "lib")
@@ -596,7 +584,12 @@ def test_M5_build_in_a_git_hook_leaves_the_commit_alone(repo, driver, tmp_path, 
     repo.config('requirements_files = ["wanted.txt"]')
     repo.write("wanted.txt", "")
     repo.write("staged.txt", "before")
-    git = git_of(repo)
+
+    def git(*words):
+        done = run_git(repo.path, *words, env=repo.env, timeout=240)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
     git("init", "-q")
     git("add", ".")
     git("commit", "-qm", "One")

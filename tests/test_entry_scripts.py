@@ -8,7 +8,7 @@ import subprocess
 
 import pytest
 from conftest import python
-from helpers import follow_readme
+from helpers import follow_readme, run_git
 
 SCRIPTS = {  # name of the example: its entry script and the module that this calls
     "boot_script": ("dns-name", "dns_name.py"),
@@ -96,9 +96,7 @@ def test_start_script_is_a_hook_of_git_s(example):
     repo = example("start_script")
 
     def git(*words):
-        own = ["git", "-c", "user.name=me", "-c", "user.email=me@example.org"]
-        return subprocess.run(own + list(words), cwd=str(repo.path), env=repo.env, stdin=subprocess.DEVNULL,
-                              stdout=subprocess.PIPE, stderr=subprocess.PIPE, universal_newlines=True)
+        return run_git(repo.path, *words, env=repo.env)
 
     git("init", "-q")
     os.makedirs(str(repo.path / ".git" / "hooks"), exist_ok=True)
