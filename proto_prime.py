@@ -6855,13 +6855,15 @@ def used_by_processes(paths, tell=None):
 
     tell  function of a str that says so; default: a detail
     A process names one in its command or its environment, or has mapped a file of it. It may know the repo by another
-    path, so that the last two names of one decide (M4). In a checkout that several users share, the processes of
+    path, so that the end of a generation's path is enough (M4). In a checkout that several users share, the processes of
     others cannot be seen: then all of its directories may be in use (H18).
     """
     marks = {}
     for path in paths:
-        name = os.fsencode(os.sep + os.path.join(*path.split(os.sep)[-2:]))
-        marks[path] = [name + end for end in (b"/", b"\0", b"\n", b" ", b":")]
+        names = {path, os.path.realpath(path)}
+        if os.path.basename(os.path.dirname(path)) == "envs":  # and the key is of this repo alone
+            names.add(os.sep + os.path.join("envs", os.path.basename(path)))
+        marks[path] = [os.fsencode(name) + end for name in names for end in (b"/", b"\0", b"\n", b" ", b":")]
     used, are_all_seen = set(), True  # type: set, bool
     try:
         for text, is_whole in process_texts():
