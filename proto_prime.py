@@ -6855,8 +6855,8 @@ def used_by_processes(paths, tell=None):
 
     tell  function of a str that says so; default: a detail
     A process names one in its command or its environment, or has mapped a file of it. It may know the repo by another
-    path, so that the end of a generation's path is enough (M4). In a checkout that several users share, the processes of
-    others cannot be seen: then all of its directories may be in use (H18).
+    path, so that the end of a generation's path is enough (M4). In a checkout that several users share, the processes
+    of others cannot be seen: then all of its directories may be in use (H18).
     """
     marks = {}
     for path in paths:
