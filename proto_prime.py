@@ -5080,14 +5080,14 @@ CAUSES = (
     ("", r"Could not find a version that|No matching distribution|requires a different [Pp]ython", 0),
     ("No matching distribution", r"Could not fetch URL ", 0),
     ("", r"DO NOT MATCH THE HASHES|[Hh]ash mismatch|--require-hashes mode", 6),
-    ("", r"Failed to build |Failed building wheel for |^ *× ", 2),
+    ("", r"Failed to build |Failed building wheel for | for .* finished with status 'error'|^ *× ", 2),
     ("", r"fatal error: | error: |^ *error: |command not found|undefined reference|cannot find -l", 2),
     ("", r"^ *[\w.]*(?:Error|Exception|Exit)(?:: |$)", 2),
     ("", r"^ *hint: ", 2),
     ("", r"^ *(?:ERROR|CRITICAL): ", 2),
 )
 NOISE = r"^ *(?:error: [a-z-]+$|note: This |full command: |cwd: |│ exit code|╰─> (?:No available|See above)|" \
-    r"Remov(?:ing|ed) |Cleaning up|hint: (?:This usually|See above)|ERROR: ResolutionImpossible|(?:Found|Skipping) link)"
+    r"Remov(?:ing|ed) |Cleaning up|hint: (?:This usual|See above)|ERROR: ResolutionImpossible|(?:Found|Skipping) link)"
 BUILD_FAILED = r"finished with status 'error'|^ *× .* did not run|Command errored out|Command \".*\" failed with"
 PIP_RUNS = r"^ *Running command "
 PIP_STAGE = r"Processing |Collecting |Obtaining |(?:Building|Installing) .*packages:"
@@ -5148,7 +5148,7 @@ def causes(output):
         matches = re.finditer(pattern, text, re.MULTILINE) if re.search(needed, text) else ()
         for match in list(matches)[:3]:
             chosen += paragraph(output, text.count("\n", 0, match.end()), below)
-    chosen += failed_build(output)[-8:] or output[-12:] * (not chosen)
+    chosen += failed_build(output) or output[-12:] * (not chosen)
     lines = {}  # type: dict
     for line in chosen:
         lines.setdefault(line.strip(), line if len(line) < 500 else line[:300] + " ... " + line[-150:])
@@ -5166,17 +5166,19 @@ def paragraph(lines, start, below):
 
 
 def failed_build(output):
-    """What the build that failed printed; before it, if pip was about to look at one, the package that it is of."""
+    """The end of what the build that failed printed; before it the package that it is of, if pip says no more of it."""
     import re
+    import textwrap
 
     end = next((number for number, line in enumerate(output) if re.search(BUILD_FAILED, line)), len(output))
-    start_mark = PIP_RUNS if end < len(output) else UV_QUOTES
-    starts = [number for number in range(end) if re.search(start_mark, output[number])]
+    mark = PIP_RUNS if end < len(output) else UV_QUOTES
+    starts = [number for number in range(end) if re.search(mark, output[number])]
     if not starts:
         return []
     stages = [line for line in output[:starts[-1]] if re.match(PIP_STAGE, line)]
     about = [line for line in stages[-1:] if "packages:" not in line]
-    return about + output[starts[-1] + 1:end]
+    lines = [line for line in output[starts[-1 if mark == PIP_RUNS else 0] + 1:end] if not re.search(UV_QUOTES, line)]
+    return about + textwrap.dedent("\n".join(lines[-8:])).split("\n")
 
 
 def unreached(output):
