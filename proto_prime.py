@@ -1286,7 +1286,8 @@ def run_child(argv, environ=None, cwd=os.sep, timeout=None, until=b"", log=None,
         for output in printed.values():
             output.flush()
     problem = "" if has_finished else "gave no answer within %d s" % timeout
-    return Child(process.wait(), *[bytes(output.kept) for output in printed.values()], problem=problem)
+    kept = [bytes(output.kept) for output in printed.values()] + [b""]
+    return Child(process.wait(), kept[0], kept[1], problem)
 
 
 def start_child(argv, environ, cwd, is_guarded=False, is_merged=False):
@@ -5157,9 +5158,7 @@ def causes(output):
 
 def paragraph(lines, start, below):
     """The line at index `start` and at most `below` lines that follow it deeper indented, less its indentation."""
-    import re
-
-    depths = [len(re.match(r"[\s×╰├─▶│>]*", line).group()) for line in lines[start:start + below + 1]]
+    depths = [len(line) - len(line.lstrip(" \t×╰├─▶│>")) for line in lines[start:start + below + 1]]
     count = next((number for number, depth in enumerate(depths) if number and depth <= depths[0]), len(depths))
     margin = len(lines[start]) - len(lines[start].lstrip())
     return [line[margin:] if line[:margin].isspace() else line for line in lines[start:start + count]]
@@ -5914,7 +5913,7 @@ def pip_environ():
     """The environment variables for a pip that installs into an environment, and nowhere else (E3)."""
     environ = clean_environ(for_tool=True)
     environ.update(PIP_REQUIRE_VIRTUALENV="1", PIP_USER="0", PIP_DRY_RUN="0", PIP_NO_INPUT="1",
-                   PIP_DISABLE_PIP_VERSION_CHECK="1")
+                   PIP_DISABLE_PIP_VERSION_CHECK="1", PIP_QUIET="0", PIP_VERBOSE="1")
     environ.setdefault("PIP_RETRIES", RETRIES)
     if "SSL_CERT_FILE" in environ and "REQUESTS_CA_BUNDLE" not in environ:  # as uv does
         environ.setdefault("PIP_CERT", environ["SSL_CERT_FILE"])
@@ -5946,8 +5945,8 @@ def run_pip(python, program, words, title, environ, root, directory):
         start = ["-c", OFFLINE_PIP, os.path.dirname(program)]
         environ = dict(environ, PIP_RETRIES="0", GIT_ALLOW_PROTOCOL="file", PYTHONPATH=aside)
         write_atomic(os.path.join(aside, "sitecustomize.py"), OFFLINE.encode())  # for the pip that pip starts
-    try:  # twice: with all that the index answered, and each build's output as it comes
-        run_tool([python, "-I"] + start + words + ["-v", "-v"], title, environ, root)
+    try:  # with PIP_VERBOSE: each build's output as it comes, and what the index answered to pip and the pips it starts
+        run_tool([python, "-I"] + start + words + ["-v"], title, environ, root)
     finally:
         remove(aside)
 

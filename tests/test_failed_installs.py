@@ -161,8 +161,10 @@ def test_R13_network_that_failed_for_a_while_is_not_to_blame_for_a_build(online,
     online.write("broken/pyproject.toml", '[build-system]\nrequires = ["six"]\nbuild-backend = "own"\n'
                  'backend-path = ["."]\n')
     online.write("broken/own.py", "import sys\nsys.exit('no frobnicate')\n")
-    online.config('projects = ["broken"]\nindex_url = "http://%s/simple"\nfind_links = ["%s"]' % (
-        dead, wheelhouse.as_uri()))
+    config = 'projects = ["broken"]\nindex_url = "http://%s/simple"\n' % dead
+    online.config(config)
+    assert failure(online)[0].endswith(": no network connection to http://%s/simple/six/" % dead)
+    online.config(config + 'find_links = ["%s"]' % wheelhouse.as_uri())
     first, lines, log = failure(online)
     assert "Could not fetch URL http://%s/simple/six/" % dead in log
     assert first == "installing with pip failed: exit status 1" and "no frobnicate" in "\n".join(lines)
