@@ -4693,7 +4693,10 @@ def by_proxy(url, environ=None):
     import urllib.parse
     import urllib.request
 
-    parts, proxies = urllib.parse.urlsplit(url if "//" in url else "https://" + url), urllib.request.getproxies()
+    try:
+        parts, proxies = urllib.parse.urlsplit(url if "//" in url else "https://" + url), urllib.request.getproxies()
+    except ValueError:  # such as an odd host (H16)
+        return masked(url)
     proxy = (os.environ if environ is None else environ).get("PIP_PROXY")
     if not proxy and not urllib.request.proxy_bypass(parts.netloc.rpartition("@")[2]):
         proxy = proxies.get(parts.scheme) or proxies.get("all")
