@@ -720,6 +720,14 @@ def create_file(path):
     return os.open(path, flags, 0o600 | 0o666 & openness(os.path.dirname(path)))
 
 
+def tend(work, path, *words):
+    """Call work(path, *words), book-keeping such as os.utime or os.chmod: that it fails is a detail, no more (M11)."""
+    try:
+        work(path, *words)
+    except OSError as problem:
+        report.detail("%s of %s: %s" % (work.__name__, path, problem.strerror))
+
+
 def make_directory(path, mode=None):
     """Make a directory, and those above it that are missing.
 
@@ -1005,7 +1013,7 @@ def open_log(directory):
     try:
         make_directory(directory)
         for old in list(filter(is_file, paths_named(directory, LOG_NAME)))[:-4]:
-            os.remove(old)
+            tend(os.remove, old)
         report.keep_log(path, os.fdopen(create_file(path), "wb", buffering=0))  # B5: a full disk shows at once
     except OSError as problem:  # the build goes on without a log
         report.detail("no log: %s" % problem)
@@ -1741,65 +1749,104 @@ def vendor_dir(root, *names):
 
 
 def home_dir():
-    """The user's home directory; without one a directory below the temporary one (E7)."""
-    try:
-        home = os.path.expanduser("~")
-    except KeyError:  # 3.6, a user without an entry
-        home = ""
-    return home if os.path.isabs(home) else private_dir("home")
+    """The user's home directory; without one os.devnull, below which nothing is found (M12)."""
+    home = os.path.expanduser("~") if WINDOWS else os.environ.get("HOME", "")
+    if not home:
+        import pwd
+
+        try:
+            home = pwd.getpwuid(os.getuid()).pw_dir
+        except KeyError:  # as in many containers
+            pass
+    return home if os.path.isabs(home) else os.devnull
 
 
 def private_dir(name):
     """A directory below the temporary one that only this user can write; if there is none, os.devnull."""
-    path = os.path.join(os.environ.get("TMPDIR", "/tmp"), "%s-%d" % (name, os.getuid()))
+    places = [os.environ.get(variable, "") for variable in ("TMPDIR", "TEMP", "TMP")] + ["/tmp", "/var/tmp"]
+    base = next((each for each in places if os.path.isabs(each) and can_write(each)), os.devnull)
+    user = getattr(os, "geteuid", int)()  # Windows has a temporary directory for each user
+    path = os.path.join(base, "%s-%d" % (name, user))
     try:
         os.mkdir(path, 0o700)
     except OSError:  # it exists, or cannot be made
         pass
-    is_usable = os.path.isdir(path) and is_ours(path) and os.stat(path).st_uid == os.geteuid()  # not root's
+    is_usable = os.path.isdir(path) and is_ours(path) and os.stat(path).st_uid == user  # not root's
     return path if is_usable else os.devnull
 
 
-CACHES = ("answers", "pip", "uv", "locks", "shell", "scripts")  # the directories in the user's cache
+def can_write(directory):
+    """True if files can be made in a directory, or in the nearest one above it that exists.
+
+    Where it does not exist that is tried, for access() does not know all: not what is below /proc.
+    """
+    import errno
+
+    if os.path.isdir(directory):
+        return os.access(directory, os.W_OK | os.X_OK)
+    nearest = next(each for each in ancestors(os.path.abspath(directory)) if os.path.lexists(each))
+    probe = os.path.join(nearest, "%s.prime-tmp" % random_name())
+    try:
+        os.mkdir(probe, 0o700)
+        os.rmdir(probe)
+    except OSError as problem:
+        return problem.errno in (errno.ENOSPC, errno.EDQUOT)  # B5: a full disk is no reason to go elsewhere
+    return True
+
+
+# The directories in the user's cache. `tools` holds what pip and uv keep, where they have no place of their own.
+CACHES = ("answers", "pip", "uv", "locks", "shell", "scripts", "tools")
 CACHE_HINT = "%s names another cache directory" % CACHE_VAR
 CACHE_TAG = b"Signature: 8a477f597d28d172789f06886806bc55\n# Made by proto_prime.py: https://bford.info/cachedir/\n"
 
 
 def cache_dir(*names):
     """A path in the user's cache (XDG base directories; on macOS and Windows their own)."""
-    home, base = home_dir(), os.environ.get(CACHE_VAR, "")
+    return cache_dirs(*names)[0]
+
+
+def cache_dirs(*names):
+    """The paths of `names` in the user's cache, and in one that can only be read; a list of str (M11)."""
+    base = os.environ.get(CACHE_VAR, "")
     if not base:
-        base = os.environ.get("XDG_CACHE_HOME") or os.path.join(home, ".cache")
+        base = os.environ.get("XDG_CACHE_HOME") or os.path.join(home_dir(), ".cache")
         if WINDOWS:
-            base = os.environ.get("LOCALAPPDATA") or home
+            base = os.environ.get("LOCALAPPDATA") or home_dir()
         elif sys.platform == "darwin":
-            base = os.path.join(home, "Library", "Caches")
+            base = os.path.join(home_dir(), "Library", "Caches")
         base = os.path.join(base, "proto_prime")
     base = os.path.abspath(base)
     if base not in _caches:
         _caches[base] = open_cache(base)
-    return below(_caches[base], names)
+    return [below(each, names) for each in _caches[base]]
 
 
-_caches = {}  # type: dict  # the wanted directory to the one in use
+_caches = {}  # type: dict  # the wanted directory to those in use
 
 
 def open_cache(base):
-    """The directory in use as the user's cache: `base`, or a private one if others may write to that (H8)."""
+    """The directories in use as the user's cache: `base`, or a private one if others may write to that (H8).
+
+    If `base` cannot be written, a private one comes first, and what is in `base` already is used (M11, M12).
+    """
     is_own_name = not os.environ.get(CACHE_VAR)  # a directory that the user names may hold pip's and uv's caches
     base = own_directory(base, "proto_prime", lambda _, entries: is_own_name and set(entries) <= {"in-use", *CACHES})
-    reason = why_unsafe(base)
-    if reason:
+    reason, bases = why_unsafe(base), [base]
+    is_read_only = not reason and not can_write(base)
+    if reason or is_read_only:
         private = private_dir("proto_prime")
-        report.note("the cache %s is not used, for %s; %s is" % (base, reason, private))
-        base = private
+        if private != os.devnull or reason:
+            bases = [private] + bases * (is_read_only and os.path.isdir(base))
+        text = "the cache %s is not used, for %s; %s is" % (base, reason or "it cannot be written", private)
+        # One with a mark is read-only on purpose.
+        (report.detail if is_read_only and is_marked(base) else report.note_once)(text)
     try:
-        make_own(base, 0o700)
-        if not os.path.lexists(os.path.join(base, "CACHEDIR.TAG")):
-            write_atomic(os.path.join(base, "CACHEDIR.TAG"), CACHE_TAG)
+        make_own(bases[0], 0o700)
+        if not os.path.lexists(os.path.join(bases[0], "CACHEDIR.TAG")):
+            write_atomic(os.path.join(bases[0], "CACHEDIR.TAG"), CACHE_TAG)
     except OSError as problem:
-        report.detail("the cache %s cannot be written: %s" % (base, problem.strerror))
-    return base
+        report.detail("the cache %s cannot be written: %s" % (bases[0], problem.strerror))
+    return bases
 
 
 def why_unsafe(cache):
@@ -1911,7 +1958,7 @@ def kind_of_root(root):
     """
     parent = os.path.dirname(root)
     state, name = os.path.split(parent)
-    if name == "scripts" and parent == cache_dir("scripts"):
+    if name == "scripts" and parent in cache_dirs("scripts"):
         return "script"
     if name == "made":
         named = named_state()
@@ -1984,7 +2031,7 @@ class locked:
 
     def _variable(self):
         """The name of the variable that moves the lock elsewhere."""
-        return CACHE_VAR if self.path.startswith(cache_dir() + os.sep) else STATE_VAR
+        return CACHE_VAR if any(self.path.startswith(each + os.sep) for each in cache_dirs()) else STATE_VAR
 
     def _take(self, path):
         self.file = open_lock(path)
@@ -2044,7 +2091,7 @@ def open_lock(path):
         entry = os.fstat(descriptor)
         mode = 0o660 if openness(os.path.dirname(path)) & 0o020 else 0o600
         if entry.st_uid == os.geteuid() and entry.st_mode & 0o777 != mode:
-            os.fchmod(descriptor, mode)
+            tend(os.fchmod, descriptor, mode)
     return file
 
 
@@ -4230,7 +4277,8 @@ def uv_directories(request):
     home = home_dir()
     if WINDOWS:
         return [os.path.join(os.environ.get("APPDATA") or home, "uv", "data", "python")]
-    return [os.path.join(os.environ.get("XDG_DATA_HOME") or os.path.join(home, ".local", "share"), "uv", "python")]
+    usual = os.path.join(os.environ.get("XDG_DATA_HOME") or os.path.join(home, ".local", "share"), "uv", "python")
+    return [usual, cache_dir("tools", "uv_python_install_dir")]  # `tool_places`
 
 
 def conda_directories(request):
@@ -5137,6 +5185,25 @@ FLAT_LAYOUT_HINT = "put proto_prime.py and prime into a directory such as tools/
     "[tool.setuptools] py-modules = [...]"
 
 
+def tool_places(*rows):
+    """Variables that give a tool directories that it can write, where its own cannot be written: a dict (M12).
+
+    rows  the variable; the XDG variable and the directory at home where the tool has its own, and its name there
+    """
+    places = {}
+    for variable, base, default, name in rows:
+        usual = os.path.join(os.environ.get(base) or os.path.join(home_dir(), default), name)
+        if WINDOWS or os.environ.get(variable) or can_write(usual):
+            continue
+        own = cache_dir("tools", variable.lower())
+        try:
+            make_own(own)
+            places[variable] = own
+        except OSError as problem:  # then the tool says what it cannot do without
+            report.detail("%s cannot be made: %s" % (own, problem.strerror))
+    return places
+
+
 def run_tool(argv, title, environ=None, cwd=os.sep, is_installer=True):
     """Run pip, uv, venv or a post_boot command as a step that people see; PrimeError if it fails."""
     report.step(title)
@@ -5144,7 +5211,7 @@ def run_tool(argv, title, environ=None, cwd=os.sep, is_installer=True):
     report.done()
     if not child.has_failed:
         return
-    status = child.problem or str(child).split(": ")[1]
+    status = "%s %s" % (argv[0], child.problem) if child.problem else str(child).split(": ")[1]
     output = child.tail(sys.maxsize)
     lines = causes(output) if is_installer else output[-12:]
     hints = tool_hints(title, child.stdout)
@@ -5989,11 +6056,14 @@ def pip_program(wheel):
     import zipfile
 
     use_cache()
-    target = cache_dir("pip", "%s-%s" % (pip_version(wheel), hash_file(wheel)[:16]))
+    places = cache_dirs("pip", "%s-%s" % (pip_version(wheel), hash_file(wheel)[:16]))
+    target = places[0]
     try:
         with zipfile.ZipFile(wheel) as archive:
             members = [each for each in archive.infolist() if each.filename.startswith("pip/")]
-            if not is_unpacked(members, target):
+            target = next((each for each in places if is_unpacked(members, each)), "")
+            if not target:
+                target = places[0]
                 with aside_directory(cache_dir("pip")) as aside:
                     archive.extractall(aside, members)
                     if os.path.lexists(target):  # a cleaner of temporary files took some of it
@@ -6024,6 +6094,7 @@ def pip_environ():
     environ.update(PIP_REQUIRE_VIRTUALENV="1", PIP_USER="0", PIP_DRY_RUN="0", PIP_NO_INPUT="1",
                    PIP_DISABLE_PIP_VERSION_CHECK="1", PIP_QUIET="0", PIP_VERBOSE="1")
     environ.setdefault("PIP_RETRIES", RETRIES)
+    environ.update(tool_places(("PIP_CACHE_DIR", "XDG_CACHE_HOME", ".cache", "pip")))
     if "SSL_CERT_FILE" in environ and "REQUESTS_CA_BUNDLE" not in environ:  # as uv does
         environ.setdefault("PIP_CERT", environ["SSL_CERT_FILE"])
     if is_offline():
@@ -6195,6 +6266,8 @@ def uv_environ(root=""):
         environ["SSL_CERT_FILE"] = environ["PIP_CERT"]
     environ.setdefault("UV_PYTHON_INSTALL_BIN", "0")
     environ.setdefault("UV_HTTP_RETRIES", RETRIES)
+    environ.update(tool_places(("UV_CACHE_DIR", "XDG_CACHE_HOME", ".cache", "uv"),
+                               ("UV_PYTHON_INSTALL_DIR", "XDG_DATA_HOME", ".local/share", "uv/python")))
     environ.pop("PIP_PROXY", None)  # it asks no proxy that only pip knows
     if is_offline():
         environ.update(UV_OFFLINE="1", UV_NO_CACHE="1")  # another machine has not what this one's cache holds
@@ -6231,7 +6304,7 @@ def find_uv(wanted, hashes=()):
         paths += [path for path in homes if is_ours(os.path.realpath(path))]
     use_cache()
     ending = "-(%s)" % "|".join(sha256[:16].lower() for sha256 in hashes) if hashes else ""
-    cached = newest_first([cache_dir("uv")], r"uv-\d[^-]*%s%s$" % (ending, EXE))
+    cached = newest_first(cache_dirs("uv"), r"uv-\d[^-]*%s%s$" % (ending, EXE))
     paths += [path for path in cached if is_ours(path) and (not hashes or is_as_fetched(path))]
     for path in paths:
         if not os.path.isfile(path) or not os.access(path, os.X_OK):
@@ -6383,7 +6456,7 @@ def unpack_uv(wheel, directory, hashes):
         content = file_in_wheel(file, ".data/scripts/uv" + EXE, "%s is no wheel of uv" % os.path.basename(wheel))
     with open(program, "wb") as file:
         file.write(content)
-    os.chmod(program, 0o755)
+    tend(os.chmod, program, 0o755)
     return program, sha256 if hashes else ""
 
 
@@ -6896,7 +6969,7 @@ def build_in(directory, environment, python, driver, meta):
     if changed:  # what was installed is neither the old nor the new
         raise PrimeError("while the environment was built, %s" % changed[0], hint="do it again")
     write_atomic(os.path.join(directory, MARKER), as_json(meta).encode())
-    os.utime(os.path.dirname(directory))  # for the stamps that were written while it was built
+    tend(os.utime, os.path.dirname(directory))  # for the stamps that were written while it was built
     return generation
 
 
@@ -7559,7 +7632,10 @@ def boot_environment(environment, stage, is_anew=False, moves_link=True):
     moves_link  whether `.venv` is to lead to it
     """
     generation = have_generation(environment, stage, is_anew)
-    prepare_state(environment.root)
+    try:
+        prepare_state(environment.root)
+    except PrimeError as problem:  # M11: there is an environment, and what cannot be kept beside it is no matter
+        report.detail(str(problem))
     if is_anew:
         write_held(environment)
     link = link_of(environment) if moves_link else Link(environment.root, "")
@@ -7820,7 +7896,8 @@ def in_need(environments, links):
 
 # What `clean --all` removes from the user cache, by the names that we give: files, and directories with our mark.
 CACHE_FILES = (("answers", "[0-9a-f]{16}"), ("uv", r"uv-\d.*|lock"))
-CACHE_TREES = (("pip", r"\d.*-[0-9a-f]{16}|" + ASIDE_NAME), ("shell", DIGEST_NAME), ("uv", ASIDE_NAME))
+CACHE_TREES = (("pip", r"\d.*-[0-9a-f]{16}|" + ASIDE_NAME), ("shell", DIGEST_NAME), ("uv", ASIDE_NAME),
+               ("tools", "(pip|uv)_cache_dir"))
 
 
 def clear_cache():
@@ -7883,14 +7960,19 @@ def script_environment(options, source):
     if metadata is None:
         return None
     config = derived_config(open_environment(options), *metadata)
-    root = cache_dir("scripts", digest(config))
+    root, *read_only = cache_dirs("scripts", digest(config))
+    for other in read_only:
+        if is_ours(other) and bytes_of(os.path.join(other, OWN_CONFIG)) == config.encode():
+            environment = load_environment(load_config(other))
+            if find_generation(environment)[0]:
+                return environment
     if os.path.lexists(root) and not is_ours(root):
         raise PrimeError("%s belongs to another user, or others may write to it" % root, hint=CACHE_HINT)
     make_own(root)
     path = os.path.join(root, OWN_CONFIG)
     if bytes_of(path) != config.encode():
         write_atomic(path, config.encode())
-    os.utime(root)  # `clean` removes those that were not run for long
+    tend(os.utime, root)  # `clean` removes those that were not run for long
     return load_environment(load_config(root))
 
 
@@ -8522,7 +8604,7 @@ def command_init(options):
         else:
             write_atomic(path, text.encode("utf-8", "surrogateescape"))  # R5: a .gitignore is bytes
         if path != ignore:
-            os.chmod(path, 0o755 if path in (own, prime) else 0o644)
+            tend(os.chmod, path, 0o755 if path in (own, prime) else 0o644)
     if not made:
         report.note("all is there already")
         return 0
@@ -8660,7 +8742,7 @@ def take_other(options, path, mode):
         load_text(aside)  # PrimeError if it is not UTF-8
         if hash_file(aside) == hash_file(path):
             return ""
-        os.chmod(aside, mode)
+        tend(os.chmod, aside, mode)
         os.replace(aside, path)
         return words[1]
     finally:
@@ -9466,8 +9548,7 @@ def status_of(work):
     except BrokenPipeError:  # `| head -1`
         return 128 + 13
     except OSError as problem:
-        words = problem.strerror or str(problem)
-        return fail(PrimeError(words, problem.filename or "", hint=limit_hint(words)))
+        return fail(unforeseen(problem))
     except UnicodeError as problem:  # E10: python 3.6 in the C locale
         return fail(PrimeError("a path or a value has characters that this locale cannot say: %s" % problem))
     except Interrupted as stop:
@@ -9482,6 +9563,30 @@ def status_of(work):
             return fail(PrimeError(str(problem), hint=LIMIT_HINT))
         return fail(PrimeError("%s: %s" % (type(problem).__name__, problem),
                                hint="this is a fault of prime; -vv tells where it is"))
+
+
+# What a function does to the path that it is given, where its name does not tell. An OSError is explained by them.
+ACTIONS = {"write_atomic": "write", "create_file": "create", "make_directory": "make", "make_own": "make",
+           "openness": "look at", "remove_file": "remove", "rename_aside": "rename", "open_lock": "lock",
+           "chunks_of": "read", "_replace": "make the link", "take_other": "replace", "discard": "remove"}
+
+
+def unforeseen(problem):
+    """The PrimeError for an OSError that nobody foresaw. It names the path and what was being done (M11).
+
+    Functions here are named by what they do: the innermost one that was given a path tells it.
+    """
+    action, path, trace = "go on", "", problem.__traceback__
+    while trace:
+        frame, code = trace.tb_frame, trace.tb_frame.f_code
+        given = [frame.f_locals.get(name) for name in code.co_varnames[:code.co_argcount]]
+        paths = [each for each in given if isinstance(each, str) and os.path.isabs(each)]
+        if code.co_filename == unforeseen.__code__.co_filename and paths:
+            action, path = ACTIONS.get(code.co_name, code.co_name.strip("_").replace("_", " ")), paths[0]
+        trace = trace.tb_next
+    words = problem.strerror or str(problem)
+    place = problem.filename if isinstance(problem.filename, str) else path
+    return PrimeError("cannot %s %s: %s" % (action, place, words) if place else words, hint=limit_hint(words))
 
 
 def fail(error):
