@@ -160,7 +160,7 @@ fetch_uv() { # [ARGS]: fetch uv into the user cache, by its stand-alone installe
     [ ! -e "$cache" ] || [ -O "$cache" ] ||
         fail "$cache belongs to another user" "PROTOPRIMER_CACHE_DIR names another directory"
     (umask 077 && mkdir -p "$aside") || fail "cannot write to $cache" "PROTOPRIMER_CACHE_DIR names another directory"
-    [ -z "${mark-}" ] || echo "Made by proto_prime.py, which may remove all that is in this directory." >"$mark"
+    [ -z "${mark-}" ] || echo "$mark_text" >"$mark"
     fetch "$url" "$aside/install.sh" || fail "cannot fetch $shown" "PROTOPRIMER_UV_INSTALLER_URL names another place"
     sum=$(sha256 "$aside/install.sh")
     [ "${PROTOPRIMER_UV_INSTALLER_SHA256:-$sum}" = "$sum" ] ||
@@ -186,8 +186,37 @@ is_foreign() { # DIRECTORY: true if it has files of others, and no mark of ours 
     return 1
 }
 
+can_write() { # DIRECTORY: true if files can be made in it, or in the nearest one above it that exists
+    at=$1
+    while ! [ -e "$at" ]; do at=${at%/*} at=${at:-/}; done
+    [ -w "$at" ] && [ -x "$at" ]
+}
+
+use_private() { # set $cache to a directory below the temporary one; the file itself says so (M12)
+    private=${TMPDIR:-/tmp}/proto_prime-$(id -u)
+    [ -e "$private" ] || (umask 077 && mkdir "$private") || :
+    [ -O "$private" ] && ! [ -h "$private" ] && can_write "$private/uv" ||
+        fail "cannot write to $cache" "PROTOPRIMER_CACHE_DIR names another directory"
+    cache=$private mark=$private/.proto-prime
+}
+
+lend_places() { # let uv keep in $cache what it cannot keep at home; the variables for that are $lent (M12)
+    if [ -z "${UV_CACHE_DIR-}" ] && ! can_write "${XDG_CACHE_HOME:-$home/.cache}/uv"; then
+        export UV_CACHE_DIR="$cache/tools/uv_cache_dir"
+        lent="$lent UV_CACHE_DIR"
+    fi
+    if [ -z "${UV_PYTHON_INSTALL_DIR-}" ] && ! can_write "${XDG_DATA_HOME:-$home/.local/share}/uv/python"; then
+        export UV_PYTHON_INSTALL_DIR="$cache/tools/uv_python_install_dir"
+        lent="$lent UV_PYTHON_INSTALL_DIR"
+    fi
+    [ -z "$lent" ] || {
+        (umask 077 && mkdir -p "$cache/tools") && echo "$mark_text" >"$cache/.proto-prime"
+    } || fail "cannot write to $cache" "PROTOPRIMER_CACHE_DIR names another directory"
+}
+
 provide() { # [ARGS]: set $python to a python that uv has installed, or installs now
-    home=${HOME-$(eval "echo ~$(id -un)")}
+    home=${HOME:-$(eval "echo ~$(id -un 2>/dev/null)")}
+    case $home in /*) ;; *) home=/dev/null ;; esac # a user without an entry in /etc/passwd
     cache=${XDG_CACHE_HOME:-$home/.cache}/proto_prime
     [ "$(uname)" != Darwin ] || cache=$home/Library/Caches/proto_prime
     cache=${PROTOPRIMER_CACHE_DIR:-$cache}
@@ -199,6 +228,8 @@ provide() { # [ARGS]: set $python to a python that uv has installed, or installs
         while is_foreign "$cache"; do cache=$cache/proto_prime; done
         mark=$cache/.proto-prime
     fi
+    can_write "$cache" || use_private
+    lend_places
     cache=$cache/uv
     for uv in uv "$home/.local/bin/uv" "$home/.cargo/bin/uv" "$cache"/uv-[0-9]*; do
         case $uv in */*) [ -O "$uv" ] || { uv= && continue; } ;; esac # with `sudo -E`, $home is another user's (H8)
@@ -215,7 +246,7 @@ provide() { # [ARGS]: set $python to a python that uv has installed, or installs
     } || fail "uv provides no python" "install one"
 }
 
-limit=
+limit= lent= mark_text="Made by proto_prime.py, which may remove all that is in this directory."
 ! command -v timeout >/dev/null || limit="timeout 5" # seconds: some pythons hang
 [ -f "$0" ] || fail "sh needs this as a file" "save it first, then: sh proto_prime.py"
 for python in python3 python python3.15 python3.14 python3.13 python3.12 python3.11 python3.10 python3.9 python3.8 \
@@ -224,6 +255,7 @@ for python in python3 python python3.15 python3.14 python3.13 python3.12 python3
     runs "$python" && exec "$python" "$0" "$@"
 done
 provide "$@"
+[ -z "$lent" ] || unset $lent
 exec "$python" "$0" "$@"
 '''
 __doc__ = """Take a repo from any python to the python and the dependencies that it requires.
@@ -1352,6 +1384,34 @@ def limit_hint(text):
     return LIMIT_HINT if any(sign in text for sign in signs + ["start new thread"]) else ""
 
 
+# What a function does to the path that it is given, where its name does not tell. An OSError is explained by them.
+ACTIONS = {"write_atomic": "write", "create_file": "create", "make_directory": "make", "make_own": "make",
+           "openness": "look at", "remove_file": "remove", "rename_aside": "rename", "open_lock": "lock",
+           "chunks_of": "read", "_replace": "make the link", "take_other": "replace", "discard": "remove"}
+
+
+def unforeseen(problem):
+    """The PrimeError for an OSError that nobody foresaw. It names the path and what was being done (M11).
+
+    Functions here are named by what they do: the innermost one that was given a path tells it.
+    """
+    import re
+
+    action, path, trace = "", "", problem.__traceback__
+    while trace:
+        frame, code = trace.tb_frame, trace.tb_frame.f_code
+        given = [frame.f_locals.get(name) for name in code.co_varnames[:code.co_argcount]]
+        given = [getattr(each, "path", each) for each in given]  # of a `Link`, a lock
+        paths = [each for each in given if isinstance(each, str) and os.path.isabs(each)]
+        if code.co_filename == unforeseen.__code__.co_filename and paths:
+            action, path = ACTIONS.get(code.co_name, code.co_name.strip("_").replace("_", " ")), paths[0]
+        trace = trace.tb_next
+    words = problem.strerror or str(problem)
+    place = problem.filename if isinstance(problem.filename, str) else path
+    place = re.sub(r"\.[0-9a-f]{16}\.prime-tmp$", "", place)  # the user knows the file alone that it was to become
+    return PrimeError("cannot %s %s: %s" % (action or "use", place, words) if place else words, hint=limit_hint(words))
+
+
 def _drain(pipe, chunks):
     """Read a pipe to its end. Puts pairs of the pipe and bytes into the queue `chunks`; the last bytes are b""."""
     chunk = b"-"
@@ -1971,6 +2031,11 @@ def named_state():
     """The state directory that PROTOPRIMER_STATE_DIR names; "" if it is unset."""
     named = os.environ.get(STATE_VAR)
     return own_directory(os.path.abspath(named), ".prime", is_older_state) if named else ""
+
+
+def state_hint(root):
+    """The hint where the state directory of a root cannot be where it is."""
+    return "%s names another place" % (CACHE_VAR if kind_of_root(root) == "script" else STATE_VAR)
 
 
 def state_dir(root, *names):
@@ -6906,8 +6971,7 @@ def prepare_state(root):
         if not os.path.lexists(ignore):
             write_atomic(ignore, IGNORE_ALL)
     except OSError as problem:
-        raise PrimeError("cannot write to %s: %s" % (base, problem.strerror),
-                         hint="%s names another place" % STATE_VAR)
+        raise PrimeError("cannot write to %s: %s" % (base, problem.strerror), hint=state_hint(root))
 
 
 def build(environment, python, driver):
@@ -7610,9 +7674,8 @@ def have_generation(environment, stage, is_anew=False):
     if stage != "required":
         report.detail("stage required: skipped, %s builds with %s" % (running_python(), python))
     if os.pathsep in state_dir(environment.root):
-        variable = CACHE_VAR if kind_of_root(environment.root) == "script" else STATE_VAR
         raise PrimeError('%s has a "%s", so that PATH cannot name it' % (state_dir(environment.root), os.pathsep),
-                         hint="%s names another place" % variable)
+                         hint=state_hint(environment.root))
     prepare_state(environment.root)
     reason = "a new one is asked for" if is_anew else "; ".join(reasons)
     with locked(state_dir(environment.root, "lock"), "building %s" % environment.title, reason):
@@ -9310,8 +9373,10 @@ def outcome_of(function):
         return {"result": function()}
     except RpcError as error:
         return error.outcome()
-    except (PrimeError, OSError) as problem:
+    except PrimeError as problem:
         return work_failed(str(problem)).outcome()
+    except OSError as problem:
+        return work_failed(str(unforeseen(problem))).outcome()
     except Interrupted:
         raise
     except Exception as problem:  # a fault of ours fails one request, not the session
@@ -9563,30 +9628,6 @@ def status_of(work):
             return fail(PrimeError(str(problem), hint=LIMIT_HINT))
         return fail(PrimeError("%s: %s" % (type(problem).__name__, problem),
                                hint="this is a fault of prime; -vv tells where it is"))
-
-
-# What a function does to the path that it is given, where its name does not tell. An OSError is explained by them.
-ACTIONS = {"write_atomic": "write", "create_file": "create", "make_directory": "make", "make_own": "make",
-           "openness": "look at", "remove_file": "remove", "rename_aside": "rename", "open_lock": "lock",
-           "chunks_of": "read", "_replace": "make the link", "take_other": "replace", "discard": "remove"}
-
-
-def unforeseen(problem):
-    """The PrimeError for an OSError that nobody foresaw. It names the path and what was being done (M11).
-
-    Functions here are named by what they do: the innermost one that was given a path tells it.
-    """
-    action, path, trace = "go on", "", problem.__traceback__
-    while trace:
-        frame, code = trace.tb_frame, trace.tb_frame.f_code
-        given = [frame.f_locals.get(name) for name in code.co_varnames[:code.co_argcount]]
-        paths = [each for each in given if isinstance(each, str) and os.path.isabs(each)]
-        if code.co_filename == unforeseen.__code__.co_filename and paths:
-            action, path = ACTIONS.get(code.co_name, code.co_name.strip("_").replace("_", " ")), paths[0]
-        trace = trace.tb_next
-    words = problem.strerror or str(problem)
-    place = problem.filename if isinstance(problem.filename, str) else path
-    return PrimeError("cannot %s %s: %s" % (action, place, words) if place else words, hint=limit_hint(words))
 
 
 def fail(error):
