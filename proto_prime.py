@@ -321,9 +321,9 @@ class Reporter:
         self.step_title, self.step_start, self.is_live, self.live_line = "", 0.0, False, ""
         self.noted = set()  # type: set
 
-    def note(self, text):
-        """Print a line, unless the user asked for quiet."""
-        self._say("prime: " + one_line(text), 0)
+    def note(self, text, lines=()):
+        """Print a line, and indented ones below it, unless the user asked for quiet."""
+        self._say("\n  ".join(map(one_line, ["prime: " + text, *lines])), 0)
 
     def note_once(self, text):
         """`note`, unless this process or the stage before it printed the same text."""
@@ -342,6 +342,14 @@ class Reporter:
         if error.hint:
             lines.append("  hint: " + error.hint)
         self._say("\n".join(map(one_line, lines)), -1)
+
+    def arrow(self):
+        """What stands between an old value and a new one: ASCII if stderr can show nothing else."""
+        try:
+            "\u2192".encode(getattr(sys.stderr, "encoding", None) or "ascii")
+            return "\u2192"
+        except (UnicodeError, LookupError):
+            return "->"
 
     def output(self, data):
         """Write a child's output to the log, with -vv to stderr too. data: bytes, whole lines, as `masked` needs."""
@@ -2126,6 +2134,17 @@ class Link:
         except OSError:
             return False
 
+    def why_wrong(self):
+        """Why the link is not right, as a str; "" if it is (R14)."""
+        name = self.path.replace(self.root + os.sep, "", 1)
+        if self.is_right():
+            return ""
+        if not os.path.lexists(self.path):
+            return "%s is missing" % name
+        if not is_link(self.path):
+            return "%s is no link" % name
+        return "%s leads to %s" % (name, self.destination() if WINDOWS else os.readlink(self.path))
+
     def destination(self):
         """The real path of the directory that the link leads to; of `path`, if there is no link."""
         return os.path.realpath(self.path)
@@ -2170,7 +2189,9 @@ class Link:
 
     def publish(self, directory):
         """Let the link lead to this directory, unless it does so, or cannot, or has no path."""
-        if self.aim(directory).target and not self.is_right():
+        wrong = self.aim(directory).target and self.why_wrong()
+        if wrong:
+            report.detail("publishing: " + wrong)
             self.move()
         elif self.path and not self.target:
             report.detail("no link is made, for %s cannot be written" % os.path.dirname(self.path))
@@ -6373,13 +6394,17 @@ class Generation:
     driver    str, the name of the driver that made it
     python    `Interpreter`, its base; `identity` is that one's at the time
     inputs    dict, those of its environment
+    origins   dict, those of its environment; empty if the marker is from before they were kept, as `packages` is None
     listing   list of str, what stood in its site-packages
+    packages  dict, as `packages_of`, what was installed
     created   float, seconds since the epoch
     is_new    bool, whether this process built it; `is_held`, whether a rollback chose it
+    changes   list, as `package_changes`, since the generation before, if it is new; `seconds`, float, what that took
     stands_in_for  str, the damage of the generation that would go before it; "" if there is none
     """
 
     is_new = is_held = False
+    changes, seconds = (), 0.0  # type: list | tuple, float
     stands_in_for = ""
 
     def __init__(self, path, meta):
@@ -6387,6 +6412,9 @@ class Generation:
         self.python, self.identity = Interpreter(**meta["python"]), dict(meta["identity"])
         self.inputs, self.listing = dict(meta["inputs"]), list(meta["listing"])
         self.created, self.built_at = float(meta["created"]), meta.get("place", path)
+        packages = meta.get("packages")
+        self.packages = packages and {name: str(version) for name, version in packages.items()}
+        self.origins = dict(meta.get("origins", {}))
 
 
 def generations(environment):
@@ -6399,7 +6427,8 @@ def generations(environment):
             meta = json.loads((bytes_of(os.path.join(path, MARKER)) or b"").decode())
             if (meta["schema"], meta["name"]) == (SCHEMA, environment.name):
                 complete.append(Generation(path, meta))
-        except (OSError, ValueError, KeyError, TypeError, RecursionError):  # T5: incomplete, damaged, or another's
+        except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError):
+            # T5: incomplete, damaged, or another's
             continue
     return sorted(complete, key=lambda generation: generation.created, reverse=True)
 
@@ -6428,6 +6457,64 @@ def listing_of(directory):
     """The names in the site-packages of an environment, less bytecode: a sorted list."""
     packages = site_packages(directory)
     return sorted(set(os.listdir(packages)) - {"__pycache__"}) if packages else []
+
+
+def packages_of(directory):
+    """The packages installed in an environment directory: a dict of name to version, sorted by name.
+
+    No python is started for that. What pip left of an interrupted uninstall, its name with a "~", is no package.
+    """
+    paths = paths_named(site_packages(directory), r"[^~].*\.(dist-info|egg-info|egg-link)")
+    return dict(sorted(filter(None, map(package_at, paths)), key=lambda package: normalized(package[0])))
+
+
+def package_at(path):
+    """(name, version) from a .dist-info, .egg-info or .egg-link, directories or files; None if it lacks one of them."""
+    name, end = os.path.splitext(os.path.basename(path))
+    if end == ".egg-link":  # of `setup.py develop`: its first line is the directory with the .egg-info
+        source = (bytes_of(path) or b"").decode("utf-8", "replace").partition("\n")[0].strip()
+        infos = [info for info in paths_named(source, r".*\.egg-info")
+                 if normalized(os.path.basename(info)[:-len(".egg-info")]) == normalized(name)]
+        path = (infos + [path])[0]
+    files = [os.path.join(path, "METADATA"), os.path.join(path, "PKG-INFO"), path]
+    file = next(filter(os.path.isfile, files), "")
+    text = (bytes_of(file) or b"").decode("utf-8", "replace")  # old tools did not always write UTF-8
+    head = text.replace("\r\n", "\n").split("\n\n", 1)[0]
+    fields = dict(line.split(": ", 1) for line in head.splitlines() if ": " in line and line[0] != " ")
+    return (fields["Name"], fields["Version"]) if {"Name", "Version"} <= set(fields) else None
+
+
+def package_changes(before, now):
+    """What differs between two dicts of package name to version.
+
+    Returns a list of (name, the version before, that of now), sorted by name; "" for a version where there is none.
+    """
+    names = {normalized(name): name for name in [*before, *now]}
+    old, new = ({normalized(name): version for name, version in each.items()} for each in (before, now))
+    rows = [(names[key], old.get(key, ""), new.get(key, "")) for key in sorted(names)]
+    return [row for row in rows if row[1] != row[2]]
+
+
+CHANGES_SHOWN = 10
+
+
+def change_lines(changes, arrow="->"):
+    """`package_changes` as lines for people, a list of str: "+ came 1", "~ is another 1 -> 2", "- went 1".
+
+    Beyond `CHANGES_SHOWN` they are counted.
+    """
+    lines = []
+    for name, before, now in changes[:CHANGES_SHOWN]:
+        sign = "~" if before and now else "+" if now else "-"
+        versions = (" %s " % arrow).join(filter(None, [before, now]))
+        lines.append(" ".join([sign, name, versions]))
+    rest = len(changes) - CHANGES_SHOWN
+    return lines + ["and %d more" % rest] * (rest > 0)
+
+
+def counted(number):
+    """So many packages, in words."""
+    return "%d package%s" % (number, "" if number == 1 else "s")
 
 
 def is_same_python(generation, may_run=True):
@@ -6500,24 +6587,99 @@ def find_generation(environment, may_run=True):
         return None, [damages[len(held)]]
     if not may_run:
         return None, []
-    before = in_use(environment, complete) or (complete + [None])[0]
-    return None, differences(before.inputs, environment.inputs) if before else ["it was not built yet"]
+    return None, why_not_current(environment, complete)
+
+
+def last_used(environment, complete):
+    """That of these generations that the link leads to, else the newest, else None."""
+    link = link_of(environment)
+    linked = [generation for generation in complete if link.leads_to(generation.path)]
+    return (linked + complete + [None])[0]
 
 
 def in_use(environment, complete):
-    """The undamaged one of these generations that the link leads to, else the newest undamaged one, else None."""
-    link = link_of(environment)
-    sound = [generation for generation in complete if not damage_of(generation)]
-    linked = [generation for generation in sound if link.leads_to(generation.path)]
-    return (linked + sound + [None])[0]
+    """`last_used` of those of these generations that are undamaged."""
+    return last_used(environment, [generation for generation in complete if not damage_of(generation)])
 
 
-def differences(before, now):
-    """What differs between the inputs of two generations, as a list of str."""
+def why_not_current(environment, complete):
+    """Why none of its complete generations has the inputs of an environment, a list of str for people (R14).
+
+    All that say why something is built, or should be, say it by this: boot, `info`, `run --no-boot`, the server.
+    """
+    lost, before = why_lost(environment, complete), last_used(environment, complete)
+    if lost or not before:
+        return [lost or "it was not built yet"]
+    return differences(environment, before.inputs, environment.inputs, before)
+
+
+def why_lost(environment, complete):
+    """What became of the generation that was used last, as a str; "" if nothing did.
+
+    The link still leads to it. Of an environment that has no link a directory without a marker is left, or its stamp.
+    """
+    envs, link, paths = state_dir(environment.root, "envs"), link_of(environment), []
+    if link.is_ours() and os.path.dirname(link.destination()) == os.path.realpath(envs):
+        paths = [os.path.join(envs, os.path.basename(link.destination()))]
+    if not complete:  # what a build leaves that died has a record
+        paths += [path for path in paths_named(envs, BUILD_NAME) if not os.path.lexists(build_record(path))]
+    known = {generation.path for generation in complete}
+    for path in paths:
+        if path in known or os.path.basename(path).rpartition("-")[0] != environment.name:
+            continue
+        if not os.path.lexists(path):
+            return "it was removed: %s is gone" % path
+        if is_complete(path):
+            return "it was damaged: %s says nothing that this version knows" % os.path.join(path, MARKER)
+        return "it was %s: %s has no %s" % ("damaged" if os.listdir(path) else "emptied", path, MARKER)
+    is_stamped = os.path.isfile(state_dir(environment.root, "stamp", environment.requested or "default"))
+    return "it was removed" if is_stamped and not complete else ""
+
+
+REPO_FIELDS = ("projects", "requirements_files", "lock_file")  # which by default follow from the files that are there
+
+
+def differences(environment, before, now, generation=None):
+    """How the inputs `now` of an environment differ from those of before, as a list of str.
+
+    generation  `Generation`, that was built of the inputs of before, if one was
+    """
     if before.get("ref root") != now["ref root"]:
         return ["the repo was moved or copied from %s" % before.get("ref root")]
     labels = sorted(label for label in set(before) | set(now) if before.get(label) != now.get(label))
-    return ["%s changed" % label.replace("file " + now["ref root"] + os.sep, "") for label in labels]
+    if any(label.startswith("file ") for label in labels):  # that is why they differ
+        labels = [each for each in labels if each not in REPO_FIELDS or environment.origins[each] != "default"]
+    created, origins = (generation.created, generation.origins) if generation else (0.0, environment.origins)
+    reasons = []
+    for label in labels:
+        if label.startswith("file "):
+            change = file_change(label, before, now, created)
+            reasons.append("%s %s" % (label[len("file "):].replace(now["ref root"] + os.sep, "", 1), change))
+        elif label == PYTHON_VAR:
+            reasons.append(variable_change(label, before.get(label), now.get(label)))
+        else:
+            by_variable = [each.get(label) == DRIVER_VAR for each in (origins, environment.origins)]
+            reasons.append(variable_change(DRIVER_VAR, *by_variable) if any(by_variable) else "%s changed" % label)
+    return reasons
+
+
+def file_change(label, before, now, created):
+    """What became of a file that is in one of two dicts of inputs, or in both; `created`: when the first was, in s."""
+    path = label[len("file "):]
+    if label not in now and os.path.exists(path):
+        return "is used no more"
+    if not os.path.lexists(path):
+        return "was removed"
+    if label not in before:  # it is only new to us if it was there before
+        return "is new" if os.path.getctime(path) > created else "is used now"
+    return "changed" if before[label] else "is new"
+
+
+def variable_change(name, before, now):
+    """How an environment variable changed, of which two values are known."""
+    if bool(before) == bool(now):
+        return "%s changed" % name
+    return name + (" is set now" if now else " is not set any more")
 
 
 def held_path(environment):
@@ -6604,6 +6766,7 @@ def build(environment, python, driver):
         "python": vars(python),
         "identity": identity,
         "inputs": environment.inputs,
+        "origins": environment.origins,
     }
     outer = os.environ.get(BUILDING_VAR, "")
     try:
@@ -6627,7 +6790,9 @@ def build(environment, python, driver):
 def build_in(directory, environment, python, driver, meta):
     """`build` in a directory of its own; `meta` is what its marker says, less what is known only at the end."""
     import json
+    import time
 
+    start, before = time.monotonic(), packages_before(environment)
     prompt = os.path.basename(environment.root) + ("" if environment.name == "default" else "-" + environment.name)
     make_directory(os.path.dirname(directory))
     check_sources(environment, driver, python)
@@ -6635,18 +6800,32 @@ def build_in(directory, environment, python, driver, meta):
     install(environment, driver, directory)
     for command in environment["post_boot"]:
         run_post_boot(command, directory, environment)
-    meta.update(listing=listing_of(directory), created=next_time(environment))
+    meta.update(listing=listing_of(directory), packages=packages_of(directory), created=next_time(environment))
     generation = Generation(directory, json.loads(as_json(meta)))
     generation.is_new = True
+    if before is not None:
+        generation.changes = package_changes(before, generation.packages)
     damage = damage_of(generation)
     if damage:
         raise PrimeError("the new generation is damaged: %s" % damage)
-    changed = differences(environment.inputs, inputs_of(environment))
+    changed = differences(environment, environment.inputs, inputs_of(environment))
     if changed:  # what was installed is neither the old nor the new
         raise PrimeError("while the environment was built, %s" % changed[0], hint="do it again")
     write_atomic(os.path.join(directory, MARKER), as_json(meta).encode())
     os.utime(os.path.dirname(directory))  # for the stamps that were written while it was built
+    generation.seconds = time.monotonic() - start
     return generation
+
+
+def packages_before(environment):
+    """The packages of the generation that was used last, with those of others, as `packages_of`; None if not known."""
+    complete = generations(environment)
+    before = last_used(environment, complete)
+    if not before or why_lost(environment, complete):
+        return None
+    if damage_of(before, may_run=False):
+        return before.packages
+    return packages_of(before.path)
 
 
 def next_time(environment):
@@ -7051,6 +7230,19 @@ def current_line(environment, generation):
     return "%s is current (environment %s, python %s%s)" % (name, environment.name, version, how)
 
 
+def note_ready(environment, generation, link):
+    """Say that a generation was built, how many packages it has, and which came, changed and went (R14).
+
+    link  `Link`, as it was published; with the path "" if it does not lead to the generation
+    """
+    name = environment["venv_dir_rel_path"] if link.target else tilde(generation.path)
+    if kind_of_root(environment.root) == "script":
+        name = environment.title
+    count = "%s in %.1f s" % (counted(len(generation.packages)), generation.seconds)
+    about = "environment %s, python %s, %s" % (environment.name, generation.python.version, count)
+    report.note("%s is ready (%s)" % (name, about), change_lines(generation.changes, report.arrow()))
+
+
 # --------------------------------------------------------------------------------------------------
 # Stages
 # --------------------------------------------------------------------------------------------------
@@ -7284,6 +7476,8 @@ def boot_environment(environment, stage, is_anew=False, moves_link=True):
         generation = newest
         link.publish(generation.path)
     write_stamp(environment, generation, link)
+    if generation.is_new:
+        note_ready(environment, generation, link)
     if generation.stands_in_for:
         report.note("another build of the same stands in: %s" % generation.stands_in_for)
     if generation.is_new:
@@ -7322,8 +7516,8 @@ def command_boot(options, is_anew=False):
     """make the environment current: build what is missing"""
     environment = open_environment(options)
     generation = boot_environment(environment, options.stage, is_anew)
-    line = current_line(environment, generation)
-    report.note(line.replace(" is current", " is ready") if generation.is_new else line)
+    if not generation.is_new:
+        report.note(current_line(environment, generation))
     return 0
 
 
@@ -7337,10 +7531,13 @@ def prefix_of(environment, options, boots):
         stage = "" if is_script else options.stage
         return boot_environment(environment, stage, moves_link=not environment.requested).path
     hint = "run it without --no-boot" if is_script else "prime boot"
-    complete = generations(environment)
-    if not complete:
-        raise PrimeError("%s was not built yet" % environment.title, hint=hint)
-    generation = find_generation(environment)[0] or in_use(environment, complete) or complete[0]
+    generation, reasons = find_generation(environment)
+    if not generation:
+        complete = generations(environment)
+        if not complete:
+            raise PrimeError(reasons[0].replace("it", environment.title, 1), hint=hint)
+        report.detail("%s is not current, and not built now: %s" % (environment.title, "; ".join(reasons)))
+        generation = in_use(environment, complete) or complete[0]
     if not os.path.exists(generation.program):
         raise PrimeError("%s is missing" % generation.program, hint=hint)
     return generation.path
@@ -7350,9 +7547,13 @@ def command_info(options):
     """what is configured, from where, and whether the environment is current"""
     environment = open_environment(options)
     current, reasons = find_generation(environment)
-    generation = current or in_use(environment, generations(environment))
-    if current and not environment.requested and not link_of(environment).aim(current.path).is_right():
-        reasons = ["%s is missing, or leads elsewhere" % environment["venv_dir_rel_path"]]
+    complete = generations(environment)
+    generation = current or in_use(environment, complete)
+    if current and not environment.requested:
+        reasons = list(filter(None, [link_of(environment).aim(current.path).why_wrong()]))
+    last = generation or last_used(environment, complete)  # which is damaged, if others took something out
+    packages = packages_of(last.path) if last else {}
+    changes = package_changes(last.packages, packages) if last and last.packages is not None else []
     if current:
         selected = Candidate(current.python.path, "generation", current.python, "selected")
     else:
@@ -7374,6 +7575,9 @@ def command_info(options):
         },
         "current": not reasons,
         "reasons": reasons,
+        "packages": packages,
+        "package_changes": [{"name": name, "built": before or None, "installed": now or None}
+                            for name, before, now in changes],
     })
     emit(as_json(data) if options.json else info_text(data))
     return 1 if reasons else 0
@@ -7407,6 +7611,10 @@ def info_text(data):
     current = "yes, held there by a rollback" if venv and venv["held"] else "yes"
     if data["reasons"]:
         current = "no: " + "; ".join(data["reasons"])
+    packages = str(len(data["packages"]))
+    if data["package_changes"]:
+        changes = [(each["name"], each["built"], each["installed"]) for each in data["package_changes"]]
+        packages += ", changed by others since the build: " + "; ".join(change_lines(changes))
     rows = [
         ("root", data["root"]),
         ("environment", data["environment"]),
@@ -7416,6 +7624,7 @@ def info_text(data):
         ("venv", "none" if not venv else "%s -> %s" % (venv["path"], venv["generation"])
          if Link(data["root"], venv["path"]).leads_to(venv["generation"]) else venv["generation"]),
         ("current", current),
+        ("packages", packages),
     ]
     rows += [(name, "%s (%s)" % (entry["value"], entry["from"]))
              for name, entry in data["config"].items() if entry["from"] != "default"]
@@ -7815,31 +8024,44 @@ def command_lock(options):
         name = environment["lock_file"]
     target = environment.path(name)
     directory = os.path.dirname(target)
+    is_of_uv = environment["lock_file"].endswith("uv.lock") and not beside_projects(environment)
+    decisive = environment.path(environment["lock_file"]) if is_of_uv else target
+    before = pins_of(decisive)
     for end in (".toml", ".toml.in"):
         remove_leftovers(directory, "pylock.aside-", end)
     aside = os.path.join(directory, "pylock.aside-%s.toml" % random_name())
     try:
-        if environment["lock_file"].endswith("uv.lock") and not beside_projects(environment):
+        if is_of_uv:
             driver.renew(environment, python, options.upgrade)
             driver.export(environment, aside)
         else:
-            if not options.upgrade and is_toml(target):
+            if before and not options.upgrade:
                 write_atomic(aside, load_text(target).encode())  # so that uv keeps what it pins
             resolve(environment, driver, python, aside)
         text, count = lock_text(environment, load_text(aside))
     finally:
         remove(aside)
     write_atomic(target, text.encode())
-    report.note("%s names %d package%s; commit it" % (name, count, "" if count == 1 else "s"))
+    changes = [] if before is None else package_changes(before, pins_of(decisive) or {})
+    report.note("%s names %s; commit it" % (name, counted(count)), change_lines(changes, report.arrow()))
     return 0
 
 
-def is_toml(path):
-    """Whether a path is a file with valid TOML, which a lock file after an unfinished merge is not."""
+def pins_of(path):
+    """What a pylock.toml or a uv.lock pins: a dict of package name to its version, or to what it has instead of one.
+
+    None if the file is not there or is no lock, as after an unfinished merge.
+    """
+    pins = {}  # type: dict
     try:
-        return bool(parse_toml(load_text(path)))
-    except (PrimeError, TomlError):
-        return False
+        document = parse_toml(load_text(path))
+        for package in document.get("packages") or document.get("package") or []:
+            commit, directory = (package.get(kind, {}) for kind in ("vcs", "directory"))
+            version = package.get("version") or commit.get("commit-id", "")[:12] or directory.get("path", "")
+            pins.setdefault(package["name"], set()).add(version)
+        return {name: ", ".join(sorted(versions)) for name, versions in pins.items()}
+    except (PrimeError, TomlError, AttributeError, KeyError, TypeError):
+        return None
 
 
 def lock_text(environment, text):
@@ -8738,9 +8960,10 @@ class Server:
     def get_(self, id):
         environment = self.environment(id)
         generation = self.make_current(id, environment)
+        packages = [{"name": name, "version": version} for name, version in packages_of(generation.path).items()]
         extra = {"root": self.root, "driver": generation.driver, "generation": generation.path, "current": True}
         return dict(self.summary(id, environment), python_version=generation.python.version,
-                    interpreter_path=generation.program, installed_packages=packages_in(generation.path), extra=extra)
+                    interpreter_path=generation.program, installed_packages=packages, extra=extra)
 
     def create_(self, name, python_version):
         directory = state_dir(self.root, "made", digest(name))
@@ -8903,24 +9126,6 @@ def outcome_of(function):
 
         report.output(traceback.format_exc().encode("utf-8", "backslashreplace"))
         return RpcError(INTERNAL_ERROR, "%s: %s" % (type(problem).__name__, problem)).outcome()
-
-
-def packages_in(prefix):
-    """The packages installed in an environment directory: a list of {"name", "version"}, sorted by name."""
-    packages = map(package_at, paths_named(site_packages(prefix), r".*\.(dist|egg)-info"))
-    return sorted(filter(None, packages), key=lambda package: normalized(package["name"]))
-
-
-def package_at(path):
-    """{"name", "version"} from a .dist-info or .egg-info, a directory or a file; None if it lacks one of them."""
-    files = [os.path.join(path, "METADATA"), os.path.join(path, "PKG-INFO"), path]
-    file = next(filter(os.path.isfile, files), "")
-    text = (bytes_of(file) or b"").decode("utf-8", "replace")  # old tools did not always write UTF-8
-    head = text.replace("\r\n", "\n").split("\n\n", 1)[0]
-    fields = dict(line.split(": ", 1) for line in head.splitlines() if ": " in line and line[0] != " ")
-    if "Name" in fields and "Version" in fields:
-        return {"name": fields["Name"], "version": fields["Version"]}
-    return None
 
 
 def command_serve(options):
