@@ -6614,26 +6614,32 @@ def why_not_current(environment, complete):
 
 
 def why_lost(environment, complete):
-    """What became of the generation that was used last, as a str; "" if nothing did.
-
-    The link still leads to it. Of an environment that has no link a directory without a marker is left, or its stamp.
-    """
-    envs, link, paths = state_dir(environment.root, "envs"), link_of(environment), []
-    if link.is_ours() and os.path.dirname(link.destination()) == os.path.realpath(envs):
-        paths = [os.path.join(envs, os.path.basename(link.destination()))]
-    if not complete:  # what a build leaves that died has a record
-        paths += [path for path in paths_named(envs, BUILD_NAME) if not os.path.lexists(build_record(path))]
+    """What became of the generation of an environment that was used last, as a str; "" if it is among the `complete`."""
     known = {generation.path for generation in complete}
-    for path in paths:
-        if path in known or os.path.basename(path).rpartition("-")[0] != environment.name:
-            continue
+    for path in last_prefixes(environment, is_built=bool(complete)):
+        if path in known:
+            return ""
         if not os.path.lexists(path):
             return "it was removed: %s is gone" % path
         if is_complete(path):
             return "it was damaged: %s says nothing that this version knows" % os.path.join(path, MARKER)
         return "it was %s: %s has no %s" % ("damaged" if os.listdir(path) else "emptied", path, MARKER)
-    is_stamped = os.path.isfile(state_dir(environment.root, "stamp", environment.requested or "default"))
-    return "it was removed" if is_stamped and not complete else ""
+    return ""
+
+
+def last_prefixes(environment, is_built):
+    """Where the generation of an environment is, or was, that was used last: a list of paths, the likeliest first.
+
+    Its link leads there, its stamp names it; unless there is another, a directory that no build left is one of it.
+    """
+    envs, link, paths = state_dir(environment.root, "envs"), link_of(environment), []
+    if link.is_ours() and os.path.dirname(link.destination()) == os.path.realpath(envs):
+        paths = [os.path.join(envs, os.path.basename(link.destination()))]
+    stamp = bytes_of(state_dir(environment.root, "stamp", environment.requested or "default")) or b""
+    paths += [part for part in stamp.decode("utf-8", "surrogateescape").split("\0") if os.path.dirname(part) == envs]
+    if not is_built:
+        paths += [path for path in paths_named(envs, BUILD_NAME) if not os.path.lexists(build_record(path))]
+    return [path for path in paths if os.path.basename(path).rpartition("-")[0] == environment.name]
 
 
 REPO_FIELDS = ("projects", "requirements_files", "lock_file")  # which by default follow from the files that are there

@@ -462,6 +462,7 @@ class Vendored:
 # -- a terminal ------------------------------------------------------------------------------------
 
 ROWS = 40
+READY = "python %s, %s packages in %s s"  # in the text for `Terminal.check`: what is another at each build
 
 
 class Terminal:
@@ -560,8 +561,8 @@ class Terminal:
 
         The row of the cursor alone may have been another, a live line: so none was wrapped, or left behind.
         """
-        width, version = self.screen.columns, re.search(rb"python ([\d.]+)\)\r\n", self.raw)
-        lines = text.replace("python %s", "python " + version.group(1).decode() if version else "").splitlines()
+        ready = re.search(r"python [\d.]+, \d+ packages? in [\d.]+ s", self.raw.decode("utf-8", "replace"))
+        width, lines = self.screen.columns, text.replace(READY, ready.group() if ready else "").splitlines()
         wanted = [line[start:start + width].rstrip() for line in lines for start in range(0, len(line), width)]
         assert self.rows == wanted
         for frame in self.frames:
