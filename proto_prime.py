@@ -6614,7 +6614,7 @@ def why_not_current(environment, complete):
 
 
 def why_lost(environment, complete):
-    """What became of the generation of an environment that was used last, as a str; "" if it is among the `complete`."""
+    """What became of the generation of an environment that was used last, as a str; "" if it is a `complete` one."""
     known = {generation.path for generation in complete}
     for path in last_prefixes(environment, is_built=bool(complete)):
         if path in known:
@@ -6623,7 +6623,7 @@ def why_lost(environment, complete):
             return "it was removed: %s is gone" % path
         if is_complete(path):
             return "it was damaged: %s says nothing that this version knows" % os.path.join(path, MARKER)
-        return "it was %s: %s has no %s" % ("damaged" if os.listdir(path) else "emptied", path, MARKER)
+        return "it was %s: %s has no %s" % ("damaged" if entries_named(path, ".*") else "emptied", path, MARKER)
     return ""
 
 
@@ -6653,11 +6653,13 @@ def differences(environment, before, now, generation=None):
     if before.get("ref root") != now["ref root"]:
         return ["the repo was moved or copied from %s" % before.get("ref root")]
     labels = sorted(label for label in set(before) | set(now) if before.get(label) != now.get(label))
-    if any(label.startswith("file ") for label in labels):  # that is why they differ
-        labels = [each for each in labels if each not in REPO_FIELDS or environment.origins[each] != "default"]
+    # Whether a file that is not there is named or not tells nobody anything.
+    files = [each for each in labels if each.startswith("file ") and (before.get(each) or now.get(each))]
+    follow = [each for each in REPO_FIELDS if files and environment.origins[each] == "default"]
+    fields = [each for each in labels if not each.startswith("file ") and each not in follow]
     created, origins = (generation.created, generation.origins) if generation else (0.0, environment.origins)
     reasons = []
-    for label in labels:
+    for label in sorted(files + fields) or labels:
         if label.startswith("file "):
             change = file_change(label, before, now, created)
             reasons.append("%s %s" % (label[len("file "):].replace(now["ref root"] + os.sep, "", 1), change))

@@ -177,7 +177,7 @@ def test_R14_packages_are_read_in_all_their_forms(repo):
 def check_reason(repo, reason, **options):
     """Assert that `info` and the build give this reason, whose %s is the generation of before."""
     reason = reason.replace("%s", str(repo.current))
-    assert repo.info(**options)["reasons"] == [reason]
+    assert "; ".join(repo.info(**options)["reasons"]) == reason
     assert "prime: building environment default: %s\n" % reason in repo.prime(**options).stderr
 
 
@@ -273,6 +273,19 @@ def test_R14_reason_says_what_became_of_a_file(repo, wheelhouse):
     repo.config('constraints_file = "fresh.txt"')
     assert repo.info()["reasons"] == [
         "constraints_file changed", "fresh.txt is new", "more.txt is used now", "requirements.txt changed"]
+
+
+def test_R14_reason_names_no_file_that_never_was(repo):
+    with_uv(repo)
+    for name in ("one", "two"):
+        repo.write(name + "/pyproject.toml", '[project]\nname = "%s"\nversion = "1"\n' % name)
+    repo.config('projects = ["one"]')
+    repo.prime()
+    repo.config('projects = ["one", "two"]')
+    check_reason(repo, "two/pyproject.toml is used now; projects changed")
+    repo.config("")
+    assert repo.info()["reasons"] == [
+        "one/pyproject.toml is used no more", "projects changed", "two/pyproject.toml is used no more"]
 
 
 @pytest.mark.parametrize("name, value", [("PROTOPRIMER_VENV_DRIVER", "venv_pip"), ("PROTOPRIMER_PYTHON", None)])
