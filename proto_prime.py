@@ -6429,7 +6429,7 @@ class Generation:
         self.inputs, self.listing = dict(meta["inputs"]), list(meta["listing"])
         self.created, self.built_at = float(meta["created"]), meta.get("place", path)
         packages = meta.get("packages")
-        self.packages = packages and {name: str(version) for name, version in packages.items()}
+        self.packages = None if packages is None else {name: str(text) for name, text in packages.items()}
         self.origins = dict(meta.get("origins", {}))
         self.machine = meta.get("machine", "")
 

@@ -171,6 +171,16 @@ def test_R14_packages_are_read_in_all_their_forms(repo):
     assert [(each["name"], each["installed"]) for each in told["package_changes"]] == [("flat", "3"), ("Old.One", "2")]
 
 
+def test_R14_generation_of_a_version_that_kept_no_packages_stays_current(booted):
+    marker = booted.current / "proto-prime.json"
+    told = json.loads(marker.read_text())
+    assert told.pop("packages") == booted.info()["packages"] and told.pop("origins")
+    marker.write_text(json.dumps(told))
+    assert booted.info()["current"] and booted.info()["package_changes"] == []
+    booted.config('index_url = "https://example.org/simple"')
+    assert ready(booted.prime())[3] == []
+
+
 # -- reasons -----------------------------------------------------------------------------------------
 
 
