@@ -3300,7 +3300,7 @@ def find_lock(environment):
     has_no_project = environment["projects"] == [] and environment.origins["projects"] != "default"
     if has_no_project:  # a uv.lock would add nothing
         locks = pylocks
-    elif environment["venv_driver"] == "venv_pip" or beside_projects(environment):  # a uv.lock would not do
+    elif environment["venv_driver"] == "venv_pip" or beside_projects(environment):  # pip needs uv for a uv.lock
         locks = pylocks or locks
     return (locks + [""])[0]
 
@@ -5043,7 +5043,6 @@ TOOL_HINTS = (
     ((b"has no attribute 'build_editable'",), "", False,
      'setuptools is too old for that: editable = false in projects, or venv_driver = "venv_pip"'),
     ((), "^(installing|fetching|replacing)", True, "where a network is, prime vendor gets what is missing"),
-    ((b"needs to be updated",), r"uv\.lock", False, "prime lock renews it"),
 )
 FLAT_LAYOUT_HINT = "put proto_prime.py and prime into a directory such as tools/, or name your own modules: " \
     "[tool.setuptools] py-modules = [...]"
@@ -5109,6 +5108,7 @@ class Driver:
 
     name      str, as in the config: "venv_pip" or "venv_uv"
     is_anew   bool: ask the index and the local projects again, whatever a cache holds
+    reader    `UvDriver` that reads a uv.lock for it, if there is one
 
     deploy(python)                       find or fetch the tool for an `Interpreter`, before all that follows
     create(python, directory, prompt)    make an empty environment
@@ -5124,6 +5124,7 @@ class Driver:
 
     name = ""
     is_anew = False
+    reader = None  # type: Any
 
     def check_lock(self, environment):
         """Accept any lock file."""
@@ -5188,7 +5189,7 @@ def install_requirements(environment, lock=""):
 
     lock  str, path of its lock file: what that covers is left out; "" for everything
     """
-    if lock.endswith("uv.lock") and not is_closed(environment):  # `uv sync` installs the projects, too
+    if lock.endswith("uv.lock"):  # `uv sync` installs the projects, too
         return []
     words = []
     if not lock:
@@ -5583,6 +5584,10 @@ def lock_inputs(environment):
     return digest([environment["dependencies"], list(map(hash_file, files)), projects])
 
 
+PACKAGE_HEADER = "[[package]]\n"
+LOCAL_SOURCES = "editable", "virtual", "directory"  # what uv.lock calls a package that is a directory
+
+
 def uv_lock_options(environment):
     """The options that let `uv sync` and `uv export` take an environment's part of its uv.lock.
 
@@ -5597,26 +5602,85 @@ def uv_lock_options(environment):
         if environment.origins["lock_file"] != "default":
             hint += '; then set lock_file = "pylock.toml"'
         raise PrimeError("%s does not hold what %s says" % (lock, fields[0]), environment.origins[fields[0]], hint=hint)
-    options = ["--locked", "--no-default-groups", "--project", os.path.dirname(path)]
+    options = ["--no-default-groups", "--project", os.path.dirname(path)]
     if [project["path"] for project in projects] != [os.path.dirname(path)]:  # else uv knows and checks it by itself
         options += ["--package=" + name for name in locked_members(path, projects)]
     for option, field in (("--extra=", "extras"), ("--group=", "groups")):
         names = dict.fromkeys(name for project in projects for name in project[field])
         options += [option + name for name in names]
-    return options
+    return options + ["--no-editable"] * (not all(project["editable"] for project in projects))
+
+
+def parts_of_uv_lock(path):
+    """Take a uv.lock apart. Returns (str: its head, a list of (text of a package, directory of it or "", its table)).
+
+    Only the packages that are directories are parsed. PrimeError if the file is not as uv writes it.
+    """
+    head, *blocks = load_text(path).replace("\r\n", "\n").split(PACKAGE_HEADER)
+    parts = []
+    try:
+        for block in blocks:
+            directory, package = "", {}  # type: str, dict
+            if any(kind in block for kind in LOCAL_SOURCES):
+                package = parse_toml(PACKAGE_HEADER + block)["package"][0]
+                for kind in set(LOCAL_SOURCES) & set(package["source"]):
+                    directory = os.path.normpath(os.path.join(os.path.dirname(path), package["source"][kind]))
+            parts.append((block, directory, package))
+    except (TomlError, KeyError, TypeError, RecursionError) as problem:
+        raise PrimeError("%s is no uv.lock that is understood: %r" % (path, problem), status=2)
+    return head, parts
+
+
+def with_own_versions(environment, path):
+    """The text of a uv.lock as if the versions of the projects in the repo were in it as they are now (R15).
+
+    Returns (str: that text, list of str: what differs, such as "client 1 -> 2"). A computed version is in no uv.lock.
+    """
+    import re
+
+    head, parts = parts_of_uv_lock(path)
+    texts, changes = [head], []
+    for block, directory, package in parts:
+        document = environment.config.project(directory) if directory else {}
+        old, new = package.get("version"), document.get("project", {}).get("version")
+        is_known = isinstance(new, str) or "version" in dynamic_fields(document)
+        if is_known and old != new and (not old or not new or Version(old).key != Version(new).key):
+            changes.append("%s %s -> %s" % (package["name"], old or "computed", new or "computed"))
+            start, mark, end = block.partition("source = ")
+            start = re.sub("^version = .*\n", "", start, flags=re.MULTILINE)
+            block = start + ('version = "%s"\n' % Version(new).text if new else "") + mark + end
+        texts.append(block)
+    return PACKAGE_HEADER.join(texts), changes
+
+
+def link_tree(root, directory, parents):
+    """Show a repo in an empty directory, by links to what is in it: all but its uv.lock, environment and state.
+
+    root     str, the directory of the uv.lock
+    parents  int, how many of the directories above it are shown likewise, for paths such as "../lib"
+    Returns the path that stands for the root. OSError where no links can be made.
+    """
+    skipped = {os.path.normpath(path) for path in (state_dir(root), os.path.join(root, ".prime"),
+                                                   os.path.join(root, ".venv"), os.path.join(root, "uv.lock"))}
+    chain = list(ancestors(root))[parents::-1]
+    for above, below_it in zip(chain, chain[1:] + [""]):
+        for name in names_in(above):
+            path = os.path.join(above, name)
+            if path != below_it and path not in skipped:
+                os.symlink(path, os.path.join(directory, name), target_is_directory=os.path.isdir(path))
+        if below_it:
+            directory = os.path.join(directory, os.path.basename(below_it))
+            os.mkdir(directory)
+    return directory
 
 
 def locked_members(path, projects):
     """The names in a uv.lock of those projects that are members of its workspace; PrimeError if it lacks a project."""
-    names = {}
+    head, parts = parts_of_uv_lock(path)
+    names = {directory: package["name"] for _, directory, package in parts if directory}
     try:
-        document = parse_toml(load_text(path))
-        members = document.get("manifest", {}).get("members", [])  # only a workspace has members
-        for package in document.get("package", []):
-            for kind in {"editable", "virtual", "directory"} & set(package["source"]):
-                directory = os.path.normpath(os.path.join(os.path.dirname(path), package["source"][kind]))
-                names[directory] = package["name"]
-    except (TomlError, KeyError, TypeError, AttributeError, RecursionError) as problem:
+        members = parse_toml(head).get("manifest", {}).get("members", [])  # only a workspace has members
+    except (TomlError, AttributeError, RecursionError) as problem:
         raise PrimeError("%s is no uv.lock that is understood: %r" % (path, problem), status=2)
     for project in projects:
         if project["path"] not in names and project["installable"]:
@@ -5908,7 +5972,7 @@ class PipDriver(Driver):
         files = os.path.join(aside, "files")
         os.makedirs(files)
         if contents.pins:
-            title = "fetching what %s names with pip" % os.path.basename(lock)
+            title = "fetching what %s names with pip" % os.path.basename(environment["lock_file"])
             self._pip(directory, pins + ["--dest", files] + options + links, title, root, ("download", "--no-deps"))
         contents.check_sizes(files)
         self._install_files(contents, directory, files, options, root)
@@ -5932,12 +5996,8 @@ class PipDriver(Driver):
                 self._pip(directory, words, "installing with pip", root)
 
     def check_lock(self, environment):
-        """Refuse a uv.lock, which only uv reads. Without a lock say which servers pip takes the best version from."""
-        lock = environment["lock_file"]
-        if lock.endswith("uv.lock"):
-            raise PrimeError("the driver venv_pip cannot install from %s" % lock,
-                             hint="prime lock writes pylock.toml, which both drivers read")
-        sources = [] if lock else package_sources(environment)
+        """Without a lock say which servers pip takes the best version from."""
+        sources = [] if environment["lock_file"] else package_sources(environment)
         if len(sources) > 1:  # H6
             report.note("without a lock pip takes the best version that any of these has, where uv takes the first of "
                         "them that has the package: %s" % ", ".join(sources))
@@ -6182,7 +6242,7 @@ class UvDriver(Driver):
 
     def __init__(self, version="", options=(), hashes=()):
         self.wanted, self.options, self.hashes = parse_uv_version(version), list(options), list(hashes)
-        self.uv = ""
+        self.uv, self.reader = "", self
 
     def _run(self, words, title, root=os.sep, **variables):
         """Run uv in the directory `root` as a step that people see; PrimeError if it fails."""
@@ -6213,21 +6273,15 @@ class UvDriver(Driver):
         self._run(words + list(options) + list(requirements), "installing with uv", root)
 
     def install_lock(self, environment, directory, lock):
-        """Install what uv.lock or pylock.toml pins; from local files alone both by their hashes."""
+        """Install what uv.lock or pylock.toml pins; from local files alone the latter by its hashes."""
         guard(directory)
         root = environment.root
         python = ["--python", environment_python(directory)]
-        title = "installing from %s with uv" % os.path.basename(lock)
-        if lock.endswith("uv.lock") and not is_closed(environment):
-            words = ["sync"] + python + uv_lock_options(environment)
-            if not all(project["editable"] for project in environment["projects"]):
-                words.append("--no-editable")
-            self._run(words, title, root, UV_PROJECT_ENVIRONMENT=directory)
+        title = "installing from %s with uv" % os.path.basename(environment["lock_file"])
+        if lock.endswith("uv.lock"):
+            self._run_locked(["sync"] + python, title, environment, UV_PROJECT_ENVIRONMENT=directory)
             return
         aside = os.path.join(directory, "lock")
-        if lock.endswith("uv.lock"):
-            lock = os.path.join(aside, "pylock.toml")
-            self.export(environment, lock)
         contents = read_lock(environment, lock)
         options = python + index_options(environment)
         contents.check_sizes(*places_of(options))  # uv checks those of downloads alone
@@ -6249,15 +6303,64 @@ class UvDriver(Driver):
         words = ["lock", "--python", python.path] + ["--upgrade"] * is_upgrade
         self._run(words, "renewing uv.lock with uv", environment.root)
 
-    def export(self, environment, target):
-        """Write what uv.lock holds for an environment as a pylock.toml, without the environment's projects."""
-        words = ["export", "--format", "pylock.toml", "--no-header", "--quiet", "--output-file", target]
+    def export(self, environment, target, python):
+        """Write what uv.lock holds for an environment as a pylock.toml, without the environment's projects.
+
+        python  str, path of the interpreter that uv uses for it
+        """
+        words = ["export", "--python", python, "--format", "pylock.toml", "--no-header", "--quiet", "--output-file", target]
         for project in environment["projects"]:
             table = environment.config.project(project["path"]).get("project", {})
             if "name" in table:
                 words.append("--no-emit-package=" + check_text(table["name"], "project.name", project["path"]))
         os.makedirs(os.path.dirname(target), exist_ok=True)
-        self._run(words + uv_lock_options(environment), "reading uv.lock with uv", environment.root)
+        self._run_locked(words, "reading uv.lock with uv", environment)
+
+    def _run_locked(self, words, title, environment, **variables):
+        """Run uv with an environment's part of its uv.lock; PrimeError if that is out of date.
+
+        words  list of str, the command, and "--python" with a path behind it
+        """
+        python = words[words.index("--python") + 1]
+        try:
+            words = words + [self._how_locked(environment, python)] + uv_lock_options(environment)
+            self._run(words, title, environment.root, **variables)
+        except PrimeError as problem:
+            marks = ["needs to be updated"] + ["when resolving dependencies"] * is_closed(environment)
+            if any(mark in line for mark in marks for line in problem.tried):  # a lock that fits needs no resolving
+                raise self._out_of_date(environment)
+            raise
+
+    def _how_locked(self, environment, python):
+        """The option for a uv.lock: "--locked" lets uv refuse one that is out of date.
+
+        If nothing but the versions of the repo's own projects is old, which pins nothing, it is "--frozen" (R15). What
+        else is old uv tells of a uv.lock with the new versions, in a directory of links.
+        """
+        path = environment.path(environment["lock_file"])
+        root = os.path.dirname(path)
+        text, changes = with_own_versions(environment, path)
+        if not changes:
+            return "--locked"
+        places = [os.path.relpath(directory, root) for _, directory, _ in parts_of_uv_lock(path)[1] if directory]
+        with aside_directory(state_dir(environment.root)) as aside:
+            try:
+                copy = link_tree(root, aside, max(place.split(os.sep).count(os.pardir) for place in places))
+            except OSError as problem:
+                report.detail("cannot tell what is old in %s: %s" % (path, problem))
+                return "--locked"
+            write_atomic(os.path.join(copy, "uv.lock"), text.encode())
+            argv = [self.uv, "lock", "--locked", "--python", python]
+            if run_child(argv, uv_environ(environment.root), copy, is_logged=True).has_failed:
+                raise self._out_of_date(environment)
+        report.note("only the repo's own versions are old in %s (%s): it is used; prime lock renews it" % (
+            environment["lock_file"], ", ".join(changes)))
+        return "--frozen"
+
+    def _out_of_date(self, environment):
+        """What is raised if a uv.lock does not hold what the projects require now."""
+        return PrimeError("%s was made for other requirements than there are now" % environment["lock_file"],
+                          hint="prime lock renews it")
 
     def resolve(self, requirements, target, python, options, root, oldest=""):
         """Resolve `requirements`, lines of a requirements file, into a pylock.toml for every platform.
@@ -6318,10 +6421,41 @@ def choose_driver(wanted="auto", version="", options=(), hashes=(), sources=()):
 
 
 def driver_of(environment, wanted):
-    """`choose_driver` with the settings of an environment; wanted: one of `DRIVERS`."""
-    sources = package_sources(environment) if wanted == "auto" and not environment["lock_file"] else []
-    options = index_options(environment)
-    return choose_driver(wanted, environment["uv_version"], options, environment["uv_sha256"], sources)
+    """`choose_driver` with the settings of an environment; wanted: one of `DRIVERS`.
+
+    For a uv.lock pip needs a uv, too (R16). PrimeError if none can be had, with "auto" as well.
+    """
+    lock = environment["lock_file"]
+    settings = environment["uv_version"], index_options(environment), environment["uv_sha256"]
+    if wanted == "venv_uv" or not lock.endswith("uv.lock"):
+        return choose_driver(wanted, *settings, package_sources(environment) if wanted == "auto" and not lock else [])
+    try:
+        uv = choose_driver("venv_uv", *settings)
+        uv.deploy()
+    except Mismatch:
+        raise
+    except PrimeError as problem:
+        other = "pylock.toml" if environment.has("pylock.toml") else ""
+        raise PrimeError("%s is read by uv alone, and uv cannot be had: %s" % (lock, problem), tried=problem.tried,
+                         hint='lock_file = "%s" in the config does without' % other)
+    if wanted == "auto":
+        return uv
+    driver = choose_driver(wanted)
+    driver.reader = uv
+    return driver
+
+
+def lock_to_install(environment, driver, directory):
+    """The path of the lock file that a driver installs from into `directory`; "" if there is none.
+
+    A uv.lock becomes a pylock.toml in there, unless `uv sync` installs from it, which nothing tells of local files.
+    """
+    lock = environment["lock_file"] and environment.path(environment["lock_file"])
+    if not lock.endswith("uv.lock") or driver.reader is driver and not is_closed(environment):
+        return lock
+    target = os.path.join(directory, "lock", "pylock.toml")
+    driver.reader.export(environment, target, environment_python(directory))
+    return target
 
 
 def create_venv_by_uv(python, directory, prompt=""):
@@ -6658,7 +6792,7 @@ def next_time(environment):
 
 def install(environment, driver, directory):
     """Install what an environment requires; PrimeError if a tool fails, or if nothing arrives."""
-    lock = environment["lock_file"] and environment.path(environment["lock_file"])
+    lock = lock_to_install(environment, driver, directory)
     requirements, before = install_requirements(environment, lock), listing_of(directory)
     options = index_options(environment)
     if lock:
@@ -7821,7 +7955,10 @@ def command_lock(options):
     try:
         if environment["lock_file"].endswith("uv.lock") and not beside_projects(environment):
             driver.renew(environment, python, options.upgrade)
-            driver.export(environment, aside)
+            if not is_toml(target):  # uv.lock is all that is read
+                report.note("%s is up to date; commit it" % environment["lock_file"])
+                return 0
+            driver.export(environment, aside, python.path)
         else:
             if not options.upgrade and is_toml(target):
                 write_atomic(aside, load_text(target).encode())  # so that uv keeps what it pins
@@ -7904,7 +8041,7 @@ def vendor_locks(environment, driver, python, aside):
     lock = environment["lock_file"]
     paths = [environment.path(lock) if lock.endswith(".toml") else os.path.join(aside, "pylock.toml")]
     if lock.endswith("uv.lock"):
-        driver.export(environment, paths[0])
+        driver.export(environment, paths[0], python.path)
     elif not lock:
         resolve(environment, driver, python, paths[0])
     needed = build_requirements(environment, driver, python, aside)
