@@ -5124,7 +5124,7 @@ class Driver:
 
     name = ""
     is_anew = False
-    reader = None  # type: Any
+    reader = None
 
     def check_lock(self, environment):
         """Accept any lock file."""
@@ -6342,11 +6342,11 @@ class UvDriver(Driver):
         text, changes = with_own_versions(environment, path)
         if not changes:
             return "--locked"
-        places = [os.path.relpath(directory, root) for _, directory, _ in parts_of_uv_lock(path)[1] if directory]
         with aside_directory(state_dir(environment.root)) as aside:
             try:
+                places = [os.path.relpath(directory, root) for _, directory, _ in parts_of_uv_lock(path)[1] if directory]
                 copy = link_tree(root, aside, max(place.split(os.sep).count(os.pardir) for place in places))
-            except OSError as problem:
+            except (OSError, ValueError) as problem:  # ValueError: another drive
                 report.detail("cannot tell what is old in %s: %s" % (path, problem))
                 return "--locked"
             write_atomic(os.path.join(copy, "uv.lock"), text.encode())
@@ -6431,7 +6431,6 @@ def driver_of(environment, wanted):
         return choose_driver(wanted, *settings, package_sources(environment) if wanted == "auto" and not lock else [])
     try:
         uv = choose_driver("venv_uv", *settings)
-        uv.deploy()
     except Mismatch:
         raise
     except PrimeError as problem:
@@ -6454,7 +6453,9 @@ def lock_to_install(environment, driver, directory):
     if not lock.endswith("uv.lock") or driver.reader is driver and not is_closed(environment):
         return lock
     target = os.path.join(directory, "lock", "pylock.toml")
-    driver.reader.export(environment, target, environment_python(directory))
+    python = environment_python(directory)
+    driver.reader.export(environment, target, python)
+    read_lock(environment, target).check(interpreter_at(python))
     return target
 
 
