@@ -5250,7 +5250,7 @@ def mend_launchers(directory):
 # --------------------------------------------------------------------------------------------------
 # Lock files
 # --------------------------------------------------------------------------------------------------
-# Reads a pylock.toml (PEP 751) once, as a `Lock`. A uv.lock is read by uv; only its projects' names are read here.
+# Reads a pylock.toml (PEP 751) once, as a `Lock`. A uv.lock is read by uv; only what it says of projects is read here.
 # Checks that a lock, or the indexes where there is none, suit the environment and its driver.
 
 
@@ -5641,16 +5641,31 @@ def with_own_versions(environment, path):
     head, parts = parts_of_uv_lock(path)
     texts, changes = [head], []
     for block, directory, package in parts:
-        document = environment.config.project(directory) if directory else {}
-        old, new = package.get("version"), document.get("project", {}).get("version")
-        is_known = isinstance(new, str) or "version" in dynamic_fields(document)
-        if is_known and old != new and (not old or not new or Version(old).key != Version(new).key):
-            changes.append("%s %s -> %s" % (package["name"], old or "computed", new or "computed"))
+        change = changed_version(package, environment.config.project(directory)) if directory else ()
+        if change:
+            name = check_text(package["name"], "package", path)
+            changes.append("%s %s" % (name, " -> ".join(version or "computed" for version in change)))
             start, mark, end = block.partition("source = ")
             start = re.sub("^version = .*\n", "", start, flags=re.MULTILINE)
-            block = start + ('version = "%s"\n' % Version(new).text if new else "") + mark + end
+            block = start + 'version = "%s"\n' % change[1] * bool(change[1]) + mark + end
         texts.append(block)
     return PACKAGE_HEADER.join(texts), changes
+
+
+def changed_version(package, document):
+    """Compare the version of a project in a uv.lock, `package`, with that in its pyproject.toml: two dicts.
+
+    Returns (old, new), two str, "" for a computed version; () if they are equal, or if a version is none: uv says so.
+    """
+    texts = package.get("version", ""), table_in(document, PYPROJECT, "project").get("version", "")
+    if not texts[1] and "version" not in dynamic_fields(document):
+        return ()
+    try:
+        old, new = [text and Version(text) for text in texts]
+    except PrimeError:
+        return ()
+    is_same = (old and (old.key, old.local)) == (new and (new.key, new.local))
+    return () if is_same else (str(old), str(new))
 
 
 def link_tree(root, directory, parents):
@@ -6344,7 +6359,7 @@ class UvDriver(Driver):
             return "--locked"
         with aside_directory(state_dir(environment.root)) as aside:
             try:
-                places = [os.path.relpath(directory, root) for _, directory, _ in parts_of_uv_lock(path)[1] if directory]
+                places = [os.path.relpath(place, root) for _, place, _ in parts_of_uv_lock(path)[1] if place]
                 copy = link_tree(root, aside, max(place.split(os.sep).count(os.pardir) for place in places))
             except (OSError, ValueError) as problem:  # ValueError: another drive
                 report.detail("cannot tell what is old in %s: %s" % (path, problem))
@@ -7941,7 +7956,7 @@ def resolve(environment, driver, python, target):
 
 
 def command_lock(options):
-    """write pylock.toml (PEP 751): what is required, resolved for every platform, with hashes"""
+    """write pylock.toml (PEP 751): what is required, resolved for every platform, with hashes; or renew uv.lock"""
     environment = open_environment(options, may_lack_lock=True)
     driver, python = tools_of(environment)
     is_main = environment.name == environment.config.table.get("default_env", "default")
