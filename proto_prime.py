@@ -5108,7 +5108,7 @@ class Driver:
 
     name      str, as in the config: "venv_pip" or "venv_uv"
     is_anew   bool: ask the index and the local projects again, whatever a cache holds
-    reader    `UvDriver` that reads a uv.lock for it, if there is one
+    reader    `UvDriver` that reads a uv.lock for it; if there is a uv.lock, `driver_of` gives one to pip
 
     deploy(python)                       find or fetch the tool for an `Interpreter`, before all that follows
     create(python, directory, prompt)    make an empty environment
@@ -5124,7 +5124,6 @@ class Driver:
 
     name = ""
     is_anew = False
-    reader = None
 
     def check_lock(self, environment):
         """Accept any lock file."""
@@ -6323,7 +6322,8 @@ class UvDriver(Driver):
 
         python  str, path of the interpreter that uv uses for it
         """
-        words = ["export", "--python", python, "--format", "pylock.toml", "--no-header", "--quiet", "--output-file", target]
+        words = ["export", "--python", python, "--format", "pylock.toml", "--no-header", "--quiet"]
+        words += ["--output-file", target]
         for project in environment["projects"]:
             table = environment.config.project(project["path"]).get("project", {})
             if "name" in table:

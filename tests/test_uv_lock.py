@@ -163,7 +163,8 @@ def rich(repo, tmp_path):
     repo.project(["one", "lib", "edited", "remote", "arched", 'packaging; sys_platform == "win32"'], "\n".join([
         "[project.optional-dependencies]", 'more = ["idna<1"]', 'other = ["setuptools"]',
         "[dependency-groups]", 'dev = ["setuptools"]', 'test = ["wheel", { include-group = "deep" }]', 'deep = ["one"]',
-        "[tool.uv]", 'default-groups = ["test"]', 'override-dependencies = ["idna"]', "[tool.uv.workspace]", 'members = ["parts/*"]',
+        "[tool.uv]", 'default-groups = ["test"]', 'override-dependencies = ["idna"]',
+        "[tool.uv.workspace]", 'members = ["parts/*"]',
         "[tool.uv.sources]", "one = { workspace = true }", 'lib = { path = "lib" }',
         'edited = { path = "edited", editable = true }', 'arched = { path = "files/arched-1.0-py3-none-any.whl" }',
         "remote = { git = %s }" % json.dumps((tmp_path / "remote").as_uri()),
