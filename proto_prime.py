@@ -5622,6 +5622,7 @@ def parts_of_uv_lock(path):
             directory, package = "", {}  # type: str, dict
             if any(kind in block for kind in LOCAL_SOURCES):
                 package = parse_toml(PACKAGE_HEADER + block)["package"][0]
+                check_text(package["name"], "package", path)
                 for kind in set(LOCAL_SOURCES) & set(package["source"]):
                     directory = os.path.normpath(os.path.join(os.path.dirname(path), package["source"][kind]))
             parts.append((block, directory, package))
@@ -5642,8 +5643,7 @@ def with_own_versions(environment, path):
     for block, directory, package in parts:
         change = changed_version(package, environment.config.project(directory)) if directory else ()
         if change:
-            name = check_text(package["name"], "package", path)
-            changes.append("%s %s" % (name, " -> ".join(version or "computed" for version in change)))
+            changes.append("%s %s" % (package["name"], " -> ".join(version or "computed" for version in change)))
             start, mark, end = block.partition("source = ")
             start = re.sub("^version = .*\n", "", start, flags=re.MULTILINE)
             block = start + 'version = "%s"\n' % change[1] * bool(change[1]) + mark + end
@@ -5676,7 +5676,7 @@ def link_tree(root, directory, parents):
     """
     skipped = {os.path.normpath(path) for path in (state_dir(root), os.path.join(root, ".prime"),
                                                    os.path.join(root, ".venv"), os.path.join(root, "uv.lock"))}
-    chain = list(ancestors(root))[parents::-1]
+    chain = ancestors(root)[parents::-1]
     for above, below_it in zip(chain, chain[1:] + [""]):
         for name in names_in(above):
             path = os.path.join(above, name)
@@ -5701,7 +5701,7 @@ def locked_members(path, projects):
             raise PrimeError("%s does not hold the project %s" % (path, project["path"]),
                              hint='let it be a member of the workspace, or set lock_file = ""')
     chosen = [names.get(project["path"]) for project in projects]
-    return [check_text(name, "package", path) for name in chosen if name in members]
+    return [name for name in chosen if name in members]
 
 
 def check_sources(environment, driver, python):
@@ -6293,7 +6293,7 @@ class UvDriver(Driver):
         python = ["--python", environment_python(directory)]
         title = "installing from %s with uv" % os.path.basename(environment["lock_file"])
         if lock.endswith("uv.lock"):
-            self._run_locked(["sync"] + python, title, environment, UV_PROJECT_ENVIRONMENT=directory)
+            self._run_locked(["sync"], python[1], title, environment, UV_PROJECT_ENVIRONMENT=directory)
             return
         aside = os.path.join(directory, "lock")
         contents = read_lock(environment, lock)
@@ -6322,24 +6322,19 @@ class UvDriver(Driver):
 
         python  str, path of the interpreter that uv uses for it
         """
-        words = ["export", "--python", python, "--format", "pylock.toml", "--no-header", "--quiet"]
-        words += ["--output-file", target]
+        words = ["export", "--format", "pylock.toml", "--no-header", "--quiet", "--output-file", target]
         for project in environment["projects"]:
             table = environment.config.project(project["path"]).get("project", {})
             if "name" in table:
                 words.append("--no-emit-package=" + check_text(table["name"], "project.name", project["path"]))
         os.makedirs(os.path.dirname(target), exist_ok=True)
-        self._run_locked(words, "reading uv.lock with uv", environment)
+        self._run_locked(words, python, "reading uv.lock with uv", environment)
 
-    def _run_locked(self, words, title, environment, **variables):
-        """Run uv with an environment's part of its uv.lock; PrimeError if that is out of date.
-
-        words  list of str, the command, and "--python" with a path behind it
-        """
-        python = words[words.index("--python") + 1]
+    def _run_locked(self, words, python, title, environment, **variables):
+        """Run uv, with the path of a python, for an environment's part of its uv.lock; PrimeError if that is old."""
+        options = ["--python", python, self._how_locked(environment, python)] + uv_lock_options(environment)
         try:
-            words = words + [self._how_locked(environment, python)] + uv_lock_options(environment)
-            self._run(words, title, environment.root, **variables)
+            self._run(words + options, title, environment.root, **variables)
         except PrimeError as problem:
             marks = ["needs to be updated"] + ["when resolving dependencies"] * is_closed(environment)
             if any(mark in line for mark in marks for line in problem.tried):  # a lock that fits needs no resolving
@@ -7971,7 +7966,7 @@ def command_lock(options):
     try:
         if environment["lock_file"].endswith("uv.lock") and not beside_projects(environment):
             driver.renew(environment, python, options.upgrade)
-            if not is_toml(target):  # uv.lock is all that is read
+            if not os.path.lexists(target):  # uv.lock is all that is read
                 report.note("%s is up to date; commit it" % environment["lock_file"])
                 return 0
             driver.export(environment, aside, python.path)
