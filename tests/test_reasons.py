@@ -292,7 +292,7 @@ def test_R14_reason_names_no_file_that_never_was(repo):
     check_reason(repo, "two/pyproject.toml is used now; projects changed")
     repo.config("")
     assert repo.info()["reasons"] == [
-        "one/pyproject.toml is used no more", "projects changed", "two/pyproject.toml is used no more"]
+        "one/pyproject.toml is used no more", "two/pyproject.toml is used no more", "projects changed"]
 
 
 @pytest.mark.parametrize("name, value", [("PROTOPRIMER_VENV_DRIVER", "venv_pip"), ("PROTOPRIMER_PYTHON", None)])
