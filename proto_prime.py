@@ -7049,13 +7049,15 @@ def differences(environment, before, now, generation=None):
     labels = sorted(label for label in set(before) | set(now) if before.get(label) != now.get(label))
     # Whether a file that is not there is named or not tells nobody anything.
     files = [each for each in labels if each.startswith("file ") and (before.get(each) or now.get(each))]
-    created, origins = (generation.created, generation.origins) if generation else (0.0, environment.origins)
+    origins, built = generation.origins if generation else environment.origins, 0.0
+    if generation:  # not `created`, which may be later than it was
+        built = os.path.getctime(os.path.join(generation.path, MARKER))
     defaults = [each for each in REPO_FIELDS if {environment.origins[each], origins.get(each)} <= {"default", None}]
     fields = [each for each in labels if not each.startswith("file ") and not (files and each in defaults)]
     reasons = []
     for label in sorted(files + fields) or labels:
         if label.startswith("file "):
-            change = file_change(label, before, now, created)
+            change = file_change(label, before, now, built)
             reasons.append("%s %s" % (label[len("file "):].replace(now["ref root"] + os.sep, "", 1), change))
         elif label == PYTHON_VAR:
             reasons.append(variable_change(label, before.get(label), now.get(label)))
@@ -7065,15 +7067,15 @@ def differences(environment, before, now, generation=None):
     return reasons
 
 
-def file_change(label, before, now, created):
-    """What became of a file that is in one of two dicts of inputs, or in both; `created`: when the first was, in s."""
+def file_change(label, before, now, built):
+    """What became of a file that is in one of two dicts of inputs, or in both; `built`: when the first was, in s."""
     path = label[len("file "):]
     if label not in now and os.path.exists(path):
         return "is used no more"
     if not os.path.lexists(path):
         return "was removed"
     if label not in before:  # it is only new to us if it was there before
-        return "is new" if os.path.getctime(path) > created else "is used now"
+        return "is new" if os.path.getctime(path) >= built else "is used now"
     return "changed" if before[label] else "is new"
 
 
