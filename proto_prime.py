@@ -3798,27 +3798,38 @@ def dynamic_fields(document):
 def read_requirement(line, file, field=""):
     """The normalized name and the extras of a PEP 508 requirement: str, list of str.
 
-    PrimeError with `field` if it is none: its name or its versions are malformed, or it is a path. Its marker is not
-    looked at.
+    PrimeError with `field` if it is none, as `requirement_parts` says. Its marker is not looked at.
+    """
+    parts = requirement_parts(line)
+    if not parts:
+        hint = "a directory goes into projects" if "/" in line else ""
+        raise PrimeError("%s%s is no requirement" % (field and field + ": ", shown_value(line)), file, hint=hint,
+                         status=2)
+    return parts[:2]
+
+
+def requirement_parts(line):
+    """What a PEP 508 requirement says; None if its name or its versions are malformed, or if it is a path.
+
+    Returns (str: its normalized name, list of str: its extras, list of `Clause`, str: its marker, as it stands).
     """
     import re
 
     match = re.match(r"\s*([A-Za-z0-9][\w.-]*)\s*(?:\[([\w\s,.-]*)\])?(.*)", line, re.ASCII | re.DOTALL)
     name, extras, rest = match.groups("") if match else ("", "", "")
     rest = rest.strip()
-    versions = "" if rest[:1] == "@" else rest.partition(";")[0].strip()
+    is_url = rest[:1] == "@" and rest != "@"
+    versions, _, marker = rest.partition(" ;" if is_url else ";")  # a URL may hold a ";"
+    versions = "" if is_url else versions.strip()
     if versions[:1] == "(" and versions[-1] == ")":
         versions = versions[1:-1]
     try:
-        parse_clauses(versions)
-        is_sound = name[-1:] not in "._-" and rest != "@"  # "" is in each text
+        clauses = parse_clauses(versions)
     except PrimeError:
-        is_sound = False
-    if not is_sound:
-        hint = "a directory goes into projects" if "/" in line else ""
-        raise PrimeError("%s%s is no requirement" % (field and field + ": ", shown_value(line)), file, hint=hint,
-                         status=2)
-    return normalized(name), extras.replace(" ", "").split(",")
+        return None
+    if name[-1:] in "._-":  # "" is in each text
+        return None
+    return normalized(name), extras.replace(" ", "").split(","), clauses, marker.strip()
 
 
 def dependencies_of(document, extras, file):
@@ -3934,7 +3945,7 @@ def variables_in(environment):
     import re
 
     found = {}  # type: dict
-    for path in with_includes(environment, environment["requirements_files"] + [environment["constraints_file"]]):
+    for path in requirement_tree(environment, environment["requirements_files"] + [environment["constraints_file"]]):
         text = load_text(path, decode_as_pip) if has_bytes(path, b"${") else ""
         for line in joined_lines(text):
             for name in set(re.findall(VARIABLE, line)) - {"PWD"}:
@@ -4087,28 +4098,31 @@ def names_in(directory):
 
 def with_includes(environment, names):
     """The paths of requirements files, of those that they include by -r and -c, and of the local projects in them."""
-    files, read, projects, budget = [], set(), set(), Budget()  # type: list, set, set, Budget
-    waiting = [environment.path(name) for name in reversed(names) if name]
-    while waiting:
-        path = waiting.pop()
-        if path in read:
-            continue
-        read.add(path)
-        files.append(environment.config.look(path))
-        included = []
-        for line in requirement_lines(path, environment.root):
-            option, value = option_of(line)
-            if option in ("-r", "--requirement", "-c", "--constraint"):
-                included += [value] if value and "://" not in value else []
-                continue
-            project = project_path(environment.root, line)
+    files, projects, budget = [], set(), Budget()  # type: list, set, Budget
+    for path, lines in requirement_tree(environment, names).items():
+        files.append(path)
+        for project in (project_path(environment.root, line) for line in lines):
             if project and project not in projects:
                 projects.add(project)
                 is_tree = os.path.isdir(project)
                 files += files_of(environment.config, project, budget) if is_tree else [project]
-        directory = os.path.dirname(path)
-        waiting += [os.path.normpath(os.path.join(directory, name)) for name in reversed(included)]
     return files
+
+
+def requirement_tree(environment, names, options=("-r", "--requirement", "-c", "--constraint")):
+    """Requirements files, and those that they include by `options`: a dict of path to its `requirement_lines`."""
+    tree = {}  # type: dict
+    waiting = [environment.path(name) for name in reversed(names) if name]
+    while waiting:
+        path = waiting.pop()
+        if path in tree:
+            continue
+        tree[path] = requirement_lines(environment.config.look(path), environment.root)
+        included = [value for option, value in map(option_of, tree[path]) if option in options]
+        directory = os.path.dirname(path)
+        waiting += [os.path.normpath(os.path.join(directory, name)) for name in reversed(included)
+                    if name and "://" not in name]
+    return tree
 
 
 def option_of(line):
@@ -5566,6 +5580,7 @@ class Lock:
     """A pylock.toml (PEP 751), as far as an environment needs it.
 
     packages        list of dict, all packages of the file
+    created_by      str, the tool that made it
     inputs          str, what `lock_inputs` was when `prime lock` made the file, or ""
     extras, groups  lists of str: those of the file that the environment chose, and its default groups
     group_options   list of str, what tells uv of these groups; none if they are the default ones, which it knows
@@ -5578,6 +5593,7 @@ class Lock:
     def __init__(self, path, document, extras, groups):
         self.path = path
         self.packages = document.get("packages", [])
+        self.created_by = document.get("created-by", "")
         self.inputs = table_in(document, path, "tool", "proto-prime").get("inputs", "")
         self.extras = chosen_names(document.get("extras", []), extras)
         defaults = document.get("default-groups", [])
@@ -5631,39 +5647,48 @@ class Lock:
         except (PrimeError, IndexError):
             raise PrimeError("%s: no version of %s, nor in %s" % (self.path, package["name"], name), status=2)
 
-    def check(self, python):
+    def check(self, python, required=(), remedy=""):
         """PrimeError unless all that this holds for an `Interpreter` can be installed into an environment of it (R6).
 
         That is as uv and pip see it: the lock is for its machine, no package is there twice or for other pythons.
+        required  list of (requirement, where it stands), as `locked_requirements`: what must be in the lock (R17)
+        remedy    str, what to do if something of that is not
         """
-        values, names = self._values(python), set()  # type: dict, set
+        has_markers = self.limits or any("marker" in package for package in self.packages)
+        has_markers = has_markers or any(";" in line for line, _ in required)
+        values, names = marker_values(python) if has_markers else {}, {}  # type: dict, dict
+        if not self.holds(self.limits, values):
+            raise PrimeError("%s is not for this machine: %s" % (self.path, self.limits))
+        for package in self.packages:
+            if not self.holds(package.get("marker", ""), values):
+                continue
+            name, specifiers = normalized(package["name"]), package.get("requires-python", "")
+            if name in names:
+                raise PrimeError("%s: %s is there more than once for this python" % (self.path, name), status=2)
+            names[name] = package
+            demand(python, [Request(specifiers, name, parse_clauses(specifiers))], self.path)
+        lacking = []
+        for line, origin in required:
+            problem = lack_of(line, values, names)
+            if problem:
+                lacking.append(one_line("%s (%s)%s" % (line, origin, problem)))
+        if lacking:
+            raise PrimeError("%s does not hold what is required" % self.path, tried=lacking, hint=remedy)
+
+    def holds(self, marker, values):
+        """True if a marker of the file holds where `marker_values` are `values`; PrimeError if it is malformed."""
         try:
-            if not marker_holds(self.limits, values):
-                raise PrimeError("%s is not for this machine: %s" % (self.path, self.limits))
-            for package in self.packages:
-                if not marker_holds(package.get("marker", ""), values):
-                    continue
-                name, specifiers = normalized(package["name"]), package.get("requires-python", "")
-                if name in names:
-                    raise PrimeError("%s: %s is there more than once for this python" % (self.path, name), status=2)
-                names.add(name)
-                demand(python, [Request(specifiers, name, parse_clauses(specifiers))], self.path)
+            return marker_holds(marker, dict(values, extras=self.extras, dependency_groups=self.groups))
         except (ValueError, TypeError, AttributeError, LookupError, RecursionError) as problem:
             raise PrimeError("%s has a malformed marker: %r" % (self.path, problem), status=2)
-
-    def _values(self, python):
-        """What the markers of the file mean for an `Interpreter`, as `marker_values`."""
-        has_markers = self.limits or any("marker" in package for package in self.packages)
-        values = marker_values(python) if has_markers else {}
-        return dict(values, extras=self.extras, dependency_groups=self.groups)
 
     def unpinned_words(self, directory):
         """Those of `unpinned` that an environment in a directory gets: arguments of an install.
 
         Their markers are evaluated here, for no pip takes one behind `-e`.
         """
-        values = self._values(interpreter_at(environment_python(directory))) if self.unpinned else {}
-        return [word for package, words in self.unpinned if marker_holds(package.get("marker", ""), values)
+        values = marker_values(interpreter_at(environment_python(directory))) if self.unpinned else {}
+        return [word for package, words in self.unpinned if self.holds(package.get("marker", ""), values)
                 for word in words]
 
     def _add_files(self, package):
@@ -5763,6 +5788,26 @@ class Lock:
                     raise PrimeError("%s: %s is %d bytes long instead of %d" % (self.path, path, actual, size))
 
 
+def lack_of(line, values, packages):
+    """How the packages of a lock fail a requirement: text for an error; "" if they do not, or if that cannot be told.
+
+    values, packages  dicts: `marker_values`, and the packages that are installed by their normalized names
+    """
+    name, _, clauses, marker = requirement_parts(line) or ("", [], [], "")
+    package = packages.get(name, {})
+    try:
+        if not name or not marker_holds(marker, dict(values, extra="")):
+            return ""
+        # A directory or a checkout is as it is.
+        version = Version(package["version"]) if {"wheels", "sdist"} & set(package) else None
+    except (PrimeError, ValueError, LookupError, RecursionError):
+        return ""
+    if not package:
+        return " is not in it"
+    is_met = not version or all(clause.contains(version) for clause in clauses)
+    return "" if is_met else ": it has %s" % version
+
+
 def pin_options(path, lines):
     """Write pins into a requirements file. Returns the options that let pip and uv install them: list of str."""
     write_atomic(path, "".join(line + "\n" for line in lines).encode())
@@ -5811,12 +5856,17 @@ answer = [os.name, sys.platform, platform.machine(), platform.python_implementat
 """
 
 
+_markers = {}  # type: dict  # the path of a python to the dict of its `marker_values`
+
+
 def marker_values(python):
-    """What environment markers mean for an `Interpreter` (PEP 508): a dict of variable to str."""
-    answer, child = ask_python(python.path, MARKER_QUESTION)
-    if not answer:
-        raise PrimeError("cannot ask %s for its platform: %s" % (python, child.problem))
-    return dict(zip(MARKER_NAMES.split(), answer))
+    """What environment markers mean for an `Interpreter`, asked once (PEP 508): a dict of variable to str."""
+    if python.path not in _markers:
+        answer, child = ask_python(python.path, MARKER_QUESTION)
+        if not answer:
+            raise PrimeError("cannot ask %s for its platform: %s" % (python, child.problem))
+        _markers[python.path] = dict(zip(MARKER_NAMES.split(), answer))
+    return _markers[python.path]
 
 
 def marker_holds(text, values):
@@ -5952,10 +6002,53 @@ def check_sources(environment, driver, python):
     contents = read_lock(environment, environment.path(lock))
     made_from = contents.inputs
     demand(python, environment.locked, "the lock")
+    remedy = "prime%s lock" % ("" if environment.name == "default" else " -e " + environment.name)
     if made_from and made_from != lock_inputs(environment):
-        option = "" if environment.name == "default" else " -e " + environment.name
-        raise PrimeError("%s was made for other requirements than there are now" % lock, hint="prime%s lock" % option)
-    contents.check(python)
+        raise PrimeError("%s was made for other requirements than there are now" % lock, hint=remedy)
+    if not made_from:  # else what is required is as it was
+        remedy = "let %s write it anew, or %s" % (one_line(contents.created_by), remedy)
+    contents.check(python, [] if made_from else locked_requirements(environment), remedy)
+
+
+def locked_requirements(environment):
+    """What a lock of another tool's must hold for an environment, as far as the files of the repo say it (R17).
+
+    Returns a list of (requirement, where it stands), pairs of str. The projects themselves are not in it, nor what
+    uv or pdm are told to take in other versions, or not at all. Of dynamic dependencies nothing is known.
+    """
+    import re
+
+    config, projects, above = environment.config, environment["projects"], environment.root + os.sep
+    lines = [(line, environment.origins["dependencies"]) for line in environment["dependencies"]]
+    files = requirement_tree(environment, environment["requirements_files"], ("-r", "--requirement"))
+    for path, texts in files.items():
+        plain = [re.split(r"\s--?[^\W_]", text)[0] for text in texts if text[:1] != "-"]  # less options
+        lines += [(text, path) for text in plain if not re.search(r"\.(whl|zip|tar\.\w+)$", text)]
+    skipped = names_resolved_otherwise(config.pyproject)
+    for project in projects:
+        file, document = os.path.join(project["path"], PYPROJECT), config.project(project["path"])
+        requirements = list(project["group_requirements"])
+        if project["installable"]:
+            requirements += dependencies_of(document, project["extras"], file)
+        lines += [(line, file) for line in requirements]
+        tables = [table_in(document, file, *names) for names in (["project"], ["tool", "poetry"])]
+        named = [table["name"] for table in tables if isinstance(table.get("name"), str)]
+        if project["installable"] and not named and len(projects) > 1:  # any requirement of the others could mean it
+            return []
+        skipped |= set(map(normalized, named)) | names_resolved_otherwise(document)
+    return [(line.strip(), origin[origin.startswith(above) and len(above):]) for line, origin in dict.fromkeys(lines)
+            if (requirement_parts(line) or [""])[0] not in skipped]
+
+
+def names_resolved_otherwise(document):
+    """The packages that uv's and pdm's tables in a pyproject.toml override or leave out: a set of normalized names."""
+    uv = table_in(document, PYPROJECT, "tool", "uv")
+    pdm = table_in(document, PYPROJECT, "tool", "pdm", "resolution")
+    lines = []  # type: list
+    for names in (uv.get("override-dependencies"), uv.get("exclude-dependencies"), pdm.get("excludes"),
+                  pdm.get("overrides")):
+        lines += [name for name in names if isinstance(name, str)] if isinstance(names, (list, dict)) else []
+    return {parts[0] for parts in map(requirement_parts, lines) if parts}
 
 
 def package_sources(environment):
@@ -6597,7 +6690,8 @@ class UvDriver(Driver):
         aside = target + ".in"
         try:
             write_atomic(aside, "".join(line + "\n" for line in requirements).encode())
-            self._run(words + list(options) + [aside], "resolving with uv", root)
+            title = "resolving with uv%s" % (oldest and " for python %s and later" % oldest)
+            self._run(words + list(options) + [aside], title, root)
         finally:
             remove(aside)
 
@@ -8194,17 +8288,41 @@ def tools_of(environment):
 
 
 def resolve(environment, driver, python, target):
-    """Resolve what an environment requires into the file `target`, for each python that it may have."""
+    """Resolve what an environment requires into the file `target`, for each python that it may have.
+
+    If nothing says which is the oldest, that is the oldest one with which all can be resolved, from 3.8 on (R17).
+    """
     options = index_options(environment)
     if environment["constraints_file"]:
         options += ["--constraint", environment.path(environment["constraints_file"])]
     words = iter(install_requirements(environment))
     lines = [word + " " + next(words) if word in ("-e", "-r") else word for word in words]
     clauses = [clause for request in environment.wanted() for clause in request.clauses]
-    floors = [clause.version for clause in clauses if clause.operator in ("~=", ">=", "==")]
+    floors = [clause.version for clause in clauses if clause.operator in ("~=", ">=", "==", ">")]
     highest = max(floors, key=lambda version: version.key, default=None)
-    oldest = ".".join(map(str, highest.release[:3])) if highest else ""
-    driver.resolve(lines, target, python, options, environment.root, oldest)
+    if highest and len(highest.release) > 1:  # "3" names none
+        oldest_ones = [".".join(map(str, highest.release[:3]))]
+    else:
+        release = Version(python.version).release
+        minors = range(min(OLDEST_UV_PYTHON[1], release[1]), release[1] + 1)
+        oldest_ones = ["%d.%d" % (release[0], minor) for minor in minors] + [python.version]
+    for oldest in oldest_ones:
+        try:
+            return driver.resolve(lines, target, python, options, environment.root, oldest)
+        except PrimeError as problem:
+            if oldest == oldest_ones[-1] or not depends_on_python(problem):
+                raise
+
+
+def depends_on_python(problem):
+    """True if uv may have failed to resolve, as an error says, only because a package is not for so old a python.
+
+    That of an old version without a wheel, which no longer builds, counts as well.
+    """
+    import re
+
+    words = "(other|requested) Python version|not the current one|requires Python|[Ff]ailed to build `[^` ]+=="
+    return bool(re.search(words, "\n".join(problem.tried)))
 
 
 def command_lock(options):
@@ -8282,10 +8400,10 @@ def command_vendor(options):
     prepare_state(root)
     with aside_directory(state_dir(root)) as aside:
         locks = [read_lock(environment, path) for path in vendor_locks(environment, driver, python, aside)]
-        files = files_for(locks, platforms, python.version)
+        files = files_for(locks, platforms, python)
     committed = set()
     if environment["lock_file"]:
-        committed = {sha256 for _, sha256, _ in files_for(locks[:1], platforms, python.version).values()}
+        committed = {sha256 for _, sha256, _ in files_for(locks[:1], platforms, python).values()}
     indexes = [environment["index_url"], *environment["extra_index_urls"], *users_indexes()]
     vendor_files(files, target, committed, indexes)
     if options.python:
@@ -8413,16 +8531,39 @@ def is_discovered(root):
     return is_project and str(backend).startswith("setuptools") and not is_named
 
 
-def files_for(locks, platforms, version):
-    """The files of each `Lock` for some platforms: its wheels, and where none fits, its sources. As `Lock.files`."""
-    files = {}  # type: dict
+def files_for(locks, platforms, python):
+    """The files of each `Lock` for some platforms and an `Interpreter`, or another python of its minor version.
+
+    That are the wheels of each package, and where none fits, its sources. As `Lock.files`.
+    """
+    files, machines = {}, machine_values(platforms, python)  # type: dict, list
     for lock in locks:
         for package in lock.packages:
+            marker = package.get("marker", "")
+            is_chosen = "extras" in marker or "dependency_groups" in marker  # maybe by another environment
+            if not is_chosen and not any(lock.holds(marker, values) for values in machines):  # R17
+                continue
             wheels = [lock.file_of(each) for each in package.get("wheels", [])]
-            names = [name for name in wheels if fits(name, platforms, version)]
+            names = [name for name in wheels if fits(name, platforms, python.version)]
             names = names or [lock.file_of(package[kind]) for kind in ("sdist", "archive") if package.get(kind)]
             files.update((name, lock.files[name]) for name in names)
     return files
+
+
+def machine_values(platforms, python):
+    """The `marker_values` of each of `platforms`, for an `Interpreter` and the first and last of its minor version."""
+    import re
+
+    systems = {"linux": ("posix", "Linux"), "darwin": ("posix", "Darwin"), "win32": ("nt", "Windows")}
+    minor = ".".join(python.version.split(".")[:2])
+    machines = []
+    for platform in platforms:
+        system, machine = re.findall("'(.*?)'", PLATFORMS[platform][0])
+        values = dict(marker_values(python), sys_platform=system, platform_machine=machine)
+        values["os_name"], values["platform_system"] = systems[system]
+        for version in (python.version, minor + ".0", minor + ".99"):
+            machines.append(dict(values, python_full_version=version))
+    return machines
 
 
 def vendor_files(files, target, committed=(), indexes=()):
