@@ -424,6 +424,8 @@ report = Reporter()
 
 def visible(text):
     """`text` with escapes for each character that a terminal would obey instead of showing it, except line ends."""
+    if text.isprintable():
+        return text
     return "".join(char if char.isprintable() or char == "\n" else char.encode("unicode_escape").decode()
                    for char in text)
 
@@ -1208,13 +1210,13 @@ def end_signals():
 
 
 class Output:
-    """The output of a child on one pipe: `kept` is its end, at most `cap` bytes; `is_logged` sends it to the log.
+    """The output of a child on one pipe: `kept` is its end, at most `cap` bytes; `log`, if any, is called with all.
 
     A line waits for its end, for `masked` cannot recognize half a URL (H14).
     """
 
-    def __init__(self, cap, is_logged):
-        self.kept, self.cap, self.is_logged, self.waiting = bytearray(), cap, is_logged, b""
+    def __init__(self, cap, log):
+        self.kept, self.cap, self.log, self.waiting = bytearray(), cap, log, b""
 
     def add(self, chunk):
         self.kept += chunk
@@ -1229,8 +1231,8 @@ class Output:
 
     def flush(self):
         """Log what waits for the end of its line."""
-        if self.is_logged and self.waiting:
-            report.output(self.waiting)
+        if self.log and self.waiting:
+            self.log(self.waiting)
         self.waiting = b""
 
 
@@ -1300,17 +1302,18 @@ def catch_signals(is_over=False):
         _signal.pthread_sigmask(_signal.SIG_UNBLOCK, end_signals())
 
 
-def run_child(argv, environ=None, cwd=os.sep, timeout=None, until=b"", is_logged=False, cap=OUTPUT_CAP,
-              is_guarded=False):
+def run_child(argv, environ=None, cwd=os.sep, timeout=None, until=b"", log=None, cap=OUTPUT_CAP, is_guarded=False,
+              is_merged=False):
     """Run a program to its end, with stdin closed, in a process group of its own. Returns a `Child`.
 
     environ    dict; default: `clean_environ(for_tool=True)`
     timeout    seconds; then the group is killed, and the child has a `problem`
     until      bytes on stdout that end the answer. Then the group is killed, for the processes that a shim
                leaves behind would keep the pipe open
-    is_logged  send the output to the log as it comes
+    log        a function such as `report.output`, which is given the output as it comes, in bytes, whole lines
     cap        bytes that are kept of each stream, from its end
     is_guarded neither the program nor its children outlive this process, however it ends (`GUARD`)
+    is_merged  stderr goes to the pipe of stdout: what is printed stays in order
     A program that cannot be started gives status 126 or 127 and a `problem`.
     """
     import queue
@@ -1320,11 +1323,11 @@ def run_child(argv, environ=None, cwd=os.sep, timeout=None, until=b"", is_logged
     if environ is None:
         environ = clean_environ(for_tool=True)
     try:
-        process = start_child(argv, environ, cwd, is_guarded)
+        process = start_child(argv, environ, cwd, is_guarded, is_merged)
     except (OSError, ValueError) as error:
         status = 127 if isinstance(error, FileNotFoundError) else 126
         return Child(status, problem="cannot be started: %s" % (getattr(error, "strerror", "") or error))
-    printed = {pipe: Output(cap, is_logged) for pipe in (process.stdout, process.stderr)}
+    printed = {pipe: Output(cap, log) for pipe in (process.stdout, process.stderr) if pipe}
     deadline, has_finished = time.monotonic() + (timeout or float("inf")), False
     chunks = queue.Queue()  # type: queue.Queue
     try:
@@ -1338,10 +1341,11 @@ def run_child(argv, environ=None, cwd=os.sep, timeout=None, until=b"", is_logged
         for output in printed.values():
             output.flush()
     problem = "" if has_finished else "gave no answer within %d s" % timeout
-    return Child(process.wait(), bytes(printed[process.stdout].kept), bytes(printed[process.stderr].kept), problem)
+    kept = [bytes(output.kept) for output in printed.values()] + [b""]
+    return Child(process.wait(), kept[0], kept[1], problem)
 
 
-def start_child(argv, environ, cwd, is_guarded=False):
+def start_child(argv, environ, cwd, is_guarded=False, is_merged=False):
     """Start a program in a session of its own. Returns its Popen. A signal that comes meanwhile ends it."""
     import subprocess
 
@@ -1349,8 +1353,9 @@ def start_child(argv, environ, cwd, is_guarded=False):
     if is_guarded and not WINDOWS:
         argv, stdin = [running_python(), "-I", "-S", "-B", "-c", GUARD] + argv, subprocess.PIPE
     with unbroken():
-        process = subprocess.Popen(argv, stdin=stdin, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                                   cwd=cwd, env=environ, start_new_session=True)
+        stderr = subprocess.STDOUT if is_merged else subprocess.PIPE
+        process = subprocess.Popen(argv, stdin=stdin, stdout=subprocess.PIPE, stderr=stderr, cwd=cwd, env=environ,
+                                   start_new_session=True)
         _live.add(process)
         if is_guarded and WINDOWS:
             end_with_us(process)
@@ -4979,7 +4984,26 @@ def open_url(url, accept, trust):
         return opener.open(request, timeout=NET_SECONDS)
     except net_errors() as problem:
         reason = getattr(problem, "reason", "") or problem
-        raise PrimeError("cannot fetch %s: %s" % (masked(url), reason))
+        raise PrimeError("cannot fetch %s: %s" % (by_proxy(url), reason))
+
+
+def by_proxy(url, environ=None):
+    """A URL or host for a message, and the proxy, if it is asked by way of one; both without credentials (H14).
+
+    environ  dict, the variables of the one who asks; default: ours
+    """
+    import urllib.parse
+    import urllib.request
+
+    try:
+        parts, proxies = urllib.parse.urlsplit(url if "//" in url else "https://" + url), urllib.request.getproxies()
+    except ValueError:  # such as an odd host (H16)
+        return masked(url)
+    proxy = (os.environ if environ is None else environ).get("PIP_PROXY")
+    if not proxy and not urllib.request.proxy_bypass(parts.netloc.rpartition("@")[2]):
+        proxy = proxies.get(parts.scheme) or proxies.get("all")
+    text = url + " by the proxy " + (proxy if "//" in proxy else "http://" + proxy) if proxy else url
+    return masked(text)
 
 
 def redirect_handler(trust):
@@ -5352,46 +5376,150 @@ def file_in_wheel(wheel, ending, message):
 
 MANIFEST = "proto-prime-vendor.json"  # in a vendored directory: the files that `prime vendor` put there
 
-# Hints for a tool that failed: what its stderr holds (all of it), a pattern of the step's title, whether only offline.
+# Hints for a tool that failed: what its output holds (all of it), a pattern of the step's title, whether only offline.
 TOOL_HINTS = (
-    ((b"flat-layout",), "", False, "an application that is not to be installed itself: [tool.uv] package = false"),
+    ((b"discovered in a flat-layout",), "", False,
+     "an application that is not to be installed itself: [tool.uv] package = false"),
     ((b"has no attribute 'build_editable'",), "", False,
      'setuptools is too old for that: editable = false in projects, or venv_driver = "venv_pip"'),
     ((), "^(installing|fetching|replacing)", True, "where a network is, prime vendor gets what is missing"),
     ((b"needs to be updated",), r"uv\.lock", False, "prime lock renews it"),
 )
+TOOL_CAP = 1 << 22  # bytes of a tool's output that are kept
+SHOWN_LINES = 15  # of them in an error, at most
+
+# How installers (pip from 9 on, uv, setuptools, compilers) say why they failed, what tells most first: a pattern that
+# the output must hold besides, one for a line, how many of the deeper indented lines below that one belong to it.
+CAUSES = (
+    ("", r"No space left on device", 0),
+    ("", r"^(?:error: |  × )?(?:Request failed after|Failed to (?:fetch|download)\b)", 8),
+    ("", r"^(?:error: |  × )?No solution found", 10),
+    ("", r"\b[Bb]ecause .*(?:we can conclude|depends? on|requires?|available|not found)", 6),
+    ("", r"^ *(?:ERROR: Cannot install |The conflict is caused by:|Double requirement given)", 9),
+    ("", r"Could not find a version that|No matching distribution|requires a different [Pp]ython", 0),
+    ("No matching distribution", r"Could not fetch URL ", 0),
+    ("", r"DO NOT MATCH THE HASHES|[Hh]ash mismatch|--require-hashes mode", 6),
+    ("", r"Failed to build |Failed building wheel for | for .* finished with status 'error'|^ *× ", 2),
+    ("", r"fatal error: | error: |^ *error: |command not found|undefined reference|cannot find -l", 2),
+    ("", r"^ *[\w.]*(?:Error|Exception|Exit)(?:: |$)", 2),
+    ("", r"^ *hint: ", 2),
+    ("", r"^ *(?:ERROR|CRITICAL): ", 2),
+)
+NOISE = r"^ *(?:error: [a-z-]+$|note: This |full command: |cwd: |│ exit code|╰─> (?:No available|See above)|" \
+    r"Remov(?:ing|ed) |Cleaning up|hint: (?:This usual|See above)|ERROR: ResolutionImpossible|(?:Found|Skipping) link)"
+BUILD_FAILED = r"finished with status 'error'|^ *× .* did not run|Command errored out|Command \".*\" failed with"
+PIP_RUNS = r"^ *Running command "
+PIP_STAGE = r"Processing |Collecting |Obtaining |(?:Building|Installing) .*packages:"
+UV_QUOTES = r"^ *\[std(?:out|err)\]$"
+
+# How they say that they got no connection: a pattern that the output must hold besides, and one for the URL or host.
+UNREACHED = (
+    ("", r"error sending request for url \((\S+)\)(?!\n.*certificate)"),
+    ("No matching distribution", r"Could not fetch URL (\S+): (?:proxy )?(?:connection error|timed out)"),
+    ("", r"× (?:Failed to connect to .* while fetching|Unable to fetch) (\S+)"),
+    ("", r"^(?:ERROR|[\w.]+Error): (?!.*(?:SSLError|too many)).*ConnectionPool\(host='([^']+)'"),
+    ("", r"fatal: unable to access '(\S+)': (?:Could not resolve|Failed to connect)"),
+)
+NETWORK_HINT = "look at the network, at HTTPS_PROXY and NO_PROXY, and at index_url"
 FLAT_LAYOUT_HINT = "put proto_prime.py and prime into a directory such as tools/, or name your own modules: " \
     "[tool.setuptools] py-modules = [...]"
 
 
-def run_tool(argv, title, environ=None, cwd=os.sep):
+def run_tool(argv, title, environ=None, cwd=os.sep, is_installer=True):
     """Run pip, uv, venv or a post_boot command as a step that people see; PrimeError if it fails."""
     report.step(title)
-    environ = clean_environ(for_tool=True) if environ is None else environ
-    child = run_child(argv, dict(environ, PWD=cwd), cwd=cwd, is_logged=True)  # a requirements file may have ${PWD}
+    environ = dict(clean_environ(for_tool=True) if environ is None else environ, PWD=cwd)  # ${PWD} in a file for pip
+    child = run_child(argv, environ, cwd=cwd, log=log_of_tool, cap=TOOL_CAP, is_merged=True)
     report.done()
     if not child.has_failed:
         return
     status = child.problem or str(child).split(": ")[1]
-    lines = child.tail()
-    disk_full = [line for line in child.tail(sys.maxsize) if "No space left on device" in line][:1]
-    hints = tool_hints(title, child.stderr)
-    if disk_full and cache_dir() in " ".join(argv[1:]):
+    output = child.tail(sys.maxsize)
+    lines = causes(output) if is_installer else output[-12:]
+    hints = tool_hints(title, child.stdout)
+    if cache_dir() in " ".join(argv[1:]) and any("No space left on device" in line for line in output):
         hints = [CACHE_HINT]
+    place = "" if is_offline() or not is_installer else unreached(output)
+    if place:
+        status = "no network connection to %s" % by_proxy(place, environ)
+        hints.insert(0, NETWORK_HINT)
     hints.insert(0, limit_hint("\n".join([status] + lines)))
-    raise PrimeError("%s failed: %s" % (title, status), tried=list(dict.fromkeys(disk_full + lines)),
-                     hint="; ".join(filter(None, hints)))
+    raise PrimeError("%s failed: %s" % (title, status), tried=lines, hint="; ".join(filter(None, hints)))
 
 
-def tool_hints(title, stderr):
+def log_of_tool(data):
+    """`report.output` without what pip tells of each file in an index, thousands of lines."""
+    import re
+
+    report.output(re.sub(br"(?m)^ *(?:Found|Skipping) link.*\n", b"", data))
+
+
+def causes(output):
+    """The lines of an installer's output, a list of str, that tell why it failed: at most `SHOWN_LINES` by `CAUSES`.
+
+    Behind them stands the end of what the failed build printed; if nothing is known, the end of all output.
+    """
+    import re
+
+    end = max([number for number, line in enumerate(output) if line == "Exception information:"], default=None)
+    output = [line for line in output[:end] if not re.search(NOISE, line)]  # pip's own traceback tells nothing
+    text, chosen = "\n".join(output), []  # type: str, list
+    for needed, pattern, below in CAUSES:
+        matches = re.finditer(pattern, text, re.MULTILINE) if re.search(needed, text) else ()
+        for match in list(matches)[:3]:
+            chosen += paragraph(output, text.count("\n", 0, match.end()), below)
+    chosen += failed_build(output) or output[-12:] * (not chosen)
+    lines = {}  # type: dict
+    for line in chosen:
+        lines.setdefault(line.strip(), line if len(line) < 500 else line[:300] + " ... " + line[-150:])
+    return list(lines.values())[:SHOWN_LINES]
+
+
+def paragraph(lines, start, below):
+    """The line at index `start` and at most `below` lines that follow it deeper indented, less its indentation."""
+    depths = [len(line) - len(line.lstrip(" \t×╰├─▶│>")) for line in lines[start:start + below + 1]]
+    count = next((number for number, depth in enumerate(depths) if number and depth <= depths[0]), len(depths))
+    margin = len(lines[start]) - len(lines[start].lstrip())
+    return [line[margin:] if line[:margin].isspace() else line for line in lines[start:start + count]]
+
+
+def failed_build(output):
+    """The end of what the build that failed printed; before it the package that it is of, if pip says no more of it."""
+    import re
+    import textwrap
+
+    end = next((number for number, line in enumerate(output) if re.search(BUILD_FAILED, line)), len(output))
+    mark = PIP_RUNS if end < len(output) else UV_QUOTES
+    starts = [number for number in range(end) if re.search(mark, output[number])]
+    if not starts:
+        return []
+    stages = [line for line in output[:starts[-1]] if re.match(PIP_STAGE, line)]
+    about = [line for line in stages[-1:] if "packages:" not in line]
+    lines = [line for line in output[starts[-1 if mark == PIP_RUNS else 0] + 1:end] if not re.search(UV_QUOTES, line)]
+    return about + textwrap.dedent("\n".join(lines[-8:])).split("\n")
+
+
+def unreached(output):
+    """The URL or host that an installer got no connection to, by its output, a list of str; "" if that is not why."""
+    import re
+
+    text = "\n".join(output)
+    for needed, pattern in UNREACHED:
+        match = re.search(pattern, text, re.MULTILINE) if re.search(needed, text) else None
+        if match:
+            return match.group(1)
+    return ""
+
+
+def tool_hints(title, output):
     """The hints of `TOOL_HINTS` for a step that failed and the bytes that it printed, and where the log is."""
     import re
 
-    if b"flat-layout" in stderr and b"proto_prime" in stderr:  # setuptools takes this file for a module
+    if re.search(b"flat-layout.*proto_prime", output):  # setuptools takes this file for a module
         return [FLAT_LAYOUT_HINT]
     hints = []
     for marks, step, needs_offline, hint in TOOL_HINTS:
-        is_printed = all(mark in stderr for mark in marks)
+        is_printed = all(mark in output for mark in marks)
         if is_printed and re.search(step, title) and (is_offline() or not needs_offline):
             hints.append(hint)
     if report.log:
@@ -6199,7 +6327,7 @@ def pip_environ(settings=None):
         environ = {name: value for name, value in environ.items() if not name.startswith("PIP_")}
         environ.update(chosen, PIP_CONFIG_FILE=os.devnull)
     environ.update(PIP_REQUIRE_VIRTUALENV="1", PIP_USER="0", PIP_DRY_RUN="0", PIP_NO_INPUT="1",
-                   PIP_DISABLE_PIP_VERSION_CHECK="1")
+                   PIP_DISABLE_PIP_VERSION_CHECK="1", PIP_QUIET="0", PIP_VERBOSE="1")
     environ.setdefault("PIP_RETRIES", RETRIES)
     if not pip_setting("keyring-provider"):  # M8: without input pip asks no keyring by itself
         environ["PIP_KEYRING_PROVIDER"] = "subprocess"
@@ -6219,46 +6347,24 @@ runpy.run_module("pip", run_name="__main__", alter_sys=True)
 """
 
 
-def run_pip(python, program, words, title, environ, root, log):
-    """Run pip as a step; PrimeError if it fails, with what only its own log says.
+def run_pip(python, program, words, title, environ, root, directory):
+    """Run pip as a step; PrimeError if it fails.
 
     python, program  str, paths of the interpreter and of pip, a directory
     words            list of str, pip's command and its arguments
     environ, root    dict and str, the environment variables and the working directory
-    log              str, path of pip's own log, which is removed
+    directory        str, where files may stand meanwhile
     """
     start = [program]
-    aside = os.path.join(os.path.dirname(log), "offline")
+    aside = os.path.join(directory, "offline")
     if is_offline():
         start = ["-c", OFFLINE_PIP, os.path.dirname(program)]
         environ = dict(environ, PIP_RETRIES="0", GIT_ALLOW_PROTOCOL="file", PYTHONPATH=aside)
         write_atomic(os.path.join(aside, "sitecustomize.py"), OFFLINE.encode())  # for the pip that pip starts
-    try:
-        run_tool([python, "-I"] + start + words + ["--log", log], title, environ, root)
-    except PrimeError as problem:
-        shown_lines = set(map(str.strip, problem.tried))
-        missing = [line for line in dict.fromkeys(failure_in_log(log)) if line not in shown_lines]
-        report.output("\n".join(missing).encode())
-        problem.tried[:0] = missing
-        raise
+    try:  # with PIP_VERBOSE: each build's output as it comes, and what the index answered to pip and the pips it starts
+        run_tool([python, "-I"] + start + words + ["-v"], title, environ, root)
     finally:
-        remove(log)
         remove(aside)
-
-
-def failure_in_log(log):
-    """The lines of pip's own log that tell why it failed: the end of a build, what an index answered, and errors."""
-    text = (bytes_of(log) or b"").decode("utf-8", "replace")
-    lines = [line.split(" ", 1)[-1].strip() for line in text.splitlines()]  # without the time
-    errors = [line for line in lines if "Could not fetch URL" in line or line.startswith("ERROR: ")]
-    builds = [number for number, line in enumerate(lines) if line.startswith("Running command")]
-    if not builds:
-        return errors
-    for end in range(builds[-1] + 1, len(lines)):
-        if "finished with status" in lines[end] or lines[end].startswith("ERROR: "):
-            output = lines[max(builds[-1], end - 12):end]
-            return list(filter(None, output)) + errors
-    return errors
 
 
 class PipDriver(Driver):
@@ -6309,8 +6415,7 @@ class PipDriver(Driver):
         guard(directory)
         # Not compiled now, as by uv: each module is when it is first imported.
         words = list(command) + arguments
-        log = os.path.join(directory, "pip.log")
-        run_pip(environment_python(directory), self.program, words, title, environ or pip_environ(), root, log)
+        run_pip(environment_python(directory), self.program, words, title, environ or pip_environ(), root, directory)
 
     def install_lock(self, environment, directory, lock):
         """Install what a pylock.toml pins. Its files are fetched first, by their hashes, because pip knows no sizes."""
@@ -6398,6 +6503,7 @@ def uv_environ(root="", has_lock=False):
         environ.update({"UV_CONFIG_FILE": own} if os.path.isfile(own) else {"UV_NO_CONFIG": "1"})
     environ.setdefault("UV_PYTHON_INSTALL_BIN", "0")
     environ.setdefault("UV_HTTP_RETRIES", RETRIES)
+    environ.pop("PIP_PROXY", None)  # it asks no proxy that only pip knows
     if is_offline():
         environ.update(UV_OFFLINE="1", UV_NO_CACHE="1")  # another machine has not what this one's cache holds
     elif not os.path.isfile(environ.get("SSL_CERT_FILE", "")) and has_certificates():  # else uv uses its own
@@ -6529,7 +6635,7 @@ def fetch_uv_by_pip(requirement, directory, options, hashes):
         environ.setdefault("PIP_INDEX_URL", index)
     words = ["download", "--no-deps", "--only-binary=:all:", "--dest", files] + options + [requirement]
     os.makedirs(directory, exist_ok=True)
-    run_pip(python.path, pip, words, "fetching %s" % requirement, environ, os.sep, os.path.join(directory, "pip.log"))
+    run_pip(python.path, pip, words, "fetching %s" % requirement, environ, os.sep, directory)
     return unpack_uv(os.path.join(files, os.listdir(files)[0]), directory, hashes)
 
 
@@ -7176,7 +7282,7 @@ def run_post_boot(command, directory, environment):
         argv = command_argv(command, directory, environ["PATH"])
     except PrimeError as problem:
         raise PrimeError("%s failed: %s" % (title, problem))
-    run_tool(argv, title, environ, environment.root)
+    run_tool(argv, title, environ, environment.root, is_installer=False)
 
 
 def command_argv(command, prefix, search):
@@ -9401,7 +9507,7 @@ class Server:
         environ = clean_environ()
         for name in (LOG_VAR, ROOT_VAR, ENV_VAR, "FORCE_COLOR"):
             environ.pop(name, None)
-        return run_child(argv, dict(environ, NO_COLOR="1"), is_logged=True, is_guarded=True)
+        return run_child(argv, dict(environ, NO_COLOR="1"), log=report.output, is_guarded=True)
 
     def make_current(self, id, environment):
         """The current `Generation` of an environment, which a child builds if need be. RpcError if the build fails."""
