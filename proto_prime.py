@@ -1320,8 +1320,7 @@ def run_child(argv, environ=None, cwd=os.sep, timeout=None, until=b"", log=None,
     import time
 
     report.detail("run: " + shown(argv))
-    if environ is None:
-        environ = clean_environ(for_tool=True)
+    environ = clean_environ(for_tool=True) if environ is None else environ
     try:
         process = start_child(argv, environ, cwd, is_guarded, is_merged)
     except (OSError, ValueError) as error:
@@ -3556,7 +3555,7 @@ def find_lock(environment):
     has_no_project = environment["projects"] == [] and environment.origins["projects"] != "default"
     if has_no_project:  # a uv.lock would add nothing
         locks = pylocks
-    elif environment["venv_driver"] == "venv_pip" or beside_projects(environment):  # a uv.lock would not do
+    elif environment["venv_driver"] == "venv_pip" or beside_projects(environment):  # pip needs uv for a uv.lock
         locks = pylocks or locks
     return (locks + [""])[0]
 
@@ -5383,7 +5382,6 @@ TOOL_HINTS = (
     ((b"has no attribute 'build_editable'",), "", False,
      'setuptools is too old for that: editable = false in projects, or venv_driver = "venv_pip"'),
     ((), "^(installing|fetching|replacing)", True, "where a network is, prime vendor gets what is missing"),
-    ((b"needs to be updated",), r"uv\.lock", False, "prime lock renews it"),
 )
 TOOL_CAP = 1 << 22  # bytes of a tool's output that are kept
 SHOWN_LINES = 15  # of them in an error, at most
@@ -5553,6 +5551,7 @@ class Driver:
 
     name      str, as in the config: "venv_pip" or "venv_uv"
     is_anew   bool: ask the index and the local projects again, whatever a cache holds
+    reader    `UvDriver` that reads a uv.lock for it; if there is a uv.lock, `driver_of` gives one to pip
 
     deploy(python)                       find or fetch the tool for an `Interpreter`, before all that follows
     create(python, directory, prompt)    make an empty environment
@@ -5639,7 +5638,7 @@ def install_requirements(environment, lock=""):
 
     lock  str, path of its lock file: what that covers is left out; "" for everything
     """
-    if lock.endswith("uv.lock") and not is_closed(environment):  # `uv sync` installs the projects, too
+    if lock.endswith("uv.lock"):  # `uv sync` installs the projects, too
         return []
     words = []
     if not lock:
@@ -5700,7 +5699,7 @@ def mend_launchers(directory):
 # --------------------------------------------------------------------------------------------------
 # Lock files
 # --------------------------------------------------------------------------------------------------
-# Reads a pylock.toml (PEP 751) once, as a `Lock`. A uv.lock is read by uv; only its projects' names are read here.
+# Reads a pylock.toml (PEP 751) once, as a `Lock`. A uv.lock is read by uv; only what it says of projects is read here.
 # Checks that a lock, or the indexes where there is none, suit the environment and its driver.
 
 
@@ -6070,6 +6069,10 @@ def lock_inputs(environment):
     return digest([environment["dependencies"], list(map(hash_file, files)), projects])
 
 
+PACKAGE_HEADER = "[[package]]\n"
+LOCAL_SOURCES = "editable", "virtual", "directory"  # what uv.lock calls a package that is a directory
+
+
 def uv_lock_options(environment):
     """The options that let `uv sync` and `uv export` take an environment's part of its uv.lock.
 
@@ -6084,33 +6087,107 @@ def uv_lock_options(environment):
         if environment.origins["lock_file"] != "default":
             hint += '; then set lock_file = "pylock.toml"'
         raise PrimeError("%s does not hold what %s says" % (lock, fields[0]), environment.origins[fields[0]], hint=hint)
-    options = ["--locked", "--no-default-groups", "--project", os.path.dirname(path)]
+    options = ["--no-default-groups", "--project", os.path.dirname(path)]
     if [project["path"] for project in projects] != [os.path.dirname(path)]:  # else uv knows and checks it by itself
         options += ["--package=" + name for name in locked_members(path, projects)]
     for option, field in (("--extra=", "extras"), ("--group=", "groups")):
         names = dict.fromkeys(name for project in projects for name in project[field])
         options += [option + name for name in names]
-    return options
+    return options + ["--no-editable"] * (not all(project["editable"] for project in projects))
+
+
+def parts_of_uv_lock(path):
+    """Take a uv.lock apart. Returns (str: its head, a list of (text of a package, directory of it or "", its table)).
+
+    Only the packages that are directories are parsed. PrimeError if the file is not as uv writes it.
+    """
+    head, *blocks = load_text(path).replace("\r\n", "\n").split(PACKAGE_HEADER)
+    parts = []
+    try:
+        for block in blocks:
+            directory, package = "", {}  # type: str, dict
+            if any(kind in block for kind in LOCAL_SOURCES):
+                package = parse_toml(PACKAGE_HEADER + block)["package"][0]
+                check_text(package["name"], "package", path)
+                for kind in set(LOCAL_SOURCES) & set(package["source"]):
+                    directory = os.path.normpath(os.path.join(os.path.dirname(path), package["source"][kind]))
+            parts.append((block, directory, package))
+    except (TomlError, KeyError, TypeError, RecursionError) as problem:
+        raise PrimeError("%s is no uv.lock that is understood: %r" % (path, problem), status=2)
+    return head, parts
+
+
+def with_own_versions(environment, path):
+    """The text of a uv.lock as if the versions of the projects in the repo were in it as they are now (R15).
+
+    Returns (str: that text, list of str: what differs, such as "client 1 -> 2"). A computed version is in no uv.lock.
+    """
+    import re
+
+    head, parts = parts_of_uv_lock(path)
+    texts, changes = [head], []
+    for block, directory, package in parts:
+        change = changed_version(package, environment.config.project(directory)) if directory else ()
+        if change:
+            changes.append("%s %s" % (package["name"], " -> ".join(version or "computed" for version in change)))
+            start, mark, end = block.partition("source = ")
+            start = re.sub("^version = .*\n", "", start, flags=re.MULTILINE)
+            block = start + 'version = "%s"\n' % change[1] * bool(change[1]) + mark + end
+        texts.append(block)
+    return PACKAGE_HEADER.join(texts), changes
+
+
+def changed_version(package, document):
+    """Compare the version of a project in a uv.lock, `package`, with that in its pyproject.toml: two dicts.
+
+    Returns (old, new), two str, "" for a computed version; () if they are equal, or if a version is none: uv says so.
+    """
+    texts = package.get("version", ""), table_in(document, PYPROJECT, "project").get("version", "")
+    if not texts[1] and "version" not in dynamic_fields(document):
+        return ()
+    try:
+        old, new = [text and Version(text) for text in texts]
+    except PrimeError:
+        return ()
+    is_same = (old and (old.key, old.local)) == (new and (new.key, new.local))
+    return () if is_same else (str(old), str(new))
+
+
+def link_tree(root, directory, parents):
+    """Show a repo in an empty directory, by links to what is in it: all but its uv.lock, environment and state.
+
+    root     str, the directory of the uv.lock
+    parents  int, how many of the directories above it are shown likewise, for paths such as "../lib"
+    Returns the path that stands for the root. OSError where no links can be made.
+    """
+    skipped = {os.path.normpath(path) for path in (state_dir(root), os.path.join(root, ".prime"),
+                                                   os.path.join(root, ".venv"), os.path.join(root, "uv.lock"))}
+    chain = ancestors(root)[parents::-1]
+    for above, below_it in zip(chain, chain[1:] + [""]):
+        for name in names_in(above):
+            path = os.path.join(above, name)
+            if path != below_it and path not in skipped:
+                os.symlink(path, os.path.join(directory, name), target_is_directory=os.path.isdir(path))
+        if below_it:
+            directory = os.path.join(directory, os.path.basename(below_it))
+            os.mkdir(directory)
+    return directory
 
 
 def locked_members(path, projects):
     """The names in a uv.lock of those projects that are members of its workspace; PrimeError if it lacks a project."""
-    names = {}
+    head, parts = parts_of_uv_lock(path)
+    names = {directory: package["name"] for _, directory, package in parts if directory}
     try:
-        document = parse_toml(load_text(path))
-        members = document.get("manifest", {}).get("members", [])  # only a workspace has members
-        for package in document.get("package", []):
-            for kind in {"editable", "virtual", "directory"} & set(package["source"]):
-                directory = os.path.normpath(os.path.join(os.path.dirname(path), package["source"][kind]))
-                names[directory] = package["name"]
-    except (TomlError, KeyError, TypeError, AttributeError, RecursionError) as problem:
+        members = parse_toml(head).get("manifest", {}).get("members", [])  # only a workspace has members
+    except (TomlError, AttributeError, RecursionError) as problem:
         raise PrimeError("%s is no uv.lock that is understood: %r" % (path, problem), status=2)
     for project in projects:
         if project["path"] not in names and project["installable"]:
             raise PrimeError("%s does not hold the project %s" % (path, project["path"]),
                              hint='let it be a member of the workspace, or set lock_file = ""')
     chosen = [names.get(project["path"]) for project in projects]
-    return [check_text(name, "package", path) for name in chosen if name in members]
+    return [name for name in chosen if name in members]
 
 
 def check_sources(environment, driver, python):
@@ -6427,7 +6504,7 @@ class PipDriver(Driver):
         files = os.path.join(aside, "files")
         os.makedirs(files)
         if contents.pins:
-            title = "fetching what %s names with pip" % os.path.basename(lock)
+            title = "fetching what %s names with pip" % os.path.basename(environment["lock_file"])
             self._pip(directory, pins + ["--dest", files] + options + links, title, root, ("download", "--no-deps"))
         contents.check_sizes(files)
         self._install_files(contents, directory, files, options, root)
@@ -6451,12 +6528,8 @@ class PipDriver(Driver):
                 self._pip(directory, words, "installing with pip", root)
 
     def check_lock(self, environment):
-        """Refuse a uv.lock, which only uv reads. Without a lock say which servers pip takes the best version from."""
-        lock = environment["lock_file"]
-        if lock.endswith("uv.lock"):
-            raise PrimeError("the driver venv_pip cannot install from %s" % lock,
-                             hint="prime lock writes pylock.toml, which both drivers read")
-        sources = [] if lock else package_sources(environment)
+        """Without a lock say which servers pip takes the best version from."""
+        sources = [] if environment["lock_file"] else package_sources(environment)
         if len(sources) > 1:  # H6
             report.note("without a lock pip takes the best version that any of these has, where uv takes the first of "
                         "them that has the package: %s" % ", ".join(sources))
@@ -6702,7 +6775,7 @@ class UvDriver(Driver):
 
     def __init__(self, version="", options=(), hashes=()):
         self.wanted, self.options, self.hashes = parse_uv_version(version), list(options), list(hashes)
-        self.uv = ""
+        self.uv, self.reader = "", self
 
     def _run(self, words, title, root=os.sep, **variables):
         """Run uv in the directory `root` as a step that people see; PrimeError if it fails."""
@@ -6734,21 +6807,15 @@ class UvDriver(Driver):
         self._run(words + list(options) + list(requirements), "installing with uv", root)
 
     def install_lock(self, environment, directory, lock):
-        """Install what uv.lock or pylock.toml pins; from local files alone both by their hashes."""
+        """Install what uv.lock or pylock.toml pins; from local files alone the latter by its hashes."""
         guard(directory)
         root = environment.root
         python = ["--python", environment_python(directory)]
-        title = "installing from %s with uv" % os.path.basename(lock)
-        if lock.endswith("uv.lock") and not is_closed(environment):
-            words = ["sync"] + python + uv_lock_options(environment)
-            if not all(project["editable"] for project in environment["projects"]):
-                words.append("--no-editable")
-            self._run(words, title, root, UV_PROJECT_ENVIRONMENT=directory)
+        title = "installing from %s with uv" % os.path.basename(environment["lock_file"])
+        if lock.endswith("uv.lock"):
+            self._run_locked(["sync"], python[1], title, environment, UV_PROJECT_ENVIRONMENT=directory)
             return
         aside = os.path.join(directory, "lock")
-        if lock.endswith("uv.lock"):
-            lock = os.path.join(aside, "pylock.toml")
-            self.export(environment, lock)
         contents = read_lock(environment, lock)
         options = python + index_options(environment)
         contents.check_sizes(*places_of(options))  # uv checks those of downloads alone
@@ -6770,15 +6837,60 @@ class UvDriver(Driver):
         words = ["lock", "--python", python.path] + ["--upgrade"] * is_upgrade
         self._run(words, "renewing uv.lock with uv", environment.root)
 
-    def export(self, environment, target):
-        """Write what uv.lock holds for an environment as a pylock.toml, without the environment's projects."""
+    def export(self, environment, target, python):
+        """Write what uv.lock holds for an environment as a pylock.toml, without the environment's projects.
+
+        python  str, path of the interpreter that uv uses for it
+        """
         words = ["export", "--format", "pylock.toml", "--no-header", "--quiet", "--output-file", target]
         for project in environment["projects"]:
             table = environment.config.project(project["path"]).get("project", {})
             if "name" in table:
                 words.append("--no-emit-package=" + check_text(table["name"], "project.name", project["path"]))
         os.makedirs(os.path.dirname(target), exist_ok=True)
-        self._run(words + uv_lock_options(environment), "reading uv.lock with uv", environment.root)
+        self._run_locked(words, python, "reading uv.lock with uv", environment)
+
+    def _run_locked(self, words, python, title, environment, **variables):
+        """Run uv, with the path of a python, for an environment's part of its uv.lock; PrimeError if that is old."""
+        options = ["--python", python, self._how_locked(environment, python)] + uv_lock_options(environment)
+        try:
+            self._run(words + options, title, environment.root, **variables)
+        except PrimeError as problem:
+            marks = ["needs to be updated"] + ["when resolving dependencies"] * is_closed(environment)
+            if any(mark in line for mark in marks for line in problem.tried):  # a lock that fits needs no resolving
+                raise self._out_of_date(environment)
+            raise
+
+    def _how_locked(self, environment, python):
+        """The option for a uv.lock: "--locked" lets uv refuse one that is out of date.
+
+        If nothing but the versions of the repo's own projects is old, which pins nothing, it is "--frozen" (R15). What
+        else is old uv tells of a uv.lock with the new versions, in a directory of links.
+        """
+        path = environment.path(environment["lock_file"])
+        root = os.path.dirname(path)
+        text, changes = with_own_versions(environment, path)
+        if not changes:
+            return "--locked"
+        with aside_directory(state_dir(environment.root)) as aside:
+            try:
+                places = [os.path.relpath(place, root) for _, place, _ in parts_of_uv_lock(path)[1] if place]
+                copy = link_tree(root, aside, max(place.split(os.sep).count(os.pardir) for place in places))
+            except (OSError, ValueError) as problem:  # ValueError: another drive
+                report.detail("cannot tell what is old in %s: %s" % (path, problem))
+                return "--locked"
+            write_atomic(os.path.join(copy, "uv.lock"), text.encode())
+            argv = [self.uv, "lock", "--locked", "--python", python]
+            if run_child(argv, uv_environ(environment.root), copy, log=report.output).has_failed:
+                raise self._out_of_date(environment)
+        report.note("only the repo's own versions are old in %s (%s): it is used; prime lock renews it" % (
+            environment["lock_file"], ", ".join(changes)))
+        return "--frozen"
+
+    def _out_of_date(self, environment):
+        """What is raised if a uv.lock does not hold what the projects require now."""
+        return PrimeError("%s was made for other requirements than there are now" % environment["lock_file"],
+                          hint="prime lock renews it")
 
     def resolve(self, requirements, target, python, options, root, oldest=""):
         """Resolve `requirements`, lines of a requirements file, into a pylock.toml for every platform.
@@ -6840,10 +6952,42 @@ def choose_driver(wanted="auto", version="", options=(), hashes=(), sources=()):
 
 
 def driver_of(environment, wanted):
-    """`choose_driver` with the settings of an environment; wanted: one of `DRIVERS`."""
-    sources = package_sources(environment) if wanted == "auto" and not environment["lock_file"] else []
-    options = index_options(environment)
-    return choose_driver(wanted, environment["uv_version"], options, environment["uv_sha256"], sources)
+    """`choose_driver` with the settings of an environment; wanted: one of `DRIVERS`.
+
+    For a uv.lock pip needs a uv, too (R16). PrimeError if none can be had, with "auto" as well.
+    """
+    lock = environment["lock_file"]
+    settings = environment["uv_version"], index_options(environment), environment["uv_sha256"]
+    if wanted == "venv_uv" or not lock.endswith("uv.lock"):
+        return choose_driver(wanted, *settings, package_sources(environment) if wanted == "auto" and not lock else [])
+    try:
+        uv = choose_driver("venv_uv", *settings)
+    except Mismatch:
+        raise
+    except PrimeError as problem:
+        other = "pylock.toml" if environment.has("pylock.toml") else ""
+        raise PrimeError("%s is read by uv alone, and uv cannot be had: %s" % (lock, problem), tried=problem.tried,
+                         hint='lock_file = "%s" in the config does without' % other)
+    if wanted == "auto":
+        return uv
+    driver = choose_driver(wanted)
+    driver.reader = uv
+    return driver
+
+
+def lock_to_install(environment, driver, directory):
+    """The path of the lock file that a driver installs from into `directory`; "" if there is none.
+
+    A uv.lock becomes a pylock.toml in there, unless `uv sync` installs from it, which nothing tells of local files.
+    """
+    lock = environment["lock_file"] and environment.path(environment["lock_file"])
+    if not lock.endswith("uv.lock") or driver.reader is driver and not is_closed(environment):
+        return lock
+    target = os.path.join(directory, "lock", "pylock.toml")
+    python = environment_python(directory)
+    driver.reader.export(environment, target, python)
+    read_lock(environment, target).check(interpreter_at(python))
+    return target
 
 
 def create_venv_by_uv(python, directory, prompt=""):
@@ -7218,7 +7362,7 @@ def next_time(environment):
 
 def install(environment, driver, directory):
     """Install what an environment requires; PrimeError if a tool fails, or if nothing arrives."""
-    lock = environment["lock_file"] and environment.path(environment["lock_file"])
+    lock = lock_to_install(environment, driver, directory)
     requirements, before = install_requirements(environment, lock), listing_of(directory)
     options = index_options(environment)
     if lock:
@@ -8432,7 +8576,7 @@ def depends_on_python(problem):
 
 
 def command_lock(options):
-    """write pylock.toml (PEP 751): what is required, resolved for every platform, with hashes"""
+    """write pylock.toml (PEP 751): what is required, resolved for every platform, with hashes; or renew uv.lock"""
     environment = open_environment(options, may_lack_lock=True)
     driver, python = tools_of(environment)
     is_main = environment.name == environment.config.table.get("default_env", "default")
@@ -8447,7 +8591,10 @@ def command_lock(options):
     try:
         if environment["lock_file"].endswith("uv.lock") and not beside_projects(environment):
             driver.renew(environment, python, options.upgrade)
-            driver.export(environment, aside)
+            if not os.path.lexists(target):  # uv.lock is all that is read
+                report.note("%s is up to date; commit it" % environment["lock_file"])
+                return 0
+            driver.export(environment, aside, python.path)
         else:
             if not options.upgrade and is_toml(target):
                 write_atomic(aside, load_text(target).encode())  # so that uv keeps what it pins
@@ -8530,7 +8677,7 @@ def vendor_locks(environment, driver, python, aside):
     lock = environment["lock_file"]
     paths = [environment.path(lock) if lock.endswith(".toml") else os.path.join(aside, "pylock.toml")]
     if lock.endswith("uv.lock"):
-        driver.export(environment, paths[0])
+        driver.export(environment, paths[0], python.path)
     elif not lock:
         resolve(environment, driver, python, paths[0])
     needed = build_requirements(environment, driver, python, aside)
