@@ -28,7 +28,7 @@
 # The chapters, each built on those before it:
 #   ground       Errors and the reporter, Files and hashes, Children and signals, Proof of origin, Places, Locks,
 #                The link
-#   wanted       TOML, Versions and requests, Config, Environments and their inputs
+#   wanted       TOML, Versions and requests, Config, The user's settings, Environments and their inputs
 #   there        Asking a python, Where pythons are, Choosing a python
 #   making       Downloads and the index, Tools, Lock files, pip, uv, Making an environment, Generations, Stamps
 #   running      Stages
@@ -988,6 +988,16 @@ def file_name(text, origin):
     return text
 
 
+def is_url(text):
+    """True if the text of a setting is a URL, and no path."""
+    return "://" in text or text.startswith("file:")
+
+
+def is_local(place):
+    """True if a place of wheels, a path or a URL, is on this machine."""
+    return not is_url(place) or place.startswith("file:")
+
+
 def file_url(path):
     """The file URL of an absolute path."""
     import urllib.request
@@ -1035,6 +1045,15 @@ TOOL_VARS = """CONDA_PREFIX PIP_USER PIP_TARGET PIP_PREFIX PIP_ROOT PIP_DRY_RUN 
 PIP_REQUIRE_VIRTUALENV UV_PROJECT UV_WORKING_DIR UV_WORKING_DIRECTORY UV_PYTHON UV_PYTHON_PREFERENCE
 UV_MANAGED_PYTHON UV_NO_MANAGED_PYTHON UV_SYSTEM_PYTHON UV_PROJECT_ENVIRONMENT UV_FROZEN UV_LOCKED
 UV_BREAK_SYSTEM_PACKAGES UV_NO_SYNC UV_VENV_SEED UV_VENV_CLEAR""".split()
+# Paths and URLs, for tools do not run where the caller stands (M6): one path, or several with what separates them.
+PATH_VARS = """HOME TMPDIR TMP TEMP NETRC XDG_CACHE_HOME XDG_CONFIG_HOME XDG_DATA_HOME XDG_BIN_HOME SSL_CERT_FILE
+SSL_CERT_DIR SSL_CLIENT_CERT REQUESTS_CA_BUNDLE CURL_CA_BUNDLE GIT_CONFIG_GLOBAL GIT_CONFIG_SYSTEM PIP_CACHE_DIR
+PIP_CONFIG_FILE PIP_CERT PIP_CLIENT_CERT PIP_LOG PIP_LOG_FILE PIP_SRC PIP_INDEX_URL UV_CACHE_DIR UV_CONFIG_FILE
+UV_ENV_FILE UV_CREDENTIALS_DIR UV_TOOL_DIR UV_TOOL_BIN_DIR UV_PYTHON_INSTALL_DIR UV_PYTHON_BIN_DIR UV_PYTHON_CACHE_DIR
+UV_PYTHON_DOWNLOADS_JSON_URL UV_DEFAULT_INDEX UV_INDEX_URL""".split()
+PATHS_VARS = {"PIP_CONSTRAINT": None, "PIP_BUILD_CONSTRAINT": None, "PIP_REQUIREMENT": None, "PIP_FIND_LINKS": None,
+              "PIP_EXTRA_INDEX_URL": None, "UV_CONSTRAINT": None, "UV_BUILD_CONSTRAINT": None, "UV_OVERRIDE": None,
+              "UV_EXCLUDE": None, "UV_INDEX": None, "UV_EXTRA_INDEX_URL": None, "UV_FIND_LINKS": ","}
 # What `git rev-parse --local-env-vars` lists. In a hook they name the repo and the index of the commit that is made:
 # a git that pip or uv starts would write into these (M5).
 GIT_VARS = """GIT_ALTERNATE_OBJECT_DIRECTORIES GIT_CONFIG GIT_CONFIG_PARAMETERS GIT_CONFIG_COUNT GIT_OBJECT_DIRECTORY
@@ -1054,6 +1073,7 @@ def clean_environ(for_tool=False):
         dropped += SHIM_VARS
     if for_tool:
         dropped += TOOL_VARS + GIT_VARS + [name for name in environ if name.startswith("PYTHON")]
+        environ.update({name: absolute_setting(name, value) for name, value in environ.items()})
     if environ.get("LC_CTYPE") in ("C.UTF-8", "C.utf8", "UTF-8"):  # python sets it in the C locale (PEP 538)
         environ["LC_CTYPE"] = started_with("LC_CTYPE")
         if not environ["LC_CTYPE"]:
@@ -1061,6 +1081,31 @@ def clean_environ(for_tool=False):
     for name in dropped:
         environ.pop(name, None)
     return environ
+
+
+def absolute_setting(name, value):
+    """The value of a tool's variable, where it names paths from where the caller stands, with absolute ones (M6)."""
+    if name in PATH_VARS:
+        return os.path.abspath(value) if is_relative(name, value) else value
+    if name not in PATHS_VARS:
+        return value
+    separator = PATHS_VARS[name]
+    values = value.split(separator)
+    if not any(is_relative(name, each) for each in values):
+        return value
+    # As URLs, for a blank or a comma in a path would separate two.
+    return (separator or " ").join(
+        file_url(os.path.abspath(each)) if is_relative(name, each) else each for each in values)
+
+
+def is_relative(name, value):
+    """True if the value of a tool's variable is a path that begins where the caller stands, and no URL.
+
+    An index may be given by a name, so that its paths must begin with a dot.
+    """
+    if not value or value[0] == "~" or is_url(value) or os.path.isabs(value):
+        return False
+    return value[0] == "." or "INDEX" not in name
 
 
 def started_with(name):
@@ -1084,7 +1129,12 @@ def activated(prefix, env_vars=()):
 
 def is_on(variable):
     """True if an environment variable has a value that means yes."""
-    return os.environ.get(variable, "").lower() not in ("", "0", "false", "no")
+    return means_yes(os.environ.get(variable, ""))
+
+
+def means_yes(value):
+    """True if the text of a setting means yes."""
+    return value.lower() not in ("", "0", "false", "no", "off", "n", "f")
 
 
 def is_offline():
@@ -3146,6 +3196,194 @@ def check_fields(config, table, fields, prefix):
 
 
 # --------------------------------------------------------------------------------------------------
+# The user's settings
+# --------------------------------------------------------------------------------------------------
+# What the user says to pip and uv by variables and files. Both drivers obey it: where the user tells uv nothing about
+# indexes, it gets what pip is told (M9). What decides what is installed is an input of an environment (M10).
+
+# The settings of pip that say how packages are reached, not which ones.
+REACH = ("index-url", "extra-index-url", "find-links", "no-index", "trusted-host", "cert", "client-cert", "proxy",
+         "timeout", "retries", "cache-dir", "no-cache-dir", "keyring-provider")
+# Those that decide what is installed, and the same of uv. Of files the content counts.
+DECISIVE = tuple("""index-url extra-index-url find-links no-index constraint build-constraint requirement editable pre
+only-binary no-binary prefer-binary no-deps upgrade-strategy no-build-isolation config-settings use-feature
+require-hashes platform python-version implementation abi""".split())
+DECISIVE_UV = """UV_DEFAULT_INDEX UV_INDEX_URL UV_INDEX UV_EXTRA_INDEX_URL UV_FIND_LINKS UV_NO_INDEX UV_INDEX_STRATEGY
+UV_CONSTRAINT UV_BUILD_CONSTRAINT UV_OVERRIDE UV_EXCLUDE UV_RESOLUTION UV_PRERELEASE UV_FORK_STRATEGY UV_EXCLUDE_NEWER
+UV_NO_BINARY UV_NO_BINARY_PACKAGE UV_NO_BUILD UV_NO_BUILD_PACKAGE UV_NO_BUILD_ISOLATION UV_NO_SOURCES UV_TORCH_BACKEND
+UV_NO_CONFIG UV_CONFIG_FILE""".split()
+# The variables of uv for pip's settings of where packages come from.
+INDEX_VARS = (("index-url", "UV_INDEX_URL"), ("extra-index-url", "UV_EXTRA_INDEX_URL"), ("find-links", "UV_FIND_LINKS"),
+              ("no-index", "UV_NO_INDEX"))
+
+
+def pip_variable(setting):
+    """The variable for a setting of pip, such as PIP_INDEX_URL for index-url."""
+    return "PIP_" + setting.upper().replace("-", "_")
+
+
+def pip_settings():
+    """The user's settings for `pip install`, as pip finds them in its variables and, behind these, its files.
+
+    Returns a dict of setting to (value, the variable or the path of the file).
+    Source: pip._internal.configuration, https://pip.pypa.io/en/stable/topics/configuration/
+    """
+    found, files = {}, [(path, read_pip_file(path)) for path in pip_files() if os.path.isfile(path)]
+    for section in ("global", "install"):  # whichever file it is in, that of the command goes before
+        for path, settings in files:
+            for (place, name), value in settings.items():
+                if place == section and value:
+                    found[name] = value, path
+    for name in REACH + DECISIVE:
+        variable = pip_variable(name)
+        if os.environ.get(variable):
+            found[name] = absolute_setting(variable, os.environ[variable]), variable
+    return found
+
+
+def pip_setting(name):
+    """The value of one of the user's settings of pip, as a str; "" if there is none."""
+    return pip_settings().get(name, ("", ""))[0]
+
+
+def pip_files():
+    """The files in which pip looks for settings, in its order: a list of paths, whether they exist or not."""
+    named = os.environ.get("PIP_CONFIG_FILE", "")
+    if named == os.devnull:
+        return []
+    name, home = "pip.ini" if WINDOWS else "pip.conf", home_dir()
+    if WINDOWS:
+        bases = [os.environ.get("PROGRAMDATA", ""), os.path.join(home, "pip"), os.environ.get("APPDATA", "")]
+        files = [os.path.join(bases[0], "pip", name), os.path.join(bases[1], name), os.path.join(bases[2], "pip", name)]
+        system = 1
+    else:
+        dirs = os.environ.get("XDG_CONFIG_DIRS") or "/etc/xdg"
+        files = [os.path.join(each, "pip", name) for each in dirs.split(os.pathsep) if each] + ["/etc/pip.conf"]
+        library = os.path.join("Library", "Application Support", "pip", name)
+        config_home = os.environ.get("XDG_CONFIG_HOME") or os.path.join(home, ".config")
+        if sys.platform == "darwin":
+            files = [os.path.join(os.sep, library)]
+        system = len(files)
+        files += [os.path.join(home, ".pip", name), os.path.join(config_home, "pip", name)]
+        if sys.platform == "darwin" and os.path.isdir(os.path.join(home, os.path.dirname(library))):
+            files[-1] = os.path.join(home, library)
+    if named and os.path.exists(named):
+        return files[:system] + [os.path.abspath(named)]
+    return files
+
+
+def read_pip_file(path):
+    """The settings in a file of pip's: a dict of (section, setting) to value. What pip cannot read, it reports."""
+    import configparser
+
+    parser = configparser.RawConfigParser()
+    try:
+        parser.read_string((bytes_of(path) or b"").decode("utf-8-sig", "replace"))
+    except configparser.Error:
+        return {}
+    return {(section, name.lower().replace("_", "-").lstrip("-")): value
+            for section in parser.sections() for name, value in parser.items(section)}
+
+
+UV_INDEX_KEYS = {"index", "index-url", "extra-index-url", "find-links", "no-index"}
+
+
+def uv_files():
+    """The files of the user's and the system's in which uv looks for settings: paths, whether they exist or not.
+
+    Source: https://docs.astral.sh/uv/concepts/configuration-files/
+    """
+    if is_on("UV_NO_CONFIG"):
+        return []
+    if os.environ.get("UV_CONFIG_FILE"):
+        return [os.path.abspath(os.environ["UV_CONFIG_FILE"])]
+    home = os.environ.get("XDG_CONFIG_HOME") or os.path.join(home_dir(), ".config")
+    dirs = (os.environ.get("XDG_CONFIG_DIRS") or "/etc/xdg").split(os.pathsep)
+    bases = [home] + dirs + ["/etc"]
+    if WINDOWS:
+        bases = [os.environ.get("APPDATA", ""), os.environ.get("PROGRAMDATA", "")]
+    return [os.path.join(base, "uv", "uv.toml") for base in bases if base]
+
+
+def uv_index_origin(root):
+    """The variable or the file in which the user, or the repo, tells uv about indexes; "" if neither does."""
+    for name in ("UV_DEFAULT_INDEX", "UV_INDEX_URL", "UV_INDEX", "UV_EXTRA_INDEX_URL", "UV_FIND_LINKS", "UV_NO_INDEX"):
+        if os.environ.get(name):
+            return name
+    files = uv_files()
+    if not os.environ.get("UV_CONFIG_FILE") and files:
+        files = [os.path.join(each, name) for each in ancestors(root) for name in ("uv.toml", PYPROJECT)] + files
+    for path in files:
+        try:
+            settings = parse_toml(load_text(path)) if has_bytes(path, b"ind") else {}
+        except PrimeError:  # uv reports it
+            return path
+        if os.path.basename(path) == PYPROJECT:
+            settings = table_in(settings, path, "tool", "uv")
+        for table in (settings, settings.get("pip")):
+            if isinstance(table, dict) and any(counts_for_uv(table[key]) for key in UV_INDEX_KEYS & set(table)):
+                return path
+    return ""
+
+
+def counts_for_uv(value):
+    """True if a setting of uv's is more than indexes that only `sources` name."""
+    tables = value if isinstance(value, list) else [value]
+    return any(not (isinstance(table, dict) and table.get("explicit")) for table in tables)
+
+
+def settings_for_uv(root, has_lock=False):
+    """pip's settings as variables of uv: how to reach a network, and where packages come from (M9). A dict.
+
+    The latter only where the user and the repo tell uv nothing about that, and no uv.lock does (`has_lock`). As pip
+    has it, a further index need not have each version; but the first that has a fitting one is taken (H6).
+    """
+    values = {name: value for name, (value, _) in pip_settings().items()}
+    is_told = has_lock or uv_index_origin(root)
+    found = {} if is_told else {name: values.get(setting, "") for setting, name in INDEX_VARS}
+    for name, separator in (("UV_EXTRA_INDEX_URL", " "), ("UV_FIND_LINKS", ",")):
+        found[name] = separator.join(found.get(name, "").split())
+    found["UV_INDEX_STRATEGY"] = found["UV_EXTRA_INDEX_URL"] and "unsafe-first-match"
+    found["UV_NO_INDEX"] = "1" if means_yes(found.get("UV_NO_INDEX", "")) else ""
+    found["UV_INSECURE_HOST"] = " ".join(values.get("trusted-host", "").split())
+    found["SSL_CERT_FILE"], found["SSL_CLIENT_CERT"] = values.get("cert"), values.get("client-cert")
+    if not any(os.environ.get(name) or os.environ.get(name.lower()) for name in PROXY_VARS):
+        found.update(dict.fromkeys(PROXY_VARS, values.get("proxy")))
+    return {name: value for name, value in found.items() if value and not os.environ.get(name)}
+
+
+PROXY_VARS = ("ALL_PROXY", "HTTPS_PROXY", "HTTP_PROXY")
+
+
+def paths_in(setting):
+    """The local files in a list of files and URLs, as a variable of pip or uv has it: a list of paths."""
+    import urllib.parse
+    import urllib.request
+
+    return [urllib.request.url2pathname(urllib.parse.urlsplit(each).path) if is_url(each) else each
+            for each in setting.split() if is_local(each)]
+
+
+def decisive_marks():
+    """What tells whether the variables that decide what is installed are others than before: a str without secrets.
+
+    The fast path comes here.
+    """
+    names = [name for name in DECISIVE_VARS if name in os.environ]
+    return variable_marks(names) if names else ""
+
+
+def variable_marks(names):
+    """The names of variables with checksums of their values, as a str."""
+    import binascii
+
+    return " ".join("%s:%08x" % (name, binascii.crc32(os.fsencode(os.environ.get(name, "\0")))) for name in names)
+
+
+DECISIVE_VARS = [pip_variable(setting) for setting in DECISIVE] + DECISIVE_UV
+
+
+# --------------------------------------------------------------------------------------------------
 # Environments and their inputs
 # --------------------------------------------------------------------------------------------------
 # Knows which fields, files and variables decide what is installed. Hands on a named `Environment`: its fields, the
@@ -3699,7 +3937,45 @@ def inputs_of(environment):
     for path in input_files(environment):
         environment.config.look(path)
         inputs["file " + path] = hash_file(path)
+    inputs.update(setting_inputs(environment))
+    inputs.update({"${%s}" % name: digest(masked_input(lines)) for name, lines in variables_in(environment).items()})
     return masked_input(inputs)
+
+
+def setting_inputs(environment):
+    """The settings of pip and uv that decide what is installed (M10): a dict of label to value.
+
+    The bytes of the files that they name count as well.
+    """
+    inputs, files = {}, []  # type: dict, list
+    for path in pip_files() + uv_files():
+        environment.config.look(path)
+    for name, (value, _) in pip_settings().items():
+        # To uv go those of indexes alone.
+        if name in DECISIVE and (environment["venv_driver"] != "venv_uv" or name in dict(INDEX_VARS)):
+            inputs[name + " of pip"] = value
+            files += paths_in(value) if name in ("constraint", "build-constraint", "requirement") else []
+    if environment["venv_driver"] != "venv_pip":
+        files += filter(os.path.isfile, uv_files())
+        for name in filter(os.environ.get, DECISIVE_UV):
+            inputs[name] = os.environ[name]
+            if name in ("UV_CONSTRAINT", "UV_BUILD_CONSTRAINT", "UV_OVERRIDE", "UV_EXCLUDE"):
+                files += paths_in(absolute_setting(name, os.environ[name]))
+    inputs.update({"file " + path: hash_file(path) for path in with_includes(environment, files)})
+    return inputs
+
+
+def variables_in(environment):
+    """The variables that requirements files have, each with the lines that it changes: a dict of name to str (M10)."""
+    import re
+
+    found = {}  # type: dict
+    for path in requirement_tree(environment, environment["requirements_files"] + [environment["constraints_file"]]):
+        text = load_text(path, decode_as_pip) if has_bytes(path, b"${") else ""
+        for line in joined_lines(text):
+            for name in set(re.findall(VARIABLE, line)) - {"PWD"}:
+                found.setdefault(name, []).append(with_values(line, environment.root))
+    return found
 
 
 def masked_input(value):
@@ -3866,7 +4142,7 @@ def requirement_tree(environment, names, options=("-r", "--requirement", "-c", "
         path = waiting.pop()
         if path in tree:
             continue
-        tree[path] = requirement_lines(environment.config.look(path))
+        tree[path] = requirement_lines(environment.config.look(path), environment.root)
         included = [value for option, value in map(option_of, tree[path]) if option in options]
         directory = os.path.dirname(path)
         waiting += [os.path.normpath(os.path.join(directory, name)) for name in reversed(included)
@@ -3898,9 +4174,21 @@ def project_path(root, line):
     return path if "\0" not in path and os.path.exists(path) else ""
 
 
-def requirement_lines(path):
+VARIABLE = r"\$\{([A-Z0-9_]+)\}"  # in a requirements file
+
+
+def with_values(line, root=""):
+    """A line of a requirements file with the values of its variables. ${PWD} is the ref root, where pip reads it."""
+    import re
+
+    values = dict(os.environ, PWD=root or os.environ.get("PWD", ""))
+    return re.sub(VARIABLE, lambda name: values.get(name.group(1), name.group()), line)
+
+
+def requirement_lines(path, root=""):
     """The lines of a requirements file as pip reads them: joined, without comments and quotes, ${VAR} replaced.
 
+    root  str, the ref root, in which pip reads it, for ${PWD}
     A file URL is replaced by its path.
     """
     import re
@@ -3908,7 +4196,7 @@ def requirement_lines(path):
     text = load_text(path, decode_as_pip).replace("\0", "") if os.path.isfile(path) else ""
     lines = []
     for line in joined_lines(text):
-        line = re.sub(r"\$\{([A-Z0-9_]+)\}", lambda name: os.environ.get(name.group(1), name.group()), line)
+        line = with_values(line, root)
         line = re.split(r"(?<!\S)#", line, maxsplit=1)[0].strip()  # a comment begins behind a blank
         if line[:1] == "-":
             line = " ".join(shell_words(line))
@@ -4786,7 +5074,7 @@ def net_handlers(scheme):
 
     handlers = []  # type: list
     if scheme == "https":
-        settings = map(os.environ.get, ("SSL_CERT_FILE", "PIP_CERT", "REQUESTS_CA_BUNDLE"))
+        settings = [os.environ.get("SSL_CERT_FILE"), pip_setting("cert"), os.environ.get("REQUESTS_CA_BUNDLE")]
         file = next(filter(None, settings), None)
         try:
             import ssl
@@ -4797,7 +5085,7 @@ def net_handlers(scheme):
         except OSError as problem:
             raise PrimeError("cannot read the certificates %s: %s" % (file, problem.strerror or problem))
         handlers.append(urllib.request.HTTPSHandler(context=context))
-    proxy = os.environ.get("PIP_PROXY")
+    proxy = pip_setting("proxy")
     if proxy:
         handlers.append(urllib.request.ProxyHandler({"http": proxy, "https": proxy}))
     return handlers
@@ -4928,14 +5216,14 @@ def check_hash(data, sha256, url):
 
 def chosen_index(index=""):
     """The URL of the index that pip and uv would ask: `index` of the config first. "" if they may ask none."""
-    if is_on("PIP_NO_INDEX") or is_on("UV_NO_INDEX"):
+    if means_yes(pip_setting("no-index")) or is_on("UV_NO_INDEX"):
         return ""
     return unnamed(index) or (users_indexes() + [DEFAULT_INDEX])[0]
 
 
 def users_indexes():
-    """The URLs of the indexes in pip's and uv's variables, pip's first."""
-    settings = [os.environ.get(name, "") for name in ("PIP_INDEX_URL", "UV_DEFAULT_INDEX", "UV_INDEX_URL")]
+    """The URLs of the indexes in pip's settings and uv's variables, pip's first."""
+    settings = [pip_setting("index-url")] + [os.environ.get(name, "") for name in ("UV_DEFAULT_INDEX", "UV_INDEX_URL")]
     return [unnamed(index) for index in settings if index]
 
 
@@ -5159,6 +5447,7 @@ FLAT_LAYOUT_HINT = "put proto_prime.py and prime into a directory such as tools/
 def run_tool(argv, title, environ=None, cwd=os.sep, is_installer=True):
     """Run pip, uv, venv or a post_boot command as a step that people see; PrimeError if it fails."""
     report.step(title)
+    environ = dict(clean_environ(for_tool=True) if environ is None else environ, PWD=cwd)  # ${PWD} in a file for pip
     child = run_child(argv, environ, cwd=cwd, log=log_of_tool, cap=TOOL_CAP, is_merged=True)
     report.done()
     if not child.has_failed:
@@ -5316,19 +5605,26 @@ socket.getaddrinfo = socket.create_connection = refuse
 """
 
 
-def is_url(text):
-    """True if the text of a setting is a URL, and no path."""
-    return "://" in text or text.startswith("file:")
-
-
-def is_local(place):
-    """True if a place of wheels, a path or a URL, is on this machine."""
-    return not is_url(place) or place.startswith("file:")
-
-
 def is_closed(environment):
     """True if an environment is made of local files alone."""
     return is_offline() or environment["no_index"]
+
+
+def index_and_origin(environment, driver):
+    """The URL of the index that a driver, by its name, asks, without credentials, and where that is said: two str."""
+    if is_closed(environment):
+        return "", "%s is set" % OFFLINE_VAR if is_offline() else environment.origins["no_index"]
+    if environment["index_url"]:
+        return masked(environment["index_url"]), environment.origins["index_url"]
+    origin = uv_index_origin(environment.root) if driver == "venv_uv" else ""
+    if origin:
+        url = os.environ.get("UV_DEFAULT_INDEX") or os.environ.get("UV_INDEX_URL") or ""
+        return masked(unnamed(url)), origin
+    settings = pip_settings()
+    if means_yes(settings.get("no-index", [""])[0]):
+        return "", settings["no-index"][1]
+    url, origin = settings.get("index-url", (DEFAULT_INDEX, "pip's and uv's own"))
+    return masked(url), origin
 
 
 def index_options(environment):
@@ -5984,22 +6280,23 @@ def names_resolved_otherwise(document):
 def package_sources(environment):
     """The servers that uv or pip may take packages from: a list of URLs without credentials, the index first.
 
-    They are those in the config, in requirements files, in uv's tables of pyproject.toml and in variables. The user's
-    pip.conf and uv.toml are not read.
+    They are those in the config, in requirements files, in uv's tables of pyproject.toml, in variables and in pip's
+    files. The user's uv.toml is not read.
     """
     if is_closed(environment):
         return []
-    indexes = [os.environ.get("PIP_INDEX_URL") or DEFAULT_INDEX]
+    indexes = [pip_setting("index-url") or DEFAULT_INDEX]
     uv_index = os.environ.get("UV_DEFAULT_INDEX") or os.environ.get("UV_INDEX_URL")
     if environment["index_url"]:
         indexes = [environment["index_url"]]
     elif uv_index:
         indexes.insert(0, uv_index)
-    if is_on("PIP_NO_INDEX") and is_on("UV_NO_INDEX"):
+    if means_yes(pip_setting("no-index")) and is_on("UV_NO_INDEX"):
         indexes = []
     indexes += environment["extra_index_urls"] + environment["find_links"]
-    for name in ("PIP_EXTRA_INDEX_URL", "UV_INDEX", "UV_EXTRA_INDEX_URL", "PIP_FIND_LINKS", "UV_FIND_LINKS"):
+    for name in ("UV_INDEX", "UV_EXTRA_INDEX_URL", "UV_FIND_LINKS"):
         indexes += os.environ.get(name, "").replace(",", " ").split()
+    indexes += (pip_setting("extra-index-url") + " " + pip_setting("find-links")).split()
     indexes += sources_in_files(environment)
     urls = [masked(unnamed(index)).rstrip("/") for index in indexes if not is_local(index)]
     return list(dict.fromkeys(urls))
@@ -6116,14 +6413,24 @@ def is_unpacked(members, directory):
     return True
 
 
-def pip_environ():
-    """The environment variables for a pip that installs into an environment, and nowhere else (E3)."""
+def pip_environ(settings=None):
+    """The environment variables for a pip that installs into an environment, and nowhere else (E3).
+
+    settings  names of those of the user's settings of pip that count; default: all. What a user wants for packages
+              would break a step that installs pip or uv (M7)
+    """
     environ = clean_environ(for_tool=True)
+    if settings is not None:
+        chosen = {pip_variable(name): value for name, (value, _) in pip_settings().items() if name in settings}
+        environ = {name: value for name, value in environ.items() if not name.startswith("PIP_")}
+        environ.update(chosen, PIP_CONFIG_FILE=os.devnull)
     environ.update(PIP_REQUIRE_VIRTUALENV="1", PIP_USER="0", PIP_DRY_RUN="0", PIP_NO_INPUT="1",
                    PIP_DISABLE_PIP_VERSION_CHECK="1", PIP_QUIET="0", PIP_VERBOSE="1")
     environ.setdefault("PIP_RETRIES", RETRIES)
-    if "SSL_CERT_FILE" in environ and "REQUESTS_CA_BUNDLE" not in environ:  # as uv does
-        environ.setdefault("PIP_CERT", environ["SSL_CERT_FILE"])
+    if not pip_setting("keyring-provider"):  # M8: without input pip asks no keyring by itself
+        environ["PIP_KEYRING_PROVIDER"] = "subprocess"
+    if "SSL_CERT_FILE" in environ and "REQUESTS_CA_BUNDLE" not in environ and not pip_setting("cert"):  # as uv does
+        environ["PIP_CERT"] = environ["SSL_CERT_FILE"]
     if is_offline():
         links = filter(is_local, environ.get("PIP_FIND_LINKS", "").split())
         environ.update(PIP_NO_INDEX="1", PIP_CONFIG_FILE=os.devnull, PIP_FIND_LINKS=" ".join(links))
@@ -6183,7 +6490,7 @@ class PipDriver(Driver):
         words = ["--no-index", "--no-deps", "--only-binary=:all:"]
         for wheel in wheels:  # by name, as ensurepip does, for pip records what is asked for by path (R18)
             words += ["--find-links", os.path.dirname(wheel), "==".join(os.path.basename(wheel).split("-")[:2])]
-        self._pip(directory, words, "adding pip")
+        self._pip(directory, words, "adding pip", environ=pip_environ(()))  # as ensurepip (M7)
         if not os.path.isdir(os.path.join(site_packages(directory), "pip")):
             raise PrimeError("pip installs elsewhere than into %s" % directory,
                              hint="look for target, prefix or root in `pip config list`")
@@ -6198,14 +6505,15 @@ class PipDriver(Driver):
         version = pip_version(self.wheel)
         if Version(version).release < OLDEST_PIP and os.path.dirname(self.program) != site_packages(directory):
             title = "replacing pip %s by %s" % (version, NEWER_PIP)
-            self._pip(directory, ["--upgrade", NEWER_PIP] + list(options), title, root)
+            words = ["--upgrade", NEWER_PIP] + list(options)
+            self._pip(directory, words, title, root, environ=pip_environ(REACH))
             self.program = os.path.join(site_packages(directory), "pip")
 
-    def _pip(self, directory, arguments, title, root=os.sep, command=("install", "--no-compile")):
+    def _pip(self, directory, arguments, title, root=os.sep, command=("install", "--no-compile"), environ=None):
         guard(directory)
         # Not compiled now, as by uv: each module is when it is first imported.
         words = list(command) + arguments
-        run_pip(environment_python(directory), self.program, words, title, pip_environ(), root, directory)
+        run_pip(environment_python(directory), self.program, words, title, environ or pip_environ(), root, directory)
 
     def install_lock(self, environment, directory, lock):
         """Install what a pylock.toml pins. Its files are fetched first, by their hashes, because pip knows no sizes."""
@@ -6275,18 +6583,18 @@ def has_certificates():
     return any(os.path.isfile(path) or os.path.isdir(path) and os.listdir(path) for path in CERTIFICATES)
 
 
-def uv_environ(root=""):
-    """The environment variables for uv, which is to trust the certificates that pip and the system trust.
+def uv_environ(root="", has_lock=False):
+    """The environment variables for uv, with the settings of pip's that uv lacks (M9).
 
-    root  str, the ref root, if uv works there: it looks for settings in the directories above, too
+    root      str, the ref root, if uv works there: it looks for settings in the directories above, too
+    has_lock  whether it works with a uv.lock, which names its places, and would count as old with others
     """
     environ = clean_environ(for_tool=True)
+    environ.update(settings_for_uv(root, has_lock) if root else {})
     if root and "UV_CONFIG_FILE" not in environ and has_foreign_settings(root):
         config_home = environ.get("XDG_CONFIG_HOME") or os.path.join(home_dir(), ".config")
         own = os.path.join(config_home, "uv", "uv.toml")
         environ.update({"UV_CONFIG_FILE": own} if os.path.isfile(own) else {"UV_NO_CONFIG": "1"})
-    if "SSL_CERT_FILE" not in environ and "PIP_CERT" in environ:
-        environ["SSL_CERT_FILE"] = environ["PIP_CERT"]
     environ.setdefault("UV_PYTHON_INSTALL_BIN", "0")
     environ.setdefault("UV_HTTP_RETRIES", RETRIES)
     environ.pop("PIP_PROXY", None)  # it asks no proxy that only pip knows
@@ -6416,7 +6724,7 @@ def fetch_uv_by_pip(requirement, directory, options, hashes):
         return "", ""
     pip = pip_program(pip_wheel)
     files = os.path.join(directory, "files")
-    environ = dict(pip_environ(), PIP_REQUIRE_VIRTUALENV="0")
+    environ = dict(pip_environ(REACH), PIP_REQUIRE_VIRTUALENV="0")
     for index in users_indexes()[:1]:  # pip's own setting goes before it
         environ.setdefault("PIP_INDEX_URL", index)
     words = ["download", "--no-deps", "--only-binary=:all:", "--dest", files] + options + [requirement]
@@ -6455,7 +6763,7 @@ def local_links(options):
     """
     import urllib.request
 
-    settings = os.environ.get("PIP_FIND_LINKS", "") + " " + os.environ.get("UV_FIND_LINKS", "").replace(",", " ")
+    settings = pip_setting("find-links") + " " + os.environ.get("UV_FIND_LINKS", "").replace(",", " ")
     links = []
     for directory in places_of(options) + settings.split():
         if directory.startswith("file:"):
@@ -6492,7 +6800,8 @@ class UvDriver(Driver):
 
     def _run(self, words, title, root=os.sep, **variables):
         """Run uv in the directory `root` as a step that people see; PrimeError if it fails."""
-        run_tool([self.uv] + words, title, dict(uv_environ(root), **variables), root)
+        environ = uv_environ(root, has_lock=words[0] != "pip")
+        run_tool([self.uv] + words, title, dict(environ, **variables), root)
 
     def deploy(self, python=None):
         """Find a uv on this machine that fulfils the config, else fetch it. PrimeError if neither works."""
@@ -7489,8 +7798,8 @@ def collect(environment):
 # A `Stamp` says what a boot looked at when it last found an environment current. If all that is unchanged, by `stat`
 # calls alone, the next boot is done. Stamps of earlier inputs are kept: a boot that is back on them is fast as well.
 
-STAMP_MAGIC = "proto_prime stamp 2"  # the first and the last part of a stamp
-STAMP_HEAD = 6  # parts of `stamp_head`
+STAMP_MAGIC = "proto_prime stamp 3"  # the first and the last part of a stamp
+STAMP_HEAD = 7  # parts of `stamp_head`
 
 
 class Stamp:
@@ -7500,13 +7809,14 @@ class Stamp:
     prefix     str, the directory of the generation
     link       `Link`, as it was published; its path is "" if the boot did not touch the link
     message    str, what a boot says that has nothing to do
+    marks      str, of the variables in requirements files, as `variable_marks` makes it
     variables  list of (name, value), the `env_vars` of the environment
     files      list of (path, signature, hash): the hash is "" if the file must not be touched
     """
 
-    def __init__(self, head, prefix, link, message, variables, files):
+    def __init__(self, head, prefix, link, message, marks, variables, files):
         self.head, self.prefix, self.link, self.message = head, prefix, link, message
-        self.variables, self.files = variables, files
+        self.marks, self.variables, self.files = marks, variables, files
 
     @classmethod
     def load(cls, path, head=None):
@@ -7519,16 +7829,17 @@ class Stamp:
             return None
         if head and not (is_same_place(parts[2], head[2]) and parts[:2] + parts[3:STAMP_HEAD] == head[:2] + head[3:]):
             return None
-        begin = STAMP_HEAD + 5
+        begin = STAMP_HEAD + 6
         try:
-            prefix, link, target, message, count = parts[STAMP_HEAD:begin]
+            prefix, link, target, message, marks, count = parts[STAMP_HEAD:begin]
             middle = begin + 2 * int(count)
         except ValueError:
             return None
         variables = list(zip(parts[begin:middle:2], parts[begin + 1:middle:2]))
         files = list(zip(parts[middle:-1:3], parts[middle + 1:-1:3], parts[middle + 2:-1:3]))
-        root = parts[2]
-        return cls(parts[:STAMP_HEAD], prefix, Link(root, link, target), message, variables, files)
+        if head and marks and marks != variable_marks([mark.partition(":")[0] for mark in marks.split()]):
+            return None
+        return cls(parts[:STAMP_HEAD], prefix, Link(parts[2], link, target), message, marks, variables, files)
 
     def holds(self, moves_link):
         """True if every file has its signature, and with `moves_link` if the link is right."""
@@ -7560,7 +7871,7 @@ class Stamp:
                 remove_file(path)
                 return False
             parts = self.head + [self.prefix, self.link.path, self.link.target]
-            parts += [self.message, str(len(self.variables))]
+            parts += [self.message, self.marks, str(len(self.variables))]
             for entry in self.variables + self.files:
                 parts += entry
             write_atomic(path, "\0".join(parts + [STAMP_MAGIC]).encode("utf-8", "surrogateescape"))
@@ -7578,7 +7889,7 @@ def stamp_path(root, requested):
 def stamp_head(root, requested):
     """The first parts of a stamp: its format, the platform, whose it is, and the variables that decide as well."""
     variables = [os.environ.get(name, "") for name in (PYTHON_VAR, DRIVER_VAR)]
-    return [STAMP_MAGIC, sys.platform, root, requested] + variables
+    return [STAMP_MAGIC, sys.platform, root, requested] + variables + [decisive_marks()]
 
 
 def read_stamp(root, requested):
@@ -7634,6 +7945,7 @@ def write_stamp(environment, generation, link):
         generation.path,
         link,
         current_line(environment, generation),
+        variable_marks(sorted(variables_in(environment))),
         list(environment["env_vars"].items()),
         files)
     key = digest([environment.name, environment.inputs])
@@ -7997,12 +8309,14 @@ def command_info(options):
         selected = Candidate(current.python.path, "generation", current.python, "selected")
     else:
         selected = candidate_for(environment, reasons)
+    driver = generation.driver if generation else environment["venv_driver"]
     data = masked_values({
         "schema": SCHEMA,
         "root": environment.root,
         "config": {name: {"value": environment[name], "from": environment.origins[name]} for name in FIELDS},
         "environment": environment.name,
-        "driver": generation.driver if generation else environment["venv_driver"],
+        "driver": driver,
+        "index": dict(zip(("url", "from"), index_and_origin(environment, driver))),
         "required": {"request": environment.required.text, "from": environment.required.origin},
         "selected_python": selected and selected.as_dict(),
         "venv": generation and {
@@ -8058,6 +8372,7 @@ def info_text(data):
         ("root", data["root"]),
         ("environment", data["environment"]),
         ("driver", data["driver"]),
+        ("index", "%s (%s)" % (data["index"]["url"] or "see there", data["index"]["from"])),
         ("required", "%s (%s)" % (required["request"] or "any python", required["from"])),
         ("selected", "%s (%s)" % (selected["path"], selected["version"]) if selected else "none"),
         ("venv", "none" if not venv else "%s -> %s" % (venv["path"], venv["generation"])
