@@ -30,7 +30,8 @@
 #                The link
 #   wanted       TOML, Versions and requests, Config, Environments and their inputs
 #   there        Asking a python, Where pythons are, Choosing a python
-#   making       Downloads and the index, Tools, Lock files, pip, uv, Making an environment, Generations, Stamps
+#   making       Downloads and the index, Tools, Lock files, Requirements, pip, uv, Making an environment, Generations,
+#                Stamps
 #   running      Stages
 #   commands     Commands of every day, Running a command, Lock and vendor, Init and update, Workflow server,
 #                Command line
@@ -2976,12 +2977,13 @@ class Config:
     seen       dict, path to `signature` of every file that mattered, from before it was read: the stamp compares them
     documents  dict, path to (text, content) of every TOML file that was read
     aside      set, the paths of files that do not count, because another user owns them
+    sources    dict, directory to what `sources_of` found for it
     """
 
     def __init__(self, root):
         self.root = root
         self.file, self.text = "", ""
-        self.seen, self.documents, self.aside = {}, {}, set()  # type: dict, dict, set
+        self.seen, self.documents, self.aside, self.sources = {}, {}, set(), {}  # type: dict, dict, set, dict
         text, self.pyproject = self.read(os.path.join(root, PYPROJECT))
         own_text, own = self.read(os.path.join(root, OWN_CONFIG))
         self.table = table_in(self.pyproject, PYPROJECT, "tool", "proto-prime")
@@ -3463,7 +3465,8 @@ def complete_project(environment, item):
     """Check an entry of `projects`, and add what follows from it.
 
     Returns a dict: path (str, absolute), groups, extras (lists of str), editable, installable (bool), files (list of
-    paths, see `files_of`), and group_requirements: those of its groups, and of an application, a list of str.
+    paths, see `files_of`), and requirements: those of its groups, and of an application, each a list of three str: a
+    line, and the extra or the group that it belongs to.
     """
     project = {"path": item} if isinstance(item, str) else item
     name = project["path"]
@@ -3476,7 +3479,7 @@ def complete_project(environment, item):
     chosen = project.get("groups", default_groups(document) if path == environment.root else [])
     requirements = []  # type: list
     for group in chosen:
-        requirements += expand_group(groups_of(document), group, file)
+        requirements += [[line, "", group] for line in expand_group(groups_of(document), group, file)]
     extras = chosen_extras(environment, document, project)
     is_package = is_named_package(environment, project, path)
     installable = is_installable(document, path, is_package)
@@ -3486,8 +3489,8 @@ def complete_project(environment, item):
         raise environment.error(
             "projects", 'projects: "%s" has no [project], [build-system] or setup.py to install' % name)
     return {"path": path, "groups": chosen, "extras": extras,
-            "group_requirements": requirements, "editable": project.get("editable", True),
-            "installable": installable, "files": files_of(environment.config, path)}
+            "requirements": requirements, "editable": project.get("editable", True), "installable": installable,
+            "files": files_of(environment.config, path)}
 
 
 def chosen_extras(environment, document, project):
@@ -3518,11 +3521,10 @@ def is_application(document, is_package=False):
 
     document    dict, its pyproject.toml, where `[tool.uv] package` decides, else a [build-system]
     is_package  bool, whether without both it is none
-    Not if it has sources of uv's: only uv knows these, and only as those of a project. Nor if its dependencies are
-    dynamic: only a build says what they are.
+    Not if its dependencies are dynamic: only a build says what they are.
     """
     settings = table_in(document, PYPROJECT, "tool", "uv")
-    if settings.get("sources") or {"dependencies", "optional-dependencies"} & dynamic_fields(document):
+    if {"dependencies", "optional-dependencies"} & dynamic_fields(document):
         return False
     is_built = is_package or "build-system" in document or "project" not in document
     return settings.get("package", is_built) is False
@@ -3571,7 +3573,7 @@ def read_requirement(line, file, field=""):
 
 
 def dependencies_of(document, extras, file):
-    """The requirements of a project with some of its extras: a list of str.
+    """The requirements of a project with some of its extras: a list of [line, extra, ""], all str.
 
     A requirement of the project's own name, such as "me[docs]" in an extra "all", stands for those extras.
     """
@@ -3590,7 +3592,7 @@ def dependencies_of(document, extras, file):
         for line in lines if is_texts(lines) else ():
             name, more = read_requirement(check_text(line, field, file, is_requirement=True), file)
             if name != own:
-                requirements.append(line)
+                requirements.append([line, extra, ""])
                 continue
             named = [spelling for part in more for spelling in spellings.get(normalized(part), ())]
             waiting += [spelling for spelling in dict.fromkeys(named) if spelling not in chosen]
@@ -3691,7 +3693,8 @@ def files_of(config, directory, budget=None):
     files, waiting = [], list(projects)  # type: list, list
     for project in waiting:  # grows meanwhile
         files += [os.path.join(project, name) for name in (PYPROJECT, "setup.py", "setup.cfg")]
-        for path in named_paths(config.project(project), project, budget=budget):
+        inherited = {place for place, _ in sources_of(config, project, budget).values()} - {project}
+        for path in named_paths(config.project(project), project, budget=budget) + sorted(inherited):
             if not os.path.isdir(path):
                 files.append(path)
             elif path not in projects:
@@ -3736,6 +3739,57 @@ def named_paths(document, directory, skipped=("readme", "long_description"), bud
             else:
                 names += texts if key == "file" else [os.path.join(*texts)]
     return [os.path.normpath(os.path.join(directory, name)) for name in names if "\0" not in name]
+
+
+SOURCE_KINDS = {"path", "git", "url", "index", "workspace"}
+
+
+def sources_of(config, directory, budget=None):
+    """What [tool.uv.sources] says for the project in a directory: of its own, else of the workspace that it is in (R1).
+
+    Returns a dict of normalized name to (str: the directory that its paths are relative to, list of dict: the source
+    for each marker, extra or group). PrimeError with status 2.
+    """
+    if directory in config.sources:
+        return config.sources[directory]
+    sources = {}
+    for place in (workspace_of(config, directory, budget), directory):
+        file = os.path.join(place, PYPROJECT)
+        for name, value in table_in(config.project(place) if place else {}, file, "tool", "uv", "sources").items():
+            rows, field = value if isinstance(value, list) else [value], "tool.uv.sources." + name
+            if not all(isinstance(row, dict) and len(SOURCE_KINDS & set(row)) == 1 for row in rows):
+                raise PrimeError("%s: %s is no source of one of the kinds %s" % (
+                    field, shown_value(value), ", ".join(sorted(SOURCE_KINDS))), file, status=2)
+            for row in rows:
+                for key, item in row.items():
+                    if key not in ("editable", "package", "workspace", "lfs"):
+                        check_text(item, "%s.%s" % (field, key), file)
+            sources[normalized(name)] = place, rows
+    config.sources[directory] = sources
+    return sources
+
+
+def workspace_of(config, directory, budget=None):
+    """The directory of the uv workspace that the project in a directory belongs to; "" if it belongs to none."""
+    for place in ancestors(directory):
+        file = config.look(os.path.join(place, PYPROJECT))
+        is_inside = place == config.root or place.startswith(os.path.join(config.root, ""))
+        if not has_bytes(file, b"workspace") or not is_inside and is_left_aside(file, config.root, "move the repo"):
+            continue
+        if "workspace" in table_in(config.project(place), file, "tool", "uv"):
+            return place if directory in workspace_members(config, place, budget) else ""
+    return ""
+
+
+def workspace_members(config, root, budget=None):
+    """The directories of all projects in the uv workspace whose root is in a directory, that one first: a list."""
+    table = table_in(config.project(root), os.path.join(root, PYPROJECT), "tool", "uv", "workspace")
+    budget, named = budget or Budget(), {"members": [], "exclude": []}  # type: ignore[var-annotated]
+    for key in named:
+        for pattern in table.get(key, []) if is_texts(table.get(key)) else ():
+            paths = members_of(root, pattern, budget)
+            named[key] += [os.path.normpath(os.path.join(root, path)) for path in paths]
+    return list(dict.fromkeys([root] + [path for path in named["members"] if path not in named["exclude"]]))
 
 
 MEMBERS_CAP = 10000  # directory entries
@@ -5117,7 +5171,9 @@ class Driver:
     install_lock(environment, directory, lock)
                                          install what the lock file at the path `lock` pins
     check_lock(environment)              before anything is built: can it install from the lock file, or without one?
-    parts(environment, requirements)     the requirements as lists, each for one `install`
+    requirements(environment, lock="", directory="")
+                                         what it installs, less what the lock covers: a `Requirements`
+    parts(environment, requirements)     the words of these as lists, each for one `install`
 
     All raise PrimeError if the tool cannot do it.
     """
@@ -5183,37 +5239,28 @@ def places_of(options):
     return [options[count + 1] for count, word in enumerate(options) if word == "--find-links"]
 
 
-def install_requirements(environment, lock=""):
-    """What an environment installs, as words for both pip and uv.
-
-    lock  str, path of its lock file: what that covers is left out; "" for everything
-    """
-    if lock.endswith("uv.lock") and not is_closed(environment):  # `uv sync` installs the projects, too
-        return []
-    words = []
-    if not lock:
-        words += environment["dependencies"]
-        for path in environment["requirements_files"]:
-            words += ["-r", environment.path(path)]
-    for project in environment["projects"]:
-        if not lock:
-            words += project["group_requirements"]
-        if project["installable"]:
-            words += project_words(project, environment.root)
-    return words
+def project_words(path, extras, editable, root):
+    """The words that let pip and uv install the project in a directory, with extras."""
+    path = path_from(root, path) + in_brackets(extras)
+    return ["-e", path] if editable else [path]
 
 
-def project_words(project, root):
-    """The words that let pip and uv install a project of the config.
+def path_from(root, path):
+    """A path for pip and uv, relative if it is in the repo: they misread a "#" or "[" in the path of that (E8)."""
+    is_inside = path == root or path.startswith(os.path.join(root, ""))
+    return os.path.join(os.curdir, os.path.relpath(path, root)) if is_inside else path
 
-    Its path is relative, because they misread a "#" or "[" in the path of the repo (E8).
-    """
-    path = project["path"]
-    if path == root or path.startswith(root + os.sep):
-        path = os.path.join(os.curdir, os.path.relpath(path, root))
-    if project["extras"]:
-        path += "[%s]" % ",".join(project["extras"])
-    return ["-e", path] if project["editable"] else [path]
+
+def in_brackets(extras):
+    """The extras of a requirement as they stand behind its name."""
+    return "[%s]" % ",".join(extras) if extras else ""
+
+
+def direct_requirement(name, url):
+    """The requirement, for pip and uv, of a package from a URL."""
+    if url.startswith("git+file:"):  # older pips want a host in a URL behind "@"
+        return url + ("&" if "#" in url else "#") + "egg=" + name
+    return "%s @ %s" % (name, url)
 
 
 def chosen_parts(environment):
@@ -5296,12 +5343,7 @@ class Lock:
         elif checkout:
             url = checkout.get("url") or file_url(self._absolute(checkout["path"]))
             source = "%s+%s@%s" % (checkout["type"], url, checkout["commit-id"])
-            source += subdirectory_in(checkout)
-            if url.startswith("file:"):  # older pips want a host in a URL behind "@"
-                requirement = source + ("&" if "#" in source else "#") + "egg=" + name
-            else:
-                requirement = "%s @ %s" % (name, source)
-            self.unpinned.append((package, [requirement]))
+            self.unpinned.append((package, [direct_requirement(name, source + subdirectory_in(checkout))]))
         elif not hashes:
             raise PrimeError("%s: %s has no hash that pip knows" % (self.path, name), status=2)
         else:
@@ -5577,8 +5619,13 @@ def lock_inputs(environment):
         if {"dependencies", "optional-dependencies"} & dynamic_fields(document):
             files = named_paths(document, path, ("readme", "long_description", "version"))
             files.append(os.path.join(path, "setup.py"))
-        projects.append([table.get("dependencies"), table.get("optional-dependencies"), project["extras"],
-                         project["group_requirements"], list(map(hash_file, files))])
+        lines = [line for line, _, _ in project["requirements"]]
+        projects.append([table.get("dependencies"), table.get("optional-dependencies"), project["extras"], lines,
+                         list(map(hash_file, files))])
+        sources = sources_of(environment.config, path)
+        if sources:
+            projects.append([[name, os.path.relpath(place, environment.root), rows]
+                             for name, (place, rows) in sorted(sources.items())])
     files = with_includes(environment, environment["requirements_files"] + [environment["constraints_file"]])
     return digest([environment["dependencies"], list(map(hash_file, files)), projects])
 
@@ -5691,6 +5738,230 @@ def sources_in_files(environment):
         for value in values if isinstance(values, list) else [values]:
             sources.append(value.get("url") if isinstance(value, dict) else value)
     return [source for source in sources if isinstance(source, str)]
+
+
+# --------------------------------------------------------------------------------------------------
+# Requirements
+# --------------------------------------------------------------------------------------------------
+# What an environment installs, as words for pip and uv. `[tool.uv.sources]` is uv's own: for pip it is translated here,
+# so that nothing that has a source is asked of an index (R1).
+
+
+class Requirements:
+    """What an environment installs, as arguments of pip and uv, with the sources of uv's translated (R1).
+
+    environment  `Environment`
+    directory    str, where its python is, which decides what markers mean; "" for every python
+    root         str, the directory that its relative paths start from: the ref root
+    words        list of str: requirements, and options for them
+    constraints  dict, normalized name to the requirement of the URL that it comes from, if something requires it
+    waiting      list of (path, extras, bool: it is installed itself): projects whose requirements are still to be added
+    """
+
+    def __init__(self, environment, directory=""):
+        self.environment, self.directory = environment, directory
+        self.config, self.root, self.values = environment.config, environment.root, {}  # type: Config, str, dict
+        self.words, self.constraints, self.waiting = [], {}, []  # type: list, dict, list
+        self.own = [project["path"] for project in environment["projects"] if project["installable"]]
+
+    def add_all(self, lock=""):
+        """Add all that an environment installs, and what its projects require of a source. Returns self.
+
+        lock  str, path of its lock file: what that covers is left out; "" for everything
+        """
+        self.add_loose(lock)
+        for project in self.environment["projects"]:
+            path = project["path"]
+            if not lock:
+                self.add(project["requirements"], path)
+            if project["installable"]:
+                self.words += project_words(path, project["extras"], project["editable"], self.root)
+                self.wait_for(path, project["extras"])
+        for path, extras, is_installed in self.waiting:  # grows meanwhile; a hostile chain is too long to recurse (H10)
+            self.look_into(path, extras, is_installed, is_locked=bool(lock))
+        return self
+
+    def lines(self):
+        """The words as `uv pip compile` takes them: lines of a requirements file, and arguments. Two lists of str."""
+        lines, arguments = [], []
+        words = iter(self.words)
+        for word in words:
+            if word == "--group":
+                arguments += [word, next(words)]
+            elif word == "-r" or word == "-e":
+                value = next(words)
+                is_project = word == "-r" and os.path.basename(value) == PYPROJECT
+                (arguments if is_project else lines).append(value if is_project else word + " " + value)
+            else:
+                (arguments if word[:2] == "--" else lines).append(word)
+        return lines, arguments
+
+    def constraint_options(self, path):
+        """The options that let pip and uv heed the constraints, which are written into a file."""
+        if not self.constraints:
+            return []
+        write_atomic(path, "".join(line + "\n" for line in self.constraints.values()).encode())
+        return ["--constraint", path]
+
+    def wait_for(self, path, extras, is_installed=True):
+        """Look into a project in a directory later, once."""
+        if (path, extras, is_installed) not in self.waiting:
+            self.waiting.append((path, extras, is_installed))
+
+    def add_loose(self, lock=""):
+        """Add what the config itself requires."""
+        if not lock:
+            self.add([[line, "", ""] for line in self.environment["dependencies"]], self.environment.root)
+            for path in self.environment["requirements_files"]:
+                self.words += ["-r", self.environment.path(path)]
+
+    def add(self, requirements, directory, is_listed=True):
+        """Add requirements, as those of `complete_project`, of the project in a directory.
+
+        is_listed  False: only those that have a source, because the project is installed itself
+        """
+        for line, extra, group in requirements:
+            name, extras = read_requirement(line, os.path.join(directory, PYPROJECT))
+            place, row, holds = self.source(name, line, directory, extra, group)
+            if row and holds:
+                self.words += self.translated(name, list(filter(None, extras)), place, row, line)
+            elif is_listed and not row:
+                self.words.append(line)
+
+    def source(self, name, line, directory, extra="", group=""):
+        """The source of a requirement: the directory that it is relative to, its table or None, and if it holds."""
+        place, rows = sources_of(self.config, directory).get(name, ("", []))
+        wanted = {"extra": normalized(extra), "group": normalized(group)}
+        rows = [row for row in rows if all(normalized(row.get(key, wanted[key])) == wanted[key] for key in wanted)]
+        marker = line.partition(" ;" if "@" in line else ";")[2].strip()
+        if rows and not self.holds(marker, place):
+            return place, rows[0], False
+        return place, next((row for row in rows if self.holds(row.get("marker", ""), place)), None), True
+
+    def holds(self, marker, place):
+        """True if a marker of a requirement or a source holds, or is empty."""
+        if not marker:
+            return True
+        file = os.path.join(place, PYPROJECT)
+        if not self.directory:
+            raise PrimeError("a source with the marker %s does not hold for dependencies of the config" % marker, file,
+                             hint="put them into a dependency group", status=2)
+        self.values = self.values or marker_values(interpreter_at(environment_python(self.directory)))
+        try:
+            return marker_holds(marker, dict(self.values, extra=""))
+        except (ValueError, LookupError, RecursionError):
+            raise PrimeError("malformed marker: %s" % marker, file, status=2)
+
+    def translated(self, name, extras, place, row, line):
+        """The words for a requirement that has a source, as that source says; PrimeError if neither tool has such."""
+        path = self.path_in(name, place, row)
+        if path and os.path.isdir(path):
+            return self.directory_words(name, extras, path, row)
+        if "index" in row and is_closed(self.environment):  # then the files at hand are all that there is
+            return [line]
+        return [direct_requirement(name + in_brackets(extras), self.url_of(name, place, row, path))]
+
+    def path_in(self, name, place, row):
+        """The file or directory that a source names; "" if it names none, PrimeError if there is none."""
+        file = os.path.join(place, PYPROJECT)
+        if "workspace" in row:
+            for path in workspace_members(self.config, workspace_of(self.config, place) or place):
+                if normalized(str(self.config.project(path).get("project", {}).get("name", ""))) == name:
+                    return path
+            raise PrimeError("tool.uv.sources.%s: the workspace has no member of that name" % name, file, status=2)
+        if "path" not in row:
+            return ""
+        path = os.path.normpath(os.path.join(place, os.path.expanduser(row["path"])))
+        if not os.path.exists(path):
+            raise PrimeError('tool.uv.sources.%s: there is no "%s"' % (name, row["path"]), file, status=2)
+        return os.path.join(path, row.get("subdirectory", "")).rstrip(os.sep) if os.path.isdir(path) else path
+
+    def url_of(self, name, place, row, path):
+        """The URL that a source means; PrimeError if pip has no such URLs."""
+        known = {"path", "url", "git", "workspace", "editable", "marker", "extra", "group", "rev", "tag", "branch",
+                 "subdirectory"}
+        if set(row) - known:
+            file = os.path.join(place, PYPROJECT)
+            raise PrimeError("%s comes from a source that pip does not know: tool.uv.sources.%s = %s" % (
+                name, name, shown_value(row)), file, hint='venv_driver = "venv_uv", or prime lock where uv is')
+        url = file_url(path) if path else row.get("url", "")
+        if "git" in row:
+            url = "git+" + row["git"].replace("git+", "", 1) if row["git"].startswith("git+") else "git+" + row["git"]
+            commit = [row[key] for key in ("rev", "tag", "branch") if key in row]
+            url += "@" + commit[0] if commit else ""
+        return url + ("" if path and os.path.isdir(path) else subdirectory_in(row))
+
+    def directory_words(self, name, extras, path, row):
+        """The words for a requirement whose source is a project in a directory, or for what that one requires."""
+        document, file = self.config.project(path), os.path.join(path, PYPROJECT)
+        declared = table_in(document, file, "project").get("name", "")
+        if declared and normalized(declared) != name:
+            raise PrimeError("%s is the project %s, not %s as tool.uv.sources says" % (path, declared, name), status=2)
+        is_installed = row.get("package") is not False and not is_application(document, is_package=True)
+        self.wait_for(path, extras, is_installed)
+        if not is_installed:
+            return []
+        if path in self.own:  # and listed as such
+            return [name + in_brackets(extras)] if extras else []
+        if declared:
+            return project_words(path, extras, row.get("editable", "workspace" in row), self.root)
+        return [direct_requirement(name + in_brackets(extras), file_url(path))]  # for the tool to check the name
+
+    def dependencies(self, document, extras, file):
+        """`dependencies_of` with extras in any spelling."""
+        declared = table_in(document, file, "project", "optional-dependencies")
+        return dependencies_of(document, chosen_names(declared, extras), file)
+
+    def look_into(self, path, extras, is_installed, is_locked):
+        """Add what the project in a directory requires, if it is installed itself only what comes from a source.
+
+        Where only a build tells what it requires, its sources become constraints.
+        is_locked  True: a lock file says all but what it is built with
+        """
+        document, file = self.config.project(path), os.path.join(path, PYPROJECT)
+        is_dynamic = "project" not in document or {"dependencies", "optional-dependencies"} & dynamic_fields(document)
+        if is_installed:
+            self.check_build(path)
+        if is_dynamic and not is_locked:
+            self.constrain(path)
+        if "project" in document and not is_locked:
+            self.add(self.dependencies(document, extras, file), path, is_listed=not is_installed)
+
+    def check_build(self, path):
+        """PrimeError if a project is built with something that has a source, for pip asks an index for that."""
+        file = os.path.join(path, PYPROJECT)
+        for line in build_system(self.environment, path)[0]:
+            name = read_requirement(line, file)[0]
+            place, row, holds = self.source(name, line, path)
+            if row and holds and not ("index" in row and is_closed(self.environment)):
+                raise PrimeError("build-system.requires: %s has a source, %s, and pip builds with what an index has" % (
+                    name, shown_value(row)), file, hint='venv_driver = "venv_uv"')
+
+    def constrain(self, directory):
+        """Let what a project may require come from its sources alone."""
+        for name in sources_of(self.config, directory):
+            place, row, _ = self.source(name, name, directory)
+            path = self.path_in(name, place, row) if row else ""
+            is_left = path in self.own or row and "index" in row and is_closed(self.environment)
+            if row and not is_left:
+                self.constraints[name] = direct_requirement(name, self.url_of(name, place, row, path))
+
+
+def build_system(environment, project):
+    """What the pyproject.toml in the directory `project` says of its build, with PEP 517's defaults.
+
+    Returns (list of str: requires, str: build-backend, list of str: backend-path). PrimeError with status 2.
+    """
+    file = os.path.join(project, PYPROJECT)
+    table = table_in(environment.config.project(project), PYPROJECT, "build-system")
+    requires, paths = table.get("requires", ["setuptools", "wheel"]), table.get("backend-path", [])
+    backend = table.get("build-backend", "setuptools.build_meta:__legacy__")
+    for field, value in (("requires", requires), ("backend-path", paths), ("build-backend", [backend])):
+        if not is_texts(value):
+            raise PrimeError("build-system.%s: %s is not as PEP 517 says" % (field, shown_value(value)), file, status=2)
+        for text in value:
+            check_text(text, "build-system." + field, file, is_requirement=field == "requires")
+    return requires, backend, paths
 
 
 # --------------------------------------------------------------------------------------------------
@@ -5941,6 +6212,10 @@ class PipDriver(Driver):
         if len(sources) > 1:  # H6
             report.note("without a lock pip takes the best version that any of these has, where uv takes the first of "
                         "them that has the package: %s" % ", ".join(sources))
+
+    def requirements(self, environment, lock="", directory=""):
+        """All with the sources of uv's translated."""
+        return Requirements(environment, directory).add_all(lock)
 
     def parts(self, environment, requirements):
         """Install files with hashes first: pip takes no requirement without a hash beside them."""
@@ -6243,6 +6518,38 @@ class UvDriver(Driver):
             words += ["--extra=" + name for name in contents.extras] + contents.group_options
             self._run(words, title, root)
         remove(aside)
+
+    def requirements(self, environment, lock="", directory=""):
+        """Groups and applications with sources go to uv by its own words, so that it applies all that it knows.
+
+        Not from local files alone: for a source that is an index uv would not look into these.
+        """
+        wanted = Requirements(environment, directory)
+        if lock.endswith("uv.lock") and not is_closed(environment):  # `uv sync` installs the projects, too
+            return wanted
+        paths = [environment.root] + [project["path"] for project in environment["projects"]]
+        has_sources = any(sources_of(environment.config, path) for path in paths)
+        if directory and has_sources and is_closed(environment) and not lock:
+            wanted.add_all()
+            wanted.words.append("--no-sources")
+            return wanted
+        wanted.add_loose(lock)
+        for project in environment["projects"]:
+            path, document = project["path"], environment.config.project(project["path"])
+            has_sources = sources_of(environment.config, path)
+            file = os.path.join(path_from(environment.root, path), PYPROJECT)
+            if not lock and not has_sources:
+                wanted.words += [line for line, _, _ in project["requirements"]]
+            elif not lock:
+                wanted.words += [word for group in project["groups"] for word in ("--group", file + ":" + group)]
+                if not project["installable"] and "project" in document:
+                    extras = ["--extra=" + extra for extra in project["extras"]]
+                    wanted.words += ["-r", file] + extras
+            if project["installable"]:
+                wanted.words += project_words(path, project["extras"], project["editable"], environment.root)
+                if not lock and "project" not in document:  # uv knows sources of a [project] alone
+                    wanted.constrain(path)
+        return wanted
 
     def renew(self, environment, python, is_upgrade):
         """Let `uv lock` renew the uv.lock of an environment; with `is_upgrade` it ignores the versions so far."""
@@ -6659,17 +6966,18 @@ def next_time(environment):
 def install(environment, driver, directory):
     """Install what an environment requires; PrimeError if a tool fails, or if nothing arrives."""
     lock = environment["lock_file"] and environment.path(environment["lock_file"])
-    requirements, before = install_requirements(environment, lock), listing_of(directory)
-    options = index_options(environment)
+    wanted, before = driver.requirements(environment, lock, directory), listing_of(directory)
+    options = index_options(environment) + wanted.constraint_options(os.path.join(directory, "sources.txt"))
     if lock:
         driver.install_lock(environment, directory, lock)
     if lock.endswith(".toml"):
         options += ["--no-deps"]
     elif environment["constraints_file"]:
         options += ["--constraint", environment.path(environment["constraints_file"])]
-    for part in driver.parts(environment, requirements):
+    for part in driver.parts(environment, wanted.words):
         if part:
             driver.install(part, directory, options, environment.root)
+    remove(os.path.join(directory, "sources.txt"))
     for project in environment["projects"]:
         table = environment.config.project(project["path"]).get("project", {})
         if "scripts" in table and not project["installable"]:  # R3
@@ -7796,13 +8104,17 @@ def resolve(environment, driver, python, target):
     options = index_options(environment)
     if environment["constraints_file"]:
         options += ["--constraint", environment.path(environment["constraints_file"])]
-    words = iter(install_requirements(environment))
-    lines = [word + " " + next(words) if word in ("-e", "-r") else word for word in words]
+    wanted = driver.requirements(environment)
+    lines, more = wanted.lines()
+    options += more + wanted.constraint_options(target + ".sources")
     clauses = [clause for request in environment.wanted() for clause in request.clauses]
     floors = [clause.version for clause in clauses if clause.operator in ("~=", ">=", "==")]
     highest = max(floors, key=lambda version: version.key, default=None)
     oldest = ".".join(map(str, highest.release[:3])) if highest else ""
-    driver.resolve(lines, target, python, options, environment.root, oldest)
+    try:
+        driver.resolve(lines, target, python, options, environment.root, oldest)
+    finally:
+        remove(target + ".sources")
 
 
 def command_lock(options):
@@ -7947,17 +8259,20 @@ def build_requirements(environment, driver, python, aside):
     own = [project["path"] for project in environment["projects"]]
     for project in projects_built(environment):
         requires, backend, paths = build_system(environment, project)
-        file = os.path.join(project, PYPROJECT)
+        file, needed = os.path.join(project, PYPROJECT), Requirements(environment)
+        needed.root = aside  # for absolute paths
+        needed.add([[line, "", ""] for line in requires], project)
         answer, directory = os.path.join(aside, "answer"), os.path.join(aside, "backend")
         argv = [environment_python(directory), "-I", "-c", BACKEND_ASKS, answer, backend]
         argv += [os.path.join(project, path) for path in paths]
         try:
             remove(directory)
             driver.create(python, directory, "backend")
-            driver.install(requires, directory, index_options(environment), project)
+            driver.install(needed.words, directory, index_options(environment), project)
             run_tool(argv, "asking the build backend of %s" % project, cwd=project)
             more = load_text(answer).splitlines()
-            lines += requires + [check_text(line, "what its build backend requires", file, True) for line in more]
+            lines += needed.lines()[0]
+            lines += [check_text(line, "what its build backend requires", file, True) for line in more]
         except PrimeError as problem:
             if project in own:
                 raise
@@ -7974,23 +8289,6 @@ def projects_built(environment):
     paths = {os.path.dirname(path) for path in input_files(environment) if os.path.basename(path) == "setup.py"}
     return sorted(path for path in paths
                   if own.get(path, is_installable(environment.config.project(path), path, is_package=True)))
-
-
-def build_system(environment, project):
-    """What the pyproject.toml in the directory `project` says of its build, with PEP 517's defaults.
-
-    Returns (list of str: requires, str: build-backend, list of str: backend-path). PrimeError with status 2.
-    """
-    file = os.path.join(project, PYPROJECT)
-    table = table_in(environment.config.project(project), PYPROJECT, "build-system")
-    requires, paths = table.get("requires", ["setuptools", "wheel"]), table.get("backend-path", [])
-    backend = table.get("build-backend", "setuptools.build_meta:__legacy__")
-    for field, value in (("requires", requires), ("backend-path", paths), ("build-backend", [backend])):
-        if not is_texts(value):
-            raise PrimeError("build-system.%s: %s is not as PEP 517 says" % (field, shown_value(value)), file, status=2)
-        for text in value:
-            check_text(text, "build-system." + field, file, is_requirement=field == "requires")
-    return requires, backend, paths
 
 
 def is_discovered(root):
