@@ -2966,6 +2966,9 @@ def normalized(name):
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
+SCRIPT_METADATA = "the script's metadata, PEP 723"
+
+
 class Config:
     """What the files at the ref root say.
 
@@ -2998,7 +3001,7 @@ class Config:
                                  hint="keep one of them", status=2)
             self.file, self.text = PYPROJECT, text
         elif own_text is not None and kind_of_root(root) == "script":  # nobody wrote that file: it has no line to name
-            self.file, self.table = "the script's metadata, PEP 723", own
+            self.file, self.table = SCRIPT_METADATA, own
         elif own_text is not None:
             self.file, self.table, self.text = OWN_CONFIG, own, own_text
 
@@ -5098,6 +5101,7 @@ TOOL_HINTS = (
      'setuptools is too old for that: editable = false in projects, or venv_driver = "venv_pip"'),
     ((), "^(installing|fetching|replacing)", True, "where a network is, prime vendor gets what is missing"),
     ((b"needs to be updated",), r"uv\.lock", False, "prime lock renews it"),
+    ((b"needs to be updated",), r"\.lock of the script", False, "uv lock --script renews it"),
 )
 FLAT_LAYOUT_HINT = "put proto_prime.py and prime into a directory such as tools/, or name your own modules: " \
     "[tool.setuptools] py-modules = [...]"
@@ -5174,6 +5178,8 @@ class Driver:
     requirements(environment, lock="", directory="")
                                          what it installs, less what the lock covers: a `Requirements`
     parts(environment, requirements)     the words of these as lists, each for one `install`
+    install_script(environment, directory)
+                                         install what a script with a [tool.uv] requires, and return True; else False
 
     All raise PrimeError if the tool cannot do it.
     """
@@ -5183,6 +5189,10 @@ class Driver:
 
     def check_lock(self, environment):
         """Accept any lock file."""
+
+    def install_script(self, environment, directory):
+        """Install it as everything else."""
+        return False
 
     def parts(self, environment, requirements):
         """Install everything at once."""
@@ -5254,6 +5264,12 @@ def path_from(root, path):
 def in_brackets(extras):
     """The extras of a requirement as they stand behind its name."""
     return "[%s]" % ",".join(extras) if extras else ""
+
+
+def script_settings(environment):
+    """The [tool.uv] of the script that an environment is for, which holds for it alone (R2); {} without such."""
+    is_script_root = kind_of_root(environment.root) == "script"
+    return table_in(environment.config.pyproject, PYPROJECT, "tool", "uv") if is_script_root else {}
 
 
 def direct_requirement(name, url):
@@ -6119,6 +6135,17 @@ def failure_in_log(log):
     return errors
 
 
+# What a script's [tool.uv] may say that pip can do, too: its option, and what stands behind it for each value.
+PIP_SETTINGS = {"no-index": ("--no-index", "%.0s"), "no-build": ("--only-binary=:all:", "%.0s"),
+                "no-binary": ("--no-binary=:all:", "%.0s"), "no-build-package": ("--only-binary=", "%s"),
+                "no-binary-package": ("--no-binary=", "%s"), "index-url": ("--index-url=", "%s"),
+                "find-links": ("--find-links=", "%s")}
+# What does not change which packages are installed.
+UV_ONLY_SETTINGS = {"required-version", "cache-dir", "cache-keys", "compile-bytecode", "concurrent-builds",
+                    "concurrent-downloads", "concurrent-installs", "link-mode", "native-tls", "system-certs", "preview",
+                    "python-preference", "python-downloads", "keyring-provider", "reinstall", "reinstall-package"}
+
+
 class PipDriver(Driver):
     """Makes environments with `venv`, fills them with `pip`."""
 
@@ -6204,7 +6231,14 @@ class PipDriver(Driver):
 
     def check_lock(self, environment):
         """Refuse a uv.lock, which only uv reads. Without a lock say which servers pip takes the best version from."""
-        lock = environment["lock_file"]
+        lock, settings = environment["lock_file"], script_settings(environment)
+        refused = sorted(set(settings) - set(PIP_SETTINGS) - UV_ONLY_SETTINGS - {"sources"})
+        if refused:  # R2
+            raise PrimeError("pip cannot do what the script says: [tool.uv] %s" % ", ".join(refused), SCRIPT_METADATA,
+                             hint='venv_driver = "venv_uv" does, and so does a lock of uv lock --script', status=2)
+        left = sorted(set(settings) & UV_ONLY_SETTINGS)
+        if left:
+            report.note("the script's [tool.uv] %s mean%s nothing to pip" % (", ".join(left), "s"[len(left) > 1:]))
         if lock.endswith("uv.lock"):
             raise PrimeError("the driver venv_pip cannot install from %s" % lock,
                              hint="prime lock writes pylock.toml, which both drivers read")
@@ -6214,8 +6248,14 @@ class PipDriver(Driver):
                         "them that has the package: %s" % ", ".join(sources))
 
     def requirements(self, environment, lock="", directory=""):
-        """All with the sources of uv's translated."""
-        return Requirements(environment, directory).add_all(lock)
+        """All with the sources of uv's translated, and what else of a script's [tool.uv] pip can do."""
+        wanted = Requirements(environment, directory).add_all(lock)
+        if not lock:
+            for key, value in script_settings(environment).items():
+                option = PIP_SETTINGS.get(key, ("", ""))[0]
+                values = [value] if isinstance(value, (str, bool)) else value
+                wanted.words += [option + PIP_SETTINGS[key][1] % each for each in values if option and each]
+        return wanted
 
     def parts(self, environment, requirements):
         """Install files with hashes first: pip takes no requirement without a hash beside them."""
@@ -6486,6 +6526,30 @@ class UvDriver(Driver):
         if self.is_anew and not is_offline():
             words.append("--refresh")
         self._run(words + list(options) + list(requirements), "installing with uv", root)
+
+    def install_script(self, environment, directory):
+        """Let uv install a script's requirements as it would itself, if the script has a [tool.uv] (R2).
+
+        `uv pip install -r` reads no [tool.uv] of a script, and with UV_CONFIG_FILE none at all.
+        """
+        settings, path = script_settings(environment), os.path.join(directory, "script.py")
+        if not settings:
+            return False
+        guard(directory)
+        lines = ["dependencies = " + as_toml(environment["dependencies"]), "[tool]", "uv = " + as_toml(settings)]
+        write_atomic(path, ("# /// script\n%s# ///\n" % "".join("# %s\n" % line for line in lines)).encode())
+        words = ["sync", "--script", path, "--active"] + ["--refresh"] * (self.is_anew and not is_offline())
+        self._run(words + index_options(environment), "installing with uv", environment.root, VIRTUAL_ENV=directory)
+        remove(path)
+        return True
+
+    def export_script(self, script, target):
+        """Write what the lock beside a script pins as a pylock.toml (R2)."""
+        self.deploy()
+        aside = os.path.join(os.path.dirname(target), "pylock.aside.toml")
+        words = ["export", "--script", script, "--locked", "--format", "pylock.toml", "--no-header", "--quiet"]
+        self._run(words + ["--output-file", aside], "reading the .lock of the script with uv", os.path.dirname(target))
+        os.replace(aside, target)
 
     def install_lock(self, environment, directory, lock):
         """Install what uv.lock or pylock.toml pins; from local files alone both by their hashes."""
@@ -6966,7 +7030,11 @@ def next_time(environment):
 def install(environment, driver, directory):
     """Install what an environment requires; PrimeError if a tool fails, or if nothing arrives."""
     lock = environment["lock_file"] and environment.path(environment["lock_file"])
-    wanted, before = driver.requirements(environment, lock, directory), listing_of(directory)
+    before = listing_of(directory)
+    if not lock and driver.install_script(environment, directory):
+        mend_launchers(directory)
+        return
+    wanted = driver.requirements(environment, lock, directory)
     options = index_options(environment) + wanted.constraint_options(os.path.join(directory, "sources.txt"))
     if lock:
         driver.install_lock(environment, directory, lock)
@@ -7895,30 +7963,77 @@ def read_stdin():
     return data.decode("utf-8-sig", "replace")
 
 
-def script_environment(options, source):
+def script_environment(options, source, name=""):
     """The `Environment` of the script with this source text, in the user cache; None if it has no metadata (PEP 723).
 
-    It belongs to a small repo in the cache, whose config joins the script's metadata and our index settings.
+    It belongs to a small repo in the cache, whose config joins the script's metadata and our index settings. What the
+    lock of the script pins (`uv lock --script`) becomes that repo's pylock.toml, else its [tool.uv] is the script's.
+    name  str, the path of the script; "" for stdin
     """
     metadata = script_metadata(source)
     if metadata is None:
         return None
-    config = derived_config(open_environment(options), *metadata)
-    root = cache_dir("scripts", digest(config))
+    required, dependencies, settings = metadata
+    environment = open_environment(options)
+    name = os.path.abspath(name or "-")
+    lock = name + ".lock" if os.path.isfile(name + ".lock") else ""
+    texts = {OWN_CONFIG: derived_config(environment, required, dependencies, "pylock.toml" if lock else "")}
+    if settings and not lock:
+        texts[PYPROJECT] = "[tool]\nuv = %s\n" % as_toml(from_directory(settings, os.path.dirname(name)))
+    keys = sorted(texts.items()) + ([name, hash_file(lock)] if lock else [])
+    root = cache_dir("scripts", digest(keys))
     if os.path.lexists(root) and not is_ours(root):
         raise PrimeError("%s belongs to another user, or others may write to it" % root, hint=CACHE_HINT)
     make_own(root)
-    path = os.path.join(root, OWN_CONFIG)
-    if bytes_of(path) != config.encode():
-        write_atomic(path, config.encode())
+    for file, text in texts.items():
+        if bytes_of(os.path.join(root, file)) != text.encode():
+            write_atomic(os.path.join(root, file), text.encode())
+    if lock and not os.path.exists(os.path.join(root, "pylock.toml")):
+        driver_of(environment, "venv_uv").export_script(name, os.path.join(root, "pylock.toml"))
     os.utime(root)  # `clean` removes those that were not run for long
     return load_environment(load_config(root))
 
 
-def script_metadata(source):
-    """What a script's metadata says (PEP 723): requires-python, a str, and dependencies, a list. None without metadata.
+def from_directory(settings, directory):
+    """The [tool.uv] of a script with absolute paths where it has some that are relative to the script's directory."""
+    settings = dict(settings)
 
-    PrimeError with status 2 if the metadata is malformed.
+    def absolute(text):
+        return text if not isinstance(text, str) or is_url(text) else os.path.join(directory, text)
+
+    def with_paths(value, key):
+        if isinstance(value, list):
+            return [with_paths(each, key) for each in value]
+        return dict(value, **{key: absolute(value[key])}) if isinstance(value, dict) and key in value else value
+
+    sources = table_in(settings, SCRIPT_METADATA, "sources")
+    settings.update({"sources": {name: with_paths(each, "path") for name, each in sources.items()}} if sources else {})
+    for key in {"find-links", "index-url", "extra-index-url"} & set(settings):
+        value = settings[key]
+        settings[key] = list(map(absolute, value)) if isinstance(value, list) else absolute(value)
+    if "index" in settings:
+        settings["index"] = with_paths(settings["index"], "url")
+    return settings
+
+
+def as_toml(value):
+    """A value of `parse_toml` as TOML on one line."""
+    if isinstance(value, dict):
+        return "{%s}" % ", ".join("%s = %s" % (as_toml(key), as_toml(each)) for key, each in value.items())
+    if isinstance(value, list):
+        return "[%s]" % ", ".join(map(as_toml, value))
+    if isinstance(value, (str, bool)):
+        import json
+
+        # An escape may be a surrogate, which TOML does not have.
+        return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+    return value.isoformat() if hasattr(value, "isoformat") else repr(value)
+
+
+def script_metadata(source):
+    """What a script's metadata says (PEP 723): requires-python, a str, dependencies, a list, and [tool.uv], a dict.
+
+    None without metadata. PrimeError with status 2 if the metadata is malformed.
     """
     blocks, is_open = metadata_blocks(source)
     if len(blocks) > 1:
@@ -7937,13 +8052,13 @@ def script_metadata(source):
         expected, is_valid = KINDS[kind]
         if not is_valid(value):
             raise PrimeError("%s must be %s, not %s" % (name, expected, shown_value(value)),
-                             "the script's metadata, PEP 723", status=2)
+                             SCRIPT_METADATA, status=2)
     try:
         parse_clauses(required)  # R8: a script never names an executable
     except PrimeError as problem:
-        raise PrimeError("malformed requires-python: %s" % problem, "the script's metadata, PEP 723", status=2,
+        raise PrimeError("malformed requires-python: %s" % problem, SCRIPT_METADATA, status=2,
                          hint='it is specifiers, such as ">=3.11"')
-    return required, dependencies
+    return required, dependencies, table_in(document, SCRIPT_METADATA, "tool", "uv")
 
 
 SCRIPT_BEGIN = "# /// script"
@@ -7972,29 +8087,24 @@ def metadata_blocks(source):
     return blocks, is_open
 
 
-def derived_config(environment, required, dependencies=()):
+def derived_config(environment, required, dependencies=(), lock=""):
     """The text of a config for a repo of our making, whose packages come from where those of `environment` do."""
-    import json
-
     fields = {name: environment[name] for name in SOURCE_FIELDS if environment.origins[name] != "default"}
     fields["find_links"] = [each if "://" in each else environment.path(each) for each in environment["find_links"]]
-    fields.update(required_python_version=required, dependencies=dependencies)
-    lines = []
-    for name in sorted(fields):
-        text = json.dumps(fields[name], ensure_ascii=False)  # an escape may be a surrogate, which TOML does not have
-        lines.append("%s = %s\n" % (name, text.replace("\x7f", "\\u007f")))
-    return "".join(lines)
+    fields.update(required_python_version=required, dependencies=list(dependencies))
+    fields.update({"lock_file": lock} if lock else {})
+    return "".join("%s = %s\n" % (name, as_toml(fields[name])) for name in sorted(fields))
 
 
 def command_run(options):
     """become a command in the environment"""
     boots, words = run_words(options.words)
-    source = ""
-    if words[0] == "-":
-        source = read_stdin()
-    elif has_metadata(words[0]):
-        source = (bytes_of(words[0]) or b"").decode("utf-8-sig", "replace")
-    environment = script_environment(options, source) or open_environment(options)
+    source, name = "", words[0]
+    if name == "-":
+        source, name = read_stdin(), ""
+    elif has_metadata(name):
+        source = (bytes_of(name) or b"").decode("utf-8-sig", "replace")
+    environment = script_environment(options, source, name) or open_environment(options)
     prefix = prefix_of(environment, options, boots)
     try:
         hand_over(words, prefix, environment["env_vars"])
