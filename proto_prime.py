@@ -30,8 +30,7 @@
 #                The link
 #   wanted       TOML, Versions and requests, Config, Environments and their inputs
 #   there        Asking a python, Where pythons are, Choosing a python
-#   making       Downloads and the index, Tools, Lock files, Requirements, pip, uv, Making an environment, Generations,
-#                Stamps
+#   making       Downloads and the index, Tools, Lock files, Sources, pip, uv, Making environments, Generations, Stamps
 #   running      Stages
 #   commands     Commands of every day, Running a command, Lock and vendor, Init and update, Workflow server,
 #                Command line
@@ -2561,6 +2560,20 @@ def list_toml_patterns():
     }
 
 
+def as_toml(value):
+    """A value of `parse_toml` as TOML on one line."""
+    if isinstance(value, dict):
+        return "{%s}" % ", ".join("%s = %s" % (as_toml(key), as_toml(each)) for key, each in value.items())
+    if isinstance(value, list):
+        return "[%s]" % ", ".join(map(as_toml, value))
+    if isinstance(value, (str, bool)):
+        import json
+
+        # An escape may be a surrogate, which TOML does not have.
+        return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+    return value.isoformat() if hasattr(value, "isoformat") else repr(value)
+
+
 # --------------------------------------------------------------------------------------------------
 # Versions and requests
 # --------------------------------------------------------------------------------------------------
@@ -3757,8 +3770,9 @@ def sources_of(config, directory, budget=None):
         return config.sources[directory]
     sources = {}
     for place in (workspace_of(config, directory, budget), directory):
-        file = os.path.join(place, PYPROJECT)
-        for name, value in table_in(config.project(place) if place else {}, file, "tool", "uv", "sources").items():
+        document, file = config.project(place) if place else {}, os.path.join(place, PYPROJECT)
+        is_off = table_in(document, file, "tool", "uv").get("no-sources") is True
+        for name, value in table_in({} if is_off else document, file, "tool", "uv", "sources").items():
             rows, field = value if isinstance(value, list) else [value], "tool.uv.sources." + name
             if not all(isinstance(row, dict) and len(SOURCE_KINDS & set(row)) == 1 for row in rows):
                 raise PrimeError("%s: %s is no source of one of the kinds %s" % (
@@ -5757,7 +5771,7 @@ def sources_in_files(environment):
 
 
 # --------------------------------------------------------------------------------------------------
-# Requirements
+# Sources
 # --------------------------------------------------------------------------------------------------
 # What an environment installs, as words for pip and uv. `[tool.uv.sources]` is uv's own: for pip it is translated here,
 # so that nothing that has a source is asked of an index (R1).
@@ -5786,6 +5800,8 @@ class Requirements:
         lock  str, path of its lock file: what that covers is left out; "" for everything
         """
         self.add_loose(lock)
+        for path, extras in self.local_projects() if not lock else ():
+            self.wait_for(path, extras)
         for project in self.environment["projects"]:
             path = project["path"]
             if not lock:
@@ -5799,7 +5815,7 @@ class Requirements:
 
     def lines(self):
         """The words as `uv pip compile` takes them: lines of a requirements file, and arguments. Two lists of str."""
-        lines, arguments = [], []
+        lines, arguments = [], []  # type: list, list
         words = iter(self.words)
         for word in words:
             if word == "--group":
@@ -5831,12 +5847,30 @@ class Requirements:
             for path in self.environment["requirements_files"]:
                 self.words += ["-r", self.environment.path(path)]
 
+    def local_projects(self):
+        """The projects in directories that the config and its requirements files name: pairs of a path and extras."""
+        import re
+
+        lines = list(self.environment["dependencies"])
+        for path in with_includes(self.environment, self.environment["requirements_files"]):
+            is_project_file = os.path.basename(path) in (PYPROJECT, "setup.py", "setup.cfg")
+            lines += [] if is_project_file else requirement_lines(path)
+        for line in lines:
+            path = project_path(self.environment.root, line)
+            if path and os.path.isdir(path):
+                extras = re.search(r"\[([\w\s,.-]+)\]", line)
+                yield path, extras.group(1).replace(" ", "").split(",") if extras else []
+
     def add(self, requirements, directory, is_listed=True):
         """Add requirements, as those of `complete_project`, of the project in a directory.
 
         is_listed  False: only those that have a source, because the project is installed itself
         """
+        has_sources = bool(sources_of(self.config, directory))
         for line, extra, group in requirements:
+            if not has_sources:
+                self.words += [line] * is_listed
+                continue
             name, extras = read_requirement(line, os.path.join(directory, PYPROJECT))
             place, row, holds = self.source(name, line, directory, extra, group)
             if row and holds:
@@ -6592,28 +6626,35 @@ class UvDriver(Driver):
         if lock.endswith("uv.lock") and not is_closed(environment):  # `uv sync` installs the projects, too
             return wanted
         paths = [environment.root] + [project["path"] for project in environment["projects"]]
-        has_sources = any(sources_of(environment.config, path) for path in paths)
-        if directory and has_sources and is_closed(environment) and not lock:
+        tables = [row for path in paths for _, rows in sources_of(environment.config, path).values() for row in rows]
+        if directory and is_closed(environment) and not lock and any("index" in row for row in tables):
             wanted.add_all()
             wanted.words.append("--no-sources")
             return wanted
         wanted.add_loose(lock)
         for project in environment["projects"]:
-            path, document = project["path"], environment.config.project(project["path"])
-            has_sources = sources_of(environment.config, path)
-            file = os.path.join(path_from(environment.root, path), PYPROJECT)
-            if not lock and not has_sources:
-                wanted.words += [line for line, _, _ in project["requirements"]]
+            path = project["path"]
+            if not lock and sources_of(environment.config, path):
+                self._add_sourced(wanted, project, os.path.join(path_from(environment.root, path), PYPROJECT))
             elif not lock:
-                wanted.words += [word for group in project["groups"] for word in ("--group", file + ":" + group)]
-                if not project["installable"] and "project" in document:
-                    extras = ["--extra=" + extra for extra in project["extras"]]
-                    wanted.words += ["-r", file] + extras
+                wanted.words += [line for line, _, _ in project["requirements"]]
             if project["installable"]:
                 wanted.words += project_words(path, project["extras"], project["editable"], environment.root)
-                if not lock and "project" not in document:  # uv knows sources of a [project] alone
-                    wanted.constrain(path)
         return wanted
+
+    def _add_sourced(self, wanted, project, file):
+        """Add the groups of a project with sources, and what an application requires; `file` is its pyproject.toml."""
+        wanted.words += [word for group in project["groups"] for word in ("--group", file + ":" + group)]
+        has_table = "project" in wanted.config.project(project["path"])
+        if project["installable"] and not has_table:  # uv knows sources of a [project] alone
+            wanted.constrain(project["path"])
+        if project["installable"] or not has_table:
+            return
+        wanted.words += ["-r", file]
+        if len(wanted.environment["projects"]) == 1:
+            wanted.words += ["--extra=" + extra for extra in project["extras"]]
+        else:  # to uv an extra is one of all files
+            wanted.add([row for row in project["requirements"] if row[1]], project["path"])
 
     def renew(self, environment, python, is_upgrade):
         """Let `uv lock` renew the uv.lock of an environment; with `is_upgrade` it ignores the versions so far."""
@@ -6652,7 +6693,7 @@ class UvDriver(Driver):
 
 
 # --------------------------------------------------------------------------------------------------
-# Making an environment
+# Making environments
 # --------------------------------------------------------------------------------------------------
 # Chooses one of the two drivers, and makes an empty environment with it.
 
@@ -8014,20 +8055,6 @@ def from_directory(settings, directory):
     if "index" in settings:
         settings["index"] = with_paths(settings["index"], "url")
     return settings
-
-
-def as_toml(value):
-    """A value of `parse_toml` as TOML on one line."""
-    if isinstance(value, dict):
-        return "{%s}" % ", ".join("%s = %s" % (as_toml(key), as_toml(each)) for key, each in value.items())
-    if isinstance(value, list):
-        return "[%s]" % ", ".join(map(as_toml, value))
-    if isinstance(value, (str, bool)):
-        import json
-
-        # An escape may be a surrogate, which TOML does not have.
-        return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
-    return value.isoformat() if hasattr(value, "isoformat") else repr(value)
 
 
 def script_metadata(source):

@@ -139,7 +139,7 @@ def test_R1_workspace_above_the_repo_gives_its_sources(owner, strangers, driver)
     owner.prime(*at)
     names = {path.name.split("-")[0] for path in (owner.path / "lib" / "pk" / ".venv").glob("lib/*/*/*.dist-info")}
     assert {"pk", "my_lib"} <= names and not asked(strangers) & {"pk", "my-lib"}
-    owner.write("pyproject.toml", (owner.path / "pyproject.toml").read_text().replace("workspace = true", "workspace=true"))
+    owner.write("pyproject.toml", (owner.path / "pyproject.toml").read_text() + "# changed\n")
     assert "building environment" in owner.prime(*at).stderr
 
 
@@ -153,6 +153,37 @@ def test_R1_source_of_what_only_a_build_tells_holds(owner, strangers, driver, te
     owner.write("pyproject.toml", text + PK)
     owner.prime()
     assert installed(owner) == {"app": "1", "pk": "7"} and "pk" not in asked(strangers)
+
+
+def test_R1_projects_that_a_requirements_file_names_have_sources(owner, strangers):
+    owner.env["PROTOPRIMER_VENV_DRIVER"] = "venv_pip"
+    depend(owner, "pk", [], '[project.optional-dependencies]\nx = ["my-lib"]\n[tool.uv.sources]\n'
+           'my-lib = { path = "../my_lib" }\n')
+    owner.write("requirements.txt", "-e ./lib/pk[x]\nsix\n")
+    owner.prime()
+    assert set(installed(owner)) == {"pk", "my-lib", "six"} and "my-lib" not in asked(strangers)
+
+
+def test_R1_extra_is_that_of_one_application(owner, strangers, driver):
+    extra = '[project.optional-dependencies]\nx = ["%s"]\n[tool.uv.sources]\npk = { path = "%slib/pk" }\n'
+    owner.write("pyproject.toml", APPLICATION % '["pk"]' + extra % ("idna", "") + '[tool.proto-prime]\nprojects = '
+                '[{path = ".", extras = []}, {path = "other", extras = ["x"]}]\n')
+    owner.write("other/pyproject.toml", APPLICATION % '["six"]' + "[tool.uv]\npackage = false\n" +
+                extra % ("pk", "../"))
+    owner.prime()
+    assert set(installed(owner)) == {"pk", "six"} and "pk" not in asked(strangers)
+
+
+def test_R1_index_as_a_source_is_no_obstacle_to_files_at_hand(owner, strangers, driver):
+    (owner.path / "files").mkdir()
+    make_wheel(owner.path / "files" / "my_lib-8-py3-none-any.whl", "my_lib", "8")
+    for path in strangers.wheels.glob("flit_core*"):
+        os.link(str(path), str(owner.path / "files" / path.name))
+    owner.write("pyproject.toml", APPLICATION % '["my-lib", "pk"]' + '[tool.uv.sources]\nmy-lib = { index = "a" }\n'
+                'pk = { path = "lib/pk" }\n[[tool.uv.index]]\nname = "a"\nurl = "%s"\n'
+                '[tool.proto-prime]\nno_index = true\nfind_links = ["files"]\n' % strangers.url())
+    owner.prime()
+    assert installed(owner) == {"my-lib": "8", "pk": "7"} and not strangers.asked
 
 
 REFUSED = {
@@ -230,8 +261,7 @@ def run(owner, more="", status=0, **options):
 def test_R2_sources_of_a_script_hold(owner, strangers, driver):
     assert run(owner).stdout.startswith("7 ")
     assert "pk" not in asked(strangers)
-    (owner.path / "sub").mkdir()
-    assert run(owner, cwd=str(owner.path)).stderr == ""
+    assert run(owner).stderr == ""
 
 
 def test_R2_settings_of_a_script_hold_with_uv_and_are_refused_by_pip(owner, strangers):
@@ -241,7 +271,7 @@ def test_R2_settings_of_a_script_hold_with_uv_and_are_refused_by_pip(owner, stra
     assert run(owner, lines, env={"UV_NO_CONFIG": "1"}).stdout == "7 1.2\n"
     pip = {"PROTOPRIMER_VENV_DRIVER": "venv_pip"}
     error = run(owner, lines, env=pip, status=2).stderr
-    assert "pip cannot do what the script says: [tool.uv] override-dependencies\n" in error
+    assert "pip cannot do what the script says: [tool.uv] override-dependencies (" in error
     result = run(owner, 'find-links = ["more"]\nno-index = true\nlink-mode = "copy"', env=pip, status=1)
     assert "link-mode means nothing to pip" in result.stderr
     (owner.path / "more").mkdir()
