@@ -5859,20 +5859,24 @@ class Requirements:
             self.add([[line, "", ""] for line in self.environment["dependencies"]], self.environment.root)
             for path in self.environment["requirements_files"]:
                 self.words += ["-r", self.environment.path(path)]
+            self.constrain(self.environment.root, self.lines_of_files())
 
     def local_projects(self):
         """The projects in directories that the config and its requirements files name: pairs of a path and extras."""
         import re
 
-        lines = list(self.environment["dependencies"])
-        for path in with_includes(self.environment, self.environment["requirements_files"]):
-            is_project_file = os.path.basename(path) in (PYPROJECT, "setup.py", "setup.cfg")
-            lines += [] if is_project_file else requirement_lines(path)
+        lines = self.environment["dependencies"] + self.lines_of_files()
         for line in lines:
             path = project_path(self.environment.root, line)
             if path and os.path.isdir(path):
                 extras = re.search(r"\[([\w\s,.-]+)\]", line)
                 yield path, extras.group(1).replace(" ", "").split(",") if extras else []
+
+    def lines_of_files(self):
+        """The lines of the requirements files that an environment names, and of those that they include."""
+        files = with_includes(self.environment, self.environment["requirements_files"])
+        files = [path for path in files if os.path.basename(path) not in (PYPROJECT, "setup.py", "setup.cfg")]
+        return [line for path in files for line in requirement_lines(path)]
 
     def add(self, requirements, directory, is_listed=True):
         """Add requirements, as those of `complete_project`, of the project in a directory.
@@ -5947,9 +5951,11 @@ class Requirements:
             file = os.path.join(place, PYPROJECT)
             raise PrimeError("%s comes from a source that pip does not know: tool.uv.sources.%s = %s" % (
                 name, name, shown_value(row)), file, hint='venv_driver = "venv_uv", or prime lock where uv is')
-        url = file_url(path) if path else row.get("url", "")
+        url = row.get("url", "")
+        if path:  # a lock is for other directories, too
+            url = file_url(path) if self.directory else path_from(self.root, path)
         if "git" in row:
-            url = "git+" + row["git"].replace("git+", "", 1) if row["git"].startswith("git+") else "git+" + row["git"]
+            url = ("" if row["git"].startswith("git+") else "git+") + row["git"]
             commit = [row[key] for key in ("rev", "tag", "branch") if key in row]
             url += "@" + commit[0] if commit else ""
         return url + ("" if path and os.path.isdir(path) else subdirectory_in(row))
@@ -5968,7 +5974,8 @@ class Requirements:
             return [name + in_brackets(extras)] if extras else []
         if declared:
             return project_words(path, extras, row.get("editable", "workspace" in row), self.root)
-        return [direct_requirement(name + in_brackets(extras), file_url(path))]  # for the tool to check the name
+        # For the tool to check the name.
+        return [direct_requirement(name + in_brackets(extras), self.url_of(name, "", {}, path))]
 
     def dependencies(self, document, extras, file):
         """`dependencies_of` with extras in any spelling."""
@@ -6000,12 +6007,20 @@ class Requirements:
                 raise PrimeError("build-system.requires: %s has a source, %s, and pip builds with what an index has" % (
                     name, shown_value(row)), file, hint='venv_driver = "venv_uv"')
 
-    def constrain(self, directory):
-        """Let what a project may require come from its sources alone."""
+    def constrain(self, directory, lines=None):
+        """Let what a project may require come from its sources alone.
+
+        lines  list of str, of requirements files: only what they name. An index as a source does not concern them, as
+               for uv; None if only a build tells what the project requires
+        """
+        import re
+
+        names = [re.match(r"[\w.-]*", line).group() for line in lines or ()]  # type: ignore[union-attr]
         for name in sources_of(self.config, directory):
-            place, row, _ = self.source(name, name, directory)
+            is_named = lines is None or name in map(normalized, names)
+            place, row, _ = self.source(name, name, directory) if is_named else ("", None, False)
             path = self.path_in(name, place, row) if row else ""
-            is_left = path in self.own or row and "index" in row and is_closed(self.environment)
+            is_left = path in self.own or row and "index" in row and (lines or is_closed(self.environment))
             if row and not is_left:
                 self.constraints[name] = direct_requirement(name, self.url_of(name, place, row, path))
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from conftest import project_text, python, some_python, uv_program
-from helpers import six_package
+from helpers import make_tree, six_package
 
 import proto_prime
 

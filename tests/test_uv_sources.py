@@ -159,9 +159,10 @@ def test_R1_projects_that_a_requirements_file_names_have_sources(owner, stranger
     owner.env["PROTOPRIMER_VENV_DRIVER"] = "venv_pip"
     depend(owner, "pk", [], '[project.optional-dependencies]\nx = ["my-lib"]\n[tool.uv.sources]\n'
            'my-lib = { path = "../my_lib" }\n')
-    owner.write("requirements.txt", "-e ./lib/pk[x]\nsix\n")
+    owner.write("requirements.txt", "-e ./lib/pk[x]\nsix\ndeep\n")
+    owner.write("pyproject.toml", '[tool.uv.sources]\ndeep = { path = "lib/deep" }\nsix = { index = "a" }\n')
     owner.prime()
-    assert set(installed(owner)) == {"pk", "my-lib", "six"} and "my-lib" not in asked(strangers)
+    assert set(installed(owner)) == {"pk", "my-lib", "six", "deep"} and not asked(strangers) & {"my-lib", "deep"}
 
 
 def test_R1_extra_is_that_of_one_application(owner, strangers, driver):
