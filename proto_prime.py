@@ -5798,13 +5798,14 @@ class Requirements:
     root         str, the directory that its relative paths start from: the ref root
     words        list of str: requirements, and options for them
     constraints  dict, normalized name to the requirement of the URL that it comes from, if something requires it
+    placed       dict, normalized name to the words of its source that are among `words`
     waiting      list of (path, extras, bool: it is installed itself): projects whose requirements are still to be added
     """
 
     def __init__(self, environment, directory=""):
         self.environment, self.directory = environment, directory
         self.config, self.root, self.values = environment.config, environment.root, {}  # type: Config, str, dict
-        self.words, self.constraints, self.waiting = [], {}, []  # type: list, dict, list
+        self.words, self.constraints, self.placed, self.waiting = [], {}, {}, []  # type: list, dict, dict, list
         self.own = [project["path"] for project in environment["projects"] if project["installable"]]
 
     def add_all(self, lock=""):
@@ -5843,10 +5844,10 @@ class Requirements:
 
     def constraint_options(self, path):
         """The options that let pip and uv heed the constraints, which are written into a file."""
-        if not self.constraints:
-            return []
-        write_atomic(path, "".join(line + "\n" for line in self.constraints.values()).encode())
-        return ["--constraint", path]
+        lines = [line + "\n" for name, line in self.constraints.items() if not self.placed.get(name)]
+        if lines:
+            write_atomic(path, "".join(lines).encode())
+        return ["--constraint", path] if lines else []
 
     def wait_for(self, path, extras, is_installed=True):
         """Look into a project in a directory later, once."""
@@ -5891,7 +5892,10 @@ class Requirements:
             name, extras = read_requirement(line, os.path.join(directory, PYPROJECT))
             place, row, holds = self.source(name, line, directory, extra, group)
             if row and holds:
-                self.words += self.translated(name, list(filter(None, extras)), place, row, line)
+                words = self.translated(name, list(filter(None, extras)), place, row, line)
+                if words not in self.placed.setdefault(name, []):
+                    self.placed[name].append(words)
+                    self.words += words
             elif is_listed and not row:
                 self.words.append(line)
 
@@ -5988,6 +5992,8 @@ class Requirements:
         Where only a build tells what it requires, its sources become constraints.
         is_locked  True: a lock file says all but what it is built with
         """
+        if is_installed and not sources_of(self.config, path):
+            return
         document, file = self.config.project(path), os.path.join(path, PYPROJECT)
         is_dynamic = "project" not in document or {"dependencies", "optional-dependencies"} & dynamic_fields(document)
         if is_installed:
