@@ -5665,9 +5665,10 @@ def lock_inputs(environment):
         lines = [line for line, _, _ in project["requirements"]]
         projects.append([table.get("dependencies"), table.get("optional-dependencies"), project["extras"], lines,
                          list(map(hash_file, files))])
+    for path in dict.fromkeys([environment.root] + [project["path"] for project in environment["projects"]]):
         sources = sources_of(environment.config, path)
         if sources:
-            projects.append([[name, os.path.relpath(place, environment.root), rows]
+            projects.append([[name, os.path.relpath(place, environment.root).replace(os.sep, "/"), rows]
                              for name, (place, rows) in sorted(sources.items())])
     files = with_includes(environment, environment["requirements_files"] + [environment["constraints_file"]])
     return digest([environment["dependencies"], list(map(hash_file, files)), projects])
