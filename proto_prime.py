@@ -5797,6 +5797,7 @@ class Requirements:
     environment  `Environment`
     directory    str, where its python is, which decides what markers mean; "" for every python
     root         str, the directory that its relative paths start from: the ref root
+    own          dict, path of each project that is installed itself to whether it is editable
     words        list of str: requirements, and options for them
     constraints  dict, normalized name to the requirement of the URL that it comes from, if something requires it
     placed       dict, normalized name to the words of its source that are among `words`
@@ -5807,23 +5808,23 @@ class Requirements:
         self.environment, self.directory = environment, directory
         self.config, self.root, self.values = environment.config, environment.root, {}  # type: Config, str, dict
         self.words, self.constraints, self.placed, self.waiting = [], {}, {}, []  # type: list, dict, dict, list
-        self.own = [project["path"] for project in environment["projects"] if project["installable"]]
+        projects = [project for project in environment["projects"] if project["installable"]]
+        self.own = {project["path"]: project["editable"] for project in projects}
 
     def add_all(self, lock=""):
         """Add all that an environment installs, and what its projects require of a source. Returns self.
 
         lock  str, path of its lock file: what that covers is left out; "" for everything
         """
+        for project in self.environment["projects"]:
+            if project["installable"]:
+                self.words += project_words(project["path"], project["extras"], project["editable"], self.root)
+                self.wait_for(project["path"], project["extras"])
         self.add_loose(lock)
         for path, extras in self.local_projects() if not lock else ():
             self.wait_for(path, extras)
-        for project in self.environment["projects"]:
-            path = project["path"]
-            if not lock:
-                self.add(project["requirements"], path)
-            if project["installable"]:
-                self.words += project_words(path, project["extras"], project["editable"], self.root)
-                self.wait_for(path, project["extras"])
+        for project in self.environment["projects"] if not lock else ():
+            self.add(project["requirements"], project["path"])
         for path, extras, is_installed in self.waiting:  # grows meanwhile; a hostile chain is too long to recurse (H10)
             self.look_into(path, extras, is_installed, is_locked=bool(lock))
         return self
@@ -5885,13 +5886,16 @@ class Requirements:
 
         is_listed  False: only those that have a source, because the project is installed itself
         """
-        has_sources = bool(sources_of(self.config, directory))
+        is_looked_into = directory in self.own or bool(sources_of(self.config, directory))
         for line, extra, group in requirements:
-            if not has_sources:
+            if not is_looked_into:
                 self.words += [line] * is_listed
                 continue
             name, extras = read_requirement(line, os.path.join(directory, PYPROJECT))
             place, row, holds = self.source(name, line, directory, extra, group)
+            declared = table_in(self.config.project(directory), PYPROJECT, "project").get("name", "")
+            if not row and directory in self.own and normalized(str(declared)) == name:  # a group may name its project
+                place, row = directory, {"path": "."}
             if row and holds:
                 words = self.translated(name, list(filter(None, extras)), place, row, line)
                 if words not in self.placed.setdefault(name, []):
@@ -5975,8 +5979,8 @@ class Requirements:
         self.wait_for(path, extras, is_installed)
         if not is_installed:
             return []
-        if path in self.own:  # and listed as such
-            return [name + in_brackets(extras)] if extras else []
+        if path in self.own:  # and listed as such; pip would still ask an index for "app[x]" beside "-e ."
+            return project_words(path, extras, self.own[path], self.root) if extras else []
         if declared:
             return project_words(path, extras, row.get("editable", "workspace" in row), self.root)
         # For the tool to check the name.
