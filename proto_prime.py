@@ -30,7 +30,7 @@
 #                The link
 #   wanted       TOML, Versions and requests, Config, The user's settings, Environments and their inputs
 #   there        Asking a python, Where pythons are, Choosing a python
-#   making       Downloads and the index, Tools, Lock files, pip, uv, Making an environment, Generations, Stamps
+#   making       Downloads and the index, Tools, Lock files, Sources, pip, uv, Making environments, Generations, Stamps
 #   running      Stages
 #   commands     Commands of every day, Running a command, Lock and vendor, Init and update, Workflow server,
 #                Command line
@@ -2648,6 +2648,20 @@ def list_toml_patterns():
     }
 
 
+def as_toml(value):
+    """A value of `parse_toml` as TOML on one line."""
+    if isinstance(value, dict):
+        return "{%s}" % ", ".join("%s = %s" % (as_toml(key), as_toml(each)) for key, each in value.items())
+    if isinstance(value, list):
+        return "[%s]" % ", ".join(map(as_toml, value))
+    if isinstance(value, (str, bool)):
+        import json
+
+        # An escape may be a surrogate, which TOML does not have.
+        return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+    return value.isoformat() if hasattr(value, "isoformat") else repr(value)
+
+
 # --------------------------------------------------------------------------------------------------
 # Versions and requests
 # --------------------------------------------------------------------------------------------------
@@ -3053,6 +3067,9 @@ def normalized(name):
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
+SCRIPT_METADATA = "the script's metadata, PEP 723"
+
+
 class Config:
     """What the files at the ref root say.
 
@@ -3064,12 +3081,13 @@ class Config:
     seen       dict, path to `signature` of every file that mattered, from before it was read: the stamp compares them
     documents  dict, path to (text, content) of every TOML file that was read
     aside      set, the paths of files that do not count, because another user owns them
+    sources    dict, directory to what `sources_of` found for it
     """
 
     def __init__(self, root):
         self.root = root
         self.file, self.text = "", ""
-        self.seen, self.documents, self.aside = {}, {}, set()  # type: dict, dict, set
+        self.seen, self.documents, self.aside, self.sources = {}, {}, set(), {}  # type: dict, dict, set, dict
         text, self.pyproject = self.read(os.path.join(root, PYPROJECT))
         own_text, own = self.read(os.path.join(root, OWN_CONFIG))
         self.table = table_in(self.pyproject, PYPROJECT, "tool", "proto-prime")
@@ -3084,7 +3102,7 @@ class Config:
                                  hint="keep one of them", status=2)
             self.file, self.text = PYPROJECT, text
         elif own_text is not None and kind_of_root(root) == "script":  # nobody wrote that file: it has no line to name
-            self.file, self.table = "the script's metadata, PEP 723", own
+            self.file, self.table = SCRIPT_METADATA, own
         elif own_text is not None:
             self.file, self.table, self.text = OWN_CONFIG, own, own_text
 
@@ -3739,7 +3757,8 @@ def complete_project(environment, item):
     """Check an entry of `projects`, and add what follows from it.
 
     Returns a dict: path (str, absolute), groups, extras (lists of str), editable, installable (bool), files (list of
-    paths, see `files_of`), and group_requirements: those of its groups, and of an application, a list of str.
+    paths, see `files_of`), and requirements: those of its groups, and of an application, each a list of three str: a
+    line, and the extra or the group that it belongs to.
     """
     project = {"path": item} if isinstance(item, str) else item
     name = project["path"]
@@ -3752,7 +3771,7 @@ def complete_project(environment, item):
     chosen = project.get("groups", default_groups(document) if path == environment.root else [])
     requirements = []  # type: list
     for group in chosen:
-        requirements += expand_group(groups_of(document), group, file)
+        requirements += [[line, "", group] for line in expand_group(groups_of(document), group, file)]
     extras = chosen_extras(environment, document, project)
     is_package = is_named_package(environment, project, path)
     installable = is_installable(document, path, is_package)
@@ -3762,8 +3781,8 @@ def complete_project(environment, item):
         raise environment.error(
             "projects", 'projects: "%s" has no [project], [build-system] or setup.py to install' % name)
     return {"path": path, "groups": chosen, "extras": extras,
-            "group_requirements": requirements, "editable": project.get("editable", True),
-            "installable": installable, "files": files_of(environment.config, path)}
+            "requirements": requirements, "editable": project.get("editable", True), "installable": installable,
+            "files": files_of(environment.config, path)}
 
 
 def chosen_extras(environment, document, project):
@@ -3794,11 +3813,10 @@ def is_application(document, is_package=False):
 
     document    dict, its pyproject.toml, where `[tool.uv] package` decides, else a [build-system]
     is_package  bool, whether without both it is none
-    Not if it has sources of uv's: only uv knows these, and only as those of a project. Nor if its dependencies are
-    dynamic: only a build says what they are.
+    Not if its dependencies are dynamic: only a build says what they are.
     """
     settings = table_in(document, PYPROJECT, "tool", "uv")
-    if settings.get("sources") or {"dependencies", "optional-dependencies"} & dynamic_fields(document):
+    if {"dependencies", "optional-dependencies"} & dynamic_fields(document):
         return False
     is_built = is_package or "build-system" in document or "project" not in document
     return settings.get("package", is_built) is False
@@ -3858,7 +3876,7 @@ def requirement_parts(line):
 
 
 def dependencies_of(document, extras, file):
-    """The requirements of a project with some of its extras: a list of str.
+    """The requirements of a project with some of its extras: a list of [line, extra, ""], all str.
 
     A requirement of the project's own name, such as "me[docs]" in an extra "all", stands for those extras.
     """
@@ -3877,7 +3895,7 @@ def dependencies_of(document, extras, file):
         for line in lines if is_texts(lines) else ():
             name, more = read_requirement(check_text(line, field, file, is_requirement=True), file)
             if name != own:
-                requirements.append(line)
+                requirements.append([line, extra, ""])
                 continue
             named = [spelling for part in more for spelling in spellings.get(normalized(part), ())]
             waiting += [spelling for spelling in dict.fromkeys(named) if spelling not in chosen]
@@ -4016,7 +4034,8 @@ def files_of(config, directory, budget=None):
     files, waiting = [], list(projects)  # type: list, list
     for project in waiting:  # grows meanwhile
         files += [os.path.join(project, name) for name in (PYPROJECT, "setup.py", "setup.cfg")]
-        for path in named_paths(config.project(project), project, budget=budget):
+        inherited = {place for place, _ in sources_of(config, project, budget).values()} - {project}
+        for path in named_paths(config.project(project), project, budget=budget) + sorted(inherited):
             if not os.path.isdir(path):
                 files.append(path)
             elif path not in projects:
@@ -4061,6 +4080,58 @@ def named_paths(document, directory, skipped=("readme", "long_description"), bud
             else:
                 names += texts if key == "file" else [os.path.join(*texts)]
     return [os.path.normpath(os.path.join(directory, name)) for name in names if "\0" not in name]
+
+
+SOURCE_KINDS = {"path", "git", "url", "index", "workspace"}
+
+
+def sources_of(config, directory, budget=None):
+    """What [tool.uv.sources] says for the project in a directory: of its own, else of the workspace that it is in (R1).
+
+    Returns a dict of normalized name to (str: the directory that its paths are relative to, list of dict: the source
+    for each marker, extra or group). PrimeError with status 2.
+    """
+    if directory in config.sources:
+        return config.sources[directory]
+    sources = {}
+    for place in (workspace_of(config, directory, budget), directory):
+        document, file = config.project(place) if place else {}, os.path.join(place, PYPROJECT)
+        is_off = table_in(document, file, "tool", "uv").get("no-sources") is True
+        for name, value in table_in({} if is_off else document, file, "tool", "uv", "sources").items():
+            rows, field = value if isinstance(value, list) else [value], "tool.uv.sources." + name
+            if not all(isinstance(row, dict) and len(SOURCE_KINDS & set(row)) == 1 for row in rows):
+                raise PrimeError("%s: %s is no source of one of the kinds %s" % (
+                    field, shown_value(value), ", ".join(sorted(SOURCE_KINDS))), file, status=2)
+            for row in rows:
+                for key, item in row.items():
+                    if key not in ("editable", "package", "workspace", "lfs"):
+                        check_text(item, "%s.%s" % (field, key), file)
+            sources[normalized(name)] = place, rows
+    config.sources[directory] = sources
+    return sources
+
+
+def workspace_of(config, directory, budget=None):
+    """The directory of the uv workspace that the project in a directory belongs to; "" if it belongs to none."""
+    for place in ancestors(directory):
+        file = config.look(os.path.join(place, PYPROJECT))
+        is_inside = place == config.root or place.startswith(os.path.join(config.root, ""))
+        if not has_bytes(file, b"workspace") or not is_inside and is_left_aside(file, config.root, "move the repo"):
+            continue
+        if "workspace" in table_in(config.project(place), file, "tool", "uv"):
+            return place if directory in workspace_members(config, place, budget) else ""
+    return ""
+
+
+def workspace_members(config, root, budget=None):
+    """The directories of all projects in the uv workspace whose root is in a directory, that one first: a list."""
+    table = table_in(config.project(root), os.path.join(root, PYPROJECT), "tool", "uv", "workspace")
+    budget, named = budget or Budget(), {"members": [], "exclude": []}  # type: ignore[var-annotated]
+    for key in named:
+        for pattern in table.get(key, []) if is_texts(table.get(key)) else ():
+            paths = members_of(root, pattern, budget)
+            named[key] += [os.path.normpath(os.path.join(root, path)) for path in paths]
+    return list(dict.fromkeys([root] + [path for path in named["members"] if path not in named["exclude"]]))
 
 
 MEMBERS_CAP = 10000  # directory entries
@@ -5403,6 +5474,7 @@ TOOL_HINTS = (
     ((b"has no attribute 'build_editable'",), "", False,
      'setuptools is too old for that: editable = false in projects, or venv_driver = "venv_pip"'),
     ((), "^(installing|fetching|replacing)", True, "where a network is, prime vendor gets what is missing"),
+    ((b"needs to be updated",), r"\.lock of the script", False, "uv lock --script renews it"),
 )
 TOOL_CAP = 1 << 22  # bytes of a tool's output that are kept
 SHOWN_LINES = 15  # of them in an error, at most
@@ -5581,7 +5653,11 @@ class Driver:
     install_lock(environment, directory, lock)
                                          install what the lock file at the path `lock` pins
     check_lock(environment)              before anything is built: can it install from the lock file, or without one?
-    parts(environment, requirements)     the requirements as lists, each for one `install`
+    requirements(environment, lock="", directory="")
+                                         what it installs, less what the lock covers: a `Requirements`
+    parts(environment, requirements)     the words of these as lists, each for one `install`
+    install_script(environment, directory)
+                                         install what a script with a [tool.uv] requires, and return True; else False
 
     All raise PrimeError if the tool cannot do it.
     """
@@ -5591,6 +5667,10 @@ class Driver:
 
     def check_lock(self, environment):
         """Accept any lock file."""
+
+    def install_script(self, environment, directory):
+        """Install it as everything else."""
+        return False
 
     def parts(self, environment, requirements):
         """Install everything at once."""
@@ -5654,37 +5734,34 @@ def places_of(options):
     return [options[count + 1] for count, word in enumerate(options) if word == "--find-links"]
 
 
-def install_requirements(environment, lock=""):
-    """What an environment installs, as words for both pip and uv.
-
-    lock  str, path of its lock file: what that covers is left out; "" for everything
-    """
-    if lock.endswith("uv.lock"):  # `uv sync` installs the projects, too
-        return []
-    words = []
-    if not lock:
-        words += environment["dependencies"]
-        for path in environment["requirements_files"]:
-            words += ["-r", environment.path(path)]
-    for project in environment["projects"]:
-        if not lock:
-            words += project["group_requirements"]
-        if project["installable"]:
-            words += project_words(project, environment.root)
-    return words
+def project_words(path, extras, editable, root):
+    """The words that let pip and uv install the project in a directory, with extras."""
+    path = path_from(root, path) + in_brackets(extras)
+    return ["-e", path] if editable else [path]
 
 
-def project_words(project, root):
-    """The words that let pip and uv install a project of the config.
+def path_from(root, path):
+    """A path for pip and uv, relative if it is in the repo: they misread a "#" or "[" in the path of that (E8)."""
+    is_inside = path == root or path.startswith(os.path.join(root, ""))
+    return os.path.join(os.curdir, os.path.relpath(path, root)) if is_inside else path
 
-    Its path is relative, because they misread a "#" or "[" in the path of the repo (E8).
-    """
-    path = project["path"]
-    if path == root or path.startswith(root + os.sep):
-        path = os.path.join(os.curdir, os.path.relpath(path, root))
-    if project["extras"]:
-        path += "[%s]" % ",".join(project["extras"])
-    return ["-e", path] if project["editable"] else [path]
+
+def in_brackets(extras):
+    """The extras of a requirement as they stand behind its name."""
+    return "[%s]" % ",".join(extras) if extras else ""
+
+
+def script_settings(environment):
+    """The [tool.uv] of the script that an environment is for, which holds for it alone (R2); {} without such."""
+    is_script_root = kind_of_root(environment.root) == "script"
+    return table_in(environment.config.pyproject, PYPROJECT, "tool", "uv") if is_script_root else {}
+
+
+def direct_requirement(name, url):
+    """The requirement, for pip and uv, of a package from a URL."""
+    if url.startswith("git+file:"):  # older pips want a host in a URL behind "@"
+        return url + ("&" if "#" in url else "#") + "egg=" + name
+    return "%s @ %s" % (name, url)
 
 
 def chosen_parts(environment):
@@ -5769,12 +5846,7 @@ class Lock:
         elif checkout:
             url = checkout.get("url") or file_url(self._absolute(checkout["path"]))
             source = "%s+%s@%s" % (checkout["type"], url, checkout["commit-id"])
-            source += subdirectory_in(checkout)
-            if url.startswith("file:"):  # older pips want a host in a URL behind "@"
-                requirement = source + ("&" if "#" in source else "#") + "egg=" + name
-            else:
-                requirement = "%s @ %s" % (name, source)
-            self.unpinned.append((package, [requirement]))
+            self.unpinned.append((package, [direct_requirement(name, source + subdirectory_in(checkout))]))
         elif not hashes:
             raise PrimeError("%s: %s has no hash that pip knows" % (self.path, name), status=2)
         else:
@@ -6084,8 +6156,14 @@ def lock_inputs(environment):
         if {"dependencies", "optional-dependencies"} & dynamic_fields(document):
             files = named_paths(document, path, ("readme", "long_description", "version"))
             files.append(os.path.join(path, "setup.py"))
-        projects.append([table.get("dependencies"), table.get("optional-dependencies"), project["extras"],
-                         project["group_requirements"], list(map(hash_file, files))])
+        lines = [line for line, _, _ in project["requirements"]]
+        projects.append([table.get("dependencies"), table.get("optional-dependencies"), project["extras"], lines,
+                         list(map(hash_file, files))])
+    for path in dict.fromkeys([environment.root] + [project["path"] for project in environment["projects"]]):
+        sources = sources_of(environment.config, path)
+        if sources:
+            projects.append([[name, os.path.relpath(place, environment.root).replace(os.sep, "/"), rows]
+                             for name, (place, rows) in sorted(sources.items())])
     files = with_includes(environment, environment["requirements_files"] + [environment["constraints_file"]])
     return digest([environment["dependencies"], list(map(hash_file, files)), projects])
 
@@ -6253,15 +6331,16 @@ def locked_requirements(environment):
     skipped = names_resolved_otherwise(config.pyproject)
     for project in projects:
         file, document = os.path.join(project["path"], PYPROJECT), config.project(project["path"])
-        requirements = list(project["group_requirements"])
+        requirements = list(project["requirements"])
         if project["installable"]:
             requirements += dependencies_of(document, project["extras"], file)
-        lines += [(line, file) for line in requirements]
+        lines += [(line, file) for line, _, _ in requirements]
         tables = [table_in(document, file, *names) for names in (["project"], ["tool", "poetry"])]
         named = [table["name"] for table in tables if isinstance(table.get("name"), str)]
         if project["installable"] and not named and len(projects) > 1:  # any requirement of the others could mean it
             return []
         skipped |= set(map(normalized, named)) | names_resolved_otherwise(document)
+        skipped |= set(sources_of(config, project["path"]))  # whatever version comes from there
     return [(line.strip(), origin[origin.startswith(above) and len(above):]) for line, origin in dict.fromkeys(lines)
             if (requirement_parts(line) or [""])[0] not in skipped]
 
@@ -6320,6 +6399,275 @@ def sources_in_files(environment):
         for value in values if isinstance(values, list) else [values]:
             sources.append(value.get("url") if isinstance(value, dict) else value)
     return [source for source in sources if isinstance(source, str)]
+
+
+# --------------------------------------------------------------------------------------------------
+# Sources
+# --------------------------------------------------------------------------------------------------
+# What an environment installs, as words for pip and uv. `[tool.uv.sources]` is uv's own: for pip it is translated here,
+# so that nothing that has a source is asked of an index (R1).
+
+
+class Requirements:
+    """What an environment installs, as arguments of pip and uv, with the sources of uv's translated (R1).
+
+    environment  `Environment`
+    directory    str, where its python is, which decides what markers mean; "" for every python
+    root         str, the directory that its relative paths start from: the ref root
+    own          dict, path of each project that is installed itself to whether it is editable
+    words        list of str: requirements, and options for them
+    constraints  dict, normalized name to the requirement of the URL that it comes from, if something requires it
+    placed       dict, normalized name to the words of its source that are among `words`
+    waiting      list of (path, extras, bool: it is installed itself): projects whose requirements are still to be added
+    """
+
+    def __init__(self, environment, directory=""):
+        self.environment, self.directory = environment, directory
+        self.config, self.root, self.values = environment.config, environment.root, {}  # type: Config, str, dict
+        self.words, self.constraints, self.placed, self.waiting = [], {}, {}, []  # type: list, dict, dict, list
+        projects = [project for project in environment["projects"] if project["installable"]]
+        self.own = {project["path"]: project["editable"] for project in projects}
+
+    def add_all(self, lock=""):
+        """Add all that an environment installs, and what its projects require of a source. Returns self.
+
+        lock  str, path of its lock file: what that covers is left out; "" for everything
+        """
+        for project in self.environment["projects"]:
+            if project["installable"]:
+                self.words += project_words(project["path"], project["extras"], project["editable"], self.root)
+                self.wait_for(project["path"], project["extras"])
+        self.add_loose(lock)
+        for path, extras in self.local_projects() if not lock else ():
+            self.wait_for(path, extras)
+        for project in self.environment["projects"] if not lock else ():
+            self.add(project["requirements"], project["path"])
+        for path, extras, is_installed in self.waiting:  # grows meanwhile; a hostile chain is too long to recurse (H10)
+            self.look_into(path, extras, is_installed, is_locked=bool(lock))
+        return self
+
+    def lines(self):
+        """The words as `uv pip compile` takes them: lines of a requirements file, and arguments. Two lists of str."""
+        lines, arguments = [], []  # type: list, list
+        words = iter(self.words)
+        for word in words:
+            if word == "--group":
+                arguments += [word, next(words)]
+            elif word == "-r" or word == "-e":
+                value = next(words)
+                is_project = word == "-r" and os.path.basename(value) == PYPROJECT
+                (arguments if is_project else lines).append(value if is_project else word + " " + value)
+            else:
+                (arguments if word[:2] == "--" else lines).append(word)
+        return lines, arguments
+
+    def constraint_options(self, path):
+        """The options that let pip and uv heed the constraints, which are written into a file."""
+        lines = [line + "\n" for name, line in self.constraints.items() if not self.placed.get(name)]
+        if lines:
+            write_atomic(path, "".join(lines).encode())
+        return ["--constraint", path] if lines else []
+
+    def wait_for(self, path, extras, is_installed=True):
+        """Look into a project in a directory later, once."""
+        if (path, extras, is_installed) not in self.waiting:
+            self.waiting.append((path, extras, is_installed))
+
+    def add_loose(self, lock=""):
+        """Add what the config itself requires."""
+        if not lock:
+            self.add([[line, "", ""] for line in self.environment["dependencies"]], self.environment.root)
+            for path in self.environment["requirements_files"]:
+                self.words += ["-r", self.environment.path(path)]
+            self.constrain(self.environment.root, self.lines_of_files())
+
+    def local_projects(self):
+        """The projects in directories that the config and its requirements files name: pairs of a path and extras."""
+        import re
+
+        lines = self.environment["dependencies"] + self.lines_of_files()
+        for line in lines:
+            path = project_path(self.environment.root, line)
+            if path and os.path.isdir(path):
+                extras = re.search(r"\[([\w\s,.-]+)\]", line)
+                yield path, extras.group(1).replace(" ", "").split(",") if extras else []
+
+    def lines_of_files(self):
+        """The lines of the requirements files that an environment names, and of those that they include."""
+        files = with_includes(self.environment, self.environment["requirements_files"])
+        files = [path for path in files if os.path.basename(path) not in (PYPROJECT, "setup.py", "setup.cfg")]
+        return [line for path in files for line in requirement_lines(path)]
+
+    def add(self, requirements, directory, is_listed=True):
+        """Add requirements, as those of `complete_project`, of the project in a directory.
+
+        is_listed  False: only those that have a source, because the project is installed itself
+        """
+        is_looked_into = directory in self.own or bool(sources_of(self.config, directory))
+        for line, extra, group in requirements:
+            if not is_looked_into:
+                self.words += [line] * is_listed
+                continue
+            name, extras = read_requirement(line, os.path.join(directory, PYPROJECT))
+            place, row, holds = self.source(name, line, directory, extra, group)
+            declared = table_in(self.config.project(directory), PYPROJECT, "project").get("name", "")
+            if not row and directory in self.own and normalized(str(declared)) == name:  # a group may name its project
+                place, row = directory, {"path": "."}
+            if row and holds:
+                words = self.translated(name, list(filter(None, extras)), place, row, line)
+                if words not in self.placed.setdefault(name, []):
+                    self.placed[name].append(words)
+                    self.words += words
+            elif is_listed and not row:
+                self.words.append(line)
+
+    def source(self, name, line, directory, extra="", group=""):
+        """The source of a requirement: the directory that it is relative to, its table or None, and if it holds."""
+        place, rows = sources_of(self.config, directory).get(name, ("", []))
+        wanted = {"extra": normalized(extra), "group": normalized(group)}
+        rows = [row for row in rows if all(normalized(row.get(key, wanted[key])) == wanted[key] for key in wanted)]
+        marker = line.partition(" ;" if "@" in line else ";")[2].strip()
+        if rows and not self.holds(marker, place):
+            return place, rows[0], False
+        return place, next((row for row in rows if self.holds(row.get("marker", ""), place)), None), True
+
+    def holds(self, marker, place):
+        """True if a marker of a requirement or a source holds, or is empty."""
+        if not marker:
+            return True
+        file = os.path.join(place, PYPROJECT)
+        if not self.directory:
+            raise PrimeError("a source with the marker %s does not hold for dependencies of the config" % marker, file,
+                             hint="put them into a dependency group", status=2)
+        self.values = self.values or marker_values(interpreter_at(environment_python(self.directory)))
+        try:
+            return marker_holds(marker, dict(self.values, extra=""))
+        except (ValueError, LookupError, RecursionError):
+            raise PrimeError("malformed marker: %s" % marker, file, status=2)
+
+    def translated(self, name, extras, place, row, line):
+        """The words for a requirement that has a source, as that source says; PrimeError if neither tool has such."""
+        path = self.path_in(name, place, row)
+        if path and os.path.isdir(path):
+            return self.directory_words(name, extras, path, row)
+        if "index" in row and is_closed(self.environment):  # then the files at hand are all that there is
+            return [line]
+        return [direct_requirement(name + in_brackets(extras), self.url_of(name, place, row, path))]
+
+    def path_in(self, name, place, row):
+        """The file or directory that a source names; "" if it names none, PrimeError if there is none."""
+        file = os.path.join(place, PYPROJECT)
+        if "workspace" in row:
+            for path in workspace_members(self.config, workspace_of(self.config, place) or place):
+                if normalized(str(self.config.project(path).get("project", {}).get("name", ""))) == name:
+                    return path
+            raise PrimeError("tool.uv.sources.%s: the workspace has no member of that name" % name, file, status=2)
+        if "path" not in row:
+            return ""
+        path = os.path.normpath(os.path.join(place, os.path.expanduser(row["path"])))
+        if not os.path.exists(path):
+            raise PrimeError('tool.uv.sources.%s: there is no "%s"' % (name, row["path"]), file, status=2)
+        return os.path.join(path, row.get("subdirectory", "")).rstrip(os.sep) if os.path.isdir(path) else path
+
+    def url_of(self, name, place, row, path):
+        """The URL that a source means; PrimeError if pip has no such URLs."""
+        known = {"path", "url", "git", "workspace", "editable", "marker", "extra", "group", "rev", "tag", "branch",
+                 "subdirectory"}
+        if set(row) - known:
+            file = os.path.join(place, PYPROJECT)
+            raise PrimeError("%s comes from a source that pip does not know: tool.uv.sources.%s = %s" % (
+                name, name, shown_value(row)), file, hint='venv_driver = "venv_uv", or prime lock where uv is')
+        url = row.get("url", "")
+        if path:  # a lock is for other directories, too
+            url = file_url(path) if self.directory else path_from(self.root, path)
+        if "git" in row:
+            url = ("" if row["git"].startswith("git+") else "git+") + row["git"]
+            commit = [row[key] for key in ("rev", "tag", "branch") if key in row]
+            url += "@" + commit[0] if commit else ""
+        return url + ("" if path and os.path.isdir(path) else subdirectory_in(row))
+
+    def directory_words(self, name, extras, path, row):
+        """The words for a requirement whose source is a project in a directory, or for what that one requires."""
+        document, file = self.config.project(path), os.path.join(path, PYPROJECT)
+        declared = table_in(document, file, "project").get("name", "")
+        if declared and normalized(declared) != name:
+            raise PrimeError("%s is the project %s, not %s as tool.uv.sources says" % (path, declared, name), status=2)
+        is_installed = row.get("package") is not False and not is_application(document, is_package=True)
+        self.wait_for(path, extras, is_installed)
+        if not is_installed:
+            return []
+        if path in self.own:  # and listed as such; pip would still ask an index for "app[x]" beside "-e ."
+            return project_words(path, extras, self.own[path], self.root) if extras else []
+        if declared:
+            return project_words(path, extras, row.get("editable", "workspace" in row), self.root)
+        # For the tool to check the name.
+        return [direct_requirement(name + in_brackets(extras), self.url_of(name, "", {}, path))]
+
+    def dependencies(self, document, extras, file):
+        """`dependencies_of` with extras in any spelling."""
+        declared = table_in(document, file, "project", "optional-dependencies")
+        return dependencies_of(document, chosen_names(declared, extras), file)
+
+    def look_into(self, path, extras, is_installed, is_locked):
+        """Add what the project in a directory requires, if it is installed itself only what comes from a source.
+
+        Where only a build tells what it requires, its sources become constraints.
+        is_locked  True: a lock file says all but what it is built with
+        """
+        if is_installed and not sources_of(self.config, path):
+            return
+        document, file = self.config.project(path), os.path.join(path, PYPROJECT)
+        is_dynamic = "project" not in document or {"dependencies", "optional-dependencies"} & dynamic_fields(document)
+        if is_installed:
+            self.check_build(path)
+        if is_dynamic and not is_locked:
+            self.constrain(path)
+        if "project" in document and not is_locked:
+            self.add(self.dependencies(document, extras, file), path, is_listed=not is_installed)
+
+    def check_build(self, path):
+        """PrimeError if a project is built with something that has a source, for pip asks an index for that."""
+        file = os.path.join(path, PYPROJECT)
+        for line in build_system(self.environment, path)[0]:
+            name = read_requirement(line, file)[0]
+            place, row, holds = self.source(name, line, path)
+            if row and holds and not ("index" in row and is_closed(self.environment)):
+                raise PrimeError("build-system.requires: %s has a source, %s, and pip builds with what an index has" % (
+                    name, shown_value(row)), file, hint='venv_driver = "venv_uv"')
+
+    def constrain(self, directory, lines=None):
+        """Let what a project may require come from its sources alone.
+
+        lines  list of str, of requirements files: only what they name. An index as a source does not concern them, as
+               for uv; None if only a build tells what the project requires
+        """
+        import re
+
+        names = [re.match(r"[\w.-]*", line).group() for line in lines or ()]  # type: ignore[union-attr]
+        for name in sources_of(self.config, directory):
+            is_named = lines is None or name in map(normalized, names)
+            place, row, _ = self.source(name, name, directory) if is_named else ("", None, False)
+            path = self.path_in(name, place, row) if row else ""
+            is_left = path in self.own or row and "index" in row and (lines or is_closed(self.environment))
+            if row and not is_left:
+                self.constraints[name] = direct_requirement(name, self.url_of(name, place, row, path))
+
+
+def build_system(environment, project):
+    """What the pyproject.toml in the directory `project` says of its build, with PEP 517's defaults.
+
+    Returns (list of str: requires, str: build-backend, list of str: backend-path). PrimeError with status 2.
+    """
+    file = os.path.join(project, PYPROJECT)
+    table = table_in(environment.config.project(project), PYPROJECT, "build-system")
+    requires, paths = table.get("requires", ["setuptools", "wheel"]), table.get("backend-path", [])
+    backend = table.get("build-backend", "setuptools.build_meta:__legacy__")
+    for field, value in (("requires", requires), ("backend-path", paths), ("build-backend", [backend])):
+        if not is_texts(value):
+            raise PrimeError("build-system.%s: %s is not as PEP 517 says" % (field, shown_value(value)), file, status=2)
+        for text in value:
+            check_text(text, "build-system." + field, file, is_requirement=field == "requires")
+    return requires, backend, paths
 
 
 # --------------------------------------------------------------------------------------------------
@@ -6465,6 +6813,17 @@ def run_pip(python, program, words, title, environ, root, directory):
         remove(aside)
 
 
+# What a script's [tool.uv] may say that pip can do, too: its option, and what stands behind it for each value.
+PIP_SETTINGS = {"no-index": ("--no-index", "%.0s"), "no-build": ("--only-binary=:all:", "%.0s"),
+                "no-binary": ("--no-binary=:all:", "%.0s"), "no-build-package": ("--only-binary=", "%s"),
+                "no-binary-package": ("--no-binary=", "%s"), "index-url": ("--index-url=", "%s"),
+                "find-links": ("--find-links=", "%s")}
+# What does not change which packages are installed.
+UV_ONLY_SETTINGS = {"required-version", "cache-dir", "cache-keys", "compile-bytecode", "concurrent-builds",
+                    "concurrent-downloads", "concurrent-installs", "link-mode", "native-tls", "system-certs", "preview",
+                    "python-preference", "python-downloads", "keyring-provider", "reinstall", "reinstall-package"}
+
+
 class PipDriver(Driver):
     """Makes environments with `venv`, fills them with `pip`."""
 
@@ -6549,11 +6908,29 @@ class PipDriver(Driver):
                 self._pip(directory, words, "installing with pip", root)
 
     def check_lock(self, environment):
-        """Without a lock say which servers pip takes the best version from."""
+        """Refuse what a script asks of uv alone. Without a lock say which servers pip takes the best version from."""
+        settings = script_settings(environment)
+        refused = sorted(set(settings) - set(PIP_SETTINGS) - UV_ONLY_SETTINGS - {"sources"})
+        if refused:  # R2
+            raise PrimeError("pip cannot do what the script says: [tool.uv] %s" % ", ".join(refused), SCRIPT_METADATA,
+                             hint='venv_driver = "venv_uv" does, and so does a lock of uv lock --script', status=2)
+        left = sorted(set(settings) & UV_ONLY_SETTINGS)
+        if left:
+            report.note("the script's [tool.uv] %s mean%s nothing to pip" % (", ".join(left), "s"[len(left) > 1:]))
         sources = [] if environment["lock_file"] else package_sources(environment)
         if len(sources) > 1:  # H6
             report.note("without a lock pip takes the best version that any of these has, where uv takes the first of "
                         "them that has the package: %s" % ", ".join(sources))
+
+    def requirements(self, environment, lock="", directory=""):
+        """All with the sources of uv's translated, and what else of a script's [tool.uv] pip can do."""
+        wanted = Requirements(environment, directory).add_all(lock)
+        if not lock:
+            for key, value in script_settings(environment).items():
+                option = PIP_SETTINGS.get(key, ("", ""))[0]
+                values = [value] if isinstance(value, (str, bool)) else value
+                wanted.words += [option + PIP_SETTINGS[key][1] % each for each in values if option and each]
+        return wanted
 
     def parts(self, environment, requirements):
         """Install files with hashes first: pip takes no requirement without a hash beside them."""
@@ -6800,7 +7177,7 @@ class UvDriver(Driver):
 
     def _run(self, words, title, root=os.sep, **variables):
         """Run uv in the directory `root` as a step that people see; PrimeError if it fails."""
-        environ = uv_environ(root, has_lock=words[0] != "pip")
+        environ = uv_environ(root, has_lock=words[0] != "pip" and words[:2] != ["sync", "--script"])
         run_tool([self.uv] + words, title, dict(environ, **variables), root)
 
     def deploy(self, python=None):
@@ -6827,6 +7204,30 @@ class UvDriver(Driver):
             words.append("--refresh")
         self._run(words + list(options) + list(requirements), "installing with uv", root)
 
+    def install_script(self, environment, directory):
+        """Let uv install a script's requirements as it would itself, if the script has a [tool.uv] (R2).
+
+        `uv pip install -r` reads no [tool.uv] of a script, and with UV_CONFIG_FILE none at all.
+        """
+        settings, path = script_settings(environment), os.path.join(directory, "script.py")
+        if not settings:
+            return False
+        guard(directory)
+        lines = ["dependencies = " + as_toml(environment["dependencies"]), "[tool]", "uv = " + as_toml(settings)]
+        write_atomic(path, ("# /// script\n%s# ///\n" % "".join("# %s\n" % line for line in lines)).encode())
+        words = ["sync", "--script", path, "--active"] + ["--refresh"] * (self.is_anew and not is_offline())
+        self._run(words + index_options(environment), "installing with uv", environment.root, VIRTUAL_ENV=directory)
+        remove(path)
+        return True
+
+    def export_script(self, script, target):
+        """Write what the lock beside a script pins as a pylock.toml (R2)."""
+        self.deploy()
+        aside = os.path.join(os.path.dirname(target), "pylock.aside.toml")
+        words = ["export", "--script", script, "--locked", "--format", "pylock.toml", "--no-header", "--quiet"]
+        self._run(words + ["--output-file", aside], "reading the .lock of the script with uv", os.path.dirname(target))
+        os.replace(aside, target)
+
     def install_lock(self, environment, directory, lock):
         """Install what uv.lock or pylock.toml pins; from local files alone the latter by its hashes."""
         guard(directory)
@@ -6852,6 +7253,45 @@ class UvDriver(Driver):
             words += ["--extra=" + name for name in contents.extras] + contents.group_options
             self._run(words, title, root)
         remove(aside)
+
+    def requirements(self, environment, lock="", directory=""):
+        """Groups and applications with sources go to uv by its own words, so that it applies all that it knows.
+
+        Not from local files alone: for a source that is an index uv would not look into these.
+        """
+        wanted = Requirements(environment, directory)
+        if lock.endswith("uv.lock") and not is_closed(environment):  # `uv sync` installs the projects, too
+            return wanted
+        paths = [environment.root] + [project["path"] for project in environment["projects"]]
+        tables = [row for path in paths for _, rows in sources_of(environment.config, path).values() for row in rows]
+        if directory and is_closed(environment) and not lock and any("index" in row for row in tables):
+            wanted.add_all()
+            wanted.words.append("--no-sources")
+            return wanted
+        wanted.add_loose(lock)
+        for project in environment["projects"]:
+            path = project["path"]
+            if not lock and sources_of(environment.config, path):
+                self._add_sourced(wanted, project, os.path.join(path_from(environment.root, path), PYPROJECT))
+            elif not lock:
+                wanted.words += [line for line, _, _ in project["requirements"]]
+            if project["installable"]:
+                wanted.words += project_words(path, project["extras"], project["editable"], environment.root)
+        return wanted
+
+    def _add_sourced(self, wanted, project, file):
+        """Add the groups of a project with sources, and what an application requires; `file` is its pyproject.toml."""
+        wanted.words += [word for group in project["groups"] for word in ("--group", file + ":" + group)]
+        has_table = "project" in wanted.config.project(project["path"])
+        if project["installable"] and not has_table:  # uv knows sources of a [project] alone
+            wanted.constrain(project["path"])
+        if project["installable"] or not has_table:
+            return
+        wanted.words += ["-r", file]
+        if len(wanted.environment["projects"]) == 1:
+            wanted.words += ["--extra=" + extra for extra in project["extras"]]
+        else:  # to uv an extra is one of all files
+            wanted.add([row for row in project["requirements"] if row[1]], project["path"])
 
     def renew(self, environment, python, is_upgrade):
         """Let `uv lock` renew the uv.lock of an environment; with `is_upgrade` it ignores the versions so far."""
@@ -6936,7 +7376,7 @@ class UvDriver(Driver):
 
 
 # --------------------------------------------------------------------------------------------------
-# Making an environment
+# Making environments
 # --------------------------------------------------------------------------------------------------
 # Chooses one of the two drivers, and makes an empty environment with it.
 
@@ -7551,18 +7991,22 @@ def next_time(environment):
 
 def install(environment, driver, directory):
     """Install what an environment requires; PrimeError if a tool fails, or if nothing arrives."""
-    lock = lock_to_install(environment, driver, directory)
-    requirements, before = install_requirements(environment, lock), listing_of(directory)
-    options = index_options(environment)
+    lock, before = lock_to_install(environment, driver, directory), listing_of(directory)
+    if not lock and driver.install_script(environment, directory):
+        mend_launchers(directory)
+        return
+    wanted = driver.requirements(environment, lock, directory)
+    options = index_options(environment) + wanted.constraint_options(os.path.join(directory, "sources.txt"))
     if lock:
         driver.install_lock(environment, directory, lock)
     if lock.endswith(".toml"):
         options += ["--no-deps"]
     elif environment["constraints_file"]:
         options += ["--constraint", environment.path(environment["constraints_file"])]
-    for part in driver.parts(environment, requirements):
+    for part in driver.parts(environment, wanted.words):
         if part:
             driver.install(part, directory, options, environment.root)
+    remove(os.path.join(directory, "sources.txt"))
     for project in environment["projects"]:
         table = environment.config.project(project["path"]).get("project", {})
         if "scripts" in table and not project["installable"]:  # R3
@@ -8552,30 +8996,63 @@ def read_stdin():
     return data.decode("utf-8-sig", "replace")
 
 
-def script_environment(options, source):
+def script_environment(options, source, name=""):
     """The `Environment` of the script with this source text, in the user cache; None if it has no metadata (PEP 723).
 
-    It belongs to a small repo in the cache, whose config joins the script's metadata and our index settings.
+    It belongs to a small repo in the cache, whose config joins the script's metadata and our index settings. What the
+    lock of the script pins (`uv lock --script`) becomes that repo's pylock.toml, else its [tool.uv] is the script's.
+    name  str, the path of the script; "" for stdin
     """
     metadata = script_metadata(source)
     if metadata is None:
         return None
-    config = derived_config(open_environment(options), *metadata)
-    root = cache_dir("scripts", digest(config))
+    required, dependencies, settings = metadata
+    environment = open_environment(options)
+    name = os.path.abspath(name or "-")
+    lock = name + ".lock" if os.path.isfile(name + ".lock") else ""
+    texts = {OWN_CONFIG: derived_config(environment, required, dependencies, "pylock.toml" if lock else "")}
+    if settings and not lock:
+        texts[PYPROJECT] = "[tool]\nuv = %s\n" % as_toml(from_directory(settings, os.path.dirname(name)))
+    keys = sorted(texts.items()) + ([name, hash_file(lock)] if lock else [])
+    root = cache_dir("scripts", digest(keys))
     if os.path.lexists(root) and not is_ours(root):
         raise PrimeError("%s belongs to another user, or others may write to it" % root, hint=CACHE_HINT)
     make_own(root)
-    path = os.path.join(root, OWN_CONFIG)
-    if bytes_of(path) != config.encode():
-        write_atomic(path, config.encode())
+    for file, text in texts.items():
+        if bytes_of(os.path.join(root, file)) != text.encode():
+            write_atomic(os.path.join(root, file), text.encode())
+    if lock and not os.path.exists(os.path.join(root, "pylock.toml")):
+        driver_of(environment, "venv_uv").export_script(name, os.path.join(root, "pylock.toml"))
     os.utime(root)  # `clean` removes those that were not run for long
     return load_environment(load_config(root))
 
 
-def script_metadata(source):
-    """What a script's metadata says (PEP 723): requires-python, a str, and dependencies, a list. None without metadata.
+def from_directory(settings, directory):
+    """The [tool.uv] of a script with absolute paths where it has some that are relative to the script's directory."""
+    settings = dict(settings)
 
-    PrimeError with status 2 if the metadata is malformed.
+    def absolute(text):
+        return text if not isinstance(text, str) or is_url(text) else os.path.join(directory, text)
+
+    def with_paths(value, key):
+        if isinstance(value, list):
+            return [with_paths(each, key) for each in value]
+        return dict(value, **{key: absolute(value[key])}) if isinstance(value, dict) and key in value else value
+
+    sources = table_in(settings, SCRIPT_METADATA, "sources")
+    settings.update({"sources": {name: with_paths(each, "path") for name, each in sources.items()}} if sources else {})
+    for key in {"find-links", "index-url", "extra-index-url"} & set(settings):
+        value = settings[key]
+        settings[key] = list(map(absolute, value)) if isinstance(value, list) else absolute(value)
+    if "index" in settings:
+        settings["index"] = with_paths(settings["index"], "url")
+    return settings
+
+
+def script_metadata(source):
+    """What a script's metadata says (PEP 723): requires-python, a str, dependencies, a list, and [tool.uv], a dict.
+
+    None without metadata. PrimeError with status 2 if the metadata is malformed.
     """
     blocks, is_open = metadata_blocks(source)
     if len(blocks) > 1:
@@ -8594,13 +9071,13 @@ def script_metadata(source):
         expected, is_valid = KINDS[kind]
         if not is_valid(value):
             raise PrimeError("%s must be %s, not %s" % (name, expected, shown_value(value)),
-                             "the script's metadata, PEP 723", status=2)
+                             SCRIPT_METADATA, status=2)
     try:
         parse_clauses(required)  # R8: a script never names an executable
     except PrimeError as problem:
-        raise PrimeError("malformed requires-python: %s" % problem, "the script's metadata, PEP 723", status=2,
+        raise PrimeError("malformed requires-python: %s" % problem, SCRIPT_METADATA, status=2,
                          hint='it is specifiers, such as ">=3.11"')
-    return required, dependencies
+    return required, dependencies, table_in(document, SCRIPT_METADATA, "tool", "uv")
 
 
 SCRIPT_BEGIN = "# /// script"
@@ -8629,29 +9106,24 @@ def metadata_blocks(source):
     return blocks, is_open
 
 
-def derived_config(environment, required, dependencies=()):
+def derived_config(environment, required, dependencies=(), lock=""):
     """The text of a config for a repo of our making, whose packages come from where those of `environment` do."""
-    import json
-
     fields = {name: environment[name] for name in SOURCE_FIELDS if environment.origins[name] != "default"}
     fields["find_links"] = [each if "://" in each else environment.path(each) for each in environment["find_links"]]
-    fields.update(required_python_version=required, dependencies=dependencies)
-    lines = []
-    for name in sorted(fields):
-        text = json.dumps(fields[name], ensure_ascii=False)  # an escape may be a surrogate, which TOML does not have
-        lines.append("%s = %s\n" % (name, text.replace("\x7f", "\\u007f")))
-    return "".join(lines)
+    fields.update(required_python_version=required, dependencies=list(dependencies))
+    fields.update({"lock_file": lock} if lock else {})
+    return "".join("%s = %s\n" % (name, as_toml(fields[name])) for name in sorted(fields))
 
 
 def command_run(options):
     """become a command in the environment"""
     boots, words = run_words(options.words)
-    source = ""
-    if words[0] == "-":
-        source = read_stdin()
-    elif has_metadata(words[0]):
-        source = (bytes_of(words[0]) or b"").decode("utf-8-sig", "replace")
-    environment = script_environment(options, source) or open_environment(options)
+    source, name = "", words[0]
+    if name == "-":
+        source, name = read_stdin(), ""
+    elif has_metadata(name):
+        source = (bytes_of(name) or b"").decode("utf-8-sig", "replace")
+    environment = script_environment(options, source, name) or open_environment(options)
     prefix = prefix_of(environment, options, boots)
     try:
         hand_over(words, prefix, environment["env_vars"])
@@ -8764,8 +9236,9 @@ def resolve(environment, driver, python, target):
     options = index_options(environment)
     if environment["constraints_file"]:
         options += ["--constraint", environment.path(environment["constraints_file"])]
-    words = iter(install_requirements(environment))
-    lines = [word + " " + next(words) if word in ("-e", "-r") else word for word in words]
+    wanted = driver.requirements(environment)
+    lines, more = wanted.lines()
+    options += more + wanted.constraint_options(target + ".sources")
     clauses = [clause for request in environment.wanted() for clause in request.clauses]
     floors = [clause.version for clause in clauses if clause.operator in ("~=", ">=", "==", ">")]
     highest = max(floors, key=lambda version: version.key, default=None)
@@ -8775,9 +9248,18 @@ def resolve(environment, driver, python, target):
         release = Version(python.version).release
         minors = range(min(OLDEST_UV_PYTHON[1], release[1]), release[1] + 1)
         oldest_ones = ["%d.%d" % (release[0], minor) for minor in minors] + [python.version]
+    root = environment.root
+    try:
+        resolve_for(oldest_ones, lambda oldest: driver.resolve(lines, target, python, options, root, oldest))
+    finally:
+        remove(target + ".sources")
+
+
+def resolve_for(oldest_ones, function):
+    """Call a function with the first of these oldest versions of python with which all can be resolved."""
     for oldest in oldest_ones:
         try:
-            return driver.resolve(lines, target, python, options, environment.root, oldest)
+            return function(oldest)
         except PrimeError as problem:
             if oldest == oldest_ones[-1] or not depends_on_python(problem):
                 raise
@@ -8807,7 +9289,7 @@ def command_lock(options):
     is_of_uv = environment["lock_file"].endswith("uv.lock") and not beside_projects(environment)
     decisive = environment.path(environment["lock_file"]) if is_of_uv else target
     before = pins_of(decisive)
-    for end in (".toml", ".toml.in"):
+    for end in (".toml", ".toml.in", ".toml.sources"):
         remove_leftovers(directory, "pylock.aside-", end)
     aside = os.path.join(directory, "pylock.aside-%s.toml" % random_name())
     try:
@@ -8957,17 +9439,20 @@ def build_requirements(environment, driver, python, aside):
     own = [project["path"] for project in environment["projects"]]
     for project in projects_built(environment):
         requires, backend, paths = build_system(environment, project)
-        file = os.path.join(project, PYPROJECT)
+        file, needed = os.path.join(project, PYPROJECT), Requirements(environment)
+        needed.root = aside  # for absolute paths
+        needed.add([[line, "", ""] for line in requires], project)
         answer, directory = os.path.join(aside, "answer"), os.path.join(aside, "backend")
         argv = [environment_python(directory), "-I", "-c", BACKEND_ASKS, answer, backend]
         argv += [os.path.join(project, path) for path in paths]
         try:
             remove(directory)
             driver.create(python, directory, "backend")
-            driver.install(requires, directory, index_options(environment), project)
+            driver.install(needed.words, directory, index_options(environment), project)
             run_tool(argv, "asking the build backend of %s" % project, cwd=project)
             more = load_text(answer).splitlines()
-            lines += requires + [check_text(line, "what its build backend requires", file, True) for line in more]
+            lines += needed.lines()[0]
+            lines += [check_text(line, "what its build backend requires", file, True) for line in more]
         except PrimeError as problem:
             if project in own:
                 raise
@@ -8984,23 +9469,6 @@ def projects_built(environment):
     paths = {os.path.dirname(path) for path in input_files(environment) if os.path.basename(path) == "setup.py"}
     return sorted(path for path in paths
                   if own.get(path, is_installable(environment.config.project(path), path, is_package=True)))
-
-
-def build_system(environment, project):
-    """What the pyproject.toml in the directory `project` says of its build, with PEP 517's defaults.
-
-    Returns (list of str: requires, str: build-backend, list of str: backend-path). PrimeError with status 2.
-    """
-    file = os.path.join(project, PYPROJECT)
-    table = table_in(environment.config.project(project), PYPROJECT, "build-system")
-    requires, paths = table.get("requires", ["setuptools", "wheel"]), table.get("backend-path", [])
-    backend = table.get("build-backend", "setuptools.build_meta:__legacy__")
-    for field, value in (("requires", requires), ("backend-path", paths), ("build-backend", [backend])):
-        if not is_texts(value):
-            raise PrimeError("build-system.%s: %s is not as PEP 517 says" % (field, shown_value(value)), file, status=2)
-        for text in value:
-            check_text(text, "build-system." + field, file, is_requirement=field == "requires")
-    return requires, backend, paths
 
 
 def is_discovered(root):
