@@ -8031,25 +8031,21 @@ def add_packages(work, lock):
                    if not any(fits(name, [platform], work.python.version) for name in names)
                    and lock.holds(package.get("marker", ""), lock.values(work.python, platform))]
         if lacking:
-            names += [lock.file_of(package[kind]) for kind in ("sdist", "archive") if package.get(kind)]
-            reason = why_not_vendored(lock, package, names, lacking)
+            reason = why_not_vendored(lock, package, lacking)
             work.missing += ["%s: %s" % (package["name"], reason)] if reason else []
+            names += [lock.file_of(package[kind]) for kind in ("sdist", "archive") if package.get(kind)]
         sources += [name for name in names if not name.endswith(".whl") and name not in work.files]
         work.files.update((name, lock.files[name]) for name in names)
     return sources
 
 
-def why_not_vendored(lock, package, names, platforms):
-    """The reason why a package of a `Lock` cannot be had from a directory of files; "" if it can (R19).
-
-    names      list of str, its files
-    platforms  list of str, those that it has no wheel for
-    """
+def why_not_vendored(lock, package, platforms):
+    """The reason why a package of a `Lock` that has no wheel for `platforms` cannot be vendored; "" if it can (R19)."""
     if package.get("vcs"):
         return "it is a checkout, of %s" % masked(package["vcs"].get("url") or package["vcs"]["path"])
     if package.get("archive") and not is_local(lock.url(package["archive"])):
         return "it is required by its URL, %s" % masked(lock.url(package["archive"]))
-    if not names and not package.get("directory"):
+    if not set(package) & {"sdist", "archive", "directory"}:
         return "it has no wheel for %s, and no sources" % ", ".join(platforms)
     return ""
 
