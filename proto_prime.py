@@ -9197,7 +9197,7 @@ ARGUMENTS = {
     "use": [(("name",), {"metavar": "NAME"})],
     "lock": [(("--upgrade",), {"action": "store_true", "help": "leave what was pinned before"})],
     "vendor": [
-        (("directory",), {"nargs": "?", "metavar": "DIR", "help": "default: vendor"}),
+        (("directory",), {"nargs": "?", "metavar": "DIR", "help": "default: vendor, or .prime-vendor if it is one"}),
         (("--python",), {"action": "store_true", "help": "a python for each of the platforms, too"}),
     ],
     "init": [
