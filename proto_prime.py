@@ -1792,9 +1792,18 @@ PYPROJECT, OWN_CONFIG = "pyproject.toml", "proto_prime.toml"
 THIS_FILE = globals().get("__file__") or ""  # "" if the source came through a pipe
 
 
+MANIFEST = "proto-prime-vendor.json"  # in a vendored directory: the files that `prime vendor` put there
+
+
 def vendor_dir(root, *names):
-    """A path in the vendored directory of a repo, which a boot without network uses."""
-    return os.path.join(root, "vendor", *names)
+    """A path in the vendored directory of a repo, which a boot without network uses.
+
+    That is .prime-vendor if `prime vendor` made it, else vendor, a name that other languages use, too (R19).
+    """
+    own = os.path.join(root, ".prime-vendor")
+    if not os.path.isfile(os.path.join(own, MANIFEST)):
+        own = os.path.join(root, "vendor")
+    return os.path.join(own, *names)
 
 
 def home_dir():
@@ -5465,8 +5474,6 @@ def file_in_wheel(wheel, ending, message):
 # What pip and uv share: how they run, what to do when they fail, and the options that an environment gives them.
 # `Driver` describes the methods of both; the chapters pip and uv hold the two drivers.
 
-MANIFEST = "proto-prime-vendor.json"  # in a vendored directory: the files that `prime vendor` put there
-
 # Hints for a tool that failed: what its output holds (all of it), a pattern of the step's title, whether only offline.
 TOOL_HINTS = (
     ((b"discovered in a flat-layout",), "", False,
@@ -5734,6 +5741,43 @@ def places_of(options):
     return [options[count + 1] for count, word in enumerate(options) if word == "--find-links"]
 
 
+def read_manifest(target):
+    """The names of the files that `prime vendor` put into a directory, a set; PrimeError if it is no manifest (H3)."""
+    import json
+
+    path = os.path.join(target, MANIFEST)
+    hint = "remove it, and vendor once more"
+    if not os.path.lexists(path):
+        return set()
+    if is_link(path):
+        raise PrimeError("%s is a link" % path, hint="remove it")
+    try:
+        names = json.loads(load_text(path))["files"]
+        if not isinstance(names, list):
+            raise TypeError("files is no list")
+    except PrimeError as problem:
+        raise PrimeError(str(problem), hint=hint)
+    except (ValueError, KeyError, TypeError, RecursionError) as problem:
+        raise PrimeError("%s is no manifest: %s" % (path, problem), hint=hint)
+    for name in names:
+        file = os.path.join(target, file_name(name, path))
+        if name.lower() == MANIFEST or os.path.lexists(file) and not is_file(file):
+            raise PrimeError("%s names %s, which is no regular file" % (path, shown_value(name)),
+                             hint="nothing was removed; look who wrote it")
+    return set(names)
+
+
+def tell_of_unnamed_files(directory):
+    """Say which files in a vendored directory pip and uv may take, though its manifest does not name them (R19)."""
+    import re
+
+    names = set(os.listdir(directory)) - read_manifest(directory)
+    names = sorted(name for name in names if re.search(r"\.(whl|egg|zip|tgz|tar\.\w+|html?)$", name, re.IGNORECASE))
+    if names:
+        report.note("prime vendor did not put these into %s, and they may be installed: %s" % (
+            tilde(directory), one_line(", ".join(names))))
+
+
 def project_words(path, extras, editable, root):
     """The words that let pip and uv install the project in a directory, with extras."""
     path = path_from(root, path) + in_brackets(extras)
@@ -5840,7 +5884,7 @@ class Lock:
         names, hashes = self._add_files(package)
         directory, checkout, archive = (package.get(kind) for kind in ("directory", "vcs", "archive"))
         if directory:
-            path = self._absolute(directory["path"], directory.get("subdirectory", ""))
+            path = self.directory_of(directory)
             words = ["-e", path] if directory.get("editable") else ["%s @ %s" % (name, file_url(path))]
             self.unpinned.append((package, words))
         elif checkout:
@@ -5874,9 +5918,7 @@ class Lock:
         required  list of (requirement, where it stands), as `locked_requirements`: what must be in the lock (R17)
         remedy    str, what to do if something of that is not
         """
-        has_markers = self.limits or any("marker" in package for package in self.packages)
-        has_markers = has_markers or any(";" in line for line, _ in required)
-        values, names = marker_values(python) if has_markers else {}, {}  # type: dict, dict
+        values, names = self.values(python, lines=[line for line, _ in required]), {}  # type: dict, dict
         if not self.holds(self.limits, values):
             raise PrimeError("%s is not for this machine: %s" % (self.path, self.limits))
         for package in self.packages:
@@ -5896,18 +5938,28 @@ class Lock:
             raise PrimeError("%s does not hold what is required" % self.path, tried=lacking, hint=remedy)
 
     def holds(self, marker, values):
-        """True if a marker of the file holds where `marker_values` are `values`; PrimeError if it is malformed."""
+        """`marker_holds` for a marker of the file; PrimeError if it is malformed."""
         try:
-            return marker_holds(marker, dict(values, extras=self.extras, dependency_groups=self.groups))
+            return marker_holds(marker, values)
         except (ValueError, TypeError, AttributeError, LookupError, RecursionError) as problem:
             raise PrimeError("%s has a malformed marker: %r" % (self.path, problem), status=2)
+
+    def values(self, python, platform="", lines=()):
+        """What the markers of the file, and of `lines`, mean for an `Interpreter`, or for one like it elsewhere.
+
+        As `marker_values`; less these if there is no marker.
+        """
+        has_markers = self.limits or any("marker" in package for package in self.packages)
+        has_markers = has_markers or any(";" in line for line in lines)
+        values = marker_values(python, platform) if has_markers else {}
+        return dict(values, extras=self.extras, dependency_groups=self.groups)
 
     def unpinned_words(self, directory):
         """Those of `unpinned` that an environment in a directory gets: arguments of an install.
 
         Their markers are evaluated here, for no pip takes one behind `-e`.
         """
-        values = marker_values(interpreter_at(environment_python(directory))) if self.unpinned else {}
+        values = self.values(interpreter_at(environment_python(directory))) if self.unpinned else {}
         return [word for package, words in self.unpinned if self.holds(package.get("marker", ""), values)
                 for word in words]
 
@@ -5943,6 +5995,10 @@ class Lock:
             parse_clauses(package.get("requires-python", ""))
         except PrimeError as problem:
             raise PrimeError('package "%s": malformed requires-python: %s' % (name, problem), self.path, status=2)
+
+    def directory_of(self, source):
+        """The absolute path of the project that a `directory` of the file names."""
+        return self._absolute(source["path"], source.get("subdirectory", ""))
 
     def _absolute(self, *names):
         """The absolute path of a path in the file, which is relative to the file's directory."""
@@ -6076,17 +6132,25 @@ answer = [os.name, sys.platform, platform.machine(), platform.python_implementat
 """
 
 
-_markers = {}  # type: dict  # the path of a python to the dict of its `marker_values`
+_markers = {}  # type: dict  # the path of a python to what it answered
 
 
-def marker_values(python):
-    """What environment markers mean for an `Interpreter`, asked once (PEP 508): a dict of variable to str."""
+def marker_values(python, platform=""):
+    """What environment markers mean for an `Interpreter`, asked once (PEP 508): a dict of variable to str.
+
+    platform  str, a key of `PLATFORMS`: as if it ran there, as far as the name tells; "" for where it runs
+    """
     if python.path not in _markers:
         answer, child = ask_python(python.path, MARKER_QUESTION)
         if not answer:
             raise PrimeError("cannot ask %s for its platform: %s" % (python, child.problem))
         _markers[python.path] = dict(zip(MARKER_NAMES.split(), answer))
-    return _markers[python.path]
+    values = dict(_markers[python.path])
+    if platform and platform != this_platform():
+        _, system, _, machine, _ = PLATFORMS[platform][0].split("'")
+        kind = {"win32": ("nt", "Windows"), "darwin": ("posix", "Darwin")}.get(system, ("posix", "Linux"))
+        values.update(sys_platform=system, platform_machine=machine, os_name=kind[0], platform_system=kind[1])
+    return values
 
 
 def marker_holds(text, values):
@@ -6297,6 +6361,9 @@ def check_sources(environment, driver, python):
     for link in environment["find_links"]:
         if not is_url(link) and not os.path.exists(environment.path(link)):
             raise environment.error("find_links", 'find_links: there is no "%s"' % link)
+    for place in places_of(index_options(environment)):
+        if os.path.isfile(os.path.join(place, MANIFEST)):
+            tell_of_unnamed_files(place)
     lock = environment["lock_file"]
     if lock.endswith("uv.lock"):
         uv_lock_options(environment)
@@ -9356,55 +9423,162 @@ def lock_text(environment, text):
     return "# Made by `prime lock`.\n%s\n\n%s" % (body, inputs), len(kept)
 
 
+class Vendoring:
+    """What one `prime vendor` gathers, and what it needs for that.
+
+    environment, driver, python  an `Environment`, the driver that resolves for both, and an `Interpreter`
+    aside      str, a directory for unfinished work
+    platforms  list of str, as in the config
+    files      dict, as `Lock.files`: those that are gathered so far
+    missing    list of str, what a boot without network will lack, and why
+    trusted    set of str, the SHA-256 of files that a lock of the repo names: since these do not come from the server
+               of the files, any server will do (H7)
+    indexes    list of str, the URLs whose credentials their servers get
+    """
+
+    def __init__(self, environment, aside):
+        self.environment, self.aside = environment, aside
+        self.driver, self.python = tools_of(environment)
+        self.platforms = environment["platforms"] or [this_platform()]
+        self.files, self.missing, self.trusted = {}, [], set()  # type: dict, list, set
+        self.indexes = [environment["index_url"], *environment["extra_index_urls"], *users_indexes()]
+        self.locks = 0
+
+    def resolve(self, lines, oldest=""):
+        """Resolve requirements, a list of str, without those of the environment. Returns a `Lock`."""
+        self.locks += 1
+        path, options = os.path.join(self.aside, "pylock.%d.toml" % self.locks), index_options(self.environment)
+        self.driver.resolve(lines, path, self.python, options, self.environment.root, oldest or self.python.version)
+        return read_lock(self.environment, path)
+
+
 def command_vendor(options):
     """all that a boot without network needs, put into a directory"""
     environment = open_environment(options)
     root = environment.root
     target = os.path.abspath(options.directory or vendor_dir(root))
-    is_default = target == vendor_dir(root)
-    if is_default and is_discovered(root):
-        raise PrimeError("vendor: setuptools would take vendor/ for a package of the project",
-                         hint='prime vendor .vendor, then find_links = [".vendor"] in the config')
     check_vendor_target(root, target)
     read_manifest(target)
-    platforms = environment["platforms"] or [this_platform()]
-    driver, python = tools_of(environment)
+    check_vendor_owner(root, target)
     prepare_state(root)
     with aside_directory(state_dir(root)) as aside:
-        locks = [read_lock(environment, path) for path in vendor_locks(environment, driver, python, aside)]
-        files = files_for(locks, platforms, python)
-    committed = set()
-    if environment["lock_file"]:
-        committed = {sha256 for _, sha256, _ in files_for(locks[:1], platforms, python).values()}
-    indexes = [environment["index_url"], *environment["extra_index_urls"], *users_indexes()]
-    vendor_files(files, target, committed, indexes)
+        work = Vendoring(environment, aside)
+        gather(work)
+        vendor_files(work.files, target, work.trusted, work.indexes)
     if options.python:
-        check_vendor_target(root, os.path.join(target, "python"))
-        vendor_pythons(environment, driver, python.version, platforms, os.path.join(target, "python"))
+        pythons = os.path.join(target, "python")
+        check_vendor_target(root, pythons)
+        vendor_pythons(environment, work.driver, work.python.version, work.platforms, pythons)
+    tell_of_unnamed_files(target)
+    tell_of_ignored_files(target)
+    holds = "%s holds %d files for %s" % (tilde(target), len(work.files), ", ".join(work.platforms))
+    if work.missing:  # R19
+        raise PrimeError("%s, but a boot without network lacks more" % holds, tried=work.missing,
+                         hint="require what has wheels, or put wheels into a directory that find_links names")
     hint = "prime --offline uses it"
-    if not is_default:
+    if target != vendor_dir(root):
         hint = 'find_links = ["%s"] with no_index = true uses it' % os.path.relpath(target, root)
-    report.note("%s holds %d files for %s; %s" % (tilde(target), len(files), ", ".join(platforms), hint))
+    report.note("%s; %s" % (holds, hint))
     return 0
 
 
-def vendor_locks(environment, driver, python, aside):
-    """The paths of three pylock.toml: what an environment installs, uv, and what builds the projects.
+def gather(work):
+    """Find the files of all that a boot without network needs: what is installed, what builds it, and uv."""
+    environment, aside = work.environment, os.path.join(work.aside, "pylock.toml")
+    path = environment["lock_file"]
+    if path.endswith("uv.lock"):
+        work.driver.export(environment, aside, work.python.path)
+    elif not path:
+        resolve(environment, work.driver, work.python, aside)
+    lock = read_lock(environment, environment.path(path) if path.endswith(".toml") else aside)
+    if path:
+        work.trusted = {sha256 for _, sha256, _ in lock.files.values()}
+    sources = add_packages(work, lock)
+    directories = [lock.directory_of(package["directory"]) for package, _ in lock.unpinned if "directory" in package]
+    add_uv(work)
+    add_builders(work, sources, list(filter(os.path.isdir, directories)))
+    wheel = bundled_wheel(work.python)
+    if wheel and Version(pip_version(wheel)).release < OLDEST_PIP:
+        add_packages(work, work.resolve([NEWER_PIP]))
 
-    All but a pylock.toml of the repo are written into the directory `aside`.
+
+def add_uv(work):
+    """Gather the wheels of uv; nobody builds it."""
+    lock = work.resolve(["uv==%s" % uv_version(work.driver.uv)], "%d.%d" % OLDEST_UV_PYTHON)
+    names = [name for name in lock.files if fits(name, work.platforms, work.python.version)]
+    work.files.update((name, lock.files[name]) for name in names)
+    lacking = [each for each in work.platforms if not any(fits(name, [each], work.python.version) for name in names)]
+    if lacking and work.environment["venv_driver"] == "venv_uv":
+        work.missing.append("uv: it has no wheel for %s" % ", ".join(lacking))
+    elif lacking:
+        report.note("uv has no wheel for %s: a boot without network takes pip there" % ", ".join(lacking))
+
+
+def add_packages(work, lock):
+    """Gather the files of a `Lock`: wheels, and where none fits one of the platforms, the sources.
+
+    Returns a list of str: the names of those that are sources, new ones alone.
     """
-    lock = environment["lock_file"]
-    paths = [environment.path(lock) if lock.endswith(".toml") else os.path.join(aside, "pylock.toml")]
-    if lock.endswith("uv.lock"):
-        driver.export(environment, paths[0], python.path)
-    elif not lock:
-        resolve(environment, driver, python, paths[0])
-    needed = build_requirements(environment, driver, python, aside)
-    for name, lines, oldest in (("uv", ["uv==%s" % uv_version(driver.uv)], "%d.%d" % OLDEST_UV_PYTHON),
-                                ("tools", needed, python.version)):
-        paths.append(os.path.join(aside, "pylock.%s.toml" % name))
-        driver.resolve(lines, paths[-1], python, index_options(environment), environment.root, oldest)
-    return paths
+    sources = []
+    for package in lock.packages:
+        platforms = [each for each in work.platforms if is_needed(lock, package, work.python, each)]
+        wheels = [lock.file_of(each) for each in package.get("wheels", [])]
+        names = [name for name in wheels if fits(name, platforms, work.python.version)]
+        lacking = [platform for platform in platforms
+                   if not any(fits(name, [platform], work.python.version) for name in names)
+                   and lock.holds(package.get("marker", ""), lock.values(work.python, platform))]
+        if lacking:
+            reason = why_not_vendored(lock, package, lacking)
+            work.missing += ["%s: %s" % (package["name"], reason)] if reason else []
+            names += [lock.file_of(package[kind]) for kind in ("sdist", "archive") if package.get(kind)]
+        sources += [name for name in names if not name.endswith(".whl") and name not in work.files]
+        work.files.update((name, lock.files[name]) for name in names)
+    return sources
+
+
+def is_needed(lock, package, python, platform):
+    """True if an `Interpreter`, or another of its minor version, may want a package of a `Lock` on a platform (R17)."""
+    marker, values = package.get("marker", ""), lock.values(python, platform)
+    if "extras" in marker or "dependency_groups" in marker:  # maybe by another environment
+        return True
+    minor = ".".join(python.version.split(".")[:2])
+    versions = python.version, minor + ".0", minor + ".99"
+    return any(lock.holds(marker, dict(values, python_full_version=version)) for version in versions)
+
+
+def why_not_vendored(lock, package, platforms):
+    """The reason why a package of a `Lock` that has no wheel for `platforms` cannot be vendored; "" if it can (R19)."""
+    if package.get("vcs"):
+        return "it is a checkout, of %s" % masked(package["vcs"].get("url") or package["vcs"]["path"])
+    if package.get("archive") and not is_local(lock.url(package["archive"])):
+        return "it is required by its URL, %s" % masked(lock.url(package["archive"]))
+    if not set(package) & {"sdist", "archive", "directory"}:
+        return "it has no wheel for %s, and no sources" % ", ".join(platforms)
+    return ""
+
+
+def add_builders(work, sources, directories):
+    """Gather what builds the projects of the repo, and sources, and what builds that, and so on (R19).
+
+    sources      list of str, names of files in `work.files`
+    directories  list of str, projects that are built for sure beside those that `projects_built` names
+    """
+    own = [project["path"] for project in work.environment["projects"]]
+    places = list(dict.fromkeys(projects_built(work.environment) + directories)) + sources
+    done = []  # type: list
+    for place in places:  # grows meanwhile
+        try:
+            needed = needed_to_build(work, place)
+            if needed and needed not in done:
+                done.append(needed)
+                places += add_packages(work, work.resolve(needed))
+        except PrimeError as problem:
+            if place in own:
+                raise
+            if place in work.files or place in directories:
+                work.missing.append("what builds %s: %s" % (place, "; ".join([str(problem)] + problem.tried[-1:])))
+            else:
+                report.note("not vendored: what builds %s, which maybe nothing does: %s" % (place, problem))
 
 
 def vendor_pythons(environment, driver, version, platforms, target):
@@ -9414,6 +9588,9 @@ def vendor_pythons(environment, driver, version, platforms, target):
         version = minor
     for platform in platforms:
         driver.provide("cpython-%s-%s" % (version, PLATFORMS[platform][2]), target)
+    ignore = os.path.join(target, ".gitignore")
+    if (bytes_of(ignore) or b"").strip() == b"*":  # by uv, which does not expect its pythons to be committed
+        write_atomic(ignore, GIT_FILES[".gitignore"])
 
 
 # Asks a build backend what it requires besides what pyproject.toml says: PEP 517, PEP 660.
@@ -9433,34 +9610,85 @@ with open(answer, "w", encoding="utf-8") as file:
 """
 
 
-def build_requirements(environment, driver, python, aside):
-    """What a boot needs to build projects: their build backends, and a pip for the oldest pythons. A list of str."""
-    lines = []  # type: list
-    own = [project["path"] for project in environment["projects"]]
-    for project in projects_built(environment):
-        requires, backend, paths = build_system(environment, project)
-        file, needed = os.path.join(project, PYPROJECT), Requirements(environment)
+def needed_to_build(work, place):
+    """What it takes to build a project, as its pyproject.toml and its build backend say: a sorted list of str.
+
+    place  str, the directory of a project of the repo, or the name of an sdist in `work.files`
+    """
+    environment, aside = work.environment, work.aside
+    is_sdist = place in work.files
+    project = fetch_source(work, place) if is_sdist else place
+    root = environment.root if is_sdist else project  # where uv finds its settings: not those of others
+    requires, backend, paths = build_system(environment, project)
+    words = lines = requires
+    if not is_sdist:
+        needed = Requirements(environment)
         needed.root = aside  # for absolute paths
         needed.add([[line, "", ""] for line in requires], project)
-        answer, directory = os.path.join(aside, "answer"), os.path.join(aside, "backend")
-        argv = [environment_python(directory), "-I", "-c", BACKEND_ASKS, answer, backend]
-        argv += [os.path.join(project, path) for path in paths]
-        try:
-            remove(directory)
-            driver.create(python, directory, "backend")
-            driver.install(needed.words, directory, index_options(environment), project)
-            run_tool(argv, "asking the build backend of %s" % project, cwd=project)
-            more = load_text(answer).splitlines()
-            lines += needed.lines()[0]
-            lines += [check_text(line, "what its build backend requires", file, True) for line in more]
-        except PrimeError as problem:
-            if project in own:
-                raise
-            report.note("not vendored: what builds %s, which maybe nothing does: %s" % (project, problem))
-    wheel = bundled_wheel(python)
-    if wheel and Version(pip_version(wheel)).release < OLDEST_PIP:
-        lines.append(NEWER_PIP)
-    return lines
+        words, lines = needed.words, needed.lines()[0]
+    answer, directory = os.path.join(aside, "answer"), os.path.join(aside, "backend")
+    argv = [environment_python(directory), "-I", "-c", BACKEND_ASKS, answer, backend]
+    argv += [os.path.join(project, path) for path in paths]
+    remove(directory)
+    work.driver.create(work.python, directory, "backend")
+    if words:
+        work.driver.install(words, directory, index_options(environment), root)
+    run_tool(argv, "asking the build backend of %s" % place, cwd=project)
+    more, file = load_text(answer).splitlines(), os.path.join(project, PYPROJECT)
+    return sorted({*lines, *(check_text(line, "what its build backend requires", file, True) for line in more)})
+
+
+def fetch_source(work, name):
+    """Fetch a file of sources in `work.files`, and unpack it. Returns the directory of the project in there."""
+    url, sha256, size = work.files[name]
+    path, directory = [os.path.join(work.aside, kind, name) for kind in ("sources", "unpacked")]
+    fetch_file(url, sha256, size, path, work.trusted, work.indexes)
+    work.files[name] = file_url(path), hash_file(path), size
+    unpack_source(path, directory)
+    names = os.listdir(directory)
+    return os.path.join(directory, names[0]) if len(names) == 1 else directory
+
+
+def unpack_source(path, directory):
+    """Unpack the regular files of an archive of sources into a directory, none beside it. PrimeError if that fails."""
+    import shutil
+
+    total = 0
+    try:
+        for name, size, source in files_in_archive(path):
+            parts = os.path.normpath(name).split(os.sep)
+            if any(map(why_no_file_name, parts)):
+                continue
+            total += size
+            if total > BODY_CAP:  # H16
+                raise PrimeError("it has more than %d MiB" % (BODY_CAP >> 20))
+            target = os.path.join(directory, *parts)
+            make_directory(os.path.dirname(target))
+            with source, open(target, "wb") as file:
+                shutil.copyfileobj(source, file)
+    except (PrimeError, MemoryError):
+        raise
+    except Exception as problem:  # of zipfile, tarfile, zlib, lzma, struct: there is no list of them
+        raise PrimeError("it cannot be unpacked: %s" % problem)
+    if not total:
+        raise PrimeError("it is empty")
+
+
+def files_in_archive(path):
+    """The regular files in a zip or a tar archive: yields their names, sizes, and themselves, open."""
+    import tarfile
+    import zipfile
+
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            for entry in archive.infolist():
+                if not entry.is_dir():
+                    yield entry.filename, entry.file_size, archive.open(entry)
+        return
+    with tarfile.open(path) as bundle:
+        for member in bundle:
+            if member.isfile():
+                yield member.name, member.size, bundle.extractfile(member)
 
 
 def projects_built(environment):
@@ -9489,39 +9717,12 @@ def is_discovered(root):
     return is_project and str(backend).startswith("setuptools") and not is_named
 
 
-def files_for(locks, platforms, python):
-    """The files of each `Lock` for some platforms and an `Interpreter`, or another python of its minor version.
-
-    That are the wheels of each package, and where none fits, its sources. As `Lock.files`.
-    """
-    files, machines = {}, machine_values(platforms, python)  # type: dict, list
-    for lock in locks:
-        for package in lock.packages:
-            marker = package.get("marker", "")
-            is_chosen = "extras" in marker or "dependency_groups" in marker  # maybe by another environment
-            if not is_chosen and not any(lock.holds(marker, values) for values in machines):  # R17
-                continue
-            wheels = [lock.file_of(each) for each in package.get("wheels", [])]
-            names = [name for name in wheels if fits(name, platforms, python.version)]
-            names = names or [lock.file_of(package[kind]) for kind in ("sdist", "archive") if package.get(kind)]
-            files.update((name, lock.files[name]) for name in names)
-    return files
-
-
-def machine_values(platforms, python):
-    """The `marker_values` of each of `platforms`, for an `Interpreter` and the first and last of its minor version."""
-    import re
-
-    systems = {"linux": ("posix", "Linux"), "darwin": ("posix", "Darwin"), "win32": ("nt", "Windows")}
-    minor = ".".join(python.version.split(".")[:2])
-    machines = []
-    for platform in platforms:
-        system, machine = re.findall("'(.*?)'", PLATFORMS[platform][0])
-        values = dict(marker_values(python), sys_platform=system, platform_machine=machine)
-        values["os_name"], values["platform_system"] = systems[system]
-        for version in (python.version, minor + ".0", minor + ".99"):
-            machines.append(dict(values, python_full_version=version))
-    return machines
+# In a vendored directory, for git: it keeps every file byte for byte, whatever the .gitattributes and the .gitignore
+# above say (R19). "!" takes an attribute back where "-" would be a value: git dies of an encoding of that name.
+GIT_FILES = {
+    ".gitattributes": b"* -text !eol -filter -ident -export-subst !working-tree-encoding\n",
+    ".gitignore": b"!*\n",
+}
 
 
 def vendor_files(files, target, committed=(), indexes=()):
@@ -9535,21 +9736,30 @@ def vendor_files(files, target, committed=(), indexes=()):
     file before it is written, so that the next `prime vendor` knows those that a killed one leaves.
     """
     before = read_manifest(target)
-    for name, (_, sha256, _) in files.items():
+    hashes = {name: sha256 for name, (_, sha256, _) in files.items()}
+    hashes.update((name, hash_bytes(data)) for name, data in GIT_FILES.items())
+    for name, sha256 in hashes.items():
         check_vendor_file(target, name, sha256, is_ours=name in before)
-    write_manifest(target, before | set(files))
+    write_manifest(target, before | set(hashes))
+    for name, data in GIT_FILES.items():
+        write_atomic(os.path.join(target, name), data)
     for name, (url, sha256, size) in sorted(files.items()):
-        path = os.path.join(target, name)
-        if not sha256 or hash_file(path) != sha256.lower():
-            report.step("fetching %s" % name)
-            trust = "hash" if sha256 and sha256 in committed else "loopback"
-            download(with_user(url, indexes), path, sha256, size, trust)
-            report.done()
-    needed = {name.lower() for name in files}  # one file under both spellings, on some file systems
+        fetch_file(url, sha256, size, os.path.join(target, name), committed, indexes)
+    needed = {name.lower() for name in hashes}  # one file under both spellings, on some file systems
     for name in before:
         if name.lower() not in needed:
             remove(os.path.join(target, name))
-    write_manifest(target, files)
+    write_manifest(target, hashes)
+
+
+def fetch_file(url, sha256, size, path, committed, indexes):
+    """Fetch a file for `vendor_files` to `path`, unless it is there."""
+    if sha256 and hash_file(path) == sha256.lower():
+        return
+    report.step("fetching %s" % os.path.basename(path))
+    trust = "hash" if sha256 and sha256 in committed else "loopback"
+    download(with_user(url, indexes), path, sha256, size, trust)
+    report.done()
 
 
 def check_vendor_target(root, target):
@@ -9565,6 +9775,50 @@ def check_vendor_target(root, target):
         raise PrimeError("vendor: %s is no directory" % target, hint="remove it, or name another directory")
 
 
+# Where one of these stands, `vendor` belongs to Go, PHP or Ruby, which look into it (R19).
+VENDORING = ("go.mod", "go.work", "composer.json", "Gemfile")
+
+
+def check_vendor_owner(root, target):
+    """PrimeError if a directory is called vendor and that is others': a language's, setuptools', the repo's (R19)."""
+    directory, name = os.path.split(target)
+    if name.lower() != "vendor":
+        return
+    found = [each for each in VENDORING if os.path.lexists(os.path.join(directory, each))]
+    entries = os.listdir(target) if os.path.isdir(target) else []
+    if found:
+        reason = "beside %s, vendor/ belongs to another language" % found[0]
+    elif directory == root and is_discovered(root):
+        reason = "setuptools would take vendor/ for a package of the project"
+    elif entries and MANIFEST not in entries:
+        reason = "%s was not made by prime vendor: it holds %s" % (tilde(target), shown_value(sorted(entries)[0]))
+    else:
+        return
+    other = os.path.join(directory, ".prime-vendor")
+    if os.getcwd() == directory:
+        other = os.path.basename(other)
+    raise PrimeError("vendor: " + reason, hint="prime vendor " + shown([other]))
+
+
+def tell_of_ignored_files(target):
+    """Say which line of a .gitignore keeps files of a vendored directory out of git: it hides the directory (R19)."""
+    import re
+
+    pythons = os.path.join(target, "python")
+    names = os.listdir(target)
+    if os.path.isdir(pythons):
+        names += [os.path.join("python", name) for name in os.listdir(pythons)]
+    argv = ["git", "-c", "core.quotePath=false", "check-ignore", "-v", "--"]
+    child = run_child(argv + sorted(names), cwd=target)
+    for line in child.stdout.decode("utf-8", "replace").splitlines():
+        rule, _, name = line.partition("\t")
+        match = re.match(r"(.*):(\d+):([^!].*)$", rule)
+        if match:
+            report.note("git will not take %s: it is ignored by line %s of %s: %s" % (
+                tilde(os.path.join(target, name)), match.group(2), match.group(1), one_line(match.group(3))))
+            return
+
+
 def check_vendor_file(target, name, sha256, is_ours):
     """PrimeError if something that is not ours stands where a file will be vendored (H3)."""
     path = os.path.join(target, file_name(name, "what is to be vendored"))
@@ -9576,32 +9830,6 @@ def check_vendor_file(target, name, sha256, is_ours):
         raise PrimeError("vendor: %s is no regular file" % path, hint="remove it")
     if not is_ours and (not sha256 or hash_file(path) != sha256.lower()):
         raise PrimeError("vendor: %s is there already, and %s does not name it" % (path, MANIFEST), hint="rename it")
-
-
-def read_manifest(target):
-    """The names of the files that `prime vendor` put into a directory, a set; PrimeError if it is no manifest (H3)."""
-    import json
-
-    path = os.path.join(target, MANIFEST)
-    hint = "remove it, and vendor once more"
-    if not os.path.lexists(path):
-        return set()
-    if is_link(path):
-        raise PrimeError("%s is a link" % path, hint="remove it")
-    try:
-        names = json.loads(load_text(path))["files"]
-        if not isinstance(names, list):
-            raise TypeError("files is no list")
-    except PrimeError as problem:
-        raise PrimeError(str(problem), hint=hint)
-    except (ValueError, KeyError, TypeError, RecursionError) as problem:
-        raise PrimeError("%s is no manifest: %s" % (path, problem), hint=hint)
-    for name in names:
-        file = os.path.join(target, file_name(name, path))
-        if name.lower() == MANIFEST or os.path.lexists(file) and not is_file(file):
-            raise PrimeError("%s names %s, which is no regular file" % (path, shown_value(name)),
-                             hint="nothing was removed; look who wrote it")
-    return set(names)
 
 
 def write_manifest(target, names):
@@ -10448,7 +10676,7 @@ ARGUMENTS = {
     "use": [(("name",), {"metavar": "NAME"})],
     "lock": [(("--upgrade",), {"action": "store_true", "help": "leave what was pinned before"})],
     "vendor": [
-        (("directory",), {"nargs": "?", "metavar": "DIR", "help": "default: vendor"}),
+        (("directory",), {"nargs": "?", "metavar": "DIR", "help": "default: vendor, or .prime-vendor if it is one"}),
         (("--python",), {"action": "store_true", "help": "a python for each of the platforms, too"}),
     ],
     "init": [
