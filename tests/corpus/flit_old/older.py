@@ -1,0 +1,6 @@
+"""Older still."""
+__version__ = "0.1"
+
+
+def main():
+    pass
