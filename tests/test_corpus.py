@@ -27,19 +27,15 @@ REFERENCES = {
     "c_extension": ON_BOTH,
     "constraints": ("uv pip install -e . -r dev.txt -c constraints.txt", "pip install -e . -r dev.txt -c constraints.txt"),
     "default_groups": ("uv sync", "pip install -e . --group test --group docs"),
-    "dev_dependencies": ("uv sync", "pip install -e . date"),
     "django": ("uv pip install -r requirements.txt", "pip install -r requirements.txt"),
     "django_project": ("uv sync", "pip install banana --group dev"),
     "dynamic_dependencies": ("uv sync --extra test", "pip install -e .[test]"),
-    "extras_default": SYNC,
     "extras_dev_test": ("uv sync --extra dev --extra test", "pip install -e .[dev,test]"),
     "flat": SYNC,
     "flit": SYNC,
-    "flit_old": ON_BOTH,
     "groups_includes": OF_GROUP_DEV,
     "groups_only": ("uv pip install --group dev", "pip install --group dev"),
     "hatch": OF_GROUP_DEV,
-    "hatch_dynamic_dependencies": SYNC,
     "hatch_vcs": SYNC,
     "monorepo": ("uv pip install -e services/api ./libs/pk -e libs/two[full] --group libs/two/pyproject.toml:test",
                  "pip install -e services/api ./libs/pk -e libs/two[full] --group libs/two/pyproject.toml:test"),
@@ -68,8 +64,7 @@ REFERENCES = {
     "source_application": ("uv sync", "pip install -e ./lib/pk apple --group dev"),
     "source_direct": SYNC,
     "source_editable": ("uv sync", "pip install -e . -e ./lib/pk"),
-    "source_git": ("uv sync", "pip install -e . git+file:///here/lib/pk@v1.5"),
-    "source_git_subdirectory": ("uv sync", "pip install -e . git+file:///here/lib#subdirectory=pk"),
+    "source_git": ("uv sync", "pip install -e . git+file:///here/lib@v1.5#subdirectory=pk"),
     "source_in_extra": ("uv sync --extra own", "pip install -e .[own] ./lib/pk"),
     "source_in_group": ("uv sync", "pip install -e . ./lib/pk -e ./lib/two"),
     "source_index": ("uv sync", None),
@@ -79,8 +74,6 @@ REFERENCES = {
     "src": SYNC,
     "uv_build": OF_GROUP_DEV,
     "uv_lock": ("uv sync", EXPORTED),
-    "uv_lock_application": ("uv sync", EXPORTED),
-    "uv_lock_own_version": ("uv sync --frozen", EXPORTED),
     "uv_settings": SYNC,
     "workspace": ("uv sync", "pip install -e . -e packages/pk -e packages/two --group dev"),
     "workspace_lock": ("uv sync", EXPORTED),
@@ -91,19 +84,27 @@ PREPARED = {  # what their authors did before: what is too long or too fickle to
     "pylock": "uv lock -P apple==1.5 && uv export --no-emit-project -o pylock.toml && rm uv.lock",
     "pylock_only": "uv pip compile needs.in --resolution lowest-direct --format pylock.toml -o pylock.toml",
     "script_lock": "uv lock --script script.py -P banana==1.0",
-    "source_direct": "git -C lib init && git -C lib add . && git -C lib commit -m One",
-    "source_git": "git -C lib/pk init && git -C lib/pk add . && git -C lib/pk commit -m One && git -C lib/pk tag v1.5",
-    "source_git_subdirectory": "git -C lib init && git -C lib add . && git -C lib commit -m One",
+    "source_git": "git -C lib init && git -C lib add . && git -C lib commit -m One && git -C lib tag v1.5",
     "uv_lock": LOCK,
-    "uv_lock_application": LOCK,
-    "uv_lock_own_version": LOCK + " && sed -i s/1.0/1.1/ pyproject.toml",
     "workspace_lock": LOCK,
 }
 IMPORTED = {"c_extension": "import native", "namespace": "import acme.one, acme.two", "src": "import layout"}
 REFUSED = {  # what pip cannot do is an error that says so
     "source_index": r"pk\b.*\bindex", "script_settings": r"constraint-dependencies",
 }
-NOT_YET = {}  # {(repo, driver): the row of faults.md that is still open}
+NOT_YET = {
+    ("script_lock", "venv_pip"): "R2", ("script_lock", "venv_uv"): "R2", ("script_settings", "venv_pip"): "R2",
+    ("script_settings", "venv_uv"): "R2", ("script_sources", "venv_pip"): "R2", ("script_sources", "venv_uv"): "R2",
+    ("source_application", "venv_pip"): "R1", ("source_application", "venv_uv"): "R1",
+    ("source_editable", "venv_pip"): "R1", ("source_git", "venv_pip"): "R1",
+    ("source_in_extra", "venv_pip"): "R1",
+    ("source_in_extra", "venv_uv"): "R1", ("source_in_group", "venv_pip"): "R1", ("source_in_group", "venv_uv"): "R1",
+    ("source_index", "venv_pip"): "R1", ("source_marker", "venv_pip"): "R1", ("source_path", "venv_pip"): "R1",
+    ("source_url", "venv_pip"): "R1", ("workspace", "venv_pip"): "R1",
+    ("uv_lock", "venv_pip"): "R16", 
+    
+    ("workspace_lock", "venv_pip"): "R16",
+}  # {(repo, driver): the row of faults.md that is still open}
 
 # -- the indexes -------------------------------------------------------------------------------------
 
@@ -119,7 +120,8 @@ WHEELS = {  # {name: [(version, its requirements)]}
     "pk": [("99", [])],  # a stranger's: in the corpus what has this name has a source
     "pk_two": [("99", [])],
 }
-BACKENDS = ["setuptools", "wheel", "flit_core", "hatchling", "hatch-vcs", "poetry-core", "pdm-backend", "uv_build", "pip"]
+BACKENDS = ["setuptools", "wheel", "flit_core", "hatchling", "hatch-vcs", "poetry-core", "pdm-backend", "uv_build", "pip",
+            "editables"]
 
 
 @pytest.fixture(scope="session")
@@ -133,7 +135,8 @@ def wheels(shared):
                 for version, needs in versions:
                     make_wheel(target / ("%s-%s-py3-none-any.whl" % (name, version)), name, version, needs)
             other.mkdir()
-            make_wheel(other / "pk-1.5-py3-none-any.whl", "pk", "1.5", ["banana"])
+            for version in ("1.0", "1.5"):
+                make_wheel(other / ("pk-%s-py3-none-any.whl" % version), "pk", version, ["banana"])
             (other / "complete").touch()
     return target, other
 
@@ -152,14 +155,15 @@ def indexes(wheels):
 
 @pytest.fixture(scope="session")
 def newest_pip(shared, wheels):
-    """The python of an environment with the newest pip, which installs into others."""
+    """A directory with the newest pip and the build backends, for PYTHONPATH: no build then needs an environment."""
     place = shared / "corpus" / "pip"
     with FileLock(str(shared / "corpus.lock")):
         if not place.exists():
-            subprocess.run([str(some_python()), "-m", "venv", str(place)], check=True)
-            install = ["-m", "pip", "install", "-q", "--no-index", "--find-links", str(wheels[0]), "-U", "pip"]
-            subprocess.run([str(place / "bin" / "python")] + install, check=True)
-    return place / "bin" / "python"
+            pip = "import runpy, sys; sys.path.insert(0, sys.argv.pop(1)); runpy.run_module('pip', run_name='__main__')"
+            words = ["install", "-q", "--no-index", "--find-links", str(wheels[0]), "--target", str(place)]
+            subprocess.run([str(some_python()), "-c", pip, str(next(wheels[0].glob("pip-*.whl")))] + words + BACKENDS,
+                           check=True)
+    return place
 
 
 class Shape:
@@ -211,13 +215,14 @@ class Shape:
         """Run commands of the tools as they would be typed. Returns what the last one printed."""
         git = [shutil.which("git"), "-c", "user.name=me", "-c", "user.email=me@example.org"]
         target = str(self.environment / "bin" / "python")
-        pip = [str(self.pip), "-m", "pip", "-q", "--python", target]
+        pip = [target, "-m", "pip", "-q"]
         programs = {"uv": [uv_program()], "git": git, "pip": pip}
         environ = dict(self.repo.env, UV_PROJECT_ENVIRONMENT=str(self.environment), UV_PYTHON=target,
-                       PIP_DISABLE_PIP_VERSION_CHECK="1")
+                       PIP_DISABLE_PIP_VERSION_CHECK="1", PIP_NO_BUILD_ISOLATION="0")
         for command in line.split(" && "):
             words = self.filled(command).split()
-            done = subprocess.run(programs.get(words[0], words[:1]) + words[1:], cwd=str(where), env=environ,
+            own = {"PYTHONPATH": str(self.pip)} if words[0] == "pip" else {}
+            done = subprocess.run(programs.get(words[0], words[:1]) + words[1:], cwd=str(where), env=dict(environ, **own),
                                   stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
                                   universal_newlines=True)
             assert done.returncode == 0, "%s\n%s" % (command, done.stderr)
@@ -297,8 +302,7 @@ def test_repo_holds_what_its_own_tools_install(name, driver, repo, shared, newes
     ours = shape.ours(*argv) if command else shape.refuses(REFUSED[name], *argv)
     assert not [path for path, _ in indexes[0].asked if path.startswith("/simple/pk")]
     if command:
-        theirs = shape.reference(command)
-        assert contents(ours, repo.path) == contents(theirs, shape.theirs)
+        assert contents(ours, repo.path) == contents(shape.reference(command), shape.theirs)
         subprocess.run([str(ours / "bin" / "python"), "-I", "-c", IMPORTED.get(name, "")], check=True)
 
 

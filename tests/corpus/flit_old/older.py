@@ -1,6 +1,0 @@
-"""Older still."""
-__version__ = "0.1"
-
-
-def main():
-    pass
