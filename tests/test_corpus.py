@@ -98,12 +98,10 @@ NOT_YET = {
     ("source_application", "venv_pip"): "R1", ("source_application", "venv_uv"): "R1",
     ("source_editable", "venv_pip"): "R1", ("source_git", "venv_pip"): "R1",
     ("source_in_extra", "venv_pip"): "R1",
-    ("source_in_extra", "venv_uv"): "R1", ("source_in_group", "venv_pip"): "R1", ("source_in_group", "venv_uv"): "R1",
+    ("source_in_group", "venv_pip"): "R1", ("source_in_group", "venv_uv"): "R1",
     ("source_index", "venv_pip"): "R1", ("source_marker", "venv_pip"): "R1", ("source_path", "venv_pip"): "R1",
     ("source_url", "venv_pip"): "R1", ("workspace", "venv_pip"): "R1",
-    ("uv_lock", "venv_pip"): "R16", 
-    
-    ("workspace_lock", "venv_pip"): "R16",
+    ("uv_lock", "venv_pip"): "R16", ("workspace_lock", "venv_pip"): "R16",
 }  # {(repo, driver): the row of faults.md that is still open}
 
 # -- the indexes -------------------------------------------------------------------------------------
