@@ -5206,14 +5206,14 @@ def install_requirements(environment, lock=""):
 def project_words(project, root):
     """The words that let pip and uv install a project of the config.
 
-    Its path is relative, because they misread a "#" or "[" in the path of the repo (E8).
+    Its path is relative, because they misread a "#" or "[" in the path of the repo (E8). With extras it stands there
+    without them, too: else pips below 23.3 ask an index for it if another project requires it, and fetch a stranger's.
     """
     path = project["path"]
     if path == root or path.startswith(root + os.sep):
         path = os.path.join(os.curdir, os.path.relpath(path, root))
-    if project["extras"]:
-        path += "[%s]" % ",".join(project["extras"])
-    return ["-e", path] if project["editable"] else [path]
+    paths = [path, "%s[%s]" % (path, ",".join(project["extras"]))] if project["extras"] else [path]
+    return [word for each in paths for word in (["-e", each] if project["editable"] else [each])]
 
 
 def chosen_parts(environment):
