@@ -224,7 +224,8 @@ class Shape:
                        PIP_DISABLE_PIP_VERSION_CHECK="1", PIP_NO_BUILD_ISOLATION="0")
         for command in line.split(" && "):
             words = self.filled(command).split()
-            environ["PYTHONPATH"] = str(self.pip) if words[0] == "pip" else ""
+            if words[0] == "pip":
+                environ.update(PYTHONPATH=str(self.pip), PATH=str(self.pip / "bin") + os.pathsep + environ["PATH"])
             words[:1] = programs.get(words[0], words[:1])
             done = subprocess.run(words, cwd=str(where), env=environ, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                                   stderr=subprocess.PIPE, universal_newlines=True)
@@ -254,7 +255,7 @@ import importlib.metadata, json, os, re, sys
 found = {}
 for each in importlib.metadata.distributions():
     record = json.loads(each.read_text("direct_url.json") or "{}")
-    found[re.sub("[-_.]+", "-", each.metadata["Name"]).lower()] = each.version, record
+    found.setdefault(re.sub("[-_.]+", "-", each.metadata["Name"]).lower(), (each.version, record))
 print(json.dumps([found, os.listdir(os.path.join(sys.prefix, "bin"))]))
 """
 OF_EACH_ENVIRONMENT = re.compile(r"(de)?activate|python|pip|pydoc", re.IGNORECASE)
