@@ -104,22 +104,22 @@ NOT_YET = {  # (repo, driver): the row of faults.md that is still open
     ("source_in_extra", "venv_pip"): "R1", ("source_in_group", "venv_pip"): "R1", ("source_in_group", "venv_uv"): "R1",
     ("source_index", "venv_pip"): "R1", ("source_marker", "venv_pip"): "R1", ("source_path", "venv_pip"): "R1",
     ("source_url", "venv_pip"): "R1", ("workspace", "venv_pip"): "R1",
-    ("uv_lock", "venv_pip"): "R16", ("workspace_lock", "venv_pip"): "R16",
 }
 
 # -- the indexes -------------------------------------------------------------------------------------
 
-WHEELS = {  # {name: [(version, its requirements)]}
-    "apple": [("1.0", []), ("1.5", []), ("2.0", [])],
-    "banana": [("1.0", []), ("2.0", ["apple"])],
-    "cherry": [("1.0", ["sugar ; extra == 'jam'"])],
-    "date": [("1.0", []), ("2.0", [])],
-    "elder": [("1.0", [])],
-    "fig": [("1.0", [])],
-    "plum": [("1.0", []), ("2.0b1", [])],
-    "sugar": [("1.0", [])],
-    "pk": [("99", [])],  # a stranger's: in the corpus what has this name has a source
-    "pk_two": [("99", [])],
+NEEDS = "Requires-Dist: "
+WHEELS = {  # {name: [(version, further lines of its metadata)]}
+    "apple": [("1.0", ""), ("1.5", ""), ("2.0", "")],
+    "banana": [("1.0", ""), ("2.0", NEEDS + "apple\n")],
+    "cherry": [("1.0", "Provides-Extra: jam\n" + NEEDS + "sugar ; extra == 'jam'\n")],
+    "date": [("1.0", ""), ("2.0", "")],
+    "elder": [("1.0", "")],
+    "fig": [("1.0", "")],
+    "plum": [("1.0", ""), ("2.0b1", "")],
+    "sugar": [("1.0", "")],
+    "pk": [("99", "")],  # a stranger's: in the corpus what has this name has a source
+    "pk_two": [("99", "")],
 }
 BACKENDS = ["setuptools", "wheel", "flit_core", "hatchling", "hatch-vcs", "poetry-core", "pdm-backend", "uv_build",
             "editables", "pip"]
@@ -133,11 +133,11 @@ def wheels(shared):
         if not (other / "complete").exists():
             fetch_wheels(target, [BACKENDS])
             for name, versions in WHEELS.items():
-                for version, needs in versions:
-                    make_wheel(target / ("%s-%s-py3-none-any.whl" % (name, version)), name, version, needs)
+                for version, more in versions:
+                    make_wheel(target / ("%s-%s-py3-none-any.whl" % (name, version)), name, version, more)
             other.mkdir()
             for version in ("1.0", "1.5"):
-                make_wheel(other / ("pk-%s-py3-none-any.whl" % version), "pk", version, ["banana"])
+                make_wheel(other / ("pk-%s-py3-none-any.whl" % version), "pk", version, NEEDS + "banana\n")
             (other / "complete").touch()
     return target, other
 
