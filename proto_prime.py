@@ -1270,8 +1270,7 @@ def run_child(argv, environ=None, cwd=os.sep, timeout=None, until=b"", log=None,
     import time
 
     report.detail("run: " + shown(argv))
-    if environ is None:
-        environ = clean_environ(for_tool=True)
+    environ = clean_environ(for_tool=True) if environ is None else environ
     try:
         process = start_child(argv, environ, cwd, is_guarded, is_merged)
     except (OSError, ValueError) as error:
@@ -6573,7 +6572,7 @@ class UvDriver(Driver):
                 return "--locked"
             write_atomic(os.path.join(copy, "uv.lock"), text.encode())
             argv = [self.uv, "lock", "--locked", "--python", python]
-            if run_child(argv, uv_environ(environment.root), copy, is_logged=True).has_failed:
+            if run_child(argv, uv_environ(environment.root), copy, log=report.output).has_failed:
                 raise self._out_of_date(environment)
         report.note("only the repo's own versions are old in %s (%s): it is used; prime lock renews it" % (
             environment["lock_file"], ", ".join(changes)))
