@@ -5779,9 +5779,14 @@ def tell_of_unnamed_files(directory):
 
 
 def project_words(path, extras, editable, root):
-    """The words that let pip and uv install the project in a directory, with extras."""
-    path = path_from(root, path) + in_brackets(extras)
-    return ["-e", path] if editable else [path]
+    """The words that let pip and uv install the project in a directory, with extras.
+
+    With extras it stands there without them, too: else pips below 23.3 ask an index for it if another project requires
+    it, and fetch a stranger's.
+    """
+    path = path_from(root, path)
+    paths = [path, path + in_brackets(extras)] if extras else [path]
+    return [word for each in paths for word in (["-e", each] if editable else [each])]
 
 
 def path_from(root, path):
