@@ -3169,6 +3169,12 @@ class Environment:
         """How messages call it."""
         return "the script's environment" if kind_of_root(self.root) == "script" else "environment %s" % self.name
 
+    @property
+    def prompt(self):
+        """How a shell's prompt calls it, less what a shell takes for more than text: venv and uv do not quote that."""
+        name = os.path.basename(self.root) + ("" if self.name == "default" else "-" + self.name)
+        return "".join(char for char in name if char.isalnum() or char in " ._-")
+
     def wanted(self):
         """All `Request`s that its python must fulfil, a list."""
         return [self.required] + self.also + self.locked
@@ -6713,10 +6719,9 @@ def build_in(directory, environment, python, driver, meta):
     """`build` in a directory of its own; `meta` is what its marker says, less what is known only at the end."""
     import json
 
-    prompt = os.path.basename(environment.root) + ("" if environment.name == "default" else "-" + environment.name)
     make_directory(os.path.dirname(directory))
     check_sources(environment, driver, python)
-    create_venv(python, directory, driver, prompt)
+    create_venv(python, directory, driver, environment.prompt)
     follow_link(directory, link_of(environment).path)
     install(environment, driver, directory)
     stand_in_for_pip(directory, python.version)
@@ -6834,34 +6839,40 @@ def command_argv(command, prefix, search):
 
 
 SHIMS = ("pyenv", "asdf", "mise", "rtx")  # they start the program of a python that they choose
+SHELL_NAMES = ("sh", "bash", "dash", "zsh", "ksh", "ash", "busybox")
 
 
 def is_python_program(path):
     """True if a program is a python script, in any form, or a shim that starts one of another python (M2).
 
-    A script says so in its first line, or, where that would be too long, by an `exec` of python below (pip, uv). Read
-    are the first kilobytes of a script alone.
+    A script names its python in its first line, or, where that would be too long, in an `exec` below (pip, uv). Only
+    the first kilobytes of scripts are read.
     """
+    if os.path.basename(path) in SHIMS:
+        return False
     if os.path.basename(os.path.realpath(path)) in SHIMS:  # mise's shims are links to it
         return True
+    is_batch = path.lower().endswith((".bat", ".cmd"))
     try:
         head = next(chunks_of(path, PARSE_CAP), b"").decode("latin-1")
-        if WINDOWS and path.lower().endswith(".exe"):  # pip's launchers end with a zip, and a first line before it
+        if WINDOWS and path.lower().endswith(".exe"):  # pip's launchers end with a zip
             return os.path.getsize(path) < 1 << 20 and has_bytes(path, b"__main__.py")
     except OSError:
         return False
-    if head[:2] != "#!" and not path.lower().endswith((".bat", ".cmd")):
-        return False
-    first, _, rest = head.partition("\n")
-    code = [line for line in rest.split("\n") if line.strip()[:1] != "#"]
-    names = [program_names(first)] + list(map(program_names, code))
-    starts = [words for words in names[1:] if "exec" in words] + names[:1]
-    is_python = any(word.startswith(("python", "pypy")) for words in starts for word in words)
-    return is_python or any(shim in words for shim in SHIMS for words in names[1:])
+    first, *lines = head.split("\n")
+    names = program_names(first) if first[:2] == "#!" else []
+    if not is_batch and not set(names) & set(SHELL_NAMES):
+        lines = []
+    for line in lines:
+        words = program_names(line) if line.strip()[:1] != "#" else []
+        if set(words) & set(SHIMS):
+            return True
+        names += words if "exec" in words else []
+    return any(name.startswith(("python", "pypy")) for name in names)
 
 
 def program_names(line):
-    """The last parts of the words of a line of a script, which may be names of programs: a list of str."""
+    """The last parts of the words in a line of a script, which may be names of programs: a list of str."""
     for char in "'\"`()$;!":
         line = line.replace(char, " ")
     return [word.rpartition("/")[2] for word in line.split()]
@@ -7914,13 +7925,12 @@ def command_shell(options):
     if link.leads_to(prefix):  # a shell outlives generations, and uses the one of the moment (M1)
         prefix = link.path
     shell = os.environ.get("COMSPEC", "cmd.exe") if WINDOWS else os.environ.get("SHELL") or "/bin/sh"
-    name = os.path.basename(environment.root) + ("" if environment.name == "default" else "-" + environment.name)
-    environ = dict(activated(prefix, environment["env_vars"]), VIRTUAL_ENV_PROMPT=name)
+    environ = dict(activated(prefix, environment["env_vars"]), VIRTUAL_ENV_PROMPT=environment.prompt)
     program = find_program(shell, environ["PATH"])
     if not program:
         raise PrimeError("there is no shell %s" % shell, hint="set SHELL", status=127)
     try:
-        words, variables = shell_start(os.path.basename(program), prefix, name, environ)
+        words, variables = shell_start(os.path.basename(program), prefix, environment.prompt, environ)
     except OSError as problem:  # the prompt is a courtesy: the shell starts without it
         report.note("the shell is not told of the environment: %s" % problem)
         words, variables = [], {}
@@ -7969,8 +7979,7 @@ def shell_start(kind, prefix, name, environ):
     make_own(directory)
     if not is_ours(directory):  # the shell would run what others put there
         raise PermissionError(13, "belongs to another user, or others may write to it", directory)
-    label = "".join(char for char in name if char.isalnum() or char in " ._-")
-    values = {"directory": directory, "label": shlex.quote("(%s) " % label),
+    values = {"directory": directory, "label": shlex.quote("(%s) " % name),
               "programs": shlex.quote(os.path.join(prefix, BIN)), "own_rc": ""}
     values["lines"] = "PATH=%(programs)s:$PATH\nPS1=%(label)s\"$PS1\"\n" % values
     for variable in ("ENV", "ZDOTDIR"):  # as they were, for the user's own files and for shells in this one
