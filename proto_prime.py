@@ -6414,10 +6414,11 @@ def follow_link(directory, link):
     import re
 
     programs = os.path.join(directory, BIN)
-    names = {path for each in (directory, os.path.realpath(directory)) for path in (each, each.replace("%", "%%"))}
-    spellings = [quoted for path in names for quoted in ('"%s"' % path, sh_quote(path), path)]
+    paths = {path for each in (directory, os.path.realpath(directory)) for path in (each, each.replace("%", "%%"))}
+    spellings = [quoted for path in paths for quoted in ('"%s"' % path, sh_quote(path), path)]
     own = "(?:%s)" % "|".join(re.escape(each) for each in sorted(spellings, key=len, reverse=True))
-    for name in filter(lambda name: name.lower() in ACTIVATORS, os.listdir(programs)):
+    names = os.listdir(programs) if os.path.isdir(programs) else []
+    for name in filter(lambda name: name.lower() in ACTIVATORS, names):
         quote, pattern, template = ACTIVATORS[name.lower()]
         path, values = os.path.join(programs, name), {"link": quote(link), "here": quote(directory)}
         parts = re.split(pattern.replace("DIR", own), (bytes_of(path) or b"").decode("utf-8", "surrogateescape"))
@@ -7220,6 +7221,11 @@ def calling_shell():
     return parent if parent in ACTIVATIONS else os.path.basename(os.environ.get("SHELL", ""))
 
 
+def environment_name(generation):
+    """The name of the environment that a generation's directory, a path, is of; "" for ""."""
+    return os.path.basename(generation).rpartition("-")[0]
+
+
 def active_generation(root):
     """The generation of this root that VIRTUAL_ENV names, or named before it was removed: a path, or "".
 
@@ -7228,18 +7234,19 @@ def active_generation(root):
     active = os.environ.get("VIRTUAL_ENV", "")
     envs = os.path.dirname(active)
     is_own = os.path.basename(envs) == "envs" and os.path.realpath(envs) == os.path.realpath(state_dir(root, "envs"))
+    is_own = is_own and bool(environment_name(active))
     return active if is_own and active not in os.environ.get(BUILDING_VAR, "").split(os.pathsep) else ""
 
 
 def note_outlived(root, prefix=""):
-    """Say so, with what is typed, if VIRTUAL_ENV names a generation of this root that is older than another, or gone.
+    """Say so, with what is typed, if VIRTUAL_ENV names a generation of this root that is not current, or gone (M1).
 
     prefix  str, the directory of the generation that is current, as far as it is known
     """
     active = active_generation(root)
     if not active or os.path.realpath(active) == os.path.realpath(prefix):
         return
-    name, remedy = environment_name(active), ""
+    name, remedy = environment_name(active), "exit, then prime shell"
     current = prefix if environment_name(prefix) == name else ""
     try:
         environment = load_environment(load_config(root), name, may_lack_lock=True)
@@ -7247,19 +7254,16 @@ def note_outlived(root, prefix=""):
         held = [each.path for each in complete if os.path.basename(each.path) in read_held(environment)[1:]]
         linked = [each.path for each in complete if link.leads_to(each.path)]
         current = current or (linked + held + [each.path for each in complete] + [""])[0]
-        remedy = current and link.leads_to(current) and activation(link.path, calling_shell())
+        typed = current and link.leads_to(current) and activation(link.path, calling_shell())
+        remedy = typed or "exit, then prime -e %s shell" % name
     except (PrimeError, OSError):  # the config is broken, which the command will say, or has no such environment
         pass
-    is_gone = not is_complete(active)
-    if is_gone or current and os.path.realpath(active) != os.path.realpath(current):
-        report.note_once("VIRTUAL_ENV names %s, %s; type: %s" % (
-            os.path.basename(active), "which is gone" if is_gone else "an older build of environment %s" % name,
-            remedy or "exit, then prime -e %s shell" % name))
-
-
-def environment_name(generation):
-    """The name of the environment that a generation's directory, a path, is of; "" for ""."""
-    return os.path.basename(generation).rpartition("-")[0]
+    problem = "no longer the current build of environment %s" % name
+    if not is_complete(active):
+        problem = "which is gone"
+    elif not current or os.path.realpath(active) == os.path.realpath(current):
+        return
+    report.note_once("VIRTUAL_ENV names %s, %s; type: %s" % (os.path.basename(active), problem, remedy))
 
 
 # Measured under Python 3.12 on Linux, where a bare start takes 10 ms: 2.7 ms to import this file (1.6 ms of it to
