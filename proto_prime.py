@@ -517,6 +517,11 @@ def user_name(uid):
         return "uid %d" % uid
 
 
+def host_name():
+    """The name of this machine, as a str."""
+    return os.environ.get("COMPUTERNAME", "") if WINDOWS else os.uname().nodename
+
+
 def shown(argv):
     """A command on one line, quoted for a POSIX shell and without passwords."""
     import shlex
@@ -1834,6 +1839,14 @@ def ancestors(directory):
     return paths
 
 
+def is_same_place(path, other):
+    """True if two paths lead to one directory: by a link, a bind mount, another case, another form of unicode (M4)."""
+    try:
+        return path == other or os.path.samefile(path, other)
+    except OSError:
+        return False
+
+
 def find_root(option=""):
     """The ref root: `option`, else PROTOPRIMER_ROOT, else the nearest directory with a config.
 
@@ -1974,7 +1987,7 @@ class locked:
         if not self._is_at(path):  # it was removed during the wait, and another process may lock a new one
             self.file.close()
             return self._take(path)
-        host = os.environ.get("COMPUTERNAME", "") if WINDOWS else os.uname().nodename
+        host = host_name()
         self._write(LOCK_HEAD + ("%d on %s: %s" % (os.getpid(), host, self.purpose)).encode())
         return self
 
@@ -6461,12 +6474,14 @@ class Generation:
     """One complete build of an environment.
 
     path      str, its directory, the prefix of its python; `program` is that python
+    name      str, of its environment
     built_at  str, where that directory was when it was built
     driver    str, the name of the driver that made it
     python    `Interpreter`, its base; `identity` is that one's at the time
     inputs    dict, those of its environment
     listing   list of str, what stood in its site-packages
     created   float, seconds since the epoch
+    machine   str, where it was built, as `this_machine` tells it; "" if that is not known
     is_new    bool, whether this process built it; `is_held`, whether a rollback chose it
     stands_in_for  str, the damage of the generation that would go before it; "" if there is none
     """
@@ -6475,25 +6490,41 @@ class Generation:
     stands_in_for = ""
 
     def __init__(self, path, meta):
-        self.path, self.program, self.driver = path, environment_python(path), meta["driver"]
+        self.path, self.program = path, environment_python(path)
+        self.name, self.driver = meta["name"], meta["driver"]
         self.python, self.identity = Interpreter(**meta["python"]), dict(meta["identity"])
         self.inputs, self.listing = dict(meta["inputs"]), list(meta["listing"])
         self.created, self.built_at = float(meta["created"]), meta.get("place", path)
+        self.machine = meta.get("machine", "")
 
 
 def generations(environment):
     """The complete generations of an environment, the newest first: a list of `Generation`."""
+    return [each for each in all_generations(environment.root) if each.name == environment.name]
+
+
+def all_generations(root):
+    """The complete generations of all environments of a root, the newest first: a list of `Generation`."""
     import json
 
     complete = []
-    for path in builds(environment.root):
+    for path in builds(root):
         try:
             meta = json.loads((bytes_of(os.path.join(path, MARKER)) or b"").decode())
-            if (meta["schema"], meta["name"]) == (SCHEMA, environment.name):
+            if meta["schema"] == SCHEMA:
                 complete.append(Generation(path, meta))
         except (OSError, ValueError, KeyError, TypeError, RecursionError):  # T5: incomplete, damaged, or another's
             continue
     return sorted(complete, key=lambda generation: generation.created, reverse=True)
+
+
+def known_root(root):
+    """The path by which the generations of a root know it, if that leads there today, else `root` (M4).
+
+    So a second name of one directory is no move, for which all would be built again.
+    """
+    known = [str(each.inputs.get("ref root")) for each in all_generations(root)]
+    return next((each for each in [root] * (root in known) + known if is_same_place(each, root)), root)
 
 
 BUILD_NAME = r"[\w-]+-[0-9a-f]{12}(\.\d+)?"  # of the directory of a generation
@@ -6548,7 +6579,26 @@ def size_and_second(identity):
 
 def has_moved(generation):
     """True if a generation is elsewhere than it was built: its programs name that directory (T1)."""
-    return os.path.realpath(generation.path) != os.path.realpath(generation.built_at)
+    return not is_same_place(generation.path, generation.built_at)
+
+
+def may_be_elsewhere(generation):
+    """True if a generation has not its path here, but may have it in a container or on another machine (M4).
+
+    A process that is not seen here may use it. False if the repo was moved or copied here: nobody can use it then.
+    """
+    is_copy = is_complete(generation.built_at)
+    was_moved = generation.machine == this_machine() and not os.path.lexists(generation.built_at)
+    return has_moved(generation) and not is_copy and not was_moved
+
+
+def this_machine():
+    """What tells a machine or a container from others that may mount the same directories, as a str."""
+    try:
+        mounts = os.readlink("/proc/self/ns/mnt")
+    except OSError:  # no Linux
+        mounts = ""
+    return "%s %s" % (host_name(), mounts)
 
 
 def damage_of(generation, may_run=True):
@@ -6692,6 +6742,7 @@ def build(environment, python, driver):
         "name": environment.name,
         "key": key,
         "place": directory,
+        "machine": this_machine(),
         "driver": driver.name,
         "python": vars(python),
         "identity": identity,
@@ -6882,7 +6933,7 @@ def program_names(line):
 def unfinished_prefix(root):
     """The unfinished generation whose build started this process, as a post_boot command is; else ""."""
     for prefix in filter(None, os.environ.get(BUILDING_VAR, "").split(os.pathsep)):
-        is_of_root = os.path.isdir(prefix) and os.path.dirname(prefix) == state_dir(root, "envs")
+        is_of_root = os.path.isdir(prefix) and is_same_place(os.path.dirname(prefix), state_dir(root, "envs"))
         if is_of_root and not is_complete(prefix) and is_being_built(root, prefix):
             return prefix
     return ""
@@ -6907,9 +6958,10 @@ def free_directory(environment, key):
     return directory
 
 
-def discard(paths):
+def discard(paths, tell=None):
     """Remove directories of ours that no running process uses. Returns the paths of those that are gone.
 
+    tell  function of a str that says why one stays; default: a detail
     The marker of a generation goes first, so that none is taken for complete while it is removed.
     """
     paths = list(paths)
@@ -6917,7 +6969,7 @@ def discard(paths):
         return []
     import shutil
 
-    removable = sorted(set(paths) - used_by_processes(paths))
+    removable = sorted(set(paths) - used_by_processes(paths, tell))
     for path in removable:
         report.detail("removing %s" % path)
         try:
@@ -6928,25 +6980,32 @@ def discard(paths):
             if not os.path.lexists(path):
                 remove(build_record(path))
         except OSError as problem:  # another user's, such as root's
-            report.detail("it cannot be removed: %s" % problem.strerror)
+            (tell or report.detail)("%s cannot be removed: %s" % (path, problem.strerror))
     return [path for path in removable if not os.path.lexists(path)]
 
 
-def used_by_processes(paths):
-    """The directories among `paths` that another process uses, as a set.
+def used_by_processes(paths, tell=None):
+    """The directories among `paths` that another process uses, as a set; all, if it cannot be told what runs (M3).
 
-    It names one in its command or its environment, or has mapped a file of it. In a checkout that several users
-    share, the processes of others cannot be seen: then all of its directories may be in use (H18).
+    tell  function of a str that says so; default: a detail
+    A process names one in its command or its environment, or has mapped a file of it. It may know the repo by another
+    path, so that the end of a generation's path is enough (M4). In a checkout that several users share, the processes
+    of others cannot be seen: then all of its directories may be in use (H18).
     """
-    ends = (b"/", b"\0", b"\n", b" ", b":")
     marks = {}
     for path in paths:
-        names = {os.fsencode(path), os.fsencode(os.path.realpath(path))}
-        marks[path] = [name + end for name in names for end in ends]
+        names = {path, os.path.realpath(path)}
+        if os.path.basename(os.path.dirname(path)) == "envs":  # and the key is of this repo alone
+            names.add(os.sep + os.path.join("envs", os.path.basename(path)))
+        marks[path] = [os.fsencode(name) + end for name in names for end in (b"/", b"\0", b"\n", b" ", b":")]
     used, are_all_seen = set(), True  # type: set, bool
-    for text, is_whole in process_texts():
-        used.update(path for path in marks if any(mark in text for mark in marks[path]))
-        are_all_seen = are_all_seen and is_whole
+    try:
+        for text, is_whole in process_texts():
+            used.update(path for path in marks if any(mark in text for mark in marks[path]))
+            are_all_seen = are_all_seen and is_whole
+    except PrimeError as problem:
+        (tell or report.detail)("it cannot be told what runs, so that all may be in use: %s" % problem)
+        return set(paths)
     return used if are_all_seen else used.union(filter(is_shared, paths))
 
 
@@ -6961,27 +7020,48 @@ def is_shared(path):
 def process_texts():
     """The texts that each other process of this machine shows of itself: pairs of bytes and whether they are whole.
 
-    Not on Windows, where a program that runs cannot be removed.
+    Not on Windows, where a program that runs cannot be removed. PrimeError if the machine does not show them.
     """
-    has_proc = os.path.isdir("/proc/self")
-    if has_proc and not os.path.isdir("/proc/1"):  # mounted so that it hides what others run
+    if WINDOWS:
+        return
+    if not os.path.isdir("/proc/self"):
+        yield ps_text(), True
+        return
+    if not os.path.isdir("/proc/1"):  # mounted so that it hides what others run
         yield b"", False
-    for pid in filter(str.isdigit, os.listdir("/proc") if has_proc else ()):
+    for pid in filter(str.isdigit, os.listdir("/proc")):
         if int(pid) != os.getpid():
             for name in ("cmdline", "environ", "maps"):
                 yield process_text(os.path.join("/proc", pid), name)
-    if not WINDOWS and not has_proc:
-        yield run_child(["ps", "axeww", "-o", "command="], cap=1 << 24).stdout, True
+
+
+def ps_text():
+    """The commands and environments of all processes, as the `ps` of macOS and the BSDs tells them: bytes.
+
+    PrimeError if it does not: those of busybox and toybox know no such option, and need /proc themselves.
+    """
+    command = ["ps", "axeww", "-o", "command="]
+    child = run_child(command, cap=1 << 26)
+    if child.has_failed or b"PATH=" not in child.stdout:
+        reason = child if child.has_failed else "it shows no environments"
+        raise PrimeError("there is no /proc, and `%s` does not tell: %s" % (shown(command), reason))
+    return child.stdout
 
 
 def process_text(directory, name):
-    """The text of a file in a process's directory below /proc: bytes, and whether they are whole."""
+    """The text of a file in a process's directory below /proc: bytes, and whether they are whole.
+
+    PrimeError if the system has no such file (M3).
+    """
+    path = os.path.join(directory, name)
     try:
-        with open(os.path.join(directory, name), "rb") as file:
+        with open(path, "rb") as file:
             return file.read() + b"\0", True
     except PermissionError:  # another user's; what root's do is no matter, for root sees all
         return b"", not is_strangers(directory)
-    except OSError:  # it ended
+    except OSError:
+        if not os.path.lexists(path) and os.path.isdir(directory):  # it did not end in between
+            raise PrimeError("%s is missing" % path)
         return b"", True
 
 
@@ -6995,7 +7075,7 @@ def is_strangers(path):
 
 def collect(environment):
     """Remove the generations of an environment beyond the newest `KEPT`, and moved ones, that nothing uses."""
-    complete = generations(environment)
+    complete = [each for each in generations(environment) if not may_be_elsewhere(each)]
     spare = [each.path for each in complete if each in complete[KEPT:] or has_moved(each)]
     if not spare:
         return
@@ -7031,9 +7111,14 @@ class Stamp:
 
     @classmethod
     def load(cls, path, head=None):
-        """Read a stamp. None if it is absent, garbage, of another version (T5), or has not this head."""
+        """Read a stamp. None if it is absent, garbage, of another version (T5), or has not this head.
+
+        The root of the head may have another name than that by which the stamp, and all that it says, knows it.
+        """
         parts = (bytes_of(path) or b"").decode("utf-8", "surrogateescape").split("\0")
-        if parts[:1] + parts[-1:] != [STAMP_MAGIC] * 2 or head and parts[:STAMP_HEAD] != head:
+        if parts[:1] + parts[-1:] != [STAMP_MAGIC] * 2 or len(parts) < STAMP_HEAD:
+            return None
+        if head and not (is_same_place(parts[2], head[2]) and parts[:2] + parts[3:STAMP_HEAD] == head[:2] + head[3:]):
             return None
         begin = STAMP_HEAD + 5
         try:
@@ -7233,9 +7318,9 @@ def active_generation(root):
     """
     active = os.environ.get("VIRTUAL_ENV", "")
     envs = os.path.dirname(active)
-    is_own = os.path.basename(envs) == "envs" and os.path.realpath(envs) == os.path.realpath(state_dir(root, "envs"))
-    is_own = is_own and bool(environment_name(active))
-    return active if is_own and active not in os.environ.get(BUILDING_VAR, "").split(os.pathsep) else ""
+    is_build = os.path.basename(envs) == "envs" and environment_name(active)
+    is_building = active in os.environ.get(BUILDING_VAR, "").split(os.pathsep)
+    return active if is_build and not is_building and is_same_place(envs, state_dir(root, "envs")) else ""
 
 
 def note_outlived(root, prefix=""):
@@ -7244,7 +7329,7 @@ def note_outlived(root, prefix=""):
     prefix  str, the directory of the generation that is current, as far as it is known
     """
     active = active_generation(root)
-    if not active or os.path.realpath(active) == os.path.realpath(prefix):
+    if not active or is_same_place(active, prefix):
         return
     name, remedy = environment_name(active), "exit, then prime shell"
     current = prefix if environment_name(prefix) == name else ""
@@ -7261,7 +7346,7 @@ def note_outlived(root, prefix=""):
     problem = "no longer the current build of environment %s" % name
     if not is_complete(active):
         problem = "which is gone"
-    elif not current or os.path.realpath(active) == os.path.realpath(current):
+    elif not current or is_same_place(active, current):
         return
     report.note_once("VIRTUAL_ENV names %s, %s; type: %s" % (os.path.basename(active), problem, remedy))
 
@@ -7720,22 +7805,24 @@ def command_clean(options):
     prepare_state(options.root)
     with locked(state_dir(options.root, "lock"), "removing generations"):
         kept = set() if options.all else in_need(environments, links)
-        spare = [path for path in builds(options.root) if not {path, os.path.realpath(path)} & kept]
-        gone = discard(spare)
+        spare = {path for path in builds(options.root) if not {path, os.path.realpath(path)} & kept}
+        elsewhere = {each.path for each in all_generations(options.root) if may_be_elsewhere(each)} & spare
+        gone = discard(spare - elsewhere, report.note)
         for link in links if options.all else ():
             link.remove_if(gone)
     for path in gone:
         report.note("removed %s" % tilde(path))
-    stays = sorted(set(spare) - set(gone))
-    for path in stays:
+    for path in sorted(spare.difference(gone, elsewhere)):
         report.note("%s stays, for a running process uses it, or may, or it cannot be removed" % tilde(path))
+    for path in sorted(elsewhere):
+        report.note("%s stays, for it is of another place of the repo, such as in a container" % tilde(path))
     if options.all:
         forget_stamps(options.root, "")
         for name in names:
             remove_file(stamp_path(options.root, name))
         clear_cache()
     gone += discard_scripts(0 if options.all else SCRIPT_DAYS)
-    if not gone and not stays and not options.all:
+    if not gone and not spare and not options.all:
         report.note("there is nothing to remove")
     return 0
 
@@ -7763,7 +7850,7 @@ def clear_cache():
         files = [path for name, pattern in CACHE_FILES for path in paths_named(cache_dir(name), pattern)]
         trees = [path for name, pattern in CACHE_TREES for path in own_entries(cache_dir(name), pattern)]
         locks = [path for path in paths_named(cache_dir("locks"), "[0-9a-f]{16}") if not is_held(path)]
-        used = used_by_processes(files)
+        used = used_by_processes(files, report.note)
         for path in files + locks:
             if path not in used and is_file(path):
                 remove(path)
@@ -9336,7 +9423,7 @@ def main(argv=None):
 
 def open_options(options):
     """Set the ref root and the stage of this process in `Options`, and return these."""
-    options.root = find_root(options.root)
+    options.root = known_root(find_root(options.root))
     options.stage = take_stage(options.root)
     report.detail("stage %s: %s (%s)" % (options.stage, running_python(), sys.version.split()[0]))
     report.detail("ref root: %s" % options.root)
@@ -9482,7 +9569,7 @@ def restart_in_environment(target, boots):
     root, requested = find_root(), os.environ.get(ENV_VAR, "")
     stage, _, stage_root = os.environ.get(PY_EXEC, "").partition(":")
     if stage == "venv" and stage_root == root:
-        if os.path.dirname(os.path.realpath(sys.prefix)) != os.path.realpath(state_dir(root, "envs")):
+        if not is_same_place(os.path.dirname(os.path.realpath(sys.prefix)), state_dir(root, "envs")):
             raise PrimeError("stage venv: %s is not in the environment" % sys.executable,
                              hint="unset %s, if that is stale" % PY_EXEC)
         del os.environ[PY_EXEC]

@@ -379,6 +379,16 @@ def booted(plain):
 
 
 @pytest.fixture
+def mounts(repo):
+    """The `Mounts` of a repo; skips the test where nothing can be mounted."""
+    from machines import Mounts  # it imports this file
+
+    found = Mounts(repo)
+    yield found
+    found.close()
+
+
+@pytest.fixture
 def example(make_repo):
     """A function that copies an example, as a clone would have it. Returns the `Repo`."""
 
