@@ -424,6 +424,8 @@ report = Reporter()
 
 def visible(text):
     """`text` with escapes for each character that a terminal would obey instead of showing it, except line ends."""
+    if text.isprintable():
+        return text
     return "".join(char if char.isprintable() or char == "\n" else char.encode("unicode_escape").decode()
                    for char in text)
 
@@ -1158,13 +1160,13 @@ def end_signals():
 
 
 class Output:
-    """The output of a child on one pipe: `kept` is its end, at most `cap` bytes; `is_logged` sends it to the log.
+    """The output of a child on one pipe: `kept` is its end, at most `cap` bytes; `log`, if any, is called with all.
 
     A line waits for its end, for `masked` cannot recognize half a URL (H14).
     """
 
-    def __init__(self, cap, is_logged):
-        self.kept, self.cap, self.is_logged, self.waiting = bytearray(), cap, is_logged, b""
+    def __init__(self, cap, log):
+        self.kept, self.cap, self.log, self.waiting = bytearray(), cap, log, b""
 
     def add(self, chunk):
         self.kept += chunk
@@ -1179,8 +1181,8 @@ class Output:
 
     def flush(self):
         """Log what waits for the end of its line."""
-        if self.is_logged and self.waiting:
-            report.output(self.waiting)
+        if self.log and self.waiting:
+            self.log(self.waiting)
         self.waiting = b""
 
 
@@ -1250,31 +1252,31 @@ def catch_signals(is_over=False):
         _signal.pthread_sigmask(_signal.SIG_UNBLOCK, end_signals())
 
 
-def run_child(argv, environ=None, cwd=os.sep, timeout=None, until=b"", is_logged=False, cap=OUTPUT_CAP,
-              is_guarded=False):
+def run_child(argv, environ=None, cwd=os.sep, timeout=None, until=b"", log=None, cap=OUTPUT_CAP, is_guarded=False,
+              is_merged=False):
     """Run a program to its end, with stdin closed, in a process group of its own. Returns a `Child`.
 
     environ    dict; default: `clean_environ(for_tool=True)`
     timeout    seconds; then the group is killed, and the child has a `problem`
     until      bytes on stdout that end the answer. Then the group is killed, for the processes that a shim
                leaves behind would keep the pipe open
-    is_logged  send the output to the log as it comes
+    log        a function such as `report.output`, which is given the output as it comes, in bytes, whole lines
     cap        bytes that are kept of each stream, from its end
     is_guarded neither the program nor its children outlive this process, however it ends (`GUARD`)
+    is_merged  stderr goes to the pipe of stdout: what is printed stays in order
     A program that cannot be started gives status 126 or 127 and a `problem`.
     """
     import queue
     import time
 
     report.detail("run: " + shown(argv))
-    if environ is None:
-        environ = clean_environ(for_tool=True)
+    environ = clean_environ(for_tool=True) if environ is None else environ
     try:
-        process = start_child(argv, environ, cwd, is_guarded)
+        process = start_child(argv, environ, cwd, is_guarded, is_merged)
     except (OSError, ValueError) as error:
         status = 127 if isinstance(error, FileNotFoundError) else 126
         return Child(status, problem="cannot be started: %s" % (getattr(error, "strerror", "") or error))
-    printed = {pipe: Output(cap, is_logged) for pipe in (process.stdout, process.stderr)}
+    printed = {pipe: Output(cap, log) for pipe in (process.stdout, process.stderr) if pipe}
     deadline, has_finished = time.monotonic() + (timeout or float("inf")), False
     chunks = queue.Queue()  # type: queue.Queue
     try:
@@ -1288,10 +1290,11 @@ def run_child(argv, environ=None, cwd=os.sep, timeout=None, until=b"", is_logged
         for output in printed.values():
             output.flush()
     problem = "" if has_finished else "gave no answer within %d s" % timeout
-    return Child(process.wait(), bytes(printed[process.stdout].kept), bytes(printed[process.stderr].kept), problem)
+    kept = [bytes(output.kept) for output in printed.values()] + [b""]
+    return Child(process.wait(), kept[0], kept[1], problem)
 
 
-def start_child(argv, environ, cwd, is_guarded=False):
+def start_child(argv, environ, cwd, is_guarded=False, is_merged=False):
     """Start a program in a session of its own. Returns its Popen. A signal that comes meanwhile ends it."""
     import subprocess
 
@@ -1299,8 +1302,9 @@ def start_child(argv, environ, cwd, is_guarded=False):
     if is_guarded and not WINDOWS:
         argv, stdin = [running_python(), "-I", "-S", "-B", "-c", GUARD] + argv, subprocess.PIPE
     with unbroken():
-        process = subprocess.Popen(argv, stdin=stdin, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                                   cwd=cwd, env=environ, start_new_session=True)
+        stderr = subprocess.STDOUT if is_merged else subprocess.PIPE
+        process = subprocess.Popen(argv, stdin=stdin, stdout=subprocess.PIPE, stderr=stderr, cwd=cwd, env=environ,
+                                   start_new_session=True)
         _live.add(process)
         if is_guarded and WINDOWS:
             end_with_us(process)
@@ -3320,7 +3324,7 @@ def find_lock(environment):
     has_no_project = environment["projects"] == [] and environment.origins["projects"] != "default"
     if has_no_project:  # a uv.lock would add nothing
         locks = pylocks
-    elif environment["venv_driver"] == "venv_pip" or beside_projects(environment):  # a uv.lock would not do
+    elif environment["venv_driver"] == "venv_pip" or beside_projects(environment):  # pip needs uv for a uv.lock
         locks = pylocks or locks
     return (locks + [""])[0]
 
@@ -3567,27 +3571,38 @@ def dynamic_fields(document):
 def read_requirement(line, file, field=""):
     """The normalized name and the extras of a PEP 508 requirement: str, list of str.
 
-    PrimeError with `field` if it is none: its name or its versions are malformed, or it is a path. Its marker is not
-    looked at.
+    PrimeError with `field` if it is none, as `requirement_parts` says. Its marker is not looked at.
+    """
+    parts = requirement_parts(line)
+    if not parts:
+        hint = "a directory goes into projects" if "/" in line else ""
+        raise PrimeError("%s%s is no requirement" % (field and field + ": ", shown_value(line)), file, hint=hint,
+                         status=2)
+    return parts[:2]
+
+
+def requirement_parts(line):
+    """What a PEP 508 requirement says; None if its name or its versions are malformed, or if it is a path.
+
+    Returns (str: its normalized name, list of str: its extras, list of `Clause`, str: its marker, as it stands).
     """
     import re
 
     match = re.match(r"\s*([A-Za-z0-9][\w.-]*)\s*(?:\[([\w\s,.-]*)\])?(.*)", line, re.ASCII | re.DOTALL)
     name, extras, rest = match.groups("") if match else ("", "", "")
     rest = rest.strip()
-    versions = "" if rest[:1] == "@" else rest.partition(";")[0].strip()
+    is_url = rest[:1] == "@" and rest != "@"
+    versions, _, marker = rest.partition(" ;" if is_url else ";")  # a URL may hold a ";"
+    versions = "" if is_url else versions.strip()
     if versions[:1] == "(" and versions[-1] == ")":
         versions = versions[1:-1]
     try:
-        parse_clauses(versions)
-        is_sound = name[-1:] not in "._-" and rest != "@"  # "" is in each text
+        clauses = parse_clauses(versions)
     except PrimeError:
-        is_sound = False
-    if not is_sound:
-        hint = "a directory goes into projects" if "/" in line else ""
-        raise PrimeError("%s%s is no requirement" % (field and field + ": ", shown_value(line)), file, hint=hint,
-                         status=2)
-    return normalized(name), extras.replace(" ", "").split(",")
+        return None
+    if name[-1:] in "._-":  # "" is in each text
+        return None
+    return normalized(name), extras.replace(" ", "").split(","), clauses, marker.strip()
 
 
 def dependencies_of(document, extras, file):
@@ -3820,28 +3835,31 @@ def names_in(directory):
 
 def with_includes(environment, names):
     """The paths of requirements files, of those that they include by -r and -c, and of the local projects in them."""
-    files, read, projects, budget = [], set(), set(), Budget()  # type: list, set, set, Budget
-    waiting = [environment.path(name) for name in reversed(names) if name]
-    while waiting:
-        path = waiting.pop()
-        if path in read:
-            continue
-        read.add(path)
-        files.append(environment.config.look(path))
-        included = []
-        for line in requirement_lines(path):
-            option, value = option_of(line)
-            if option in ("-r", "--requirement", "-c", "--constraint"):
-                included += [value] if value and "://" not in value else []
-                continue
-            project = project_path(environment.root, line)
+    files, projects, budget = [], set(), Budget()  # type: list, set, Budget
+    for path, lines in requirement_tree(environment, names).items():
+        files.append(path)
+        for project in (project_path(environment.root, line) for line in lines):
             if project and project not in projects:
                 projects.add(project)
                 is_tree = os.path.isdir(project)
                 files += files_of(environment.config, project, budget) if is_tree else [project]
-        directory = os.path.dirname(path)
-        waiting += [os.path.normpath(os.path.join(directory, name)) for name in reversed(included)]
     return files
+
+
+def requirement_tree(environment, names, options=("-r", "--requirement", "-c", "--constraint")):
+    """Requirements files, and those that they include by `options`: a dict of path to its `requirement_lines`."""
+    tree = {}  # type: dict
+    waiting = [environment.path(name) for name in reversed(names) if name]
+    while waiting:
+        path = waiting.pop()
+        if path in tree:
+            continue
+        tree[path] = requirement_lines(environment.config.look(path))
+        included = [value for option, value in map(option_of, tree[path]) if option in options]
+        directory = os.path.dirname(path)
+        waiting += [os.path.normpath(os.path.join(directory, name)) for name in reversed(included)
+                    if name and "://" not in name]
+    return tree
 
 
 def option_of(line):
@@ -4686,7 +4704,26 @@ def open_url(url, accept, trust):
         return opener.open(request, timeout=NET_SECONDS)
     except net_errors() as problem:
         reason = getattr(problem, "reason", "") or problem
-        raise PrimeError("cannot fetch %s: %s" % (masked(url), reason))
+        raise PrimeError("cannot fetch %s: %s" % (by_proxy(url), reason))
+
+
+def by_proxy(url, environ=None):
+    """A URL or host for a message, and the proxy, if it is asked by way of one; both without credentials (H14).
+
+    environ  dict, the variables of the one who asks; default: ours
+    """
+    import urllib.parse
+    import urllib.request
+
+    try:
+        parts, proxies = urllib.parse.urlsplit(url if "//" in url else "https://" + url), urllib.request.getproxies()
+    except ValueError:  # such as an odd host (H16)
+        return masked(url)
+    proxy = (os.environ if environ is None else environ).get("PIP_PROXY")
+    if not proxy and not urllib.request.proxy_bypass(parts.netloc.rpartition("@")[2]):
+        proxy = proxies.get(parts.scheme) or proxies.get("all")
+    text = url + " by the proxy " + (proxy if "//" in proxy else "http://" + proxy) if proxy else url
+    return masked(text)
 
 
 def redirect_handler(trust):
@@ -5059,45 +5096,148 @@ def file_in_wheel(wheel, ending, message):
 
 MANIFEST = "proto-prime-vendor.json"  # in a vendored directory: the files that `prime vendor` put there
 
-# Hints for a tool that failed: what its stderr holds (all of it), a pattern of the step's title, whether only offline.
+# Hints for a tool that failed: what its output holds (all of it), a pattern of the step's title, whether only offline.
 TOOL_HINTS = (
-    ((b"flat-layout",), "", False, "an application that is not to be installed itself: [tool.uv] package = false"),
+    ((b"discovered in a flat-layout",), "", False,
+     "an application that is not to be installed itself: [tool.uv] package = false"),
     ((b"has no attribute 'build_editable'",), "", False,
      'setuptools is too old for that: editable = false in projects, or venv_driver = "venv_pip"'),
     ((), "^(installing|fetching|replacing)", True, "where a network is, prime vendor gets what is missing"),
-    ((b"needs to be updated",), r"uv\.lock", False, "prime lock renews it"),
 )
+TOOL_CAP = 1 << 22  # bytes of a tool's output that are kept
+SHOWN_LINES = 15  # of them in an error, at most
+
+# How installers (pip from 9 on, uv, setuptools, compilers) say why they failed, what tells most first: a pattern that
+# the output must hold besides, one for a line, how many of the deeper indented lines below that one belong to it.
+CAUSES = (
+    ("", r"No space left on device", 0),
+    ("", r"^(?:error: |  × )?(?:Request failed after|Failed to (?:fetch|download)\b)", 8),
+    ("", r"^(?:error: |  × )?No solution found", 10),
+    ("", r"\b[Bb]ecause .*(?:we can conclude|depends? on|requires?|available|not found)", 6),
+    ("", r"^ *(?:ERROR: Cannot install |The conflict is caused by:|Double requirement given)", 9),
+    ("", r"Could not find a version that|No matching distribution|requires a different [Pp]ython", 0),
+    ("No matching distribution", r"Could not fetch URL ", 0),
+    ("", r"DO NOT MATCH THE HASHES|[Hh]ash mismatch|--require-hashes mode", 6),
+    ("", r"Failed to build |Failed building wheel for | for .* finished with status 'error'|^ *× ", 2),
+    ("", r"fatal error: | error: |^ *error: |command not found|undefined reference|cannot find -l", 2),
+    ("", r"^ *[\w.]*(?:Error|Exception|Exit)(?:: |$)", 2),
+    ("", r"^ *hint: ", 2),
+    ("", r"^ *(?:ERROR|CRITICAL): ", 2),
+)
+NOISE = r"^ *(?:error: [a-z-]+$|note: This |full command: |cwd: |│ exit code|╰─> (?:No available|See above)|" \
+    r"Remov(?:ing|ed) |Cleaning up|hint: (?:This usual|See above)|ERROR: ResolutionImpossible|(?:Found|Skipping) link)"
+BUILD_FAILED = r"finished with status 'error'|^ *× .* did not run|Command errored out|Command \".*\" failed with"
+PIP_RUNS = r"^ *Running command "
+PIP_STAGE = r"Processing |Collecting |Obtaining |(?:Building|Installing) .*packages:"
+UV_QUOTES = r"^ *\[std(?:out|err)\]$"
+
+# How they say that they got no connection: a pattern that the output must hold besides, and one for the URL or host.
+UNREACHED = (
+    ("", r"error sending request for url \((\S+)\)(?!\n.*certificate)"),
+    ("No matching distribution", r"Could not fetch URL (\S+): (?:proxy )?(?:connection error|timed out)"),
+    ("", r"× (?:Failed to connect to .* while fetching|Unable to fetch) (\S+)"),
+    ("", r"^(?:ERROR|[\w.]+Error): (?!.*(?:SSLError|too many)).*ConnectionPool\(host='([^']+)'"),
+    ("", r"fatal: unable to access '(\S+)': (?:Could not resolve|Failed to connect)"),
+)
+NETWORK_HINT = "look at the network, at HTTPS_PROXY and NO_PROXY, and at index_url"
 FLAT_LAYOUT_HINT = "put proto_prime.py and prime into a directory such as tools/, or name your own modules: " \
     "[tool.setuptools] py-modules = [...]"
 
 
-def run_tool(argv, title, environ=None, cwd=os.sep):
+def run_tool(argv, title, environ=None, cwd=os.sep, is_installer=True):
     """Run pip, uv, venv or a post_boot command as a step that people see; PrimeError if it fails."""
     report.step(title)
-    child = run_child(argv, environ, cwd=cwd, is_logged=True)
+    child = run_child(argv, environ, cwd=cwd, log=log_of_tool, cap=TOOL_CAP, is_merged=True)
     report.done()
     if not child.has_failed:
         return
     status = child.problem or str(child).split(": ")[1]
-    lines = child.tail()
-    disk_full = [line for line in child.tail(sys.maxsize) if "No space left on device" in line][:1]
-    hints = tool_hints(title, child.stderr)
-    if disk_full and cache_dir() in " ".join(argv[1:]):
+    output = child.tail(sys.maxsize)
+    lines = causes(output) if is_installer else output[-12:]
+    hints = tool_hints(title, child.stdout)
+    if cache_dir() in " ".join(argv[1:]) and any("No space left on device" in line for line in output):
         hints = [CACHE_HINT]
+    place = "" if is_offline() or not is_installer else unreached(output)
+    if place:
+        status = "no network connection to %s" % by_proxy(place, environ)
+        hints.insert(0, NETWORK_HINT)
     hints.insert(0, limit_hint("\n".join([status] + lines)))
-    raise PrimeError("%s failed: %s" % (title, status), tried=list(dict.fromkeys(disk_full + lines)),
-                     hint="; ".join(filter(None, hints)))
+    raise PrimeError("%s failed: %s" % (title, status), tried=lines, hint="; ".join(filter(None, hints)))
 
 
-def tool_hints(title, stderr):
+def log_of_tool(data):
+    """`report.output` without what pip tells of each file in an index, thousands of lines."""
+    import re
+
+    report.output(re.sub(br"(?m)^ *(?:Found|Skipping) link.*\n", b"", data))
+
+
+def causes(output):
+    """The lines of an installer's output, a list of str, that tell why it failed: at most `SHOWN_LINES` by `CAUSES`.
+
+    Behind them stands the end of what the failed build printed; if nothing is known, the end of all output.
+    """
+    import re
+
+    end = max([number for number, line in enumerate(output) if line == "Exception information:"], default=None)
+    output = [line for line in output[:end] if not re.search(NOISE, line)]  # pip's own traceback tells nothing
+    text, chosen = "\n".join(output), []  # type: str, list
+    for needed, pattern, below in CAUSES:
+        matches = re.finditer(pattern, text, re.MULTILINE) if re.search(needed, text) else ()
+        for match in list(matches)[:3]:
+            chosen += paragraph(output, text.count("\n", 0, match.end()), below)
+    chosen += failed_build(output) or output[-12:] * (not chosen)
+    lines = {}  # type: dict
+    for line in chosen:
+        lines.setdefault(line.strip(), line if len(line) < 500 else line[:300] + " ... " + line[-150:])
+    return list(lines.values())[:SHOWN_LINES]
+
+
+def paragraph(lines, start, below):
+    """The line at index `start` and at most `below` lines that follow it deeper indented, less its indentation."""
+    depths = [len(line) - len(line.lstrip(" \t×╰├─▶│>")) for line in lines[start:start + below + 1]]
+    count = next((number for number, depth in enumerate(depths) if number and depth <= depths[0]), len(depths))
+    margin = len(lines[start]) - len(lines[start].lstrip())
+    return [line[margin:] if line[:margin].isspace() else line for line in lines[start:start + count]]
+
+
+def failed_build(output):
+    """The end of what the build that failed printed; before it the package that it is of, if pip says no more of it."""
+    import re
+    import textwrap
+
+    end = next((number for number, line in enumerate(output) if re.search(BUILD_FAILED, line)), len(output))
+    mark = PIP_RUNS if end < len(output) else UV_QUOTES
+    starts = [number for number in range(end) if re.search(mark, output[number])]
+    if not starts:
+        return []
+    stages = [line for line in output[:starts[-1]] if re.match(PIP_STAGE, line)]
+    about = [line for line in stages[-1:] if "packages:" not in line]
+    lines = [line for line in output[starts[-1 if mark == PIP_RUNS else 0] + 1:end] if not re.search(UV_QUOTES, line)]
+    return about + textwrap.dedent("\n".join(lines[-8:])).split("\n")
+
+
+def unreached(output):
+    """The URL or host that an installer got no connection to, by its output, a list of str; "" if that is not why."""
+    import re
+
+    text = "\n".join(output)
+    for needed, pattern in UNREACHED:
+        match = re.search(pattern, text, re.MULTILINE) if re.search(needed, text) else None
+        if match:
+            return match.group(1)
+    return ""
+
+
+def tool_hints(title, output):
     """The hints of `TOOL_HINTS` for a step that failed and the bytes that it printed, and where the log is."""
     import re
 
-    if b"flat-layout" in stderr and b"proto_prime" in stderr:  # setuptools takes this file for a module
+    if re.search(b"flat-layout.*proto_prime", output):  # setuptools takes this file for a module
         return [FLAT_LAYOUT_HINT]
     hints = []
     for marks, step, needs_offline, hint in TOOL_HINTS:
-        is_printed = all(mark in stderr for mark in marks)
+        is_printed = all(mark in output for mark in marks)
         if is_printed and re.search(step, title) and (is_offline() or not needs_offline):
             hints.append(hint)
     if report.log:
@@ -5131,6 +5271,7 @@ class Driver:
 
     name      str, as in the config: "venv_pip" or "venv_uv"
     is_anew   bool: ask the index and the local projects again, whatever a cache holds
+    reader    `UvDriver` that reads a uv.lock for it; if there is a uv.lock, `driver_of` gives one to pip
 
     deploy(python)                       find or fetch the tool for an `Interpreter`, before all that follows
     create(python, directory, prompt)    make an empty environment
@@ -5210,7 +5351,7 @@ def install_requirements(environment, lock=""):
 
     lock  str, path of its lock file: what that covers is left out; "" for everything
     """
-    if lock.endswith("uv.lock") and not is_closed(environment):  # `uv sync` installs the projects, too
+    if lock.endswith("uv.lock"):  # `uv sync` installs the projects, too
         return []
     words = []
     if not lock:
@@ -5271,7 +5412,7 @@ def mend_launchers(directory):
 # --------------------------------------------------------------------------------------------------
 # Lock files
 # --------------------------------------------------------------------------------------------------
-# Reads a pylock.toml (PEP 751) once, as a `Lock`. A uv.lock is read by uv; only its projects' names are read here.
+# Reads a pylock.toml (PEP 751) once, as a `Lock`. A uv.lock is read by uv; only what it says of projects is read here.
 # Checks that a lock, or the indexes where there is none, suit the environment and its driver.
 
 
@@ -5279,6 +5420,7 @@ class Lock:
     """A pylock.toml (PEP 751), as far as an environment needs it.
 
     packages        list of dict, all packages of the file
+    created_by      str, the tool that made it
     inputs          str, what `lock_inputs` was when `prime lock` made the file, or ""
     extras, groups  lists of str: those of the file that the environment chose, and its default groups
     group_options   list of str, what tells uv of these groups; none if they are the default ones, which it knows
@@ -5291,6 +5433,7 @@ class Lock:
     def __init__(self, path, document, extras, groups):
         self.path = path
         self.packages = document.get("packages", [])
+        self.created_by = document.get("created-by", "")
         self.inputs = table_in(document, path, "tool", "proto-prime").get("inputs", "")
         self.extras = chosen_names(document.get("extras", []), extras)
         defaults = document.get("default-groups", [])
@@ -5344,39 +5487,48 @@ class Lock:
         except (PrimeError, IndexError):
             raise PrimeError("%s: no version of %s, nor in %s" % (self.path, package["name"], name), status=2)
 
-    def check(self, python):
+    def check(self, python, required=(), remedy=""):
         """PrimeError unless all that this holds for an `Interpreter` can be installed into an environment of it (R6).
 
         That is as uv and pip see it: the lock is for its machine, no package is there twice or for other pythons.
+        required  list of (requirement, where it stands), as `locked_requirements`: what must be in the lock (R17)
+        remedy    str, what to do if something of that is not
         """
-        values, names = self._values(python), set()  # type: dict, set
+        has_markers = self.limits or any("marker" in package for package in self.packages)
+        has_markers = has_markers or any(";" in line for line, _ in required)
+        values, names = marker_values(python) if has_markers else {}, {}  # type: dict, dict
+        if not self.holds(self.limits, values):
+            raise PrimeError("%s is not for this machine: %s" % (self.path, self.limits))
+        for package in self.packages:
+            if not self.holds(package.get("marker", ""), values):
+                continue
+            name, specifiers = normalized(package["name"]), package.get("requires-python", "")
+            if name in names:
+                raise PrimeError("%s: %s is there more than once for this python" % (self.path, name), status=2)
+            names[name] = package
+            demand(python, [Request(specifiers, name, parse_clauses(specifiers))], self.path)
+        lacking = []
+        for line, origin in required:
+            problem = lack_of(line, values, names)
+            if problem:
+                lacking.append(one_line("%s (%s)%s" % (line, origin, problem)))
+        if lacking:
+            raise PrimeError("%s does not hold what is required" % self.path, tried=lacking, hint=remedy)
+
+    def holds(self, marker, values):
+        """True if a marker of the file holds where `marker_values` are `values`; PrimeError if it is malformed."""
         try:
-            if not marker_holds(self.limits, values):
-                raise PrimeError("%s is not for this machine: %s" % (self.path, self.limits))
-            for package in self.packages:
-                if not marker_holds(package.get("marker", ""), values):
-                    continue
-                name, specifiers = normalized(package["name"]), package.get("requires-python", "")
-                if name in names:
-                    raise PrimeError("%s: %s is there more than once for this python" % (self.path, name), status=2)
-                names.add(name)
-                demand(python, [Request(specifiers, name, parse_clauses(specifiers))], self.path)
+            return marker_holds(marker, dict(values, extras=self.extras, dependency_groups=self.groups))
         except (ValueError, TypeError, AttributeError, LookupError, RecursionError) as problem:
             raise PrimeError("%s has a malformed marker: %r" % (self.path, problem), status=2)
-
-    def _values(self, python):
-        """What the markers of the file mean for an `Interpreter`, as `marker_values`."""
-        has_markers = self.limits or any("marker" in package for package in self.packages)
-        values = marker_values(python) if has_markers else {}
-        return dict(values, extras=self.extras, dependency_groups=self.groups)
 
     def unpinned_words(self, directory):
         """Those of `unpinned` that an environment in a directory gets: arguments of an install.
 
         Their markers are evaluated here, for no pip takes one behind `-e`.
         """
-        values = self._values(interpreter_at(environment_python(directory))) if self.unpinned else {}
-        return [word for package, words in self.unpinned if marker_holds(package.get("marker", ""), values)
+        values = marker_values(interpreter_at(environment_python(directory))) if self.unpinned else {}
+        return [word for package, words in self.unpinned if self.holds(package.get("marker", ""), values)
                 for word in words]
 
     def _add_files(self, package):
@@ -5476,6 +5628,26 @@ class Lock:
                     raise PrimeError("%s: %s is %d bytes long instead of %d" % (self.path, path, actual, size))
 
 
+def lack_of(line, values, packages):
+    """How the packages of a lock fail a requirement: text for an error; "" if they do not, or if that cannot be told.
+
+    values, packages  dicts: `marker_values`, and the packages that are installed by their normalized names
+    """
+    name, _, clauses, marker = requirement_parts(line) or ("", [], [], "")
+    package = packages.get(name, {})
+    try:
+        if not name or not marker_holds(marker, dict(values, extra="")):
+            return ""
+        # A directory or a checkout is as it is.
+        version = Version(package["version"]) if {"wheels", "sdist"} & set(package) else None
+    except (PrimeError, ValueError, LookupError, RecursionError):
+        return ""
+    if not package:
+        return " is not in it"
+    is_met = not version or all(clause.contains(version) for clause in clauses)
+    return "" if is_met else ": it has %s" % version
+
+
 def pin_options(path, lines):
     """Write pins into a requirements file. Returns the options that let pip and uv install them: list of str."""
     write_atomic(path, "".join(line + "\n" for line in lines).encode())
@@ -5524,12 +5696,17 @@ answer = [os.name, sys.platform, platform.machine(), platform.python_implementat
 """
 
 
+_markers = {}  # type: dict  # the path of a python to the dict of its `marker_values`
+
+
 def marker_values(python):
-    """What environment markers mean for an `Interpreter` (PEP 508): a dict of variable to str."""
-    answer, child = ask_python(python.path, MARKER_QUESTION)
-    if not answer:
-        raise PrimeError("cannot ask %s for its platform: %s" % (python, child.problem))
-    return dict(zip(MARKER_NAMES.split(), answer))
+    """What environment markers mean for an `Interpreter`, asked once (PEP 508): a dict of variable to str."""
+    if python.path not in _markers:
+        answer, child = ask_python(python.path, MARKER_QUESTION)
+        if not answer:
+            raise PrimeError("cannot ask %s for its platform: %s" % (python, child.problem))
+        _markers[python.path] = dict(zip(MARKER_NAMES.split(), answer))
+    return _markers[python.path]
 
 
 def marker_holds(text, values):
@@ -5605,6 +5782,10 @@ def lock_inputs(environment):
     return digest([environment["dependencies"], list(map(hash_file, files)), projects])
 
 
+PACKAGE_HEADER = "[[package]]\n"
+LOCAL_SOURCES = "editable", "virtual", "directory"  # what uv.lock calls a package that is a directory
+
+
 def uv_lock_options(environment):
     """The options that let `uv sync` and `uv export` take an environment's part of its uv.lock.
 
@@ -5619,33 +5800,107 @@ def uv_lock_options(environment):
         if environment.origins["lock_file"] != "default":
             hint += '; then set lock_file = "pylock.toml"'
         raise PrimeError("%s does not hold what %s says" % (lock, fields[0]), environment.origins[fields[0]], hint=hint)
-    options = ["--locked", "--no-default-groups", "--project", os.path.dirname(path)]
+    options = ["--no-default-groups", "--project", os.path.dirname(path)]
     if [project["path"] for project in projects] != [os.path.dirname(path)]:  # else uv knows and checks it by itself
         options += ["--package=" + name for name in locked_members(path, projects)]
     for option, field in (("--extra=", "extras"), ("--group=", "groups")):
         names = dict.fromkeys(name for project in projects for name in project[field])
         options += [option + name for name in names]
-    return options
+    return options + ["--no-editable"] * (not all(project["editable"] for project in projects))
+
+
+def parts_of_uv_lock(path):
+    """Take a uv.lock apart. Returns (str: its head, a list of (text of a package, directory of it or "", its table)).
+
+    Only the packages that are directories are parsed. PrimeError if the file is not as uv writes it.
+    """
+    head, *blocks = load_text(path).replace("\r\n", "\n").split(PACKAGE_HEADER)
+    parts = []
+    try:
+        for block in blocks:
+            directory, package = "", {}  # type: str, dict
+            if any(kind in block for kind in LOCAL_SOURCES):
+                package = parse_toml(PACKAGE_HEADER + block)["package"][0]
+                check_text(package["name"], "package", path)
+                for kind in set(LOCAL_SOURCES) & set(package["source"]):
+                    directory = os.path.normpath(os.path.join(os.path.dirname(path), package["source"][kind]))
+            parts.append((block, directory, package))
+    except (TomlError, KeyError, TypeError, RecursionError) as problem:
+        raise PrimeError("%s is no uv.lock that is understood: %r" % (path, problem), status=2)
+    return head, parts
+
+
+def with_own_versions(environment, path):
+    """The text of a uv.lock as if the versions of the projects in the repo were in it as they are now (R15).
+
+    Returns (str: that text, list of str: what differs, such as "client 1 -> 2"). A computed version is in no uv.lock.
+    """
+    import re
+
+    head, parts = parts_of_uv_lock(path)
+    texts, changes = [head], []
+    for block, directory, package in parts:
+        change = changed_version(package, environment.config.project(directory)) if directory else ()
+        if change:
+            changes.append("%s %s" % (package["name"], " -> ".join(version or "computed" for version in change)))
+            start, mark, end = block.partition("source = ")
+            start = re.sub("^version = .*\n", "", start, flags=re.MULTILINE)
+            block = start + 'version = "%s"\n' % change[1] * bool(change[1]) + mark + end
+        texts.append(block)
+    return PACKAGE_HEADER.join(texts), changes
+
+
+def changed_version(package, document):
+    """Compare the version of a project in a uv.lock, `package`, with that in its pyproject.toml: two dicts.
+
+    Returns (old, new), two str, "" for a computed version; () if they are equal, or if a version is none: uv says so.
+    """
+    texts = package.get("version", ""), table_in(document, PYPROJECT, "project").get("version", "")
+    if not texts[1] and "version" not in dynamic_fields(document):
+        return ()
+    try:
+        old, new = [text and Version(text) for text in texts]
+    except PrimeError:
+        return ()
+    is_same = (old and (old.key, old.local)) == (new and (new.key, new.local))
+    return () if is_same else (str(old), str(new))
+
+
+def link_tree(root, directory, parents):
+    """Show a repo in an empty directory, by links to what is in it: all but its uv.lock, environment and state.
+
+    root     str, the directory of the uv.lock
+    parents  int, how many of the directories above it are shown likewise, for paths such as "../lib"
+    Returns the path that stands for the root. OSError where no links can be made.
+    """
+    skipped = {os.path.normpath(path) for path in (state_dir(root), os.path.join(root, ".prime"),
+                                                   os.path.join(root, ".venv"), os.path.join(root, "uv.lock"))}
+    chain = ancestors(root)[parents::-1]
+    for above, below_it in zip(chain, chain[1:] + [""]):
+        for name in names_in(above):
+            path = os.path.join(above, name)
+            if path != below_it and path not in skipped:
+                os.symlink(path, os.path.join(directory, name), target_is_directory=os.path.isdir(path))
+        if below_it:
+            directory = os.path.join(directory, os.path.basename(below_it))
+            os.mkdir(directory)
+    return directory
 
 
 def locked_members(path, projects):
     """The names in a uv.lock of those projects that are members of its workspace; PrimeError if it lacks a project."""
-    names = {}
+    head, parts = parts_of_uv_lock(path)
+    names = {directory: package["name"] for _, directory, package in parts if directory}
     try:
-        document = parse_toml(load_text(path))
-        members = document.get("manifest", {}).get("members", [])  # only a workspace has members
-        for package in document.get("package", []):
-            for kind in {"editable", "virtual", "directory"} & set(package["source"]):
-                directory = os.path.normpath(os.path.join(os.path.dirname(path), package["source"][kind]))
-                names[directory] = package["name"]
-    except (TomlError, KeyError, TypeError, AttributeError, RecursionError) as problem:
+        members = parse_toml(head).get("manifest", {}).get("members", [])  # only a workspace has members
+    except (TomlError, AttributeError, RecursionError) as problem:
         raise PrimeError("%s is no uv.lock that is understood: %r" % (path, problem), status=2)
     for project in projects:
         if project["path"] not in names and project["installable"]:
             raise PrimeError("%s does not hold the project %s" % (path, project["path"]),
                              hint='let it be a member of the workspace, or set lock_file = ""')
     chosen = [names.get(project["path"]) for project in projects]
-    return [check_text(name, "package", path) for name in chosen if name in members]
+    return [name for name in chosen if name in members]
 
 
 def check_sources(environment, driver, python):
@@ -5665,10 +5920,53 @@ def check_sources(environment, driver, python):
     contents = read_lock(environment, environment.path(lock))
     made_from = contents.inputs
     demand(python, environment.locked, "the lock")
+    remedy = "prime%s lock" % ("" if environment.name == "default" else " -e " + environment.name)
     if made_from and made_from != lock_inputs(environment):
-        option = "" if environment.name == "default" else " -e " + environment.name
-        raise PrimeError("%s was made for other requirements than there are now" % lock, hint="prime%s lock" % option)
-    contents.check(python)
+        raise PrimeError("%s was made for other requirements than there are now" % lock, hint=remedy)
+    if not made_from:  # else what is required is as it was
+        remedy = "let %s write it anew, or %s" % (one_line(contents.created_by), remedy)
+    contents.check(python, [] if made_from else locked_requirements(environment), remedy)
+
+
+def locked_requirements(environment):
+    """What a lock of another tool's must hold for an environment, as far as the files of the repo say it (R17).
+
+    Returns a list of (requirement, where it stands), pairs of str. The projects themselves are not in it, nor what
+    uv or pdm are told to take in other versions, or not at all. Of dynamic dependencies nothing is known.
+    """
+    import re
+
+    config, projects, above = environment.config, environment["projects"], environment.root + os.sep
+    lines = [(line, environment.origins["dependencies"]) for line in environment["dependencies"]]
+    files = requirement_tree(environment, environment["requirements_files"], ("-r", "--requirement"))
+    for path, texts in files.items():
+        plain = [re.split(r"\s--?[^\W_]", text)[0] for text in texts if text[:1] != "-"]  # less options
+        lines += [(text, path) for text in plain if not re.search(r"\.(whl|zip|tar\.\w+)$", text)]
+    skipped = names_resolved_otherwise(config.pyproject)
+    for project in projects:
+        file, document = os.path.join(project["path"], PYPROJECT), config.project(project["path"])
+        requirements = list(project["group_requirements"])
+        if project["installable"]:
+            requirements += dependencies_of(document, project["extras"], file)
+        lines += [(line, file) for line in requirements]
+        tables = [table_in(document, file, *names) for names in (["project"], ["tool", "poetry"])]
+        named = [table["name"] for table in tables if isinstance(table.get("name"), str)]
+        if project["installable"] and not named and len(projects) > 1:  # any requirement of the others could mean it
+            return []
+        skipped |= set(map(normalized, named)) | names_resolved_otherwise(document)
+    return [(line.strip(), origin[origin.startswith(above) and len(above):]) for line, origin in dict.fromkeys(lines)
+            if (requirement_parts(line) or [""])[0] not in skipped]
+
+
+def names_resolved_otherwise(document):
+    """The packages that uv's and pdm's tables in a pyproject.toml override or leave out: a set of normalized names."""
+    uv = table_in(document, PYPROJECT, "tool", "uv")
+    pdm = table_in(document, PYPROJECT, "tool", "pdm", "resolution")
+    lines = []  # type: list
+    for names in (uv.get("override-dependencies"), uv.get("exclude-dependencies"), pdm.get("excludes"),
+                  pdm.get("overrides")):
+        lines += [name for name in names if isinstance(name, str)] if isinstance(names, (list, dict)) else []
+    return {parts[0] for parts in map(requirement_parts, lines) if parts}
 
 
 def package_sources(environment):
@@ -5810,7 +6108,7 @@ def pip_environ():
     """The environment variables for a pip that installs into an environment, and nowhere else (E3)."""
     environ = clean_environ(for_tool=True)
     environ.update(PIP_REQUIRE_VIRTUALENV="1", PIP_USER="0", PIP_DRY_RUN="0", PIP_NO_INPUT="1",
-                   PIP_DISABLE_PIP_VERSION_CHECK="1")
+                   PIP_DISABLE_PIP_VERSION_CHECK="1", PIP_QUIET="0", PIP_VERBOSE="1")
     environ.setdefault("PIP_RETRIES", RETRIES)
     if "SSL_CERT_FILE" in environ and "REQUESTS_CA_BUNDLE" not in environ:  # as uv does
         environ.setdefault("PIP_CERT", environ["SSL_CERT_FILE"])
@@ -5828,46 +6126,24 @@ runpy.run_module("pip", run_name="__main__", alter_sys=True)
 """
 
 
-def run_pip(python, program, words, title, environ, root, log):
-    """Run pip as a step; PrimeError if it fails, with what only its own log says.
+def run_pip(python, program, words, title, environ, root, directory):
+    """Run pip as a step; PrimeError if it fails.
 
     python, program  str, paths of the interpreter and of pip, a directory
     words            list of str, pip's command and its arguments
     environ, root    dict and str, the environment variables and the working directory
-    log              str, path of pip's own log, which is removed
+    directory        str, where files may stand meanwhile
     """
     start = [program]
-    aside = os.path.join(os.path.dirname(log), "offline")
+    aside = os.path.join(directory, "offline")
     if is_offline():
         start = ["-c", OFFLINE_PIP, os.path.dirname(program)]
         environ = dict(environ, PIP_RETRIES="0", GIT_ALLOW_PROTOCOL="file", PYTHONPATH=aside)
         write_atomic(os.path.join(aside, "sitecustomize.py"), OFFLINE.encode())  # for the pip that pip starts
-    try:
-        run_tool([python, "-I"] + start + words + ["--log", log], title, environ, root)
-    except PrimeError as problem:
-        shown_lines = set(map(str.strip, problem.tried))
-        missing = [line for line in dict.fromkeys(failure_in_log(log)) if line not in shown_lines]
-        report.output("\n".join(missing).encode())
-        problem.tried[:0] = missing
-        raise
+    try:  # with PIP_VERBOSE: each build's output as it comes, and what the index answered to pip and the pips it starts
+        run_tool([python, "-I"] + start + words + ["-v"], title, environ, root)
     finally:
-        remove(log)
         remove(aside)
-
-
-def failure_in_log(log):
-    """The lines of pip's own log that tell why it failed: the end of a build, what an index answered, and errors."""
-    text = (bytes_of(log) or b"").decode("utf-8", "replace")
-    lines = [line.split(" ", 1)[-1].strip() for line in text.splitlines()]  # without the time
-    errors = [line for line in lines if "Could not fetch URL" in line or line.startswith("ERROR: ")]
-    builds = [number for number, line in enumerate(lines) if line.startswith("Running command")]
-    if not builds:
-        return errors
-    for end in range(builds[-1] + 1, len(lines)):
-        if "finished with status" in lines[end] or lines[end].startswith("ERROR: "):
-            output = lines[max(builds[-1], end - 12):end]
-            return list(filter(None, output)) + errors
-    return errors
 
 
 class PipDriver(Driver):
@@ -5917,8 +6193,7 @@ class PipDriver(Driver):
         guard(directory)
         # Not compiled now, as by uv: each module is when it is first imported.
         words = list(command) + arguments
-        log = os.path.join(directory, "pip.log")
-        run_pip(environment_python(directory), self.program, words, title, pip_environ(), root, log)
+        run_pip(environment_python(directory), self.program, words, title, pip_environ(), root, directory)
 
     def install_lock(self, environment, directory, lock):
         """Install what a pylock.toml pins. Its files are fetched first, by their hashes, because pip knows no sizes."""
@@ -5930,7 +6205,7 @@ class PipDriver(Driver):
         files = os.path.join(aside, "files")
         os.makedirs(files)
         if contents.pins:
-            title = "fetching what %s names with pip" % os.path.basename(lock)
+            title = "fetching what %s names with pip" % os.path.basename(environment["lock_file"])
             self._pip(directory, pins + ["--dest", files] + options + links, title, root, ("download", "--no-deps"))
         contents.check_sizes(files)
         self._install_files(contents, directory, files, options, root)
@@ -5954,12 +6229,8 @@ class PipDriver(Driver):
                 self._pip(directory, words, "installing with pip", root)
 
     def check_lock(self, environment):
-        """Refuse a uv.lock, which only uv reads. Without a lock say which servers pip takes the best version from."""
-        lock = environment["lock_file"]
-        if lock.endswith("uv.lock"):
-            raise PrimeError("the driver venv_pip cannot install from %s" % lock,
-                             hint="prime lock writes pylock.toml, which both drivers read")
-        sources = [] if lock else package_sources(environment)
+        """Without a lock say which servers pip takes the best version from."""
+        sources = [] if environment["lock_file"] else package_sources(environment)
         if len(sources) > 1:  # H6
             report.note("without a lock pip takes the best version that any of these has, where uv takes the first of "
                         "them that has the package: %s" % ", ".join(sources))
@@ -6006,6 +6277,7 @@ def uv_environ(root=""):
         environ["SSL_CERT_FILE"] = environ["PIP_CERT"]
     environ.setdefault("UV_PYTHON_INSTALL_BIN", "0")
     environ.setdefault("UV_HTTP_RETRIES", RETRIES)
+    environ.pop("PIP_PROXY", None)  # it asks no proxy that only pip knows
     if is_offline():
         environ.update(UV_OFFLINE="1", UV_NO_CACHE="1")  # another machine has not what this one's cache holds
     elif not os.path.isfile(environ.get("SSL_CERT_FILE", "")) and has_certificates():  # else uv uses its own
@@ -6137,7 +6409,7 @@ def fetch_uv_by_pip(requirement, directory, options, hashes):
         environ.setdefault("PIP_INDEX_URL", index)
     words = ["download", "--no-deps", "--only-binary=:all:", "--dest", files] + options + [requirement]
     os.makedirs(directory, exist_ok=True)
-    run_pip(python.path, pip, words, "fetching %s" % requirement, environ, os.sep, os.path.join(directory, "pip.log"))
+    run_pip(python.path, pip, words, "fetching %s" % requirement, environ, os.sep, directory)
     return unpack_uv(os.path.join(files, os.listdir(files)[0]), directory, hashes)
 
 
@@ -6204,7 +6476,7 @@ class UvDriver(Driver):
 
     def __init__(self, version="", options=(), hashes=()):
         self.wanted, self.options, self.hashes = parse_uv_version(version), list(options), list(hashes)
-        self.uv = ""
+        self.uv, self.reader = "", self
 
     def _run(self, words, title, root=os.sep, **variables):
         """Run uv in the directory `root` as a step that people see; PrimeError if it fails."""
@@ -6235,21 +6507,15 @@ class UvDriver(Driver):
         self._run(words + list(options) + list(requirements), "installing with uv", root)
 
     def install_lock(self, environment, directory, lock):
-        """Install what uv.lock or pylock.toml pins; from local files alone both by their hashes."""
+        """Install what uv.lock or pylock.toml pins; from local files alone the latter by its hashes."""
         guard(directory)
         root = environment.root
         python = ["--python", environment_python(directory)]
-        title = "installing from %s with uv" % os.path.basename(lock)
-        if lock.endswith("uv.lock") and not is_closed(environment):
-            words = ["sync"] + python + uv_lock_options(environment)
-            if not all(project["editable"] for project in environment["projects"]):
-                words.append("--no-editable")
-            self._run(words, title, root, UV_PROJECT_ENVIRONMENT=directory)
+        title = "installing from %s with uv" % os.path.basename(environment["lock_file"])
+        if lock.endswith("uv.lock"):
+            self._run_locked(["sync"], python[1], title, environment, UV_PROJECT_ENVIRONMENT=directory)
             return
         aside = os.path.join(directory, "lock")
-        if lock.endswith("uv.lock"):
-            lock = os.path.join(aside, "pylock.toml")
-            self.export(environment, lock)
         contents = read_lock(environment, lock)
         options = python + index_options(environment)
         contents.check_sizes(*places_of(options))  # uv checks those of downloads alone
@@ -6271,15 +6537,60 @@ class UvDriver(Driver):
         words = ["lock", "--python", python.path] + ["--upgrade"] * is_upgrade
         self._run(words, "renewing uv.lock with uv", environment.root)
 
-    def export(self, environment, target):
-        """Write what uv.lock holds for an environment as a pylock.toml, without the environment's projects."""
+    def export(self, environment, target, python):
+        """Write what uv.lock holds for an environment as a pylock.toml, without the environment's projects.
+
+        python  str, path of the interpreter that uv uses for it
+        """
         words = ["export", "--format", "pylock.toml", "--no-header", "--quiet", "--output-file", target]
         for project in environment["projects"]:
             table = environment.config.project(project["path"]).get("project", {})
             if "name" in table:
                 words.append("--no-emit-package=" + check_text(table["name"], "project.name", project["path"]))
         os.makedirs(os.path.dirname(target), exist_ok=True)
-        self._run(words + uv_lock_options(environment), "reading uv.lock with uv", environment.root)
+        self._run_locked(words, python, "reading uv.lock with uv", environment)
+
+    def _run_locked(self, words, python, title, environment, **variables):
+        """Run uv, with the path of a python, for an environment's part of its uv.lock; PrimeError if that is old."""
+        options = ["--python", python, self._how_locked(environment, python)] + uv_lock_options(environment)
+        try:
+            self._run(words + options, title, environment.root, **variables)
+        except PrimeError as problem:
+            marks = ["needs to be updated"] + ["when resolving dependencies"] * is_closed(environment)
+            if any(mark in line for mark in marks for line in problem.tried):  # a lock that fits needs no resolving
+                raise self._out_of_date(environment)
+            raise
+
+    def _how_locked(self, environment, python):
+        """The option for a uv.lock: "--locked" lets uv refuse one that is out of date.
+
+        If nothing but the versions of the repo's own projects is old, which pins nothing, it is "--frozen" (R15). What
+        else is old uv tells of a uv.lock with the new versions, in a directory of links.
+        """
+        path = environment.path(environment["lock_file"])
+        root = os.path.dirname(path)
+        text, changes = with_own_versions(environment, path)
+        if not changes:
+            return "--locked"
+        with aside_directory(state_dir(environment.root)) as aside:
+            try:
+                places = [os.path.relpath(place, root) for _, place, _ in parts_of_uv_lock(path)[1] if place]
+                copy = link_tree(root, aside, max(place.split(os.sep).count(os.pardir) for place in places))
+            except (OSError, ValueError) as problem:  # ValueError: another drive
+                report.detail("cannot tell what is old in %s: %s" % (path, problem))
+                return "--locked"
+            write_atomic(os.path.join(copy, "uv.lock"), text.encode())
+            argv = [self.uv, "lock", "--locked", "--python", python]
+            if run_child(argv, uv_environ(environment.root), copy, log=report.output).has_failed:
+                raise self._out_of_date(environment)
+        report.note("only the repo's own versions are old in %s (%s): it is used; prime lock renews it" % (
+            environment["lock_file"], ", ".join(changes)))
+        return "--frozen"
+
+    def _out_of_date(self, environment):
+        """What is raised if a uv.lock does not hold what the projects require now."""
+        return PrimeError("%s was made for other requirements than there are now" % environment["lock_file"],
+                          hint="prime lock renews it")
 
     def resolve(self, requirements, target, python, options, root, oldest=""):
         """Resolve `requirements`, lines of a requirements file, into a pylock.toml for every platform.
@@ -6297,7 +6608,8 @@ class UvDriver(Driver):
         aside = target + ".in"
         try:
             write_atomic(aside, "".join(line + "\n" for line in requirements).encode())
-            self._run(words + list(options) + [aside], "resolving with uv", root)
+            title = "resolving with uv%s" % (oldest and " for python %s and later" % oldest)
+            self._run(words + list(options) + [aside], title, root)
         finally:
             remove(aside)
 
@@ -6340,10 +6652,42 @@ def choose_driver(wanted="auto", version="", options=(), hashes=(), sources=()):
 
 
 def driver_of(environment, wanted):
-    """`choose_driver` with the settings of an environment; wanted: one of `DRIVERS`."""
-    sources = package_sources(environment) if wanted == "auto" and not environment["lock_file"] else []
-    options = index_options(environment)
-    return choose_driver(wanted, environment["uv_version"], options, environment["uv_sha256"], sources)
+    """`choose_driver` with the settings of an environment; wanted: one of `DRIVERS`.
+
+    For a uv.lock pip needs a uv, too (R16). PrimeError if none can be had, with "auto" as well.
+    """
+    lock = environment["lock_file"]
+    settings = environment["uv_version"], index_options(environment), environment["uv_sha256"]
+    if wanted == "venv_uv" or not lock.endswith("uv.lock"):
+        return choose_driver(wanted, *settings, package_sources(environment) if wanted == "auto" and not lock else [])
+    try:
+        uv = choose_driver("venv_uv", *settings)
+    except Mismatch:
+        raise
+    except PrimeError as problem:
+        other = "pylock.toml" if environment.has("pylock.toml") else ""
+        raise PrimeError("%s is read by uv alone, and uv cannot be had: %s" % (lock, problem), tried=problem.tried,
+                         hint='lock_file = "%s" in the config does without' % other)
+    if wanted == "auto":
+        return uv
+    driver = choose_driver(wanted)
+    driver.reader = uv
+    return driver
+
+
+def lock_to_install(environment, driver, directory):
+    """The path of the lock file that a driver installs from into `directory`; "" if there is none.
+
+    A uv.lock becomes a pylock.toml in there, unless `uv sync` installs from it, which nothing tells of local files.
+    """
+    lock = environment["lock_file"] and environment.path(environment["lock_file"])
+    if not lock.endswith("uv.lock") or driver.reader is driver and not is_closed(environment):
+        return lock
+    target = os.path.join(directory, "lock", "pylock.toml")
+    python = environment_python(directory)
+    driver.reader.export(environment, target, python)
+    read_lock(environment, target).check(interpreter_at(python))
+    return target
 
 
 def create_venv_by_uv(python, directory, prompt=""):
@@ -6802,7 +7146,7 @@ def next_time(environment):
 
 def install(environment, driver, directory):
     """Install what an environment requires; PrimeError if a tool fails, or if nothing arrives."""
-    lock = environment["lock_file"] and environment.path(environment["lock_file"])
+    lock = lock_to_install(environment, driver, directory)
     requirements, before = install_requirements(environment, lock), listing_of(directory)
     options = index_options(environment)
     if lock:
@@ -6866,7 +7210,7 @@ def run_post_boot(command, directory, environment):
         argv = command_argv(command, directory, environ["PATH"])
     except PrimeError as problem:
         raise PrimeError("%s failed: %s" % (title, problem))
-    run_tool(argv, title, environ, environment.root)
+    run_tool(argv, title, environ, environment.root, is_installer=False)
 
 
 def command_argv(command, prefix, search):
@@ -8098,21 +8442,45 @@ def tools_of(environment):
 
 
 def resolve(environment, driver, python, target):
-    """Resolve what an environment requires into the file `target`, for each python that it may have."""
+    """Resolve what an environment requires into the file `target`, for each python that it may have.
+
+    If nothing says which is the oldest, that is the oldest one with which all can be resolved, from 3.8 on (R17).
+    """
     options = index_options(environment)
     if environment["constraints_file"]:
         options += ["--constraint", environment.path(environment["constraints_file"])]
     words = iter(install_requirements(environment))
     lines = [word + " " + next(words) if word in ("-e", "-r") else word for word in words]
     clauses = [clause for request in environment.wanted() for clause in request.clauses]
-    floors = [clause.version for clause in clauses if clause.operator in ("~=", ">=", "==")]
+    floors = [clause.version for clause in clauses if clause.operator in ("~=", ">=", "==", ">")]
     highest = max(floors, key=lambda version: version.key, default=None)
-    oldest = ".".join(map(str, highest.release[:3])) if highest else ""
-    driver.resolve(lines, target, python, options, environment.root, oldest)
+    if highest and len(highest.release) > 1:  # "3" names none
+        oldest_ones = [".".join(map(str, highest.release[:3]))]
+    else:
+        release = Version(python.version).release
+        minors = range(min(OLDEST_UV_PYTHON[1], release[1]), release[1] + 1)
+        oldest_ones = ["%d.%d" % (release[0], minor) for minor in minors] + [python.version]
+    for oldest in oldest_ones:
+        try:
+            return driver.resolve(lines, target, python, options, environment.root, oldest)
+        except PrimeError as problem:
+            if oldest == oldest_ones[-1] or not depends_on_python(problem):
+                raise
+
+
+def depends_on_python(problem):
+    """True if uv may have failed to resolve, as an error says, only because a package is not for so old a python.
+
+    That of an old version without a wheel, which no longer builds, counts as well.
+    """
+    import re
+
+    words = "(other|requested) Python version|not the current one|requires Python|[Ff]ailed to build `[^` ]+=="
+    return bool(re.search(words, "\n".join(problem.tried)))
 
 
 def command_lock(options):
-    """write pylock.toml (PEP 751): what is required, resolved for every platform, with hashes"""
+    """write pylock.toml (PEP 751): what is required, resolved for every platform, with hashes; or renew uv.lock"""
     environment = open_environment(options, may_lack_lock=True)
     driver, python = tools_of(environment)
     is_main = environment.name == environment.config.table.get("default_env", "default")
@@ -8127,7 +8495,10 @@ def command_lock(options):
     try:
         if environment["lock_file"].endswith("uv.lock") and not beside_projects(environment):
             driver.renew(environment, python, options.upgrade)
-            driver.export(environment, aside)
+            if not os.path.lexists(target):  # uv.lock is all that is read
+                report.note("%s is up to date; commit it" % environment["lock_file"])
+                return 0
+            driver.export(environment, aside, python.path)
         else:
             if not options.upgrade and is_toml(target):
                 write_atomic(aside, load_text(target).encode())  # so that uv keeps what it pins
@@ -8186,10 +8557,10 @@ def command_vendor(options):
     prepare_state(root)
     with aside_directory(state_dir(root)) as aside:
         locks = [read_lock(environment, path) for path in vendor_locks(environment, driver, python, aside)]
-        files = files_for(locks, platforms, python.version)
+        files = files_for(locks, platforms, python)
     committed = set()
     if environment["lock_file"]:
-        committed = {sha256 for _, sha256, _ in files_for(locks[:1], platforms, python.version).values()}
+        committed = {sha256 for _, sha256, _ in files_for(locks[:1], platforms, python).values()}
     indexes = [environment["index_url"], *environment["extra_index_urls"], *users_indexes()]
     vendor_files(files, target, committed, indexes)
     if options.python:
@@ -8210,7 +8581,7 @@ def vendor_locks(environment, driver, python, aside):
     lock = environment["lock_file"]
     paths = [environment.path(lock) if lock.endswith(".toml") else os.path.join(aside, "pylock.toml")]
     if lock.endswith("uv.lock"):
-        driver.export(environment, paths[0])
+        driver.export(environment, paths[0], python.path)
     elif not lock:
         resolve(environment, driver, python, paths[0])
     needed = build_requirements(environment, driver, python, aside)
@@ -8317,16 +8688,39 @@ def is_discovered(root):
     return is_project and str(backend).startswith("setuptools") and not is_named
 
 
-def files_for(locks, platforms, version):
-    """The files of each `Lock` for some platforms: its wheels, and where none fits, its sources. As `Lock.files`."""
-    files = {}  # type: dict
+def files_for(locks, platforms, python):
+    """The files of each `Lock` for some platforms and an `Interpreter`, or another python of its minor version.
+
+    That are the wheels of each package, and where none fits, its sources. As `Lock.files`.
+    """
+    files, machines = {}, machine_values(platforms, python)  # type: dict, list
     for lock in locks:
         for package in lock.packages:
+            marker = package.get("marker", "")
+            is_chosen = "extras" in marker or "dependency_groups" in marker  # maybe by another environment
+            if not is_chosen and not any(lock.holds(marker, values) for values in machines):  # R17
+                continue
             wheels = [lock.file_of(each) for each in package.get("wheels", [])]
-            names = [name for name in wheels if fits(name, platforms, version)]
+            names = [name for name in wheels if fits(name, platforms, python.version)]
             names = names or [lock.file_of(package[kind]) for kind in ("sdist", "archive") if package.get(kind)]
             files.update((name, lock.files[name]) for name in names)
     return files
+
+
+def machine_values(platforms, python):
+    """The `marker_values` of each of `platforms`, for an `Interpreter` and the first and last of its minor version."""
+    import re
+
+    systems = {"linux": ("posix", "Linux"), "darwin": ("posix", "Darwin"), "win32": ("nt", "Windows")}
+    minor = ".".join(python.version.split(".")[:2])
+    machines = []
+    for platform in platforms:
+        system, machine = re.findall("'(.*?)'", PLATFORMS[platform][0])
+        values = dict(marker_values(python), sys_platform=system, platform_machine=machine)
+        values["os_name"], values["platform_system"] = systems[system]
+        for version in (python.version, minor + ".0", minor + ".99"):
+            machines.append(dict(values, python_full_version=version))
+    return machines
 
 
 def vendor_files(files, target, committed=(), indexes=()):
@@ -9164,7 +9558,7 @@ class Server:
         environ = clean_environ()
         for name in (LOG_VAR, ROOT_VAR, ENV_VAR, "FORCE_COLOR"):
             environ.pop(name, None)
-        return run_child(argv, dict(environ, NO_COLOR="1"), is_logged=True, is_guarded=True)
+        return run_child(argv, dict(environ, NO_COLOR="1"), log=report.output, is_guarded=True)
 
     def make_current(self, id, environment):
         """The current `Generation` of an environment, which a child builds if need be. RpcError if the build fails."""

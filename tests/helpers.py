@@ -66,11 +66,11 @@ def wheel(wheelhouse, name):
     return next(wheelhouse.glob(name + "-*.whl"))
 
 
-def make_wheel(path, name, version):
-    """Write a wheel with nothing in it."""
+def make_wheel(path, name, version, more=""):
+    """Write a wheel with nothing in it but its metadata, which may have `more` lines."""
     place = "%s-%s.dist-info/" % (name, version)
     with zipfile.ZipFile(str(path), "w") as archive:
-        archive.writestr(place + "METADATA", "Metadata-Version: 2.1\nName: %s\nVersion: %s\n" % (name, version))
+        archive.writestr(place + "METADATA", "Metadata-Version: 2.1\nName: %s\nVersion: %s\n%s" % (name, version, more))
         archive.writestr(place + "WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
         archive.writestr(place + "RECORD", "")
 

@@ -1,14 +1,17 @@
-"""A pylock.toml that another tool made: what is recorded of its packages."""
+"""A pylock.toml that another tool made: what is recorded of its packages, and whether it holds what is required."""
 
 import hashlib
 import json
+import re
 import subprocess
 import tarfile
 from urllib.parse import unquote
 
 import pytest
-from conftest import PYTHONS, python, uv_program
-from helpers import make_checkout, make_tree, make_wheel, pylock
+from conftest import PYTHONS, project_text, python, uv_program
+from helpers import make_checkout, make_tree, make_wheel, pylock, six_package
+
+import proto_prime
 
 RECORDS = """
 import json, os, sysconfig
@@ -174,3 +177,140 @@ def test_R18_another_file_of_the_index_is_not_taken_for_the_locked_one(repo, tmp
     repo.write("pylock.toml", pylock([entry(locked / "twice-1.0-py3-none-any.whl", "twice", "1.0")]))
     repo.prime()
     assert freeze(repo) == ["twice==1.0"]
+
+
+# -- R17: what is required must be in it ------------------------------------------------------------------
+
+PROJECT = project_text("client", [], "")
+
+
+def requires(lines, more=""):
+    """A pyproject.toml with these dependencies."""
+    return project_text("client", lines, more)
+
+
+@pytest.mark.parametrize("files, lines", [
+    ({"pyproject.toml": requires(["six", "idna>=2"])}, ["idna>=2 (pyproject.toml) is not in it"]),
+    ({"pyproject.toml": requires(["SIX<1", "z.z", "a_a; os_name == 'posix'"])},
+     ["SIX<1 (pyproject.toml): it has VERSION", "z.z (pyproject.toml) is not in it",
+      "a_a; os_name == 'posix' (pyproject.toml) is not in it"]),
+    ({"pyproject.toml": requires(["six (<1)"])}, ["six (<1) (pyproject.toml): it has VERSION"]),
+    ({"pyproject.toml": requires(["other"])}, ["other (pyproject.toml) is not in it"]),  # there for Windows alone
+    ({"pyproject.toml": requires([], '[dependency-groups]\ndev = [{include-group = "a"}]\na = ["idna"]')},
+     ["idna (pyproject.toml) is not in it"]),
+    ({"pyproject.toml": requires([], '[project.optional-dependencies]\nm = ["idna"]'),
+      "proto_prime.toml": 'projects = [{path = ".", extras = ["m"]}]'}, ["idna (pyproject.toml) is not in it"]),
+    ({"pyproject.toml": '[project]\nname = "app"\nversion = "1"\ndependencies = ["idna"]\n'},
+     ["idna (pyproject.toml) is not in it"]),
+    ({"proto_prime.toml": 'dependencies = ["idna", "six"]'}, ["idna (proto_prime.toml: dependencies) is not in it"]),
+    ({"requirements.txt": "six==1.0 --hash=sha256:%s\n-r in/more.txt\n-c c.txt\n./lib\n" % ("0" * 64),
+      "in/more.txt": "idna >= 2 # why\nhttps://example.org/x.whl\n--pre\n", "c.txt": "attrs>2\n"},
+     ["six==1.0 (requirements.txt): it has VERSION", "idna >= 2 (in/more.txt) is not in it"]),
+])
+def test_R17_lock_that_lacks_what_is_required_is_refused_by_both_drivers(repo, wheelhouse, files, lines):
+    repo.link("uv", uv_program())
+    for name, text in files.items():
+        repo.write(name, text)
+    other = six_package(wheelhouse, "marker = \"os_name == 'nt'\"").replace('"six"', '"other"')
+    repo.write("pylock.toml", pylock([six_package(wheelhouse), other]))
+    version = next(wheelhouse.glob("six-*.whl")).name.split("-")[1]
+    for driver in ("venv_pip", "venv_uv"):
+        error = repo.prime(status=1, env={"PROTOPRIMER_VENV_DRIVER": driver}).stderr
+        assert error.splitlines()[1:] == [
+            "prime: error: %s does not hold what is required" % (repo.path / "pylock.toml")
+        ] + ["  " + line.replace("VERSION", version) for line in lines] + [
+            "  hint: let test write it anew, or prime lock"]
+
+
+def test_R17_lock_that_holds_what_is_required_in_its_own_way_is_taken(repo, wheelhouse, driver):
+    lines = ["client[more]", "Six>=1,<99", "idna; python_version < '3'", "lib>=7", "off<1", "gone", "p_p==9", "grouped",
+             "tree @ file:///no;where ; os_name != 'a'"]
+    repo.project(lines, "\n".join([
+        "[project.optional-dependencies]", 'more = ["six"]', "[dependency-groups]", 'dev = ["six"]', "[tool.uv]",
+        'override-dependencies = ["off>=1"]', 'exclude-dependencies = ["gone"]', "[tool.pdm.resolution.overrides]",
+        '"p-p[x]" = "1"']))
+    for name in ("lib", "tree"):
+        make_tree(repo.path / name, name)
+    wheel = repo.home / "grouped-1-py3-none-any.whl"
+    make_wheel(wheel, "grouped", "1")
+    repo.write("pylock.toml", pylock([
+        six_package(wheelhouse), 'name = "client"\ndirectory = { path = ".", editable = true }',
+        'name = "lib"\ndirectory = { path = "lib" }', 'name = "tree"\ndirectory = { path = "tree" }',
+        entry(wheel, "grouped", "1", "marker = \"'default' in dependency_groups\"")  # as pdm writes it
+    ], 'dependency-groups = ["default"]\ndefault-groups = ["default"]'))
+    repo.prime()
+    assert sorted(set(records(repo)) - {"pip"}) == ["client", "grouped", "lib", "six", "tree"]
+
+
+@pytest.mark.parametrize("files, config", [
+    ({"setup.py": "import setuptools"}, ""),
+    ({"pyproject.toml": '[project]\nname = "a"\ndynamic = ["dependencies"]\n[build-system]\nrequires = []'}, ""),
+    ({"one/pyproject.toml": project_text("one", ["two"], ""), "two/setup.py": "import setuptools"},
+     'projects = ["one", "two"]'),
+    ({"requirements.txt": "./lib\nmine.zip\nhttps://example.org/a.whl\n-e lib\n--pre\n", "lib/setup.py": ""}, ""),
+])
+def test_R17_of_what_no_file_says_nothing_is_demanded(repo, files, config):
+    repo.config(config)
+    for name, text in files.items():
+        repo.write(name, text)
+    environment = proto_prime.load_environment(proto_prime.load_config(str(repo.path)))
+    names = [proto_prime.requirement_parts(line) for line, _ in proto_prime.locked_requirements(environment)]
+    assert list(filter(None, names)) == []
+
+
+# -- R17: for which pythons `prime lock` resolves ------------------------------------------------------------
+
+
+@pytest.mark.parametrize("required, request_, floor, versions", [
+    ("free", "", ">=3.8", ["1"]),
+    ("forked", "", ">=3.8", ["1", "2"]),
+    ("newer", "", ">=3.10", ["1"]),
+    ("exact", "", ">=%s", ["1"]),
+    ("forked; python_version >= '3.10'", "<4", ">=3.8", ["2"]),
+    ("forked", "3", ">=3.8", ["1", "2"]),
+    ("forked", ">3.9", ">=3.9", ["1", "2"]),
+    ("packed", "", ">=3.10", ["2"]),  # its version 1 is for older pythons, and builds no more
+])
+def test_R17_lock_for_any_python_is_not_narrowed_to_this_one(repo, tmp_path, required, request_, floor, versions):
+    repo.link("uv", uv_program())
+    path = python("3.11")
+    exact = proto_prime.interpreter_at(str(path)).version
+    for name, version, oldest in (("free", "1", "3.6"), ("forked", "1", "3.6"), ("forked", "2", "3.10"),
+                                  ("newer", "1", "3.10"), ("exact", "1", exact), ("packed", "2", "3.10")):
+        make_wheel(tmp_path / ("%s-%s-py3-none-any.whl" % (name, version)), name, version,
+                   "Requires-Python: >=%s\n" % oldest)
+    (tmp_path / "setup.py").write_text("raise SystemExit(1)")
+    with tarfile.open(str(tmp_path / "packed-1.tar.gz"), "w:gz") as archive:
+        archive.add(str(tmp_path / "setup.py"), "packed-1/setup.py")
+    repo.config("dependencies = [%s]\nfind_links = [%s]\nrequired_python_version = %s" % tuple(
+        map(json.dumps, (required, str(tmp_path), request_))))
+    repo.env["PROTOPRIMER_PYTHON"] = str(path)
+    repo.prime("lock")
+    text = (repo.path / "pylock.toml").read_text()
+    assert re.findall('^requires-python = "(.*)"', text, re.MULTILINE) == [floor.replace("%s", exact)]
+    assert re.findall('^version = "(.*)"', text, re.MULTILINE) == versions
+    repo.prime()
+    assert freeze(repo) == ["%s==%s" % (required.split(";")[0], versions[-1])]
+
+
+@pytest.mark.parametrize("platform, version, vendored", [
+    ("linux-x86_64", "3.11", ["2"]), ("linux-x86_64", "3.9", ["1"]), ("windows-arm64", "3.9", ["1", "3"])])
+def test_R17_vendor_takes_what_its_python_needs_of_a_lock_for_all(repo, tmp_path, platform, version, vendored):
+    wheels = []
+    for number, marker in (("1", "python_full_version < '3.10'"), ("2", "python_version >= '3.10'"),
+                           ("3", "sys_platform == 'win32' and os_name == 'nt' and platform_machine == 'ARM64'")):
+        wheels.append(tmp_path / ("a-%s-py3-none-any.whl" % number))
+        make_wheel(wheels[-1], "a", number)
+        wheels[-1] = entry(wheels[-1], "a", number, 'marker = "%s"' % marker)
+    repo.write("pylock.toml", pylock(wheels))
+    config = proto_prime.load_config(str(repo.path))
+    lock = proto_prime.read_lock(proto_prime.load_environment(config), str(repo.path / "pylock.toml"))
+    files = proto_prime.files_for([lock], [platform], proto_prime.interpreter_at(str(python(version))))
+    assert [name.split("-")[1] for name in files] == vendored
+
+
+def test_R17_package_that_is_nowhere_is_looked_for_once(repo):
+    repo.link("uv", uv_program())
+    repo.config('dependencies = ["no-such-package"]')
+    error = repo.prime("lock", status=1).stderr
+    assert error.count("prime: resolving") == 1, error

@@ -122,7 +122,7 @@ def failed_boot(repo, words, **options):
     assert time.monotonic() - start < SOON
     error = result.stderr[result.stderr.index("prime: error: "):]
     assert re.search(words, error), error
-    log = re.search(r"hint: the whole log: (.*)", error).group(1)
+    log = re.search(r"the whole log: (.*)", error).group(1)
     with open(log, encoding="utf-8") as file:
         assert re.search(words, file.read())
     assert repo.current == old
