@@ -3021,7 +3021,8 @@ FIELDS = {
 }  # type: dict
 # Where packages come from, and by which tool: a script with metadata takes these over from the repo.
 SOURCE_FIELDS = ("venv_driver", "uv_version", "uv_sha256", "index_url", "extra_index_urls", "find_links", "no_index")
-RUNTIME_FIELDS = ("env_vars", "venv_dir_rel_path", "default_env", "platforms")  # changing one needs no rebuild
+# Changing one needs no rebuild; but a link of another name than usual is an input: a generation's scripts name it (M1).
+RUNTIME_FIELDS = ("env_vars", "venv_dir_rel_path", "default_env", "platforms")
 FREE_FIELDS = ("env_vars", "post_boot")  # any text: it is for the user's own programs
 PARSED_FIELDS = ("required_python_version", "uv_version")  # `check_text` is skipped: their own parsers check them
 PROJECT_KEYS = {"path": "text", "extras": "texts", "groups": "texts", "editable": "flag"}
@@ -3471,6 +3472,12 @@ class Environment:
         """How messages call it."""
         return "the script's environment" if kind_of_root(self.root) == "script" else "environment %s" % self.name
 
+    @property
+    def prompt(self):
+        """How a shell's prompt calls it, less what a shell takes for more than text: venv and uv do not quote that."""
+        name = os.path.basename(self.root) + ("" if self.name == "default" else "-" + self.name)
+        return "".join(char for char in name if char.isalnum() or char in " ._-")
+
     def wanted(self):
         """All `Request`s that its python must fulfil, a list."""
         return [self.required] + self.also + self.locked
@@ -3758,7 +3765,7 @@ def request_in(path):
                 pass
         report.detail('%s: "%s" is passed over, for it is no request' % (path, line))
     if set(lines) - {"system"}:  # pyenv's word for none of its own
-        report.note("%s names no version that is understood" % path)
+        report.note_once("%s names no version that is understood" % path)
     return None
 
 
@@ -3961,6 +3968,8 @@ def inputs_of(environment):
               PYTHON_VAR: os.environ.get(PYTHON_VAR, "")}
     for field in set(FIELDS) - set(RUNTIME_FIELDS) - {"required_python_version"}:
         inputs[field] = environment[field]
+    if environment["venv_dir_rel_path"] != FIELDS["venv_dir_rel_path"][1]:
+        inputs["venv_dir_rel_path"] = environment["venv_dir_rel_path"]
     for path in input_files(environment):
         environment.config.look(path)
         inputs["file " + path] = hash_file(path)
@@ -7555,6 +7564,89 @@ def create_venv(python, directory, driver="auto", prompt=""):
     return environment_python(directory)
 
 
+def sh_quote(text):
+    """A text in single quotes, as each sh reads it: a quote in it stands between double ones."""
+    return "'%s'" % text.replace("'", "'\"'\"'")
+
+
+def csh_quote(text):
+    """A text as csh reads it: as for sh, but "!" and a line end need a backslash even there."""
+    return sh_quote(text).replace("!", "\\!").replace("\n", "\\\n")
+
+
+def fish_quote(text):
+    """A text in single quotes, as fish reads it."""
+    return "'%s'" % text.replace("\\", "\\\\").replace("'", "\\'")
+
+
+def nu_quote(text):
+    """A text in double quotes, as nushell reads it: in single ones nothing can be escaped."""
+    return '"%s"' % text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+
+
+# What names the directory in the activation scripts that venv and uv write: how their shell quotes, a pattern in which
+# DIR is that directory, and what takes its place: `link` if it leads `here` as the script is read, else `here`. So
+# post_boot, and who names an environment that has no link, get the generation itself. The last three go by the path of
+# the script, like the rest of venv's Activate.ps1 (which is signed) and uv's activate_this.py.
+ACTIVATORS = {
+    "activate": (sh_quote, r"(VIRTUAL_ENV=(?:\$\(cygpath )?)DIR(\)?)",
+                 '%(before)s%(link)s%(behind)s; [ "$VIRTUAL_ENV" -ef %(here)s ] || %(before)s%(here)s%(behind)s'),
+    "activate.csh": (csh_quote, "setenv VIRTUAL_ENV DIR()()",
+                     "setenv VIRTUAL_ENV %(link)s\ntest %(link)s -ef %(here)s || setenv VIRTUAL_ENV %(here)s"),
+    "activate.fish": (fish_quote, "set -gx VIRTUAL_ENV DIR()()", "set -gx VIRTUAL_ENV %(link)s\n"
+                      "command test %(link)s -ef %(here)s; or set -gx VIRTUAL_ENV %(here)s"),
+    "activate.nu": (nu_quote, "(?:const|let) virtual_env = DIR()()", "let virtual_env = if (%(link)s | path expand) == "
+                    "(%(here)s | path expand) { %(link)s } else { %(here)s }"),
+    "activate.bat": (str, r"[^\n]*DIR()()[^\r\n]*", '@for %%%%i in ("%%~dp0..") do @set "VIRTUAL_ENV=%%%%~fi"'),
+    "activate.xsh": (str, r"\brealpath\b()()", "abspath"),
+    "activate.ps1": (str, "DIR()()", "(Split-Path $PSScriptRoot)"),
+}  # type: dict
+
+
+def follow_link(directory, link):
+    """Make the activation scripts of an environment name the link that will lead to it, not its own directory (M1).
+
+    directory  str, the environment; link  str, the path of the link
+    A shell that was activated stays open while builds come and go: so it uses each from the moment it is published.
+    Source: https://github.com/python/cpython/tree/main/Lib/venv/scripts, crates/uv-virtualenv/src/activator of uv
+    """
+    import re
+
+    programs = os.path.join(directory, BIN)
+    paths = {path for each in (directory, os.path.realpath(directory)) for path in (each, each.replace("%", "%%"))}
+    spellings = [quoted for path in paths for quoted in ('"%s"' % path, sh_quote(path), path)]
+    own = "(?:%s)" % "|".join(re.escape(each) for each in sorted(spellings, key=len, reverse=True))
+    names = os.listdir(programs) if os.path.isdir(programs) else []
+    for name in filter(lambda name: name.lower() in ACTIVATORS, names):
+        quote, pattern, template = ACTIVATORS[name.lower()]
+        path, values = os.path.join(programs, name), {"link": quote(link), "here": quote(directory)}
+        parts = re.split(pattern.replace("DIR", own), (bytes_of(path) or b"").decode("utf-8", "surrogateescape"))
+        text = parts[0]
+        for before, behind, rest in zip(parts[1::3], parts[2::3], parts[3::3]):
+            text += template % dict(values, before=before, behind=behind) + rest
+        write_atomic(path, text.encode("utf-8", "surrogateescape"))
+
+
+NO_PIP = "there is no pip in this environment"
+NO_PIP_HINT = "list what you need in the config; with uv made, it has no pip of its own"
+
+
+def stand_in_for_pip(directory, version):
+    """Put programs that refuse to run where an environment has no pip: a shell in it would take the machine's (M1).
+
+    version  str, of its python. An install of pip replaces them. On Windows only `prime run pip` refuses.
+    """
+    if WINDOWS or os.path.lexists(os.path.join(directory, BIN, "pip")):
+        return
+    text = "#!/bin/sh\necho 'prime: error: %s\n  hint: %s' >&2\nexit 127\n" % (NO_PIP, NO_PIP_HINT)
+    for name in ("pip", "pip3", "pip" + ".".join(version.split(".")[:2])):
+        path = os.path.join(directory, BIN, name)
+        if not os.path.lexists(path):
+            write_atomic(path, text.encode())
+            mode = os.stat(path).st_mode
+            os.chmod(path, mode | (mode & 0o444) >> 2)  # who may read it may run it
+
+
 # --------------------------------------------------------------------------------------------------
 # Generations
 # --------------------------------------------------------------------------------------------------
@@ -8019,11 +8111,12 @@ def build_in(directory, environment, python, driver, meta):
     import time
 
     start, before = time.monotonic(), packages_before(environment)
-    prompt = os.path.basename(environment.root) + ("" if environment.name == "default" else "-" + environment.name)
     make_directory(os.path.dirname(directory))
     check_sources(environment, driver, python)
-    create_venv(python, directory, driver, prompt)
+    create_venv(python, directory, driver, environment.prompt)
+    follow_link(directory, link_of(environment).path)
     install(environment, driver, directory)
+    stand_in_for_pip(directory, python.version)
     for command in environment["post_boot"]:
         run_post_boot(command, directory, environment)
     meta.update(listing=listing_of(directory), packages=packages_of(directory), created=next_time(environment))
@@ -8145,13 +8238,54 @@ def command_argv(command, prefix, search):
     if name in ("-m", "-") or name.endswith(".py") and os.path.isfile(name) or has_metadata(name):
         return [environment_python(prefix)] + list(command)
     program = find_program(name, search)
-    is_pip = name.rstrip("0123456789.") == "pip"
-    if is_pip and not program.startswith(prefix + os.sep):  # would be another python's
-        raise PrimeError("there is no pip in this environment", status=127,
-                         hint="list what you need in the config; with uv made, it has no pip of its own")
+    is_outside = not program.startswith(prefix + os.sep) and program != name
+    if is_outside and name.rstrip("0123456789.") == "pip":  # would be another python's
+        raise PrimeError(NO_PIP, status=127, hint=NO_PIP_HINT)
     if not program:
         raise PrimeError("no program %s in the environment or on PATH" % name, status=127)
+    if is_outside and is_python_program(program):
+        report.note_once("the environment has no %s: %s is run, a python program from outside" % (name, tilde(program)))
     return [program] + list(command[1:])
+
+
+SHIMS = ("pyenv", "asdf", "mise", "rtx")  # they start the program of a python that they choose
+SHELL_NAMES = ("sh", "bash", "dash", "zsh", "ksh", "ash", "busybox")
+
+
+def is_python_program(path):
+    """True if a program is a python script, in any form, or a shim that starts one of another python (M2).
+
+    A script names its python in its first line, or, where that would be too long, in an `exec` below (pip, uv). Only
+    the first kilobytes of scripts are read.
+    """
+    if os.path.basename(path) in SHIMS:
+        return False
+    if os.path.basename(os.path.realpath(path)) in SHIMS:  # mise's shims are links to it
+        return True
+    is_batch = path.lower().endswith((".bat", ".cmd"))
+    try:
+        head = next(chunks_of(path, PARSE_CAP), b"").decode("latin-1")
+        if WINDOWS and path.lower().endswith(".exe"):  # pip's launchers end with a zip
+            return os.path.getsize(path) < 1 << 20 and has_bytes(path, b"__main__.py")
+    except OSError:
+        return False
+    first, *lines = head.split("\n")
+    names = program_names(first) if first[:2] == "#!" else []
+    if not is_batch and not set(names) & set(SHELL_NAMES):
+        lines = []
+    for line in lines:
+        words = program_names(line) if line.strip()[:1] != "#" else []
+        if set(words) & set(SHIMS):
+            return True
+        names += words if "exec" in words else []
+    return any(name.startswith(("python", "pypy")) for name in names)
+
+
+def program_names(line):
+    """The last parts of the words in a line of a script, which may be names of programs: a list of str."""
+    for char in "'\"`()$;!":
+        line = line.replace(char, " ")
+    return [word.rpartition("/")[2] for word in line.split()]
 
 
 def unfinished_prefix(root):
@@ -8516,6 +8650,81 @@ def note_ready(environment, generation, link):
 # From the wild python to the command: the fast path, else the selected python, a generation, and the hand-over.
 
 
+# How each shell takes up an environment: what is typed, and what ends the name of its script.
+ACTIVATIONS = {
+    "fish": ("source", ".fish"), "csh": ("source", ".csh"), "tcsh": ("source", ".csh"), "pwsh": (".", ".ps1"),
+    "nu": ("overlay use", ".nu"), "xonsh": ("source", ".xsh"), "bash": ("source", ""), "zsh": ("source", ""),
+    "sh": (".", ""), "dash": (".", ""), "ash": (".", ""), "ksh": (".", ""), "busybox": (".", ""),
+}
+
+
+def activation(link, shell):
+    """What is typed in a shell so that it uses the environment behind a link; "" if that has no script for it.
+
+    link  str, its path; shell  str, the name of the shell, "" if it is not known
+    """
+    import shlex
+
+    verb, end = ("", "") if WINDOWS else ACTIVATIONS.get(shell, ("source", ""))
+    names = os.listdir(os.path.join(link, BIN))
+    name = next((each for each in names if each.lower() == "activate" + end), "")
+    here = os.getcwd()
+    path = os.path.join(link, BIN, name)
+    path = path[len(here.rstrip(os.sep)) + 1:] if link.startswith(os.path.join(here, "")) else path
+    return name and ("%s %s" % (verb, shlex.quote(path)) if verb else path)
+
+
+def calling_shell():
+    """The name of the shell that started this process, else that of $SHELL; "" if there is neither."""
+    parent = (bytes_of("/proc/%d/comm" % os.getppid()) or b"").decode("utf-8", "replace").strip()
+    return parent if parent in ACTIVATIONS else os.path.basename(os.environ.get("SHELL", ""))
+
+
+def environment_name(generation):
+    """The name of the environment that a generation's directory, a path, is of; "" for ""."""
+    return os.path.basename(generation).rpartition("-")[0]
+
+
+def active_generation(root):
+    """The generation of this root that VIRTUAL_ENV names, or named before it was removed: a path, or "".
+
+    A shell that was activated since scripts name the link has the link there.
+    """
+    active = os.environ.get("VIRTUAL_ENV", "")
+    envs = os.path.dirname(active)
+    is_build = os.path.basename(envs) == "envs" and environment_name(active)
+    is_building = active in os.environ.get(BUILDING_VAR, "").split(os.pathsep)
+    return active if is_build and not is_building and is_same_place(envs, state_dir(root, "envs")) else ""
+
+
+def note_outlived(root, prefix=""):
+    """Say so, with what is typed, if VIRTUAL_ENV names a generation of this root that is not current, or gone (M1).
+
+    prefix  str, the directory of the generation that is current, as far as it is known
+    """
+    active = active_generation(root)
+    if not active or is_same_place(active, prefix):
+        return
+    name, remedy = environment_name(active), "exit, then prime shell"
+    current = prefix if environment_name(prefix) == name else ""
+    try:
+        environment = load_environment(load_config(root), name, may_lack_lock=True)
+        link, complete = link_of(environment), generations(environment)
+        held = [each.path for each in complete if os.path.basename(each.path) in read_held(environment)[1:]]
+        linked = [each.path for each in complete if link.leads_to(each.path)]
+        current = current or (linked + held + [each.path for each in complete] + [""])[0]
+        typed = current and link.leads_to(current) and activation(link.path, calling_shell())
+        remedy = typed or "exit, then prime -e %s shell" % name
+    except (PrimeError, OSError):  # the config is broken, which the command will say, or has no such environment
+        pass
+    problem = "no longer the current build of environment %s" % name
+    if not is_complete(active):
+        problem = "which is gone"
+    elif not current or is_same_place(active, current):
+        return
+    report.note_once("VIRTUAL_ENV names %s, %s; type: %s" % (os.path.basename(active), problem, remedy))
+
+
 # Measured under Python 3.12 on Linux, where a bare start takes 10 ms: 2.7 ms to import this file (1.6 ms of it to
 # read its bytecode), 0.4 ms here: `isolate` 0.12, the stamp 0.17 for 26 files (a `stat` each, 3 to 5 us),
 # `find_root` 0.04, `activated` 0.03. To take the interpreter apart would be 2.5 ms: exec does not, nor does `leave`.
@@ -8547,6 +8756,8 @@ def fast_path(argv):
             stamp = return_to(root, requested, moves_link)
         if stamp is None:
             return None
+        if os.environ.get("VIRTUAL_ENV", stamp.prefix) != stamp.prefix:
+            note_outlived(root, stamp.prefix)
         if command:
             hand_over(command, stamp.prefix, stamp.variables)
         report.note(stamp.message)
@@ -8576,7 +8787,11 @@ def run_words(words):
 
 
 def hand_over(command, prefix, env_vars):
-    """Become the user's command inside the environment directory `prefix`."""
+    """Become the user's command inside the environment directory `prefix`.
+
+    That is the generation, not the link: what runs keeps the packages that it began with, and whoever removes
+    generations sees in its environment that it uses this one.
+    """
     environ = activated(prefix, env_vars)
     argv = command_argv(command, prefix, environ["PATH"])
     is_as_typed = argv[1:] == list(command[1:])  # and it names itself so in its messages
@@ -8602,6 +8817,8 @@ def hop(python, root):
     report.detail("stage required: going on under %s" % python)
     messages = "".join(report.unlogged)[-20000:].replace("\0", "?")
     environ = dict(clean_environ(), **{PY_EXEC: "required:%s" % root, SAID_VAR: messages})
+    if active_generation(root):  # for `note_outlived`; no foreign one, and tools get none (E1)
+        environ["VIRTUAL_ENV"] = active_generation(root)
     if not WINDOWS:  # until the new process can say that it was interrupted
         import _signal
 
@@ -8750,6 +8967,7 @@ def boot_environment(environment, stage, is_anew=False, moves_link=True):
     if generation.is_new:
         collect(environment)
     report.detail("stage venv: %s (%s)" % (generation.program, generation.python.version))
+    note_outlived(environment.root, generation.path)
     return generation
 
 
@@ -9216,14 +9434,16 @@ def command_shell(options):
     """become your shell, with the environment active"""
     environment = open_environment(options)
     prefix = prefix_of(environment, options, boots=True)
+    link = link_of(environment)
+    if link.leads_to(prefix):  # a shell outlives generations, and uses the one of the moment (M1)
+        prefix = link.path
     shell = os.environ.get("COMSPEC", "cmd.exe") if WINDOWS else os.environ.get("SHELL") or "/bin/sh"
-    name = os.path.basename(environment.root) + ("" if environment.name == "default" else "-" + environment.name)
-    environ = dict(activated(prefix, environment["env_vars"]), VIRTUAL_ENV_PROMPT=name)
+    environ = dict(activated(prefix, environment["env_vars"]), VIRTUAL_ENV_PROMPT=environment.prompt)
     program = find_program(shell, environ["PATH"])
     if not program:
         raise PrimeError("there is no shell %s" % shell, hint="set SHELL", status=127)
     try:
-        words, variables = shell_start(os.path.basename(program), prefix, name, environ)
+        words, variables = shell_start(os.path.basename(program), prefix, environment.prompt, environ)
     except OSError as problem:  # the prompt is a courtesy: the shell starts without it
         report.note("the shell is not told of the environment: %s" % problem)
         words, variables = [], {}
@@ -9239,17 +9459,18 @@ def command_shell(options):
 # read the user's own files first, which may set PATH and prompt. `shell_start` fills in the values.
 SHELLS = {
     "bash": (["--rcfile", "%(directory)s/bashrc"], {}, {"bashrc": "[ -f ~/.bashrc ] && . ~/.bashrc\n%(lines)s"}),
+    # At the first prompt, after all files. Those in /etc name others in ZDOTDIR, which must be the user's by
+    # then: /etc/zshrc_Apple_Terminal keeps the history there (M23). preexec, for a .zshrc may set precmd_functions.
     "zsh": ([], {"ZDOTDIR": "%(directory)s"}, {".zshenv": """\
 %(ZDOTDIR)s[ -f "${ZDOTDIR:-$HOME}/.zshenv" ] && . "${ZDOTDIR:-$HOME}/.zshenv"
-_prime_own=${ZDOTDIR-}
-ZDOTDIR=%(quoted_directory)s
-""", ".zshrc": """\
-ZDOTDIR=$_prime_own
-[ -n "$ZDOTDIR" ] || unset ZDOTDIR
-unset _prime_own
-[ "${HISTFILE-}" != %(history)s ] || HISTFILE=${ZDOTDIR:-$HOME}/.zsh_history
-[ -f "${ZDOTDIR:-$HOME}/.zshrc" ] && . "${ZDOTDIR:-$HOME}/.zshrc"
-%(lines)s"""}),
+_prime_start() {
+precmd_functions=("${precmd_functions[@]:#_prime_start}")
+preexec_functions=("${preexec_functions[@]:#_prime_start}")
+unfunction _prime_start
+%(lines)s}
+typeset -ga precmd_functions preexec_functions
+precmd_functions+=(_prime_start) preexec_functions+=(_prime_start)
+"""}),
     "fish": (["--init-command", "set -gx PATH %(programs)s $PATH; functions -c fish_prompt _prime_prompt; "
               "function fish_prompt; printf %%s %(label)s; _prime_prompt; end"], {}, {}),
     "sh": ([], {"ENV": "%(directory)s/rc"}, {"rc": "%(ENV)s%(own_rc)s%(lines)s"}),
@@ -9271,10 +9492,8 @@ def shell_start(kind, prefix, name, environ):
     make_own(directory)
     if not is_ours(directory):  # the shell would run what others put there
         raise PermissionError(13, "belongs to another user, or others may write to it", directory)
-    label = "".join(char for char in name if char.isalnum() or char in " ._-")
-    values = {"directory": directory, "quoted_directory": shlex.quote(directory), "label": shlex.quote("(%s) " % label),
-              "programs": shlex.quote(os.path.join(prefix, BIN)), "own_rc": "",
-              "history": shlex.quote(os.path.join(directory, ".zsh_history"))}  # macOS sets HISTFILE so, in /etc
+    values = {"directory": directory, "label": shlex.quote("(%s) " % name),
+              "programs": shlex.quote(os.path.join(prefix, BIN)), "own_rc": ""}
     values["lines"] = "PATH=%(programs)s:$PATH\nPS1=%(label)s\"$PS1\"\n" % values
     for variable in ("ENV", "ZDOTDIR"):  # as they were, for the user's own files and for shells in this one
         value = environ.get(variable)
@@ -10826,6 +11045,7 @@ def main(argv=None):
             gc.disable()
         open_options(options)
         options.stage = options.stage if is_ours else ""
+        note_outlived(options.root)
         return COMMANDS[options.command](options)
 
     return status_of(work)
