@@ -28,9 +28,9 @@
 # The chapters, each built on those before it:
 #   ground       Errors and the reporter, Files and hashes, Children and signals, Proof of origin, Places, Locks,
 #                The link
-#   wanted       TOML, Versions and requests, Config, Environments and their inputs
+#   wanted       TOML, Versions and requests, Config, The user's settings, Environments and their inputs
 #   there        Asking a python, Where pythons are, Choosing a python
-#   making       Downloads and the index, Tools, Lock files, pip, uv, Making an environment, Generations, Stamps
+#   making       Downloads and the index, Tools, Lock files, Sources, pip, uv, Making environments, Generations, Stamps
 #   running      Stages
 #   commands     Commands of every day, Running a command, Lock and vendor, Init and update, Workflow server,
 #                Command line
@@ -192,9 +192,11 @@ can_write() { # DIRECTORY: true if files can be made in it, or in the nearest on
     [ -w "$at" ] && [ -x "$at" ]
 }
 
-use_private() { # set $cache to a directory below the temporary one; the file itself says so (M12)
+use_private() { # set $cache to a directory below the temporary one (M12)
     private=${TMPDIR:-/tmp}/proto_prime-$(id -u)
-    [ -e "$private" ] || (umask 077 && mkdir "$private") || :
+    if ! [ -e "$private" ] && (umask 077 && mkdir "$private"); then
+        echo "prime: the cache $cache cannot be written: $private is used" >&2
+    fi
     [ -O "$private" ] && ! [ -h "$private" ] && can_write "$private/uv" ||
         fail "cannot write to $cache" "PROTOPRIMER_CACHE_DIR names another directory"
     cache=$private mark=$private/.proto-prime
@@ -353,9 +355,9 @@ class Reporter:
         self.step_title, self.step_start, self.is_live, self.live_line = "", 0.0, False, ""
         self.noted = set()  # type: set
 
-    def note(self, text):
-        """Print a line, unless the user asked for quiet."""
-        self._say("prime: " + one_line(text), 0)
+    def note(self, text, lines=()):
+        """Print a line, and indented ones below it, unless the user asked for quiet."""
+        self._say("\n  ".join(map(one_line, ["prime: " + text, *lines])), 0)
 
     def note_once(self, text):
         """`note`, unless this process or the stage before it printed the same text."""
@@ -374,6 +376,14 @@ class Reporter:
         if error.hint:
             lines.append("  hint: " + error.hint)
         self._say("\n".join(map(one_line, lines)), -1)
+
+    def arrow(self):
+        """What stands between an old value and a new one: ASCII if stderr can show nothing else."""
+        try:
+            "\u2192".encode(getattr(sys.stderr, "encoding", None) or "ascii")
+            return "\u2192"
+        except (UnicodeError, LookupError):
+            return "->"
 
     def output(self, data):
         """Write a child's output to the log, with -vv to stderr too. data: bytes, whole lines, as `masked` needs."""
@@ -1020,6 +1030,16 @@ def file_name(text, origin):
     return text
 
 
+def is_url(text):
+    """True if the text of a setting is a URL, and no path."""
+    return "://" in text or text.startswith("file:")
+
+
+def is_local(place):
+    """True if a place of wheels, a path or a URL, is on this machine."""
+    return not is_url(place) or place.startswith("file:")
+
+
 def file_url(path):
     """The file URL of an absolute path."""
     import urllib.request
@@ -1067,6 +1087,15 @@ TOOL_VARS = """CONDA_PREFIX PIP_USER PIP_TARGET PIP_PREFIX PIP_ROOT PIP_DRY_RUN 
 PIP_REQUIRE_VIRTUALENV UV_PROJECT UV_WORKING_DIR UV_WORKING_DIRECTORY UV_PYTHON UV_PYTHON_PREFERENCE
 UV_MANAGED_PYTHON UV_NO_MANAGED_PYTHON UV_SYSTEM_PYTHON UV_PROJECT_ENVIRONMENT UV_FROZEN UV_LOCKED
 UV_BREAK_SYSTEM_PACKAGES UV_NO_SYNC UV_VENV_SEED UV_VENV_CLEAR""".split()
+# Paths and URLs, for tools do not run where the caller stands (M6): one path, or several with what separates them.
+PATH_VARS = """HOME TMPDIR TMP TEMP NETRC XDG_CACHE_HOME XDG_CONFIG_HOME XDG_DATA_HOME XDG_BIN_HOME SSL_CERT_FILE
+SSL_CERT_DIR SSL_CLIENT_CERT REQUESTS_CA_BUNDLE CURL_CA_BUNDLE GIT_CONFIG_GLOBAL GIT_CONFIG_SYSTEM PIP_CACHE_DIR
+PIP_CONFIG_FILE PIP_CERT PIP_CLIENT_CERT PIP_LOG PIP_LOG_FILE PIP_SRC PIP_INDEX_URL UV_CACHE_DIR UV_CONFIG_FILE
+UV_ENV_FILE UV_CREDENTIALS_DIR UV_TOOL_DIR UV_TOOL_BIN_DIR UV_PYTHON_INSTALL_DIR UV_PYTHON_BIN_DIR UV_PYTHON_CACHE_DIR
+UV_PYTHON_DOWNLOADS_JSON_URL UV_DEFAULT_INDEX UV_INDEX_URL""".split()
+PATHS_VARS = {"PIP_CONSTRAINT": None, "PIP_BUILD_CONSTRAINT": None, "PIP_REQUIREMENT": None, "PIP_FIND_LINKS": None,
+              "PIP_EXTRA_INDEX_URL": None, "UV_CONSTRAINT": None, "UV_BUILD_CONSTRAINT": None, "UV_OVERRIDE": None,
+              "UV_EXCLUDE": None, "UV_INDEX": None, "UV_EXTRA_INDEX_URL": None, "UV_FIND_LINKS": ","}
 # What `git rev-parse --local-env-vars` lists. In a hook they name the repo and the index of the commit that is made:
 # a git that pip or uv starts would write into these (M5).
 GIT_VARS = """GIT_ALTERNATE_OBJECT_DIRECTORIES GIT_CONFIG GIT_CONFIG_PARAMETERS GIT_CONFIG_COUNT GIT_OBJECT_DIRECTORY
@@ -1086,6 +1115,7 @@ def clean_environ(for_tool=False):
         dropped += SHIM_VARS
     if for_tool:
         dropped += TOOL_VARS + GIT_VARS + [name for name in environ if name.startswith("PYTHON")]
+        environ.update({name: absolute_setting(name, value) for name, value in environ.items()})
     if environ.get("LC_CTYPE") in ("C.UTF-8", "C.utf8", "UTF-8"):  # python sets it in the C locale (PEP 538)
         environ["LC_CTYPE"] = started_with("LC_CTYPE")
         if not environ["LC_CTYPE"]:
@@ -1093,6 +1123,31 @@ def clean_environ(for_tool=False):
     for name in dropped:
         environ.pop(name, None)
     return environ
+
+
+def absolute_setting(name, value):
+    """The value of a tool's variable, where it names paths from where the caller stands, with absolute ones (M6)."""
+    if name in PATH_VARS:
+        return os.path.abspath(value) if is_relative(name, value) else value
+    if name not in PATHS_VARS:
+        return value
+    separator = PATHS_VARS[name]
+    values = value.split(separator)
+    if not any(is_relative(name, each) for each in values):
+        return value
+    # As URLs, for a blank or a comma in a path would separate two.
+    return (separator or " ").join(
+        file_url(os.path.abspath(each)) if is_relative(name, each) else each for each in values)
+
+
+def is_relative(name, value):
+    """True if the value of a tool's variable is a path that begins where the caller stands, and no URL.
+
+    An index may be given by a name, so that its paths must begin with a dot.
+    """
+    if not value or value[0] == "~" or is_url(value) or os.path.isabs(value):
+        return False
+    return value[0] == "." or "INDEX" not in name
 
 
 def started_with(name):
@@ -1116,7 +1171,12 @@ def activated(prefix, env_vars=()):
 
 def is_on(variable):
     """True if an environment variable has a value that means yes."""
-    return os.environ.get(variable, "").lower() not in ("", "0", "false", "no")
+    return means_yes(os.environ.get(variable, ""))
+
+
+def means_yes(value):
+    """True if the text of a setting means yes."""
+    return value.lower() not in ("", "0", "false", "no", "off", "n", "f")
 
 
 def is_offline():
@@ -1310,8 +1370,7 @@ def run_child(argv, environ=None, cwd=os.sep, timeout=None, until=b"", log=None,
     import time
 
     report.detail("run: " + shown(argv))
-    if environ is None:
-        environ = clean_environ(for_tool=True)
+    environ = clean_environ(for_tool=True) if environ is None else environ
     try:
         process = start_child(argv, environ, cwd, is_guarded, is_merged)
     except (OSError, ValueError) as error:
@@ -1803,9 +1862,18 @@ PYPROJECT, OWN_CONFIG = "pyproject.toml", "proto_prime.toml"
 THIS_FILE = globals().get("__file__") or ""  # "" if the source came through a pipe
 
 
+MANIFEST = "proto-prime-vendor.json"  # in a vendored directory: the files that `prime vendor` put there
+
+
 def vendor_dir(root, *names):
-    """A path in the vendored directory of a repo, which a boot without network uses."""
-    return os.path.join(root, "vendor", *names)
+    """A path in the vendored directory of a repo, which a boot without network uses.
+
+    That is .prime-vendor if `prime vendor` made it, else vendor, a name that other languages use, too (R19).
+    """
+    own = os.path.join(root, ".prime-vendor")
+    if not os.path.isfile(os.path.join(own, MANIFEST)):
+        own = os.path.join(root, "vendor")
+    return os.path.join(own, *names)
 
 
 def home_dir():
@@ -1821,16 +1889,20 @@ def home_dir():
     return home if os.path.isabs(home) else os.devnull
 
 
-def private_dir(name):
-    """A directory below the temporary one that only this user can write; if there is none, os.devnull."""
+def private_dir(name, is_made=True):
+    """A directory below the temporary one that only this user can write; if there is none, os.devnull.
+
+    is_made  make it if it is missing
+    """
     places = [os.environ.get(variable, "") for variable in ("TMPDIR", "TEMP", "TMP")] + ["/tmp", "/var/tmp"]
     base = next((each for each in places if os.path.isabs(each) and can_write(each)), os.devnull)
     user = getattr(os, "geteuid", int)()  # Windows has a temporary directory for each user
     path = os.path.join(base, "%s-%d" % (name, user))
-    try:
-        os.mkdir(path, 0o700)
-    except OSError:  # it exists, or cannot be made
-        pass
+    if is_made and not os.path.lexists(path):
+        try:
+            os.mkdir(path, 0o700)
+        except OSError:  # another process was faster, or it cannot be made
+            pass
     is_usable = os.path.isdir(path) and is_ours(path) and os.stat(path).st_uid == user  # not root's
     return path if is_usable else os.devnull
 
@@ -1866,7 +1938,27 @@ def cache_dir(*names):
 
 
 def cache_dirs(*names):
-    """The paths of `names` in the user's cache, and in one that can only be read; a list of str (M11)."""
+    """The paths of `names` in each directory that is in use as the user's cache, a list of str: `open_cache`."""
+    return [below(each, names) for each in caches_in_use()]
+
+
+def writable_cache(*names):
+    """`cache_dir` for what must be written. Where the cache cannot be, a private directory is made for it (M12)."""
+    bases = caches_in_use()
+    if not can_write(bases[0]):
+        private = private_dir("proto_prime")
+        if private != os.devnull:
+            lack = "the cache %s cannot be written" % bases[0]
+            if bases[0].startswith(os.devnull):
+                lack = "there is no home directory"
+            report.note_once("%s: %s is used" % (lack, private))
+            bases.insert(0, private)
+            mark_cache(private)
+    return cache_dir(*names)
+
+
+def caches_in_use():
+    """The result of `open_cache` for what the environment variables say."""
     base = os.environ.get(CACHE_VAR, "")
     if not base:
         base = os.environ.get("XDG_CACHE_HOME") or os.path.join(home_dir(), ".cache")
@@ -1878,35 +1970,40 @@ def cache_dirs(*names):
     base = os.path.abspath(base)
     if base not in _caches:
         _caches[base] = open_cache(base)
-    return [below(each, names) for each in _caches[base]]
+    return _caches[base]
 
 
 _caches = {}  # type: dict  # the wanted directory to those in use
 
 
 def open_cache(base):
-    """The directories in use as the user's cache: `base`, or a private one if others may write to that (H8).
+    """The directories in use as the user's cache, a list of str; what is new comes to stand in the first.
 
-    If `base` cannot be written, a private one comes first, and what is in `base` already is used (M11, M12).
+    It is `base`; a private one if others may write to that (H8). If `base` cannot be written, and `writable_cache` made
+    a private one, that comes first, and what is in `base` still counts (M11, M12).
     """
     is_own_name = not os.environ.get(CACHE_VAR)  # a directory that the user names may hold pip's and uv's caches
     base = own_directory(base, "proto_prime", lambda _, entries: is_own_name and set(entries) <= {"in-use", *CACHES})
     reason, bases = why_unsafe(base), [base]
-    is_read_only = not reason and not can_write(base)
-    if reason or is_read_only:
-        private = private_dir("proto_prime")
-        if private != os.devnull or reason:
-            bases = [private] + bases * (is_read_only and os.path.isdir(base))
-        text = "the cache %s is not used, for %s; %s is" % (base, reason or "it cannot be written", private)
-        # One with a mark is read-only on purpose.
-        (report.detail if is_read_only and is_marked(base) else report.note_once)(text)
-    try:
-        make_own(bases[0], 0o700)
-        if not os.path.lexists(os.path.join(bases[0], "CACHEDIR.TAG")):
-            write_atomic(os.path.join(bases[0], "CACHEDIR.TAG"), CACHE_TAG)
-    except OSError as problem:
-        report.detail("the cache %s cannot be written: %s" % (bases[0], problem.strerror))
+    if reason:
+        bases = [private_dir("proto_prime")]
+        report.note("the cache %s is not used, for %s; %s is" % (base, reason, bases[0]))
+    elif not can_write(base):
+        bases.insert(0, private_dir("proto_prime", is_made=False))
+        if bases[0] == os.devnull:
+            return bases[1:]
+    mark_cache(bases[0])
     return bases
+
+
+def mark_cache(base):
+    """Make a directory the user's cache, as far as it can be written."""
+    try:
+        make_own(base, 0o700)
+        if not os.path.lexists(os.path.join(base, "CACHEDIR.TAG")):
+            write_atomic(os.path.join(base, "CACHEDIR.TAG"), CACHE_TAG)
+    except OSError as problem:
+        report.detail("the cache %s cannot be written: %s" % (base, problem.strerror))
 
 
 def why_unsafe(cache):
@@ -2061,7 +2158,7 @@ PATIENCE_SECONDS = 60  # after this time a waiting process says how to end the w
 def lock_files(path):
     """The files that stand for the lock `path`: itself, or one in the user cache if the file system has no locks."""
     yield path
-    yield cache_dir("locks", hash_bytes(os.fsencode(path))[:16])
+    yield writable_cache("locks", hash_bytes(os.fsencode(path))[:16])
 
 
 class locked:
@@ -2256,6 +2353,17 @@ class Link:
         except OSError:
             return False
 
+    def why_wrong(self):
+        """Why the link is not right, as a str; "" if it is (R14)."""
+        name = self.path.replace(self.root + os.sep, "", 1)
+        if self.is_right():
+            return ""
+        if not os.path.lexists(self.path):
+            return "%s is missing" % name
+        if not is_link(self.path):
+            return "%s is no link" % name
+        return "%s leads to %s" % (name, self.destination() if WINDOWS else os.readlink(self.path))
+
     def destination(self):
         """The real path of the directory that the link leads to; of `path`, if there is no link."""
         return os.path.realpath(self.path)
@@ -2300,7 +2408,9 @@ class Link:
 
     def publish(self, directory):
         """Let the link lead to this directory, unless it does so, or cannot, or has no path."""
-        if self.aim(directory).target and not self.is_right():
+        wrong = self.aim(directory).target and self.why_wrong()
+        if wrong:
+            report.detail("publishing: " + wrong)
             self.move()
         elif self.path and not self.target:
             report.detail("no link is made, for %s cannot be written" % os.path.dirname(self.path))
@@ -2690,6 +2800,20 @@ def list_toml_patterns():
     }
 
 
+def as_toml(value):
+    """A value of `parse_toml` as TOML on one line."""
+    if isinstance(value, dict):
+        return "{%s}" % ", ".join("%s = %s" % (as_toml(key), as_toml(each)) for key, each in value.items())
+    if isinstance(value, list):
+        return "[%s]" % ", ".join(map(as_toml, value))
+    if isinstance(value, (str, bool)):
+        import json
+
+        # An escape may be a surrogate, which TOML does not have.
+        return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+    return value.isoformat() if hasattr(value, "isoformat") else repr(value)
+
+
 # --------------------------------------------------------------------------------------------------
 # Versions and requests
 # --------------------------------------------------------------------------------------------------
@@ -3040,7 +3164,8 @@ FIELDS = {
 }  # type: dict
 # Where packages come from, and by which tool: a script with metadata takes these over from the repo.
 SOURCE_FIELDS = ("venv_driver", "uv_version", "uv_sha256", "index_url", "extra_index_urls", "find_links", "no_index")
-RUNTIME_FIELDS = ("env_vars", "venv_dir_rel_path", "default_env", "platforms")  # changing one needs no rebuild
+# Changing one needs no rebuild; but a link of another name than usual is an input: a generation's scripts name it (M1).
+RUNTIME_FIELDS = ("env_vars", "venv_dir_rel_path", "default_env", "platforms")
 FREE_FIELDS = ("env_vars", "post_boot")  # any text: it is for the user's own programs
 PARSED_FIELDS = ("required_python_version", "uv_version")  # `check_text` is skipped: their own parsers check them
 PROJECT_KEYS = {"path": "text", "extras": "texts", "groups": "texts", "editable": "flag"}
@@ -3095,6 +3220,9 @@ def normalized(name):
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
+SCRIPT_METADATA = "the script's metadata, PEP 723"
+
+
 class Config:
     """What the files at the ref root say.
 
@@ -3106,12 +3234,13 @@ class Config:
     seen       dict, path to `signature` of every file that mattered, from before it was read: the stamp compares them
     documents  dict, path to (text, content) of every TOML file that was read
     aside      set, the paths of files that do not count, because another user owns them
+    sources    dict, directory to what `sources_of` found for it
     """
 
     def __init__(self, root):
         self.root = root
         self.file, self.text = "", ""
-        self.seen, self.documents, self.aside = {}, {}, set()  # type: dict, dict, set
+        self.seen, self.documents, self.aside, self.sources = {}, {}, set(), {}  # type: dict, dict, set, dict
         text, self.pyproject = self.read(os.path.join(root, PYPROJECT))
         own_text, own = self.read(os.path.join(root, OWN_CONFIG))
         self.table = table_in(self.pyproject, PYPROJECT, "tool", "proto-prime")
@@ -3126,7 +3255,7 @@ class Config:
                                  hint="keep one of them", status=2)
             self.file, self.text = PYPROJECT, text
         elif own_text is not None and kind_of_root(root) == "script":  # nobody wrote that file: it has no line to name
-            self.file, self.table = "the script's metadata, PEP 723", own
+            self.file, self.table = SCRIPT_METADATA, own
         elif own_text is not None:
             self.file, self.table, self.text = OWN_CONFIG, own, own_text
 
@@ -3238,6 +3367,194 @@ def check_fields(config, table, fields, prefix):
 
 
 # --------------------------------------------------------------------------------------------------
+# The user's settings
+# --------------------------------------------------------------------------------------------------
+# What the user says to pip and uv by variables and files. Both drivers obey it: where the user tells uv nothing about
+# indexes, it gets what pip is told (M9). What decides what is installed is an input of an environment (M10).
+
+# The settings of pip that say how packages are reached, not which ones.
+REACH = ("index-url", "extra-index-url", "find-links", "no-index", "trusted-host", "cert", "client-cert", "proxy",
+         "timeout", "retries", "cache-dir", "no-cache-dir", "keyring-provider")
+# Those that decide what is installed, and the same of uv. Of files the content counts.
+DECISIVE = tuple("""index-url extra-index-url find-links no-index constraint build-constraint requirement editable pre
+only-binary no-binary prefer-binary no-deps upgrade-strategy no-build-isolation config-settings use-feature
+require-hashes platform python-version implementation abi""".split())
+DECISIVE_UV = """UV_DEFAULT_INDEX UV_INDEX_URL UV_INDEX UV_EXTRA_INDEX_URL UV_FIND_LINKS UV_NO_INDEX UV_INDEX_STRATEGY
+UV_CONSTRAINT UV_BUILD_CONSTRAINT UV_OVERRIDE UV_EXCLUDE UV_RESOLUTION UV_PRERELEASE UV_FORK_STRATEGY UV_EXCLUDE_NEWER
+UV_NO_BINARY UV_NO_BINARY_PACKAGE UV_NO_BUILD UV_NO_BUILD_PACKAGE UV_NO_BUILD_ISOLATION UV_NO_SOURCES UV_TORCH_BACKEND
+UV_NO_CONFIG UV_CONFIG_FILE""".split()
+# The variables of uv for pip's settings of where packages come from.
+INDEX_VARS = (("index-url", "UV_INDEX_URL"), ("extra-index-url", "UV_EXTRA_INDEX_URL"), ("find-links", "UV_FIND_LINKS"),
+              ("no-index", "UV_NO_INDEX"))
+
+
+def pip_variable(setting):
+    """The variable for a setting of pip, such as PIP_INDEX_URL for index-url."""
+    return "PIP_" + setting.upper().replace("-", "_")
+
+
+def pip_settings():
+    """The user's settings for `pip install`, as pip finds them in its variables and, behind these, its files.
+
+    Returns a dict of setting to (value, the variable or the path of the file).
+    Source: pip._internal.configuration, https://pip.pypa.io/en/stable/topics/configuration/
+    """
+    found, files = {}, [(path, read_pip_file(path)) for path in pip_files() if os.path.isfile(path)]
+    for section in ("global", "install"):  # whichever file it is in, that of the command goes before
+        for path, settings in files:
+            for (place, name), value in settings.items():
+                if place == section and value:
+                    found[name] = value, path
+    for name in REACH + DECISIVE:
+        variable = pip_variable(name)
+        if os.environ.get(variable):
+            found[name] = absolute_setting(variable, os.environ[variable]), variable
+    return found
+
+
+def pip_setting(name):
+    """The value of one of the user's settings of pip, as a str; "" if there is none."""
+    return pip_settings().get(name, ("", ""))[0]
+
+
+def pip_files():
+    """The files in which pip looks for settings, in its order: a list of paths, whether they exist or not."""
+    named = os.environ.get("PIP_CONFIG_FILE", "")
+    if named == os.devnull:
+        return []
+    name, home = "pip.ini" if WINDOWS else "pip.conf", home_dir()
+    if WINDOWS:
+        bases = [os.environ.get("PROGRAMDATA", ""), os.path.join(home, "pip"), os.environ.get("APPDATA", "")]
+        files = [os.path.join(bases[0], "pip", name), os.path.join(bases[1], name), os.path.join(bases[2], "pip", name)]
+        system = 1
+    else:
+        dirs = os.environ.get("XDG_CONFIG_DIRS") or "/etc/xdg"
+        files = [os.path.join(each, "pip", name) for each in dirs.split(os.pathsep) if each] + ["/etc/pip.conf"]
+        library = os.path.join("Library", "Application Support", "pip", name)
+        config_home = os.environ.get("XDG_CONFIG_HOME") or os.path.join(home, ".config")
+        if sys.platform == "darwin":
+            files = [os.path.join(os.sep, library)]
+        system = len(files)
+        files += [os.path.join(home, ".pip", name), os.path.join(config_home, "pip", name)]
+        if sys.platform == "darwin" and os.path.isdir(os.path.join(home, os.path.dirname(library))):
+            files[-1] = os.path.join(home, library)
+    if named and os.path.exists(named):
+        return files[:system] + [os.path.abspath(named)]
+    return files
+
+
+def read_pip_file(path):
+    """The settings in a file of pip's: a dict of (section, setting) to value. What pip cannot read, it reports."""
+    import configparser
+
+    parser = configparser.RawConfigParser()
+    try:
+        parser.read_string((bytes_of(path) or b"").decode("utf-8-sig", "replace"))
+    except configparser.Error:
+        return {}
+    return {(section, name.lower().replace("_", "-").lstrip("-")): value
+            for section in parser.sections() for name, value in parser.items(section)}
+
+
+UV_INDEX_KEYS = {"index", "index-url", "extra-index-url", "find-links", "no-index"}
+
+
+def uv_files():
+    """The files of the user's and the system's in which uv looks for settings: paths, whether they exist or not.
+
+    Source: https://docs.astral.sh/uv/concepts/configuration-files/
+    """
+    if is_on("UV_NO_CONFIG"):
+        return []
+    if os.environ.get("UV_CONFIG_FILE"):
+        return [os.path.abspath(os.environ["UV_CONFIG_FILE"])]
+    home = os.environ.get("XDG_CONFIG_HOME") or os.path.join(home_dir(), ".config")
+    dirs = (os.environ.get("XDG_CONFIG_DIRS") or "/etc/xdg").split(os.pathsep)
+    bases = [home] + dirs + ["/etc"]
+    if WINDOWS:
+        bases = [os.environ.get("APPDATA", ""), os.environ.get("PROGRAMDATA", "")]
+    return [os.path.join(base, "uv", "uv.toml") for base in bases if base]
+
+
+def uv_index_origin(root):
+    """The variable or the file in which the user, or the repo, tells uv about indexes; "" if neither does."""
+    for name in ("UV_DEFAULT_INDEX", "UV_INDEX_URL", "UV_INDEX", "UV_EXTRA_INDEX_URL", "UV_FIND_LINKS", "UV_NO_INDEX"):
+        if os.environ.get(name):
+            return name
+    files = uv_files()
+    if not os.environ.get("UV_CONFIG_FILE") and files:
+        files = [os.path.join(each, name) for each in ancestors(root) for name in ("uv.toml", PYPROJECT)] + files
+    for path in files:
+        try:
+            settings = parse_toml(load_text(path)) if has_bytes(path, b"ind") else {}
+        except PrimeError:  # uv reports it
+            return path
+        if os.path.basename(path) == PYPROJECT:
+            settings = table_in(settings, path, "tool", "uv")
+        for table in (settings, settings.get("pip")):
+            if isinstance(table, dict) and any(counts_for_uv(table[key]) for key in UV_INDEX_KEYS & set(table)):
+                return path
+    return ""
+
+
+def counts_for_uv(value):
+    """True if a setting of uv's is more than indexes that only `sources` name."""
+    tables = value if isinstance(value, list) else [value]
+    return any(not (isinstance(table, dict) and table.get("explicit")) for table in tables)
+
+
+def settings_for_uv(root, has_lock=False):
+    """pip's settings as variables of uv: how to reach a network, and where packages come from (M9). A dict.
+
+    The latter only where the user and the repo tell uv nothing about that, and no uv.lock does (`has_lock`). As pip
+    has it, a further index need not have each version; but the first that has a fitting one is taken (H6).
+    """
+    values = {name: value for name, (value, _) in pip_settings().items()}
+    is_told = has_lock or uv_index_origin(root)
+    found = {} if is_told else {name: values.get(setting, "") for setting, name in INDEX_VARS}
+    for name, separator in (("UV_EXTRA_INDEX_URL", " "), ("UV_FIND_LINKS", ",")):
+        found[name] = separator.join(found.get(name, "").split())
+    found["UV_INDEX_STRATEGY"] = found["UV_EXTRA_INDEX_URL"] and "unsafe-first-match"
+    found["UV_NO_INDEX"] = "1" if means_yes(found.get("UV_NO_INDEX", "")) else ""
+    found["UV_INSECURE_HOST"] = " ".join(values.get("trusted-host", "").split())
+    found["SSL_CERT_FILE"], found["SSL_CLIENT_CERT"] = values.get("cert"), values.get("client-cert")
+    if not any(os.environ.get(name) or os.environ.get(name.lower()) for name in PROXY_VARS):
+        found.update(dict.fromkeys(PROXY_VARS, values.get("proxy")))
+    return {name: value for name, value in found.items() if value and not os.environ.get(name)}
+
+
+PROXY_VARS = ("ALL_PROXY", "HTTPS_PROXY", "HTTP_PROXY")
+
+
+def paths_in(setting):
+    """The local files in a list of files and URLs, as a variable of pip or uv has it: a list of paths."""
+    import urllib.parse
+    import urllib.request
+
+    return [urllib.request.url2pathname(urllib.parse.urlsplit(each).path) if is_url(each) else each
+            for each in setting.split() if is_local(each)]
+
+
+def decisive_marks():
+    """What tells whether the variables that decide what is installed are others than before: a str without secrets.
+
+    The fast path comes here.
+    """
+    names = [name for name in DECISIVE_VARS if name in os.environ]
+    return variable_marks(names) if names else ""
+
+
+def variable_marks(names):
+    """The names of variables with checksums of their values, as a str."""
+    import binascii
+
+    return " ".join("%s:%08x" % (name, binascii.crc32(os.fsencode(os.environ.get(name, "\0")))) for name in names)
+
+
+DECISIVE_VARS = [pip_variable(setting) for setting in DECISIVE] + DECISIVE_UV
+
+
+# --------------------------------------------------------------------------------------------------
 # Environments and their inputs
 # --------------------------------------------------------------------------------------------------
 # Knows which fields, files and variables decide what is installed. Hands on a named `Environment`: its fields, the
@@ -3297,6 +3614,12 @@ class Environment:
     def title(self):
         """How messages call it."""
         return "the script's environment" if kind_of_root(self.root) == "script" else "environment %s" % self.name
+
+    @property
+    def prompt(self):
+        """How a shell's prompt calls it, less what a shell takes for more than text: venv and uv do not quote that."""
+        name = os.path.basename(self.root) + ("" if self.name == "default" else "-" + self.name)
+        return "".join(char for char in name if char.isalnum() or char in " ._-")
 
     def wanted(self):
         """All `Request`s that its python must fulfil, a list."""
@@ -3430,7 +3753,7 @@ def find_lock(environment):
     has_no_project = environment["projects"] == [] and environment.origins["projects"] != "default"
     if has_no_project:  # a uv.lock would add nothing
         locks = pylocks
-    elif environment["venv_driver"] == "venv_pip" or beside_projects(environment):  # a uv.lock would not do
+    elif environment["venv_driver"] == "venv_pip" or beside_projects(environment):  # pip needs uv for a uv.lock
         locks = pylocks or locks
     return (locks + [""])[0]
 
@@ -3585,7 +3908,7 @@ def request_in(path):
                 pass
         report.detail('%s: "%s" is passed over, for it is no request' % (path, line))
     if set(lines) - {"system"}:  # pyenv's word for none of its own
-        report.note("%s names no version that is understood" % path)
+        report.note_once("%s names no version that is understood" % path)
     return None
 
 
@@ -3593,7 +3916,8 @@ def complete_project(environment, item):
     """Check an entry of `projects`, and add what follows from it.
 
     Returns a dict: path (str, absolute), groups, extras (lists of str), editable, installable (bool), files (list of
-    paths, see `files_of`), and group_requirements: those of its groups, and of an application, a list of str.
+    paths, see `files_of`), and requirements: those of its groups, and of an application, each a list of three str: a
+    line, and the extra or the group that it belongs to.
     """
     project = {"path": item} if isinstance(item, str) else item
     name = project["path"]
@@ -3606,7 +3930,7 @@ def complete_project(environment, item):
     chosen = project.get("groups", default_groups(document) if path == environment.root else [])
     requirements = []  # type: list
     for group in chosen:
-        requirements += expand_group(groups_of(document), group, file)
+        requirements += [[line, "", group] for line in expand_group(groups_of(document), group, file)]
     extras = chosen_extras(environment, document, project)
     is_package = is_named_package(environment, project, path)
     installable = is_installable(document, path, is_package)
@@ -3616,8 +3940,8 @@ def complete_project(environment, item):
         raise environment.error(
             "projects", 'projects: "%s" has no [project], [build-system] or setup.py to install' % name)
     return {"path": path, "groups": chosen, "extras": extras,
-            "group_requirements": requirements, "editable": project.get("editable", True),
-            "installable": installable, "files": files_of(environment.config, path)}
+            "requirements": requirements, "editable": project.get("editable", True), "installable": installable,
+            "files": files_of(environment.config, path)}
 
 
 def chosen_extras(environment, document, project):
@@ -3648,11 +3972,10 @@ def is_application(document, is_package=False):
 
     document    dict, its pyproject.toml, where `[tool.uv] package` decides, else a [build-system]
     is_package  bool, whether without both it is none
-    Not if it has sources of uv's: only uv knows these, and only as those of a project. Nor if its dependencies are
-    dynamic: only a build says what they are.
+    Not if its dependencies are dynamic: only a build says what they are.
     """
     settings = table_in(document, PYPROJECT, "tool", "uv")
-    if settings.get("sources") or {"dependencies", "optional-dependencies"} & dynamic_fields(document):
+    if {"dependencies", "optional-dependencies"} & dynamic_fields(document):
         return False
     is_built = is_package or "build-system" in document or "project" not in document
     return settings.get("package", is_built) is False
@@ -3712,7 +4035,7 @@ def requirement_parts(line):
 
 
 def dependencies_of(document, extras, file):
-    """The requirements of a project with some of its extras: a list of str.
+    """The requirements of a project with some of its extras: a list of [line, extra, ""], all str.
 
     A requirement of the project's own name, such as "me[docs]" in an extra "all", stands for those extras.
     """
@@ -3731,7 +4054,7 @@ def dependencies_of(document, extras, file):
         for line in lines if is_texts(lines) else ():
             name, more = read_requirement(check_text(line, field, file, is_requirement=True), file)
             if name != own:
-                requirements.append(line)
+                requirements.append([line, extra, ""])
                 continue
             named = [spelling for part in more for spelling in spellings.get(normalized(part), ())]
             waiting += [spelling for spelling in dict.fromkeys(named) if spelling not in chosen]
@@ -3788,10 +4111,50 @@ def inputs_of(environment):
               PYTHON_VAR: os.environ.get(PYTHON_VAR, "")}
     for field in set(FIELDS) - set(RUNTIME_FIELDS) - {"required_python_version"}:
         inputs[field] = environment[field]
+    if environment["venv_dir_rel_path"] != FIELDS["venv_dir_rel_path"][1]:
+        inputs["venv_dir_rel_path"] = environment["venv_dir_rel_path"]
     for path in input_files(environment):
         environment.config.look(path)
         inputs["file " + path] = hash_file(path)
+    inputs.update(setting_inputs(environment))
+    inputs.update({"${%s}" % name: digest(masked_input(lines)) for name, lines in variables_in(environment).items()})
     return masked_input(inputs)
+
+
+def setting_inputs(environment):
+    """The settings of pip and uv that decide what is installed (M10): a dict of label to value.
+
+    The bytes of the files that they name count as well.
+    """
+    inputs, files = {}, []  # type: dict, list
+    for path in pip_files() + uv_files():
+        environment.config.look(path)
+    for name, (value, _) in pip_settings().items():
+        # To uv go those of indexes alone.
+        if name in DECISIVE and (environment["venv_driver"] != "venv_uv" or name in dict(INDEX_VARS)):
+            inputs[name + " of pip"] = value
+            files += paths_in(value) if name in ("constraint", "build-constraint", "requirement") else []
+    if environment["venv_driver"] != "venv_pip":
+        files += filter(os.path.isfile, uv_files())
+        for name in filter(os.environ.get, DECISIVE_UV):
+            inputs[name] = os.environ[name]
+            if name in ("UV_CONSTRAINT", "UV_BUILD_CONSTRAINT", "UV_OVERRIDE", "UV_EXCLUDE"):
+                files += paths_in(absolute_setting(name, os.environ[name]))
+    inputs.update({"file " + path: hash_file(path) for path in with_includes(environment, files)})
+    return inputs
+
+
+def variables_in(environment):
+    """The variables that requirements files have, each with the lines that it changes: a dict of name to str (M10)."""
+    import re
+
+    found = {}  # type: dict
+    for path in requirement_tree(environment, environment["requirements_files"] + [environment["constraints_file"]]):
+        text = load_text(path, decode_as_pip) if has_bytes(path, b"${") else ""
+        for line in joined_lines(text):
+            for name in set(re.findall(VARIABLE, line)) - {"PWD"}:
+                found.setdefault(name, []).append(with_values(line, environment.root))
+    return found
 
 
 def masked_input(value):
@@ -3832,7 +4195,8 @@ def files_of(config, directory, budget=None):
     files, waiting = [], list(projects)  # type: list, list
     for project in waiting:  # grows meanwhile
         files += [os.path.join(project, name) for name in (PYPROJECT, "setup.py", "setup.cfg")]
-        for path in named_paths(config.project(project), project, budget=budget):
+        inherited = {place for place, _ in sources_of(config, project, budget).values()} - {project}
+        for path in named_paths(config.project(project), project, budget=budget) + sorted(inherited):
             if not os.path.isdir(path):
                 files.append(path)
             elif path not in projects:
@@ -3877,6 +4241,58 @@ def named_paths(document, directory, skipped=("readme", "long_description"), bud
             else:
                 names += texts if key == "file" else [os.path.join(*texts)]
     return [os.path.normpath(os.path.join(directory, name)) for name in names if "\0" not in name]
+
+
+SOURCE_KINDS = {"path", "git", "url", "index", "workspace"}
+
+
+def sources_of(config, directory, budget=None):
+    """What [tool.uv.sources] says for the project in a directory: of its own, else of the workspace that it is in (R1).
+
+    Returns a dict of normalized name to (str: the directory that its paths are relative to, list of dict: the source
+    for each marker, extra or group). PrimeError with status 2.
+    """
+    if directory in config.sources:
+        return config.sources[directory]
+    sources = {}
+    for place in (workspace_of(config, directory, budget), directory):
+        document, file = config.project(place) if place else {}, os.path.join(place, PYPROJECT)
+        is_off = table_in(document, file, "tool", "uv").get("no-sources") is True
+        for name, value in table_in({} if is_off else document, file, "tool", "uv", "sources").items():
+            rows, field = value if isinstance(value, list) else [value], "tool.uv.sources." + name
+            if not all(isinstance(row, dict) and len(SOURCE_KINDS & set(row)) == 1 for row in rows):
+                raise PrimeError("%s: %s is no source of one of the kinds %s" % (
+                    field, shown_value(value), ", ".join(sorted(SOURCE_KINDS))), file, status=2)
+            for row in rows:
+                for key, item in row.items():
+                    if key not in ("editable", "package", "workspace", "lfs"):
+                        check_text(item, "%s.%s" % (field, key), file)
+            sources[normalized(name)] = place, rows
+    config.sources[directory] = sources
+    return sources
+
+
+def workspace_of(config, directory, budget=None):
+    """The directory of the uv workspace that the project in a directory belongs to; "" if it belongs to none."""
+    for place in ancestors(directory):
+        file = config.look(os.path.join(place, PYPROJECT))
+        is_inside = place == config.root or place.startswith(os.path.join(config.root, ""))
+        if not has_bytes(file, b"workspace") or not is_inside and is_left_aside(file, config.root, "move the repo"):
+            continue
+        if "workspace" in table_in(config.project(place), file, "tool", "uv"):
+            return place if directory in workspace_members(config, place, budget) else ""
+    return ""
+
+
+def workspace_members(config, root, budget=None):
+    """The directories of all projects in the uv workspace whose root is in a directory, that one first: a list."""
+    table = table_in(config.project(root), os.path.join(root, PYPROJECT), "tool", "uv", "workspace")
+    budget, named = budget or Budget(), {"members": [], "exclude": []}  # type: ignore[var-annotated]
+    for key in named:
+        for pattern in table.get(key, []) if is_texts(table.get(key)) else ():
+            paths = members_of(root, pattern, budget)
+            named[key] += [os.path.normpath(os.path.join(root, path)) for path in paths]
+    return list(dict.fromkeys([root] + [path for path in named["members"] if path not in named["exclude"]]))
 
 
 MEMBERS_CAP = 10000  # directory entries
@@ -3958,7 +4374,7 @@ def requirement_tree(environment, names, options=("-r", "--requirement", "-c", "
         path = waiting.pop()
         if path in tree:
             continue
-        tree[path] = requirement_lines(environment.config.look(path))
+        tree[path] = requirement_lines(environment.config.look(path), environment.root)
         included = [value for option, value in map(option_of, tree[path]) if option in options]
         directory = os.path.dirname(path)
         waiting += [os.path.normpath(os.path.join(directory, name)) for name in reversed(included)
@@ -3990,9 +4406,21 @@ def project_path(root, line):
     return path if "\0" not in path and os.path.exists(path) else ""
 
 
-def requirement_lines(path):
+VARIABLE = r"\$\{([A-Z0-9_]+)\}"  # in a requirements file
+
+
+def with_values(line, root=""):
+    """A line of a requirements file with the values of its variables. ${PWD} is the ref root, where pip reads it."""
+    import re
+
+    values = dict(os.environ, PWD=root or os.environ.get("PWD", ""))
+    return re.sub(VARIABLE, lambda name: values.get(name.group(1), name.group()), line)
+
+
+def requirement_lines(path, root=""):
     """The lines of a requirements file as pip reads them: joined, without comments and quotes, ${VAR} replaced.
 
+    root  str, the ref root, in which pip reads it, for ${PWD}
     A file URL is replaced by its path.
     """
     import re
@@ -4000,7 +4428,7 @@ def requirement_lines(path):
     text = load_text(path, decode_as_pip).replace("\0", "") if os.path.isfile(path) else ""
     lines = []
     for line in joined_lines(text):
-        line = re.sub(r"\$\{([A-Z0-9_]+)\}", lambda name: os.environ.get(name.group(1), name.group()), line)
+        line = with_values(line, root)
         line = re.split(r"(?<!\S)#", line, maxsplit=1)[0].strip()  # a comment begins behind a blank
         if line[:1] == "-":
             line = " ".join(shell_words(line))
@@ -4879,7 +5307,7 @@ def net_handlers(scheme):
 
     handlers = []  # type: list
     if scheme == "https":
-        settings = map(os.environ.get, ("SSL_CERT_FILE", "PIP_CERT", "REQUESTS_CA_BUNDLE"))
+        settings = [os.environ.get("SSL_CERT_FILE"), pip_setting("cert"), os.environ.get("REQUESTS_CA_BUNDLE")]
         file = next(filter(None, settings), None)
         try:
             import ssl
@@ -4890,7 +5318,7 @@ def net_handlers(scheme):
         except OSError as problem:
             raise PrimeError("cannot read the certificates %s: %s" % (file, problem.strerror or problem))
         handlers.append(urllib.request.HTTPSHandler(context=context))
-    proxy = os.environ.get("PIP_PROXY")
+    proxy = pip_setting("proxy")
     if proxy:
         handlers.append(urllib.request.ProxyHandler({"http": proxy, "https": proxy}))
     return handlers
@@ -5021,14 +5449,14 @@ def check_hash(data, sha256, url):
 
 def chosen_index(index=""):
     """The URL of the index that pip and uv would ask: `index` of the config first. "" if they may ask none."""
-    if is_on("PIP_NO_INDEX") or is_on("UV_NO_INDEX"):
+    if means_yes(pip_setting("no-index")) or is_on("UV_NO_INDEX"):
         return ""
     return unnamed(index) or (users_indexes() + [DEFAULT_INDEX])[0]
 
 
 def users_indexes():
-    """The URLs of the indexes in pip's and uv's variables, pip's first."""
-    settings = [os.environ.get(name, "") for name in ("PIP_INDEX_URL", "UV_DEFAULT_INDEX", "UV_INDEX_URL")]
+    """The URLs of the indexes in pip's settings and uv's variables, pip's first."""
+    settings = [pip_setting("index-url")] + [os.environ.get(name, "") for name in ("UV_DEFAULT_INDEX", "UV_INDEX_URL")]
     return [unnamed(index) for index in settings if index]
 
 
@@ -5199,8 +5627,6 @@ def file_in_wheel(wheel, ending, message):
 # What pip and uv share: how they run, what to do when they fail, and the options that an environment gives them.
 # `Driver` describes the methods of both; the chapters pip and uv hold the two drivers.
 
-MANIFEST = "proto-prime-vendor.json"  # in a vendored directory: the files that `prime vendor` put there
-
 # Hints for a tool that failed: what its output holds (all of it), a pattern of the step's title, whether only offline.
 TOOL_HINTS = (
     ((b"discovered in a flat-layout",), "", False,
@@ -5208,7 +5634,7 @@ TOOL_HINTS = (
     ((b"has no attribute 'build_editable'",), "", False,
      'setuptools is too old for that: editable = false in projects, or venv_driver = "venv_pip"'),
     ((), "^(installing|fetching|replacing)", True, "where a network is, prime vendor gets what is missing"),
-    ((b"needs to be updated",), r"uv\.lock", False, "prime lock renews it"),
+    ((b"needs to be updated",), r"\.lock of the script", False, "uv lock --script renews it"),
 )
 TOOL_CAP = 1 << 22  # bytes of a tool's output that are kept
 SHOWN_LINES = 15  # of them in an error, at most
@@ -5260,7 +5686,7 @@ def tool_places(*rows):
         usual = os.path.join(os.environ.get(base) or os.path.join(home_dir(), default), name)
         if WINDOWS or os.environ.get(variable) or can_write(usual):
             continue
-        own = cache_dir("tools", variable.lower())
+        own = writable_cache("tools", variable.lower())
         try:
             make_own(own)
             places[variable] = own
@@ -5272,6 +5698,7 @@ def tool_places(*rows):
 def run_tool(argv, title, environ=None, cwd=os.sep, is_installer=True):
     """Run pip, uv, venv or a post_boot command as a step that people see; PrimeError if it fails."""
     report.step(title)
+    environ = dict(clean_environ(for_tool=True) if environ is None else environ, PWD=cwd)  # ${PWD} in a file for pip
     child = run_child(argv, environ, cwd=cwd, log=log_of_tool, cap=TOOL_CAP, is_merged=True)
     report.done()
     if not child.has_failed:
@@ -5396,6 +5823,7 @@ class Driver:
 
     name      str, as in the config: "venv_pip" or "venv_uv"
     is_anew   bool: ask the index and the local projects again, whatever a cache holds
+    reader    `UvDriver` that reads a uv.lock for it; if there is a uv.lock, `driver_of` gives one to pip
 
     deploy(python)                       find or fetch the tool for an `Interpreter`, before all that follows
     create(python, directory, prompt)    make an empty environment
@@ -5404,7 +5832,11 @@ class Driver:
     install_lock(environment, directory, lock)
                                          install what the lock file at the path `lock` pins
     check_lock(environment)              before anything is built: can it install from the lock file, or without one?
-    parts(environment, requirements)     the requirements as lists, each for one `install`
+    requirements(environment, lock="", directory="")
+                                         what it installs, less what the lock covers: a `Requirements`
+    parts(environment, requirements)     the words of these as lists, each for one `install`
+    install_script(environment, directory)
+                                         install what a script with a [tool.uv] requires, and return True; else False
 
     All raise PrimeError if the tool cannot do it.
     """
@@ -5414,6 +5846,10 @@ class Driver:
 
     def check_lock(self, environment):
         """Accept any lock file."""
+
+    def install_script(self, environment, directory):
+        """Install it as everything else."""
+        return False
 
     def parts(self, environment, requirements):
         """Install everything at once."""
@@ -5428,19 +5864,26 @@ socket.getaddrinfo = socket.create_connection = refuse
 """
 
 
-def is_url(text):
-    """True if the text of a setting is a URL, and no path."""
-    return "://" in text or text.startswith("file:")
-
-
-def is_local(place):
-    """True if a place of wheels, a path or a URL, is on this machine."""
-    return not is_url(place) or place.startswith("file:")
-
-
 def is_closed(environment):
     """True if an environment is made of local files alone."""
     return is_offline() or environment["no_index"]
+
+
+def index_and_origin(environment, driver):
+    """The URL of the index that a driver, by its name, asks, without credentials, and where that is said: two str."""
+    if is_closed(environment):
+        return "", "%s is set" % OFFLINE_VAR if is_offline() else environment.origins["no_index"]
+    if environment["index_url"]:
+        return masked(environment["index_url"]), environment.origins["index_url"]
+    origin = uv_index_origin(environment.root) if driver == "venv_uv" else ""
+    if origin:
+        url = os.environ.get("UV_DEFAULT_INDEX") or os.environ.get("UV_INDEX_URL") or ""
+        return masked(unnamed(url)), origin
+    settings = pip_settings()
+    if means_yes(settings.get("no-index", [""])[0]):
+        return "", settings["no-index"][1]
+    url, origin = settings.get("index-url", (DEFAULT_INDEX, "pip's and uv's own"))
+    return masked(url), origin
 
 
 def index_options(environment):
@@ -5470,37 +5913,76 @@ def places_of(options):
     return [options[count + 1] for count, word in enumerate(options) if word == "--find-links"]
 
 
-def install_requirements(environment, lock=""):
-    """What an environment installs, as words for both pip and uv.
+def read_manifest(target):
+    """The names of the files that `prime vendor` put into a directory, a set; PrimeError if it is no manifest (H3)."""
+    import json
 
-    lock  str, path of its lock file: what that covers is left out; "" for everything
+    path = os.path.join(target, MANIFEST)
+    hint = "remove it, and vendor once more"
+    if not os.path.lexists(path):
+        return set()
+    if is_link(path):
+        raise PrimeError("%s is a link" % path, hint="remove it")
+    try:
+        names = json.loads(load_text(path))["files"]
+        if not isinstance(names, list):
+            raise TypeError("files is no list")
+    except PrimeError as problem:
+        raise PrimeError(str(problem), hint=hint)
+    except (ValueError, KeyError, TypeError, RecursionError) as problem:
+        raise PrimeError("%s is no manifest: %s" % (path, problem), hint=hint)
+    for name in names:
+        file = os.path.join(target, file_name(name, path))
+        if name.lower() == MANIFEST or os.path.lexists(file) and not is_file(file):
+            raise PrimeError("%s names %s, which is no regular file" % (path, shown_value(name)),
+                             hint="nothing was removed; look who wrote it")
+    return set(names)
+
+
+def tell_of_unnamed_files(directory):
+    """Say which files in a vendored directory pip and uv may take, though its manifest does not name them (R19)."""
+    import re
+
+    names = set(os.listdir(directory)) - read_manifest(directory)
+    names = sorted(name for name in names if re.search(r"\.(whl|egg|zip|tgz|tar\.\w+|html?)$", name, re.IGNORECASE))
+    if names:
+        report.note("prime vendor did not put these into %s, and they may be installed: %s" % (
+            tilde(directory), one_line(", ".join(names))))
+
+
+def project_words(path, extras, editable, root):
+    """The words that let pip and uv install the project in a directory, with extras.
+
+    With extras it stands there without them, too: else pips below 23.3 ask an index for it if another project requires
+    it, and fetch a stranger's.
     """
-    if lock.endswith("uv.lock") and not is_closed(environment):  # `uv sync` installs the projects, too
-        return []
-    words = []
-    if not lock:
-        words += environment["dependencies"]
-        for path in environment["requirements_files"]:
-            words += ["-r", environment.path(path)]
-    for project in environment["projects"]:
-        if not lock:
-            words += project["group_requirements"]
-        if project["installable"]:
-            words += project_words(project, environment.root)
-    return words
+    path = path_from(root, path)
+    paths = [path, path + in_brackets(extras)] if extras else [path]
+    return [word for each in paths for word in (["-e", each] if editable else [each])]
 
 
-def project_words(project, root):
-    """The words that let pip and uv install a project of the config.
+def path_from(root, path):
+    """A path for pip and uv, relative if it is in the repo: they misread a "#" or "[" in the path of that (E8)."""
+    is_inside = path == root or path.startswith(os.path.join(root, ""))
+    return os.path.join(os.curdir, os.path.relpath(path, root)) if is_inside else path
 
-    Its path is relative, because they misread a "#" or "[" in the path of the repo (E8).
-    """
-    path = project["path"]
-    if path == root or path.startswith(root + os.sep):
-        path = os.path.join(os.curdir, os.path.relpath(path, root))
-    if project["extras"]:
-        path += "[%s]" % ",".join(project["extras"])
-    return ["-e", path] if project["editable"] else [path]
+
+def in_brackets(extras):
+    """The extras of a requirement as they stand behind its name."""
+    return "[%s]" % ",".join(extras) if extras else ""
+
+
+def script_settings(environment):
+    """The [tool.uv] of the script that an environment is for, which holds for it alone (R2); {} without such."""
+    is_script_root = kind_of_root(environment.root) == "script"
+    return table_in(environment.config.pyproject, PYPROJECT, "tool", "uv") if is_script_root else {}
+
+
+def direct_requirement(name, url):
+    """The requirement, for pip and uv, of a package from a URL."""
+    if url.startswith("git+file:"):  # older pips want a host in a URL behind "@"
+        return url + ("&" if "#" in url else "#") + "egg=" + name
+    return "%s @ %s" % (name, url)
 
 
 def chosen_parts(environment):
@@ -5536,7 +6018,7 @@ def mend_launchers(directory):
 # --------------------------------------------------------------------------------------------------
 # Lock files
 # --------------------------------------------------------------------------------------------------
-# Reads a pylock.toml (PEP 751) once, as a `Lock`. A uv.lock is read by uv; only its projects' names are read here.
+# Reads a pylock.toml (PEP 751) once, as a `Lock`. A uv.lock is read by uv; only what it says of projects is read here.
 # Checks that a lock, or the indexes where there is none, suit the environment and its driver.
 
 
@@ -5579,18 +6061,13 @@ class Lock:
         names, hashes = self._add_files(package)
         directory, checkout, archive = (package.get(kind) for kind in ("directory", "vcs", "archive"))
         if directory:
-            path = self._absolute(directory["path"], directory.get("subdirectory", ""))
+            path = self.directory_of(directory)
             words = ["-e", path] if directory.get("editable") else ["%s @ %s" % (name, file_url(path))]
             self.unpinned.append((package, words))
         elif checkout:
             url = checkout.get("url") or file_url(self._absolute(checkout["path"]))
             source = "%s+%s@%s" % (checkout["type"], url, checkout["commit-id"])
-            source += subdirectory_in(checkout)
-            if url.startswith("file:"):  # older pips want a host in a URL behind "@"
-                requirement = source + ("&" if "#" in source else "#") + "egg=" + name
-            else:
-                requirement = "%s @ %s" % (name, source)
-            self.unpinned.append((package, [requirement]))
+            self.unpinned.append((package, [direct_requirement(name, source + subdirectory_in(checkout))]))
         elif not hashes:
             raise PrimeError("%s: %s has no hash that pip knows" % (self.path, name), status=2)
         else:
@@ -5618,9 +6095,7 @@ class Lock:
         required  list of (requirement, where it stands), as `locked_requirements`: what must be in the lock (R17)
         remedy    str, what to do if something of that is not
         """
-        has_markers = self.limits or any("marker" in package for package in self.packages)
-        has_markers = has_markers or any(";" in line for line, _ in required)
-        values, names = marker_values(python) if has_markers else {}, {}  # type: dict, dict
+        values, names = self.values(python, lines=[line for line, _ in required]), {}  # type: dict, dict
         if not self.holds(self.limits, values):
             raise PrimeError("%s is not for this machine: %s" % (self.path, self.limits))
         for package in self.packages:
@@ -5640,18 +6115,28 @@ class Lock:
             raise PrimeError("%s does not hold what is required" % self.path, tried=lacking, hint=remedy)
 
     def holds(self, marker, values):
-        """True if a marker of the file holds where `marker_values` are `values`; PrimeError if it is malformed."""
+        """`marker_holds` for a marker of the file; PrimeError if it is malformed."""
         try:
-            return marker_holds(marker, dict(values, extras=self.extras, dependency_groups=self.groups))
+            return marker_holds(marker, values)
         except (ValueError, TypeError, AttributeError, LookupError, RecursionError) as problem:
             raise PrimeError("%s has a malformed marker: %r" % (self.path, problem), status=2)
+
+    def values(self, python, platform="", lines=()):
+        """What the markers of the file, and of `lines`, mean for an `Interpreter`, or for one like it elsewhere.
+
+        As `marker_values`; less these if there is no marker.
+        """
+        has_markers = self.limits or any("marker" in package for package in self.packages)
+        has_markers = has_markers or any(";" in line for line in lines)
+        values = marker_values(python, platform) if has_markers else {}
+        return dict(values, extras=self.extras, dependency_groups=self.groups)
 
     def unpinned_words(self, directory):
         """Those of `unpinned` that an environment in a directory gets: arguments of an install.
 
         Their markers are evaluated here, for no pip takes one behind `-e`.
         """
-        values = marker_values(interpreter_at(environment_python(directory))) if self.unpinned else {}
+        values = self.values(interpreter_at(environment_python(directory))) if self.unpinned else {}
         return [word for package, words in self.unpinned if self.holds(package.get("marker", ""), values)
                 for word in words]
 
@@ -5687,6 +6172,10 @@ class Lock:
             parse_clauses(package.get("requires-python", ""))
         except PrimeError as problem:
             raise PrimeError('package "%s": malformed requires-python: %s' % (name, problem), self.path, status=2)
+
+    def directory_of(self, source):
+        """The absolute path of the project that a `directory` of the file names."""
+        return self._absolute(source["path"], source.get("subdirectory", ""))
 
     def _absolute(self, *names):
         """The absolute path of a path in the file, which is relative to the file's directory."""
@@ -5820,17 +6309,25 @@ answer = [os.name, sys.platform, platform.machine(), platform.python_implementat
 """
 
 
-_markers = {}  # type: dict  # the path of a python to the dict of its `marker_values`
+_markers = {}  # type: dict  # the path of a python to what it answered
 
 
-def marker_values(python):
-    """What environment markers mean for an `Interpreter`, asked once (PEP 508): a dict of variable to str."""
+def marker_values(python, platform=""):
+    """What environment markers mean for an `Interpreter`, asked once (PEP 508): a dict of variable to str.
+
+    platform  str, a key of `PLATFORMS`: as if it ran there, as far as the name tells; "" for where it runs
+    """
     if python.path not in _markers:
         answer, child = ask_python(python.path, MARKER_QUESTION)
         if not answer:
             raise PrimeError("cannot ask %s for its platform: %s" % (python, child.problem))
         _markers[python.path] = dict(zip(MARKER_NAMES.split(), answer))
-    return _markers[python.path]
+    values = dict(_markers[python.path])
+    if platform and platform != this_platform():
+        _, system, _, machine, _ = PLATFORMS[platform][0].split("'")
+        kind = {"win32": ("nt", "Windows"), "darwin": ("posix", "Darwin")}.get(system, ("posix", "Linux"))
+        values.update(sys_platform=system, platform_machine=machine, os_name=kind[0], platform_system=kind[1])
+    return values
 
 
 def marker_holds(text, values):
@@ -5900,10 +6397,20 @@ def lock_inputs(environment):
         if {"dependencies", "optional-dependencies"} & dynamic_fields(document):
             files = named_paths(document, path, ("readme", "long_description", "version"))
             files.append(os.path.join(path, "setup.py"))
-        projects.append([table.get("dependencies"), table.get("optional-dependencies"), project["extras"],
-                         project["group_requirements"], list(map(hash_file, files))])
+        lines = [line for line, _, _ in project["requirements"]]
+        projects.append([table.get("dependencies"), table.get("optional-dependencies"), project["extras"], lines,
+                         list(map(hash_file, files))])
+    for path in dict.fromkeys([environment.root] + [project["path"] for project in environment["projects"]]):
+        sources = sources_of(environment.config, path)
+        if sources:
+            projects.append([[name, os.path.relpath(place, environment.root).replace(os.sep, "/"), rows]
+                             for name, (place, rows) in sorted(sources.items())])
     files = with_includes(environment, environment["requirements_files"] + [environment["constraints_file"]])
     return digest([environment["dependencies"], list(map(hash_file, files)), projects])
+
+
+PACKAGE_HEADER = "[[package]]\n"
+LOCAL_SOURCES = "editable", "virtual", "directory"  # what uv.lock calls a package that is a directory
 
 
 def uv_lock_options(environment):
@@ -5920,33 +6427,107 @@ def uv_lock_options(environment):
         if environment.origins["lock_file"] != "default":
             hint += '; then set lock_file = "pylock.toml"'
         raise PrimeError("%s does not hold what %s says" % (lock, fields[0]), environment.origins[fields[0]], hint=hint)
-    options = ["--locked", "--no-default-groups", "--project", os.path.dirname(path)]
+    options = ["--no-default-groups", "--project", os.path.dirname(path)]
     if [project["path"] for project in projects] != [os.path.dirname(path)]:  # else uv knows and checks it by itself
         options += ["--package=" + name for name in locked_members(path, projects)]
     for option, field in (("--extra=", "extras"), ("--group=", "groups")):
         names = dict.fromkeys(name for project in projects for name in project[field])
         options += [option + name for name in names]
-    return options
+    return options + ["--no-editable"] * (not all(project["editable"] for project in projects))
+
+
+def parts_of_uv_lock(path):
+    """Take a uv.lock apart. Returns (str: its head, a list of (text of a package, directory of it or "", its table)).
+
+    Only the packages that are directories are parsed. PrimeError if the file is not as uv writes it.
+    """
+    head, *blocks = load_text(path).replace("\r\n", "\n").split(PACKAGE_HEADER)
+    parts = []
+    try:
+        for block in blocks:
+            directory, package = "", {}  # type: str, dict
+            if any(kind in block for kind in LOCAL_SOURCES):
+                package = parse_toml(PACKAGE_HEADER + block)["package"][0]
+                check_text(package["name"], "package", path)
+                for kind in set(LOCAL_SOURCES) & set(package["source"]):
+                    directory = os.path.normpath(os.path.join(os.path.dirname(path), package["source"][kind]))
+            parts.append((block, directory, package))
+    except (TomlError, KeyError, TypeError, RecursionError) as problem:
+        raise PrimeError("%s is no uv.lock that is understood: %r" % (path, problem), status=2)
+    return head, parts
+
+
+def with_own_versions(environment, path):
+    """The text of a uv.lock as if the versions of the projects in the repo were in it as they are now (R15).
+
+    Returns (str: that text, list of str: what differs, such as "client 1 -> 2"). A computed version is in no uv.lock.
+    """
+    import re
+
+    head, parts = parts_of_uv_lock(path)
+    texts, changes = [head], []
+    for block, directory, package in parts:
+        change = changed_version(package, environment.config.project(directory)) if directory else ()
+        if change:
+            changes.append("%s %s" % (package["name"], " -> ".join(version or "computed" for version in change)))
+            start, mark, end = block.partition("source = ")
+            start = re.sub("^version = .*\n", "", start, flags=re.MULTILINE)
+            block = start + 'version = "%s"\n' % change[1] * bool(change[1]) + mark + end
+        texts.append(block)
+    return PACKAGE_HEADER.join(texts), changes
+
+
+def changed_version(package, document):
+    """Compare the version of a project in a uv.lock, `package`, with that in its pyproject.toml: two dicts.
+
+    Returns (old, new), two str, "" for a computed version; () if they are equal, or if a version is none: uv says so.
+    """
+    texts = package.get("version", ""), table_in(document, PYPROJECT, "project").get("version", "")
+    if not texts[1] and "version" not in dynamic_fields(document):
+        return ()
+    try:
+        old, new = [text and Version(text) for text in texts]
+    except PrimeError:
+        return ()
+    is_same = (old and (old.key, old.local)) == (new and (new.key, new.local))
+    return () if is_same else (str(old), str(new))
+
+
+def link_tree(root, directory, parents):
+    """Show a repo in an empty directory, by links to what is in it: all but its uv.lock, environment and state.
+
+    root     str, the directory of the uv.lock
+    parents  int, how many of the directories above it are shown likewise, for paths such as "../lib"
+    Returns the path that stands for the root. OSError where no links can be made.
+    """
+    skipped = {os.path.normpath(path) for path in (state_dir(root), os.path.join(root, ".prime"),
+                                                   os.path.join(root, ".venv"), os.path.join(root, "uv.lock"))}
+    chain = ancestors(root)[parents::-1]
+    for above, below_it in zip(chain, chain[1:] + [""]):
+        for name in names_in(above):
+            path = os.path.join(above, name)
+            if path != below_it and path not in skipped:
+                os.symlink(path, os.path.join(directory, name), target_is_directory=os.path.isdir(path))
+        if below_it:
+            directory = os.path.join(directory, os.path.basename(below_it))
+            os.mkdir(directory)
+    return directory
 
 
 def locked_members(path, projects):
     """The names in a uv.lock of those projects that are members of its workspace; PrimeError if it lacks a project."""
-    names = {}
+    head, parts = parts_of_uv_lock(path)
+    names = {directory: package["name"] for _, directory, package in parts if directory}
     try:
-        document = parse_toml(load_text(path))
-        members = document.get("manifest", {}).get("members", [])  # only a workspace has members
-        for package in document.get("package", []):
-            for kind in {"editable", "virtual", "directory"} & set(package["source"]):
-                directory = os.path.normpath(os.path.join(os.path.dirname(path), package["source"][kind]))
-                names[directory] = package["name"]
-    except (TomlError, KeyError, TypeError, AttributeError, RecursionError) as problem:
+        members = parse_toml(head).get("manifest", {}).get("members", [])  # only a workspace has members
+    except (TomlError, AttributeError, RecursionError) as problem:
         raise PrimeError("%s is no uv.lock that is understood: %r" % (path, problem), status=2)
     for project in projects:
         if project["path"] not in names and project["installable"]:
             raise PrimeError("%s does not hold the project %s" % (path, project["path"]),
                              hint='let it be a member of the workspace, or set lock_file = ""')
     chosen = [names.get(project["path"]) for project in projects]
-    return [check_text(name, "package", path) for name in chosen if name in members]
+    return [name for name in chosen if name in members]
 
 
 def check_sources(environment, driver, python):
@@ -5957,6 +6538,9 @@ def check_sources(environment, driver, python):
     for link in environment["find_links"]:
         if not is_url(link) and not os.path.exists(environment.path(link)):
             raise environment.error("find_links", 'find_links: there is no "%s"' % link)
+    for place in places_of(index_options(environment)):
+        if os.path.isfile(os.path.join(place, MANIFEST)):
+            tell_of_unnamed_files(place)
     lock = environment["lock_file"]
     if lock.endswith("uv.lock"):
         uv_lock_options(environment)
@@ -5991,15 +6575,16 @@ def locked_requirements(environment):
     skipped = names_resolved_otherwise(config.pyproject)
     for project in projects:
         file, document = os.path.join(project["path"], PYPROJECT), config.project(project["path"])
-        requirements = list(project["group_requirements"])
+        requirements = list(project["requirements"])
         if project["installable"]:
             requirements += dependencies_of(document, project["extras"], file)
-        lines += [(line, file) for line in requirements]
+        lines += [(line, file) for line, _, _ in requirements]
         tables = [table_in(document, file, *names) for names in (["project"], ["tool", "poetry"])]
         named = [table["name"] for table in tables if isinstance(table.get("name"), str)]
         if project["installable"] and not named and len(projects) > 1:  # any requirement of the others could mean it
             return []
         skipped |= set(map(normalized, named)) | names_resolved_otherwise(document)
+        skipped |= set(sources_of(config, project["path"]))  # whatever version comes from there
     return [(line.strip(), origin[origin.startswith(above) and len(above):]) for line, origin in dict.fromkeys(lines)
             if (requirement_parts(line) or [""])[0] not in skipped]
 
@@ -6018,22 +6603,23 @@ def names_resolved_otherwise(document):
 def package_sources(environment):
     """The servers that uv or pip may take packages from: a list of URLs without credentials, the index first.
 
-    They are those in the config, in requirements files, in uv's tables of pyproject.toml and in variables. The user's
-    pip.conf and uv.toml are not read.
+    They are those in the config, in requirements files, in uv's tables of pyproject.toml, in variables and in pip's
+    files. The user's uv.toml is not read.
     """
     if is_closed(environment):
         return []
-    indexes = [os.environ.get("PIP_INDEX_URL") or DEFAULT_INDEX]
+    indexes = [pip_setting("index-url") or DEFAULT_INDEX]
     uv_index = os.environ.get("UV_DEFAULT_INDEX") or os.environ.get("UV_INDEX_URL")
     if environment["index_url"]:
         indexes = [environment["index_url"]]
     elif uv_index:
         indexes.insert(0, uv_index)
-    if is_on("PIP_NO_INDEX") and is_on("UV_NO_INDEX"):
+    if means_yes(pip_setting("no-index")) and is_on("UV_NO_INDEX"):
         indexes = []
     indexes += environment["extra_index_urls"] + environment["find_links"]
-    for name in ("PIP_EXTRA_INDEX_URL", "UV_INDEX", "UV_EXTRA_INDEX_URL", "PIP_FIND_LINKS", "UV_FIND_LINKS"):
+    for name in ("UV_INDEX", "UV_EXTRA_INDEX_URL", "UV_FIND_LINKS"):
         indexes += os.environ.get(name, "").replace(",", " ").split()
+    indexes += (pip_setting("extra-index-url") + " " + pip_setting("find-links")).split()
     indexes += sources_in_files(environment)
     urls = [masked(unnamed(index)).rstrip("/") for index in indexes if not is_local(index)]
     return list(dict.fromkeys(urls))
@@ -6057,6 +6643,275 @@ def sources_in_files(environment):
         for value in values if isinstance(values, list) else [values]:
             sources.append(value.get("url") if isinstance(value, dict) else value)
     return [source for source in sources if isinstance(source, str)]
+
+
+# --------------------------------------------------------------------------------------------------
+# Sources
+# --------------------------------------------------------------------------------------------------
+# What an environment installs, as words for pip and uv. `[tool.uv.sources]` is uv's own: for pip it is translated here,
+# so that nothing that has a source is asked of an index (R1).
+
+
+class Requirements:
+    """What an environment installs, as arguments of pip and uv, with the sources of uv's translated (R1).
+
+    environment  `Environment`
+    directory    str, where its python is, which decides what markers mean; "" for every python
+    root         str, the directory that its relative paths start from: the ref root
+    own          dict, path of each project that is installed itself to whether it is editable
+    words        list of str: requirements, and options for them
+    constraints  dict, normalized name to the requirement of the URL that it comes from, if something requires it
+    placed       dict, normalized name to the words of its source that are among `words`
+    waiting      list of (path, extras, bool: it is installed itself): projects whose requirements are still to be added
+    """
+
+    def __init__(self, environment, directory=""):
+        self.environment, self.directory = environment, directory
+        self.config, self.root, self.values = environment.config, environment.root, {}  # type: Config, str, dict
+        self.words, self.constraints, self.placed, self.waiting = [], {}, {}, []  # type: list, dict, dict, list
+        projects = [project for project in environment["projects"] if project["installable"]]
+        self.own = {project["path"]: project["editable"] for project in projects}
+
+    def add_all(self, lock=""):
+        """Add all that an environment installs, and what its projects require of a source. Returns self.
+
+        lock  str, path of its lock file: what that covers is left out; "" for everything
+        """
+        for project in self.environment["projects"]:
+            if project["installable"]:
+                self.words += project_words(project["path"], project["extras"], project["editable"], self.root)
+                self.wait_for(project["path"], project["extras"])
+        self.add_loose(lock)
+        for path, extras in self.local_projects() if not lock else ():
+            self.wait_for(path, extras)
+        for project in self.environment["projects"] if not lock else ():
+            self.add(project["requirements"], project["path"])
+        for path, extras, is_installed in self.waiting:  # grows meanwhile; a hostile chain is too long to recurse (H10)
+            self.look_into(path, extras, is_installed, is_locked=bool(lock))
+        return self
+
+    def lines(self):
+        """The words as `uv pip compile` takes them: lines of a requirements file, and arguments. Two lists of str."""
+        lines, arguments = [], []  # type: list, list
+        words = iter(self.words)
+        for word in words:
+            if word == "--group":
+                arguments += [word, next(words)]
+            elif word == "-r" or word == "-e":
+                value = next(words)
+                is_project = word == "-r" and os.path.basename(value) == PYPROJECT
+                (arguments if is_project else lines).append(value if is_project else word + " " + value)
+            else:
+                (arguments if word[:2] == "--" else lines).append(word)
+        return lines, arguments
+
+    def constraint_options(self, path):
+        """The options that let pip and uv heed the constraints, which are written into a file."""
+        lines = [line + "\n" for name, line in self.constraints.items() if not self.placed.get(name)]
+        if lines:
+            write_atomic(path, "".join(lines).encode())
+        return ["--constraint", path] if lines else []
+
+    def wait_for(self, path, extras, is_installed=True):
+        """Look into a project in a directory later, once."""
+        if (path, extras, is_installed) not in self.waiting:
+            self.waiting.append((path, extras, is_installed))
+
+    def add_loose(self, lock=""):
+        """Add what the config itself requires."""
+        if not lock:
+            self.add([[line, "", ""] for line in self.environment["dependencies"]], self.environment.root)
+            for path in self.environment["requirements_files"]:
+                self.words += ["-r", self.environment.path(path)]
+            self.constrain(self.environment.root, self.lines_of_files())
+
+    def local_projects(self):
+        """The projects in directories that the config and its requirements files name: pairs of a path and extras."""
+        import re
+
+        lines = self.environment["dependencies"] + self.lines_of_files()
+        for line in lines:
+            path = project_path(self.environment.root, line)
+            if path and os.path.isdir(path):
+                extras = re.search(r"\[([\w\s,.-]+)\]", line)
+                yield path, extras.group(1).replace(" ", "").split(",") if extras else []
+
+    def lines_of_files(self):
+        """The lines of the requirements files that an environment names, and of those that they include."""
+        files = with_includes(self.environment, self.environment["requirements_files"])
+        files = [path for path in files if os.path.basename(path) not in (PYPROJECT, "setup.py", "setup.cfg")]
+        return [line for path in files for line in requirement_lines(path)]
+
+    def add(self, requirements, directory, is_listed=True):
+        """Add requirements, as those of `complete_project`, of the project in a directory.
+
+        is_listed  False: only those that have a source, because the project is installed itself
+        """
+        is_looked_into = directory in self.own or bool(sources_of(self.config, directory))
+        for line, extra, group in requirements:
+            if not is_looked_into:
+                self.words += [line] * is_listed
+                continue
+            name, extras = read_requirement(line, os.path.join(directory, PYPROJECT))
+            place, row, holds = self.source(name, line, directory, extra, group)
+            declared = table_in(self.config.project(directory), PYPROJECT, "project").get("name", "")
+            if not row and directory in self.own and normalized(str(declared)) == name:  # a group may name its project
+                place, row = directory, {"path": "."}
+            if row and holds:
+                words = self.translated(name, list(filter(None, extras)), place, row, line)
+                if words not in self.placed.setdefault(name, []):
+                    self.placed[name].append(words)
+                    self.words += words
+            elif is_listed and not row:
+                self.words.append(line)
+
+    def source(self, name, line, directory, extra="", group=""):
+        """The source of a requirement: the directory that it is relative to, its table or None, and if it holds."""
+        place, rows = sources_of(self.config, directory).get(name, ("", []))
+        wanted = {"extra": normalized(extra), "group": normalized(group)}
+        rows = [row for row in rows if all(normalized(row.get(key, wanted[key])) == wanted[key] for key in wanted)]
+        marker = line.partition(" ;" if "@" in line else ";")[2].strip()
+        if rows and not self.holds(marker, place):
+            return place, rows[0], False
+        return place, next((row for row in rows if self.holds(row.get("marker", ""), place)), None), True
+
+    def holds(self, marker, place):
+        """True if a marker of a requirement or a source holds, or is empty."""
+        if not marker:
+            return True
+        file = os.path.join(place, PYPROJECT)
+        if not self.directory:
+            raise PrimeError("a source with the marker %s does not hold for dependencies of the config" % marker, file,
+                             hint="put them into a dependency group", status=2)
+        self.values = self.values or marker_values(interpreter_at(environment_python(self.directory)))
+        try:
+            return marker_holds(marker, dict(self.values, extra=""))
+        except (ValueError, LookupError, RecursionError):
+            raise PrimeError("malformed marker: %s" % marker, file, status=2)
+
+    def translated(self, name, extras, place, row, line):
+        """The words for a requirement that has a source, as that source says; PrimeError if neither tool has such."""
+        path = self.path_in(name, place, row)
+        if path and os.path.isdir(path):
+            return self.directory_words(name, extras, path, row)
+        if "index" in row and is_closed(self.environment):  # then the files at hand are all that there is
+            return [line]
+        return [direct_requirement(name + in_brackets(extras), self.url_of(name, place, row, path))]
+
+    def path_in(self, name, place, row):
+        """The file or directory that a source names; "" if it names none, PrimeError if there is none."""
+        file = os.path.join(place, PYPROJECT)
+        if "workspace" in row:
+            for path in workspace_members(self.config, workspace_of(self.config, place) or place):
+                if normalized(str(self.config.project(path).get("project", {}).get("name", ""))) == name:
+                    return path
+            raise PrimeError("tool.uv.sources.%s: the workspace has no member of that name" % name, file, status=2)
+        if "path" not in row:
+            return ""
+        path = os.path.normpath(os.path.join(place, os.path.expanduser(row["path"])))
+        if not os.path.exists(path):
+            raise PrimeError('tool.uv.sources.%s: there is no "%s"' % (name, row["path"]), file, status=2)
+        return os.path.join(path, row.get("subdirectory", "")).rstrip(os.sep) if os.path.isdir(path) else path
+
+    def url_of(self, name, place, row, path):
+        """The URL that a source means; PrimeError if pip has no such URLs."""
+        known = {"path", "url", "git", "workspace", "editable", "marker", "extra", "group", "rev", "tag", "branch",
+                 "subdirectory"}
+        if set(row) - known:
+            file = os.path.join(place, PYPROJECT)
+            raise PrimeError("%s comes from a source that pip does not know: tool.uv.sources.%s = %s" % (
+                name, name, shown_value(row)), file, hint='venv_driver = "venv_uv", or prime lock where uv is')
+        url = row.get("url", "")
+        if path:  # a lock is for other directories, too
+            url = file_url(path) if self.directory else path_from(self.root, path)
+        if "git" in row:
+            url = ("" if row["git"].startswith("git+") else "git+") + row["git"]
+            commit = [row[key] for key in ("rev", "tag", "branch") if key in row]
+            url += "@" + commit[0] if commit else ""
+        return url + ("" if path and os.path.isdir(path) else subdirectory_in(row))
+
+    def directory_words(self, name, extras, path, row):
+        """The words for a requirement whose source is a project in a directory, or for what that one requires."""
+        document, file = self.config.project(path), os.path.join(path, PYPROJECT)
+        declared = table_in(document, file, "project").get("name", "")
+        if declared and normalized(declared) != name:
+            raise PrimeError("%s is the project %s, not %s as tool.uv.sources says" % (path, declared, name), status=2)
+        is_installed = row.get("package") is not False and not is_application(document, is_package=True)
+        self.wait_for(path, extras, is_installed)
+        if not is_installed:
+            return []
+        if path in self.own:  # and listed as such; pip would still ask an index for "app[x]" beside "-e ."
+            return project_words(path, extras, self.own[path], self.root) if extras else []
+        if declared:
+            return project_words(path, extras, row.get("editable", "workspace" in row), self.root)
+        # For the tool to check the name.
+        return [direct_requirement(name + in_brackets(extras), self.url_of(name, "", {}, path))]
+
+    def dependencies(self, document, extras, file):
+        """`dependencies_of` with extras in any spelling."""
+        declared = table_in(document, file, "project", "optional-dependencies")
+        return dependencies_of(document, chosen_names(declared, extras), file)
+
+    def look_into(self, path, extras, is_installed, is_locked):
+        """Add what the project in a directory requires, if it is installed itself only what comes from a source.
+
+        Where only a build tells what it requires, its sources become constraints.
+        is_locked  True: a lock file says all but what it is built with
+        """
+        if is_installed and not sources_of(self.config, path):
+            return
+        document, file = self.config.project(path), os.path.join(path, PYPROJECT)
+        is_dynamic = "project" not in document or {"dependencies", "optional-dependencies"} & dynamic_fields(document)
+        if is_installed:
+            self.check_build(path)
+        if is_dynamic and not is_locked:
+            self.constrain(path)
+        if "project" in document and not is_locked:
+            self.add(self.dependencies(document, extras, file), path, is_listed=not is_installed)
+
+    def check_build(self, path):
+        """PrimeError if a project is built with something that has a source, for pip asks an index for that."""
+        file = os.path.join(path, PYPROJECT)
+        for line in build_system(self.environment, path)[0]:
+            name = read_requirement(line, file)[0]
+            place, row, holds = self.source(name, line, path)
+            if row and holds and not ("index" in row and is_closed(self.environment)):
+                raise PrimeError("build-system.requires: %s has a source, %s, and pip builds with what an index has" % (
+                    name, shown_value(row)), file, hint='venv_driver = "venv_uv"')
+
+    def constrain(self, directory, lines=None):
+        """Let what a project may require come from its sources alone.
+
+        lines  list of str, of requirements files: only what they name. An index as a source does not concern them, as
+               for uv; None if only a build tells what the project requires
+        """
+        import re
+
+        names = [re.match(r"[\w.-]*", line).group() for line in lines or ()]  # type: ignore[union-attr]
+        for name in sources_of(self.config, directory):
+            is_named = lines is None or name in map(normalized, names)
+            place, row, _ = self.source(name, name, directory) if is_named else ("", None, False)
+            path = self.path_in(name, place, row) if row else ""
+            is_left = path in self.own or row and "index" in row and (lines or is_closed(self.environment))
+            if row and not is_left:
+                self.constraints[name] = direct_requirement(name, self.url_of(name, place, row, path))
+
+
+def build_system(environment, project):
+    """What the pyproject.toml in the directory `project` says of its build, with PEP 517's defaults.
+
+    Returns (list of str: requires, str: build-backend, list of str: backend-path). PrimeError with status 2.
+    """
+    file = os.path.join(project, PYPROJECT)
+    table = table_in(environment.config.project(project), PYPROJECT, "build-system")
+    requires, paths = table.get("requires", ["setuptools", "wheel"]), table.get("backend-path", [])
+    backend = table.get("build-backend", "setuptools.build_meta:__legacy__")
+    for field, value in (("requires", requires), ("backend-path", paths), ("build-backend", [backend])):
+        if not is_texts(value):
+            raise PrimeError("build-system.%s: %s is not as PEP 517 says" % (field, shown_value(value)), file, status=2)
+        for text in value:
+            check_text(text, "build-system." + field, file, is_requirement=field == "requires")
+    return requires, backend, paths
 
 
 # --------------------------------------------------------------------------------------------------
@@ -6128,8 +6983,8 @@ def pip_program(wheel):
             members = [each for each in archive.infolist() if each.filename.startswith("pip/")]
             target = next((each for each in places if is_unpacked(members, each)), "")
             if not target:
-                target = places[0]
-                with aside_directory(cache_dir("pip")) as aside:
+                target = writable_cache("pip", os.path.basename(places[0]))
+                with aside_directory(os.path.dirname(target)) as aside:
                     archive.extractall(aside, members)
                     if os.path.lexists(target):  # a cleaner of temporary files took some of it
                         os.rename(target, os.path.join(aside, "old"))
@@ -6153,15 +7008,25 @@ def is_unpacked(members, directory):
     return True
 
 
-def pip_environ():
-    """The environment variables for a pip that installs into an environment, and nowhere else (E3)."""
+def pip_environ(settings=None):
+    """The environment variables for a pip that installs into an environment, and nowhere else (E3).
+
+    settings  names of those of the user's settings of pip that count; default: all. What a user wants for packages
+              would break a step that installs pip or uv (M7)
+    """
     environ = clean_environ(for_tool=True)
+    if settings is not None:
+        chosen = {pip_variable(name): value for name, (value, _) in pip_settings().items() if name in settings}
+        environ = {name: value for name, value in environ.items() if not name.startswith("PIP_")}
+        environ.update(chosen, PIP_CONFIG_FILE=os.devnull)
     environ.update(PIP_REQUIRE_VIRTUALENV="1", PIP_USER="0", PIP_DRY_RUN="0", PIP_NO_INPUT="1",
                    PIP_DISABLE_PIP_VERSION_CHECK="1", PIP_QUIET="0", PIP_VERBOSE="1")
     environ.setdefault("PIP_RETRIES", RETRIES)
     environ.update(tool_places(("PIP_CACHE_DIR", "XDG_CACHE_HOME", ".cache", "pip")))
-    if "SSL_CERT_FILE" in environ and "REQUESTS_CA_BUNDLE" not in environ:  # as uv does
-        environ.setdefault("PIP_CERT", environ["SSL_CERT_FILE"])
+    if not pip_setting("keyring-provider"):  # M8: without input pip asks no keyring by itself
+        environ["PIP_KEYRING_PROVIDER"] = "subprocess"
+    if "SSL_CERT_FILE" in environ and "REQUESTS_CA_BUNDLE" not in environ and not pip_setting("cert"):  # as uv does
+        environ["PIP_CERT"] = environ["SSL_CERT_FILE"]
     if is_offline():
         links = filter(is_local, environ.get("PIP_FIND_LINKS", "").split())
         environ.update(PIP_NO_INDEX="1", PIP_CONFIG_FILE=os.devnull, PIP_FIND_LINKS=" ".join(links))
@@ -6196,6 +7061,17 @@ def run_pip(python, program, words, title, environ, root, directory):
         remove(aside)
 
 
+# What a script's [tool.uv] may say that pip can do, too: its option, and what stands behind it for each value.
+PIP_SETTINGS = {"no-index": ("--no-index", "%.0s"), "no-build": ("--only-binary=:all:", "%.0s"),
+                "no-binary": ("--no-binary=:all:", "%.0s"), "no-build-package": ("--only-binary=", "%s"),
+                "no-binary-package": ("--no-binary=", "%s"), "index-url": ("--index-url=", "%s"),
+                "find-links": ("--find-links=", "%s")}
+# What does not change which packages are installed.
+UV_ONLY_SETTINGS = {"required-version", "cache-dir", "cache-keys", "compile-bytecode", "concurrent-builds",
+                    "concurrent-downloads", "concurrent-installs", "link-mode", "native-tls", "system-certs", "preview",
+                    "python-preference", "python-downloads", "keyring-provider", "reinstall", "reinstall-package"}
+
+
 class PipDriver(Driver):
     """Makes environments with `venv`, fills them with `pip`."""
 
@@ -6221,7 +7097,7 @@ class PipDriver(Driver):
         words = ["--no-index", "--no-deps", "--only-binary=:all:"]
         for wheel in wheels:  # by name, as ensurepip does, for pip records what is asked for by path (R18)
             words += ["--find-links", os.path.dirname(wheel), "==".join(os.path.basename(wheel).split("-")[:2])]
-        self._pip(directory, words, "adding pip")
+        self._pip(directory, words, "adding pip", environ=pip_environ(()))  # as ensurepip (M7)
         if not os.path.isdir(os.path.join(site_packages(directory), "pip")):
             raise PrimeError("pip installs elsewhere than into %s" % directory,
                              hint="look for target, prefix or root in `pip config list`")
@@ -6236,14 +7112,15 @@ class PipDriver(Driver):
         version = pip_version(self.wheel)
         if Version(version).release < OLDEST_PIP and os.path.dirname(self.program) != site_packages(directory):
             title = "replacing pip %s by %s" % (version, NEWER_PIP)
-            self._pip(directory, ["--upgrade", NEWER_PIP] + list(options), title, root)
+            words = ["--upgrade", NEWER_PIP] + list(options)
+            self._pip(directory, words, title, root, environ=pip_environ(REACH))
             self.program = os.path.join(site_packages(directory), "pip")
 
-    def _pip(self, directory, arguments, title, root=os.sep, command=("install", "--no-compile")):
+    def _pip(self, directory, arguments, title, root=os.sep, command=("install", "--no-compile"), environ=None):
         guard(directory)
         # Not compiled now, as by uv: each module is when it is first imported.
         words = list(command) + arguments
-        run_pip(environment_python(directory), self.program, words, title, pip_environ(), root, directory)
+        run_pip(environment_python(directory), self.program, words, title, environ or pip_environ(), root, directory)
 
     def install_lock(self, environment, directory, lock):
         """Install what a pylock.toml pins. Its files are fetched first, by their hashes, because pip knows no sizes."""
@@ -6255,7 +7132,7 @@ class PipDriver(Driver):
         files = os.path.join(aside, "files")
         os.makedirs(files)
         if contents.pins:
-            title = "fetching what %s names with pip" % os.path.basename(lock)
+            title = "fetching what %s names with pip" % os.path.basename(environment["lock_file"])
             self._pip(directory, pins + ["--dest", files] + options + links, title, root, ("download", "--no-deps"))
         contents.check_sizes(files)
         self._install_files(contents, directory, files, options, root)
@@ -6279,15 +7156,29 @@ class PipDriver(Driver):
                 self._pip(directory, words, "installing with pip", root)
 
     def check_lock(self, environment):
-        """Refuse a uv.lock, which only uv reads. Without a lock say which servers pip takes the best version from."""
-        lock = environment["lock_file"]
-        if lock.endswith("uv.lock"):
-            raise PrimeError("the driver venv_pip cannot install from %s" % lock,
-                             hint="prime lock writes pylock.toml, which both drivers read")
-        sources = [] if lock else package_sources(environment)
+        """Refuse what a script asks of uv alone. Without a lock say which servers pip takes the best version from."""
+        settings = script_settings(environment)
+        refused = sorted(set(settings) - set(PIP_SETTINGS) - UV_ONLY_SETTINGS - {"sources"})
+        if refused:  # R2
+            raise PrimeError("pip cannot do what the script says: [tool.uv] %s" % ", ".join(refused), SCRIPT_METADATA,
+                             hint='venv_driver = "venv_uv" does, and so does a lock of uv lock --script', status=2)
+        left = sorted(set(settings) & UV_ONLY_SETTINGS)
+        if left:
+            report.note("the script's [tool.uv] %s mean%s nothing to pip" % (", ".join(left), "s"[len(left) > 1:]))
+        sources = [] if environment["lock_file"] else package_sources(environment)
         if len(sources) > 1:  # H6
             report.note("without a lock pip takes the best version that any of these has, where uv takes the first of "
                         "them that has the package: %s" % ", ".join(sources))
+
+    def requirements(self, environment, lock="", directory=""):
+        """All with the sources of uv's translated, and what else of a script's [tool.uv] pip can do."""
+        wanted = Requirements(environment, directory).add_all(lock)
+        if not lock:
+            for key, value in script_settings(environment).items():
+                option = PIP_SETTINGS.get(key, ("", ""))[0]
+                values = [value] if isinstance(value, (str, bool)) else value
+                wanted.words += [option + PIP_SETTINGS[key][1] % each for each in values if option and each]
+        return wanted
 
     def parts(self, environment, requirements):
         """Install files with hashes first: pip takes no requirement without a hash beside them."""
@@ -6317,18 +7208,18 @@ def has_certificates():
     return any(os.path.isfile(path) or os.path.isdir(path) and os.listdir(path) for path in CERTIFICATES)
 
 
-def uv_environ(root=""):
-    """The environment variables for uv, which is to trust the certificates that pip and the system trust.
+def uv_environ(root="", has_lock=False):
+    """The environment variables for uv, with the settings of pip's that uv lacks (M9).
 
-    root  str, the ref root, if uv works there: it looks for settings in the directories above, too
+    root      str, the ref root, if uv works there: it looks for settings in the directories above, too
+    has_lock  whether it works with a uv.lock, which names its places, and would count as old with others
     """
     environ = clean_environ(for_tool=True)
+    environ.update(settings_for_uv(root, has_lock) if root else {})
     if root and "UV_CONFIG_FILE" not in environ and has_foreign_settings(root):
         config_home = environ.get("XDG_CONFIG_HOME") or os.path.join(home_dir(), ".config")
         own = os.path.join(config_home, "uv", "uv.toml")
         environ.update({"UV_CONFIG_FILE": own} if os.path.isfile(own) else {"UV_NO_CONFIG": "1"})
-    if "SSL_CERT_FILE" not in environ and "PIP_CERT" in environ:
-        environ["SSL_CERT_FILE"] = environ["PIP_CERT"]
     environ.setdefault("UV_PYTHON_INSTALL_BIN", "0")
     environ.setdefault("UV_HTTP_RETRIES", RETRIES)
     environ.update(tool_places(("UV_CACHE_DIR", "XDG_CACHE_HOME", ".cache", "uv"),
@@ -6416,7 +7307,7 @@ def fetch_uv(wanted, options, hashes=()):
     if is_offline() and "--find-links" not in options:
         raise PrimeError("there is no uv on this machine, and none can be fetched offline")
     requirement = "uv" + ",".join(clause.text for clause in wanted.clauses)
-    with locked(cache_dir("uv", "lock"), "fetching uv"):
+    with locked(writable_cache("uv", "lock"), "fetching uv"):
         path = find_uv(wanted, hashes)  # another process may have been faster
         if path:
             return path
@@ -6460,7 +7351,7 @@ def fetch_uv_by_pip(requirement, directory, options, hashes):
         return "", ""
     pip = pip_program(pip_wheel)
     files = os.path.join(directory, "files")
-    environ = dict(pip_environ(), PIP_REQUIRE_VIRTUALENV="0")
+    environ = dict(pip_environ(REACH), PIP_REQUIRE_VIRTUALENV="0")
     for index in users_indexes()[:1]:  # pip's own setting goes before it
         environ.setdefault("PIP_INDEX_URL", index)
     words = ["download", "--no-deps", "--only-binary=:all:", "--dest", files] + options + [requirement]
@@ -6499,7 +7390,7 @@ def local_links(options):
     """
     import urllib.request
 
-    settings = os.environ.get("PIP_FIND_LINKS", "") + " " + os.environ.get("UV_FIND_LINKS", "").replace(",", " ")
+    settings = pip_setting("find-links") + " " + os.environ.get("UV_FIND_LINKS", "").replace(",", " ")
     links = []
     for directory in places_of(options) + settings.split():
         if directory.startswith("file:"):
@@ -6532,11 +7423,12 @@ class UvDriver(Driver):
 
     def __init__(self, version="", options=(), hashes=()):
         self.wanted, self.options, self.hashes = parse_uv_version(version), list(options), list(hashes)
-        self.uv = ""
+        self.uv, self.reader = "", self
 
     def _run(self, words, title, root=os.sep, **variables):
         """Run uv in the directory `root` as a step that people see; PrimeError if it fails."""
-        run_tool([self.uv] + words, title, dict(uv_environ(root), **variables), root)
+        environ = uv_environ(root, has_lock=words[0] != "pip" and words[:2] != ["sync", "--script"])
+        run_tool([self.uv] + words, title, dict(environ, **variables), root)
 
     def deploy(self, python=None):
         """Find a uv on this machine that fulfils the config, else fetch it. PrimeError if neither works."""
@@ -6562,22 +7454,40 @@ class UvDriver(Driver):
             words.append("--refresh")
         self._run(words + list(options) + list(requirements), "installing with uv", root)
 
+    def install_script(self, environment, directory):
+        """Let uv install a script's requirements as it would itself, if the script has a [tool.uv] (R2).
+
+        `uv pip install -r` reads no [tool.uv] of a script, and with UV_CONFIG_FILE none at all.
+        """
+        settings, path = script_settings(environment), os.path.join(directory, "script.py")
+        if not settings:
+            return False
+        guard(directory)
+        lines = ["dependencies = " + as_toml(environment["dependencies"]), "[tool]", "uv = " + as_toml(settings)]
+        write_atomic(path, ("# /// script\n%s# ///\n" % "".join("# %s\n" % line for line in lines)).encode())
+        words = ["sync", "--script", path, "--active"] + ["--refresh"] * (self.is_anew and not is_offline())
+        self._run(words + index_options(environment), "installing with uv", environment.root, VIRTUAL_ENV=directory)
+        remove(path)
+        return True
+
+    def export_script(self, script, target):
+        """Write what the lock beside a script pins as a pylock.toml (R2)."""
+        self.deploy()
+        aside = os.path.join(os.path.dirname(target), "pylock.aside.toml")
+        words = ["export", "--script", script, "--locked", "--format", "pylock.toml", "--no-header", "--quiet"]
+        self._run(words + ["--output-file", aside], "reading the .lock of the script with uv", os.path.dirname(target))
+        os.replace(aside, target)
+
     def install_lock(self, environment, directory, lock):
-        """Install what uv.lock or pylock.toml pins; from local files alone both by their hashes."""
+        """Install what uv.lock or pylock.toml pins; from local files alone the latter by its hashes."""
         guard(directory)
         root = environment.root
         python = ["--python", environment_python(directory)]
-        title = "installing from %s with uv" % os.path.basename(lock)
-        if lock.endswith("uv.lock") and not is_closed(environment):
-            words = ["sync"] + python + uv_lock_options(environment)
-            if not all(project["editable"] for project in environment["projects"]):
-                words.append("--no-editable")
-            self._run(words, title, root, UV_PROJECT_ENVIRONMENT=directory)
+        title = "installing from %s with uv" % os.path.basename(environment["lock_file"])
+        if lock.endswith("uv.lock"):
+            self._run_locked(["sync"], python[1], title, environment, UV_PROJECT_ENVIRONMENT=directory)
             return
         aside = os.path.join(directory, "lock")
-        if lock.endswith("uv.lock"):
-            lock = os.path.join(aside, "pylock.toml")
-            self.export(environment, lock)
         contents = read_lock(environment, lock)
         options = python + index_options(environment)
         contents.check_sizes(*places_of(options))  # uv checks those of downloads alone
@@ -6594,20 +7504,104 @@ class UvDriver(Driver):
             self._run(words, title, root)
         remove(aside)
 
+    def requirements(self, environment, lock="", directory=""):
+        """Groups and applications with sources go to uv by its own words, so that it applies all that it knows.
+
+        Not from local files alone: for a source that is an index uv would not look into these.
+        """
+        wanted = Requirements(environment, directory)
+        if lock.endswith("uv.lock") and not is_closed(environment):  # `uv sync` installs the projects, too
+            return wanted
+        paths = [environment.root] + [project["path"] for project in environment["projects"]]
+        tables = [row for path in paths for _, rows in sources_of(environment.config, path).values() for row in rows]
+        if directory and is_closed(environment) and not lock and any("index" in row for row in tables):
+            wanted.add_all()
+            wanted.words.append("--no-sources")
+            return wanted
+        wanted.add_loose(lock)
+        for project in environment["projects"]:
+            path = project["path"]
+            if not lock and sources_of(environment.config, path):
+                self._add_sourced(wanted, project, os.path.join(path_from(environment.root, path), PYPROJECT))
+            elif not lock:
+                wanted.words += [line for line, _, _ in project["requirements"]]
+            if project["installable"]:
+                wanted.words += project_words(path, project["extras"], project["editable"], environment.root)
+        return wanted
+
+    def _add_sourced(self, wanted, project, file):
+        """Add the groups of a project with sources, and what an application requires; `file` is its pyproject.toml."""
+        wanted.words += [word for group in project["groups"] for word in ("--group", file + ":" + group)]
+        has_table = "project" in wanted.config.project(project["path"])
+        if project["installable"] and not has_table:  # uv knows sources of a [project] alone
+            wanted.constrain(project["path"])
+        if project["installable"] or not has_table:
+            return
+        wanted.words += ["-r", file]
+        if len(wanted.environment["projects"]) == 1:
+            wanted.words += ["--extra=" + extra for extra in project["extras"]]
+        else:  # to uv an extra is one of all files
+            wanted.add([row for row in project["requirements"] if row[1]], project["path"])
+
     def renew(self, environment, python, is_upgrade):
         """Let `uv lock` renew the uv.lock of an environment; with `is_upgrade` it ignores the versions so far."""
         words = ["lock", "--python", python.path] + ["--upgrade"] * is_upgrade
         self._run(words, "renewing uv.lock with uv", environment.root)
 
-    def export(self, environment, target):
-        """Write what uv.lock holds for an environment as a pylock.toml, without the environment's projects."""
+    def export(self, environment, target, python):
+        """Write what uv.lock holds for an environment as a pylock.toml, without the environment's projects.
+
+        python  str, path of the interpreter that uv uses for it
+        """
         words = ["export", "--format", "pylock.toml", "--no-header", "--quiet", "--output-file", target]
         for project in environment["projects"]:
             table = environment.config.project(project["path"]).get("project", {})
             if "name" in table:
                 words.append("--no-emit-package=" + check_text(table["name"], "project.name", project["path"]))
         os.makedirs(os.path.dirname(target), exist_ok=True)
-        self._run(words + uv_lock_options(environment), "reading uv.lock with uv", environment.root)
+        self._run_locked(words, python, "reading uv.lock with uv", environment)
+
+    def _run_locked(self, words, python, title, environment, **variables):
+        """Run uv, with the path of a python, for an environment's part of its uv.lock; PrimeError if that is old."""
+        options = ["--python", python, self._how_locked(environment, python)] + uv_lock_options(environment)
+        try:
+            self._run(words + options, title, environment.root, **variables)
+        except PrimeError as problem:
+            marks = ["needs to be updated"] + ["when resolving dependencies"] * is_closed(environment)
+            if any(mark in line for mark in marks for line in problem.tried):  # a lock that fits needs no resolving
+                raise self._out_of_date(environment)
+            raise
+
+    def _how_locked(self, environment, python):
+        """The option for a uv.lock: "--locked" lets uv refuse one that is out of date.
+
+        If nothing but the versions of the repo's own projects is old, which pins nothing, it is "--frozen" (R15). What
+        else is old uv tells of a uv.lock with the new versions, in a directory of links.
+        """
+        path = environment.path(environment["lock_file"])
+        root = os.path.dirname(path)
+        text, changes = with_own_versions(environment, path)
+        if not changes:
+            return "--locked"
+        with aside_directory(state_dir(environment.root)) as aside:
+            try:
+                places = [os.path.relpath(place, root) for _, place, _ in parts_of_uv_lock(path)[1] if place]
+                copy = link_tree(root, aside, max(place.split(os.sep).count(os.pardir) for place in places))
+            except (OSError, ValueError) as problem:  # ValueError: another drive
+                report.detail("cannot tell what is old in %s: %s" % (path, problem))
+                return "--locked"
+            write_atomic(os.path.join(copy, "uv.lock"), text.encode())
+            argv = [self.uv, "lock", "--locked", "--python", python]
+            if run_child(argv, uv_environ(environment.root), copy, log=report.output).has_failed:
+                raise self._out_of_date(environment)
+        report.note("only the repo's own versions are old in %s (%s): it is used; prime lock renews it" % (
+            environment["lock_file"], ", ".join(changes)))
+        return "--frozen"
+
+    def _out_of_date(self, environment):
+        """What is raised if a uv.lock does not hold what the projects require now."""
+        return PrimeError("%s was made for other requirements than there are now" % environment["lock_file"],
+                          hint="prime lock renews it")
 
     def resolve(self, requirements, target, python, options, root, oldest=""):
         """Resolve `requirements`, lines of a requirements file, into a pylock.toml for every platform.
@@ -6632,7 +7626,7 @@ class UvDriver(Driver):
 
 
 # --------------------------------------------------------------------------------------------------
-# Making an environment
+# Making environments
 # --------------------------------------------------------------------------------------------------
 # Chooses one of the two drivers, and makes an empty environment with it.
 
@@ -6669,10 +7663,42 @@ def choose_driver(wanted="auto", version="", options=(), hashes=(), sources=()):
 
 
 def driver_of(environment, wanted):
-    """`choose_driver` with the settings of an environment; wanted: one of `DRIVERS`."""
-    sources = package_sources(environment) if wanted == "auto" and not environment["lock_file"] else []
-    options = index_options(environment)
-    return choose_driver(wanted, environment["uv_version"], options, environment["uv_sha256"], sources)
+    """`choose_driver` with the settings of an environment; wanted: one of `DRIVERS`.
+
+    For a uv.lock pip needs a uv, too (R16). PrimeError if none can be had, with "auto" as well.
+    """
+    lock = environment["lock_file"]
+    settings = environment["uv_version"], index_options(environment), environment["uv_sha256"]
+    if wanted == "venv_uv" or not lock.endswith("uv.lock"):
+        return choose_driver(wanted, *settings, package_sources(environment) if wanted == "auto" and not lock else [])
+    try:
+        uv = choose_driver("venv_uv", *settings)
+    except Mismatch:
+        raise
+    except PrimeError as problem:
+        other = "pylock.toml" if environment.has("pylock.toml") else ""
+        raise PrimeError("%s is read by uv alone, and uv cannot be had: %s" % (lock, problem), tried=problem.tried,
+                         hint='lock_file = "%s" in the config does without' % other)
+    if wanted == "auto":
+        return uv
+    driver = choose_driver(wanted)
+    driver.reader = uv
+    return driver
+
+
+def lock_to_install(environment, driver, directory):
+    """The path of the lock file that a driver installs from into `directory`; "" if there is none.
+
+    A uv.lock becomes a pylock.toml in there, unless `uv sync` installs from it, which nothing tells of local files.
+    """
+    lock = environment["lock_file"] and environment.path(environment["lock_file"])
+    if not lock.endswith("uv.lock") or driver.reader is driver and not is_closed(environment):
+        return lock
+    target = os.path.join(directory, "lock", "pylock.toml")
+    python = environment_python(directory)
+    driver.reader.export(environment, target, python)
+    read_lock(environment, target).check(interpreter_at(python))
+    return target
 
 
 def create_venv_by_uv(python, directory, prompt=""):
@@ -6707,6 +7733,89 @@ def create_venv(python, directory, driver="auto", prompt=""):
     return environment_python(directory)
 
 
+def sh_quote(text):
+    """A text in single quotes, as each sh reads it: a quote in it stands between double ones."""
+    return "'%s'" % text.replace("'", "'\"'\"'")
+
+
+def csh_quote(text):
+    """A text as csh reads it: as for sh, but "!" and a line end need a backslash even there."""
+    return sh_quote(text).replace("!", "\\!").replace("\n", "\\\n")
+
+
+def fish_quote(text):
+    """A text in single quotes, as fish reads it."""
+    return "'%s'" % text.replace("\\", "\\\\").replace("'", "\\'")
+
+
+def nu_quote(text):
+    """A text in double quotes, as nushell reads it: in single ones nothing can be escaped."""
+    return '"%s"' % text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+
+
+# What names the directory in the activation scripts that venv and uv write: how their shell quotes, a pattern in which
+# DIR is that directory, and what takes its place: `link` if it leads `here` as the script is read, else `here`. So
+# post_boot, and who names an environment that has no link, get the generation itself. The last three go by the path of
+# the script, like the rest of venv's Activate.ps1 (which is signed) and uv's activate_this.py.
+ACTIVATORS = {
+    "activate": (sh_quote, r"(VIRTUAL_ENV=(?:\$\(cygpath )?)DIR(\)?)",
+                 '%(before)s%(link)s%(behind)s; [ "$VIRTUAL_ENV" -ef %(here)s ] || %(before)s%(here)s%(behind)s'),
+    "activate.csh": (csh_quote, "setenv VIRTUAL_ENV DIR()()",
+                     "setenv VIRTUAL_ENV %(link)s\ntest %(link)s -ef %(here)s || setenv VIRTUAL_ENV %(here)s"),
+    "activate.fish": (fish_quote, "set -gx VIRTUAL_ENV DIR()()", "set -gx VIRTUAL_ENV %(link)s\n"
+                      "command test %(link)s -ef %(here)s; or set -gx VIRTUAL_ENV %(here)s"),
+    "activate.nu": (nu_quote, "(?:const|let) virtual_env = DIR()()", "let virtual_env = if (%(link)s | path expand) == "
+                    "(%(here)s | path expand) { %(link)s } else { %(here)s }"),
+    "activate.bat": (str, r"[^\n]*DIR()()[^\r\n]*", '@for %%%%i in ("%%~dp0..") do @set "VIRTUAL_ENV=%%%%~fi"'),
+    "activate.xsh": (str, r"\brealpath\b()()", "abspath"),
+    "activate.ps1": (str, "DIR()()", "(Split-Path $PSScriptRoot)"),
+}  # type: dict
+
+
+def follow_link(directory, link):
+    """Make the activation scripts of an environment name the link that will lead to it, not its own directory (M1).
+
+    directory  str, the environment; link  str, the path of the link
+    A shell that was activated stays open while builds come and go: so it uses each from the moment it is published.
+    Source: https://github.com/python/cpython/tree/main/Lib/venv/scripts, crates/uv-virtualenv/src/activator of uv
+    """
+    import re
+
+    programs = os.path.join(directory, BIN)
+    paths = {path for each in (directory, os.path.realpath(directory)) for path in (each, each.replace("%", "%%"))}
+    spellings = [quoted for path in paths for quoted in ('"%s"' % path, sh_quote(path), path)]
+    own = "(?:%s)" % "|".join(re.escape(each) for each in sorted(spellings, key=len, reverse=True))
+    names = os.listdir(programs) if os.path.isdir(programs) else []
+    for name in filter(lambda name: name.lower() in ACTIVATORS, names):
+        quote, pattern, template = ACTIVATORS[name.lower()]
+        path, values = os.path.join(programs, name), {"link": quote(link), "here": quote(directory)}
+        parts = re.split(pattern.replace("DIR", own), (bytes_of(path) or b"").decode("utf-8", "surrogateescape"))
+        text = parts[0]
+        for before, behind, rest in zip(parts[1::3], parts[2::3], parts[3::3]):
+            text += template % dict(values, before=before, behind=behind) + rest
+        write_atomic(path, text.encode("utf-8", "surrogateescape"))
+
+
+NO_PIP = "there is no pip in this environment"
+NO_PIP_HINT = "list what you need in the config; with uv made, it has no pip of its own"
+
+
+def stand_in_for_pip(directory, version):
+    """Put programs that refuse to run where an environment has no pip: a shell in it would take the machine's (M1).
+
+    version  str, of its python. An install of pip replaces them. On Windows only `prime run pip` refuses.
+    """
+    if WINDOWS or os.path.lexists(os.path.join(directory, BIN, "pip")):
+        return
+    text = "#!/bin/sh\necho 'prime: error: %s\n  hint: %s' >&2\nexit 127\n" % (NO_PIP, NO_PIP_HINT)
+    for name in ("pip", "pip3", "pip" + ".".join(version.split(".")[:2])):
+        path = os.path.join(directory, BIN, name)
+        if not os.path.lexists(path):
+            write_atomic(path, text.encode())
+            mode = os.stat(path).st_mode
+            os.chmod(path, mode | (mode & 0o444) >> 2)  # who may read it may run it
+
+
 # --------------------------------------------------------------------------------------------------
 # Generations
 # --------------------------------------------------------------------------------------------------
@@ -6725,14 +7834,18 @@ class Generation:
     driver    str, the name of the driver that made it
     python    `Interpreter`, its base; `identity` is that one's at the time
     inputs    dict, those of its environment
+    origins   dict, those of its environment; empty if the marker is from before they were kept, as `packages` is None
     listing   list of str, what stood in its site-packages
+    packages  dict, as `packages_of`, what was installed
     created   float, seconds since the epoch
     machine   str, where it was built, as `this_machine` tells it; "" if that is not known
     is_new    bool, whether this process built it; `is_held`, whether a rollback chose it
+    changes   list, as `package_changes`, since the generation before, if it is new; `seconds`, float, what that took
     stands_in_for  str, the damage of the generation that would go before it; "" if there is none
     """
 
     is_new = is_held = False
+    changes, seconds = (), 0.0  # type: list | tuple, float
     stands_in_for = ""
 
     def __init__(self, path, meta):
@@ -6741,6 +7854,9 @@ class Generation:
         self.python, self.identity = Interpreter(**meta["python"]), dict(meta["identity"])
         self.inputs, self.listing = dict(meta["inputs"]), list(meta["listing"])
         self.created, self.built_at = float(meta["created"]), meta.get("place", path)
+        packages = meta.get("packages")
+        self.packages = None if packages is None else {name: str(text) for name, text in packages.items()}
+        self.origins = dict(meta.get("origins", {}))
         self.machine = meta.get("machine", "")
 
 
@@ -6759,7 +7875,8 @@ def all_generations(root):
             meta = json.loads((bytes_of(os.path.join(path, MARKER)) or b"").decode())
             if meta["schema"] == SCHEMA:
                 complete.append(Generation(path, meta))
-        except (OSError, ValueError, KeyError, TypeError, RecursionError):  # T5: incomplete, damaged, or another's
+        except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError):
+            # T5: incomplete, damaged, or another's
             continue
     return sorted(complete, key=lambda generation: generation.created, reverse=True)
 
@@ -6797,6 +7914,64 @@ def listing_of(directory):
     """The names in the site-packages of an environment, less bytecode: a sorted list."""
     packages = site_packages(directory)
     return sorted(set(os.listdir(packages)) - {"__pycache__"}) if packages else []
+
+
+def packages_of(directory):
+    """The packages installed in an environment directory: a dict of name to version, sorted by name.
+
+    No python is started for that. What pip left of an interrupted uninstall, its name with a "~", is no package.
+    """
+    paths = paths_named(site_packages(directory), r"[^~].*\.(dist-info|egg-info|egg-link)")
+    return dict(sorted(filter(None, map(package_at, paths)), key=lambda package: normalized(package[0])))
+
+
+def package_at(path):
+    """(name, version) from a .dist-info, .egg-info or .egg-link, directories or files; None if it lacks one of them."""
+    name, end = os.path.splitext(os.path.basename(path))
+    if end == ".egg-link":  # of `setup.py develop`: its first line is the directory with the .egg-info
+        source = (bytes_of(path) or b"").decode("utf-8", "replace").partition("\n")[0].strip()
+        infos = [info for info in paths_named(source, r".*\.egg-info")
+                 if normalized(os.path.basename(info)[:-len(".egg-info")]) == normalized(name)]
+        path = (infos + [path])[0]
+    files = [os.path.join(path, "METADATA"), os.path.join(path, "PKG-INFO"), path]
+    file = next(filter(os.path.isfile, files), "")
+    text = (bytes_of(file) or b"").decode("utf-8", "replace")  # old tools did not always write UTF-8
+    head = text.replace("\r\n", "\n").split("\n\n", 1)[0]
+    fields = dict(line.split(": ", 1) for line in head.splitlines() if ": " in line and line[0] != " ")
+    return (fields["Name"], fields["Version"]) if {"Name", "Version"} <= set(fields) else None
+
+
+def package_changes(before, now):
+    """What differs between two dicts of package name to version.
+
+    Returns a list of (name, the version before, that of now), sorted by name; "" for a version where there is none.
+    """
+    names = {normalized(name): name for name in [*before, *now]}
+    old, new = ({normalized(name): version for name, version in each.items()} for each in (before, now))
+    rows = [(names[key], old.get(key, ""), new.get(key, "")) for key in sorted(names)]
+    return [row for row in rows if row[1] != row[2]]
+
+
+CHANGES_SHOWN = 10
+
+
+def change_lines(changes, arrow="->"):
+    """`package_changes` as lines for people, a list of str: "+ came 1", "~ is another 1 -> 2", "- went 1".
+
+    Beyond `CHANGES_SHOWN` they are counted.
+    """
+    lines = []
+    for name, before, now in changes[:CHANGES_SHOWN]:
+        sign = "~" if before and now else "+" if now else "-"
+        versions = (" %s " % arrow).join(filter(None, [before, now]))
+        lines.append(" ".join([sign, name, versions]))
+    rest = len(changes) - CHANGES_SHOWN
+    return lines + ["and %d more" % rest] * (rest > 0)
+
+
+def counted(number):
+    """So many packages, in words."""
+    return "%d package%s" % (number, "" if number == 1 else "s")
 
 
 def is_same_python(generation, may_run=True):
@@ -6888,24 +8063,109 @@ def find_generation(environment, may_run=True):
         return None, [damages[len(held)]]
     if not may_run:
         return None, []
-    before = in_use(environment, complete) or (complete + [None])[0]
-    return None, differences(before.inputs, environment.inputs) if before else ["it was not built yet"]
+    return None, why_not_current(environment, complete)
+
+
+def last_used(environment, complete):
+    """That of these generations that the link leads to, else the newest, else None."""
+    link = link_of(environment)
+    linked = [generation for generation in complete if link.leads_to(generation.path)]
+    return (linked + complete + [None])[0]
 
 
 def in_use(environment, complete):
-    """The undamaged one of these generations that the link leads to, else the newest undamaged one, else None."""
-    link = link_of(environment)
-    sound = [generation for generation in complete if not damage_of(generation)]
-    linked = [generation for generation in sound if link.leads_to(generation.path)]
-    return (linked + sound + [None])[0]
+    """`last_used` of those of these generations that are undamaged."""
+    return last_used(environment, [generation for generation in complete if not damage_of(generation)])
 
 
-def differences(before, now):
-    """What differs between the inputs of two generations, as a list of str."""
+def why_not_current(environment, complete):
+    """Why none of its complete generations has the inputs of an environment, a list of str for people (R14).
+
+    All that say why something is built, or should be, say it by this: boot, `info`, `run --no-boot`, the server.
+    """
+    lost, before = why_lost(environment, complete), last_used(environment, complete)
+    if lost or not before:
+        return [lost or "it was not built yet"]
+    return differences(environment, before.inputs, environment.inputs, before)
+
+
+def why_lost(environment, complete):
+    """What became of the generation of an environment that was used last, as a str; "" if it is a `complete` one."""
+    known = {generation.path for generation in complete}
+    for path in last_prefixes(environment, is_built=bool(complete)):
+        if path in known:
+            return ""
+        if not os.path.lexists(path):
+            return "it was removed: %s is gone" % path
+        if is_complete(path):
+            return "it was damaged: %s says nothing that this version knows" % os.path.join(path, MARKER)
+        return "it was %s: %s has no %s" % ("damaged" if entries_named(path, ".*") else "emptied", path, MARKER)
+    return ""
+
+
+def last_prefixes(environment, is_built):
+    """Where the generation of an environment is, or was, that was used last: a list of paths, the likeliest first.
+
+    Its link leads there, its stamp names it; unless there is another, a directory that no build left is one of it.
+    """
+    envs, link, paths = state_dir(environment.root, "envs"), link_of(environment), []
+    if link.is_ours() and is_same_place(os.path.dirname(link.destination()), os.path.realpath(envs)):
+        paths = [os.path.join(envs, os.path.basename(link.destination()))]
+    stamp = bytes_of(state_dir(environment.root, "stamp", environment.requested or "default")) or b""
+    paths += [part for part in stamp.decode("utf-8", "surrogateescape").split("\0") if os.path.dirname(part) == envs]
+    if not is_built:
+        paths += [path for path in paths_named(envs, BUILD_NAME) if not os.path.lexists(build_record(path))]
+    return [path for path in paths if os.path.basename(path).rpartition("-")[0] == environment.name]
+
+
+REPO_FIELDS = ("projects", "requirements_files", "lock_file")  # which by default follow from the files that are there
+
+
+def differences(environment, before, now, generation=None):
+    """How the inputs `now` of an environment differ from those of before, as a list of str.
+
+    generation  `Generation`, that was built of the inputs of before, if one was
+    """
     if before.get("ref root") != now["ref root"]:
         return ["the repo was moved or copied from %s" % before.get("ref root")]
     labels = sorted(label for label in set(before) | set(now) if before.get(label) != now.get(label))
-    return ["%s changed" % label.replace("file " + now["ref root"] + os.sep, "") for label in labels]
+    # Whether a file that is not there is named or not tells nobody anything.
+    files = [each for each in labels if each.startswith("file ") and (before.get(each) or now.get(each))]
+    origins, built = generation.origins if generation else environment.origins, 0.0
+    if generation:  # not `created`, which may be later than it was
+        built = os.path.getctime(os.path.join(generation.path, MARKER))
+    defaults = [each for each in REPO_FIELDS if {environment.origins[each], origins.get(each)} <= {"default", None}]
+    fields = [each for each in labels if not each.startswith("file ") and not (files and each in defaults)]
+    reasons = []
+    for label in sorted(files + fields) or labels:
+        if label.startswith("file "):
+            change = file_change(label, before, now, built)
+            reasons.append("%s %s" % (label[len("file "):].replace(now["ref root"] + os.sep, "", 1), change))
+        elif label == PYTHON_VAR:
+            reasons.append(variable_change(label, before.get(label), now.get(label)))
+        else:
+            by_variable = [each.get(label) == DRIVER_VAR for each in (origins, environment.origins)]
+            reasons.append(variable_change(DRIVER_VAR, *by_variable) if any(by_variable) else "%s changed" % label)
+    return reasons
+
+
+def file_change(label, before, now, built):
+    """What became of a file that is in one of two dicts of inputs, or in both; `built`: when the first was, in s."""
+    path = label[len("file "):]
+    if label not in now and os.path.exists(path):
+        return "is used no more"
+    if not os.path.lexists(path):
+        return "was removed"
+    if label not in before:  # it is only new to us if it was there before
+        return "is new" if os.path.getctime(path) >= built else "is used now"
+    return "changed" if before[label] else "is new"
+
+
+def variable_change(name, before, now):
+    """How an environment variable changed, of which two values are known."""
+    if bool(before) == bool(now):
+        return "%s changed" % name
+    return name + (" is set now" if now else " is not set any more")
 
 
 def held_path(environment):
@@ -6992,6 +8252,7 @@ def build(environment, python, driver):
         "python": vars(python),
         "identity": identity,
         "inputs": environment.inputs,
+        "origins": environment.origins,
     }
     outer = os.environ.get(BUILDING_VAR, "")
     try:
@@ -7015,26 +8276,43 @@ def build(environment, python, driver):
 def build_in(directory, environment, python, driver, meta):
     """`build` in a directory of its own; `meta` is what its marker says, less what is known only at the end."""
     import json
+    import time
 
-    prompt = os.path.basename(environment.root) + ("" if environment.name == "default" else "-" + environment.name)
+    start, before = time.monotonic(), packages_before(environment)
     make_directory(os.path.dirname(directory))
     check_sources(environment, driver, python)
-    create_venv(python, directory, driver, prompt)
+    create_venv(python, directory, driver, environment.prompt)
+    follow_link(directory, link_of(environment).path)
     install(environment, driver, directory)
+    stand_in_for_pip(directory, python.version)
     for command in environment["post_boot"]:
         run_post_boot(command, directory, environment)
-    meta.update(listing=listing_of(directory), created=next_time(environment))
+    meta.update(listing=listing_of(directory), packages=packages_of(directory), created=next_time(environment))
     generation = Generation(directory, json.loads(as_json(meta)))
     generation.is_new = True
+    if before is not None:
+        generation.changes = package_changes(before, generation.packages)
     damage = damage_of(generation)
     if damage:
         raise PrimeError("the new generation is damaged: %s" % damage)
-    changed = differences(environment.inputs, inputs_of(environment))
+    changed = differences(environment, environment.inputs, inputs_of(environment))
     if changed:  # what was installed is neither the old nor the new
         raise PrimeError("while the environment was built, %s" % changed[0], hint="do it again")
     write_atomic(os.path.join(directory, MARKER), as_json(meta).encode())
     tend(os.utime, os.path.dirname(directory))  # for the stamps that were written while it was built
+    generation.seconds = time.monotonic() - start
     return generation
+
+
+def packages_before(environment):
+    """The packages of the generation that was used last, with those of others, as `packages_of`; None if not known."""
+    complete = generations(environment)
+    before = last_used(environment, complete)
+    if not before or why_lost(environment, complete):
+        return None
+    if damage_of(before, may_run=False):
+        return before.packages
+    return packages_of(before.path)
 
 
 def next_time(environment):
@@ -7046,18 +8324,22 @@ def next_time(environment):
 
 def install(environment, driver, directory):
     """Install what an environment requires; PrimeError if a tool fails, or if nothing arrives."""
-    lock = environment["lock_file"] and environment.path(environment["lock_file"])
-    requirements, before = install_requirements(environment, lock), listing_of(directory)
-    options = index_options(environment)
+    lock, before = lock_to_install(environment, driver, directory), listing_of(directory)
+    if not lock and driver.install_script(environment, directory):
+        mend_launchers(directory)
+        return
+    wanted = driver.requirements(environment, lock, directory)
+    options = index_options(environment) + wanted.constraint_options(os.path.join(directory, "sources.txt"))
     if lock:
         driver.install_lock(environment, directory, lock)
     if lock.endswith(".toml"):
         options += ["--no-deps"]
     elif environment["constraints_file"]:
         options += ["--constraint", environment.path(environment["constraints_file"])]
-    for part in driver.parts(environment, requirements):
+    for part in driver.parts(environment, wanted.words):
         if part:
             driver.install(part, directory, options, environment.root)
+    remove(os.path.join(directory, "sources.txt"))
     for project in environment["projects"]:
         table = environment.config.project(project["path"]).get("project", {})
         if "scripts" in table and not project["installable"]:  # R3
@@ -7124,13 +8406,54 @@ def command_argv(command, prefix, search):
     if name in ("-m", "-") or name.endswith(".py") and os.path.isfile(name) or has_metadata(name):
         return [environment_python(prefix)] + list(command)
     program = find_program(name, search)
-    is_pip = name.rstrip("0123456789.") == "pip"
-    if is_pip and not program.startswith(prefix + os.sep):  # would be another python's
-        raise PrimeError("there is no pip in this environment", status=127,
-                         hint="list what you need in the config; with uv made, it has no pip of its own")
+    is_outside = not program.startswith(prefix + os.sep) and program != name
+    if is_outside and name.rstrip("0123456789.") == "pip":  # would be another python's
+        raise PrimeError(NO_PIP, status=127, hint=NO_PIP_HINT)
     if not program:
         raise PrimeError("no program %s in the environment or on PATH" % name, status=127)
+    if is_outside and is_python_program(program):
+        report.note_once("the environment has no %s: %s is run, a python program from outside" % (name, tilde(program)))
     return [program] + list(command[1:])
+
+
+SHIMS = ("pyenv", "asdf", "mise", "rtx")  # they start the program of a python that they choose
+SHELL_NAMES = ("sh", "bash", "dash", "zsh", "ksh", "ash", "busybox")
+
+
+def is_python_program(path):
+    """True if a program is a python script, in any form, or a shim that starts one of another python (M2).
+
+    A script names its python in its first line, or, where that would be too long, in an `exec` below (pip, uv). Only
+    the first kilobytes of scripts are read.
+    """
+    if os.path.basename(path) in SHIMS:
+        return False
+    if os.path.basename(os.path.realpath(path)) in SHIMS:  # mise's shims are links to it
+        return True
+    is_batch = path.lower().endswith((".bat", ".cmd"))
+    try:
+        head = next(chunks_of(path, PARSE_CAP), b"").decode("latin-1")
+        if WINDOWS and path.lower().endswith(".exe"):  # pip's launchers end with a zip
+            return os.path.getsize(path) < 1 << 20 and has_bytes(path, b"__main__.py")
+    except OSError:
+        return False
+    first, *lines = head.split("\n")
+    names = program_names(first) if first[:2] == "#!" else []
+    if not is_batch and not set(names) & set(SHELL_NAMES):
+        lines = []
+    for line in lines:
+        words = program_names(line) if line.strip()[:1] != "#" else []
+        if set(words) & set(SHIMS):
+            return True
+        names += words if "exec" in words else []
+    return any(name.startswith(("python", "pypy")) for name in names)
+
+
+def program_names(line):
+    """The last parts of the words in a line of a script, which may be names of programs: a list of str."""
+    for char in "'\"`()$;!":
+        line = line.replace(char, " ")
+    return [word.rpartition("/")[2] for word in line.split()]
 
 
 def unfinished_prefix(root):
@@ -7293,8 +8616,8 @@ def collect(environment):
 # A `Stamp` says what a boot looked at when it last found an environment current. If all that is unchanged, by `stat`
 # calls alone, the next boot is done. Stamps of earlier inputs are kept: a boot that is back on them is fast as well.
 
-STAMP_MAGIC = "proto_prime stamp 2"  # the first and the last part of a stamp
-STAMP_HEAD = 6  # parts of `stamp_head`
+STAMP_MAGIC = "proto_prime stamp 3"  # the first and the last part of a stamp
+STAMP_HEAD = 7  # parts of `stamp_head`
 
 
 class Stamp:
@@ -7304,13 +8627,14 @@ class Stamp:
     prefix     str, the directory of the generation
     link       `Link`, as it was published; its path is "" if the boot did not touch the link
     message    str, what a boot says that has nothing to do
+    marks      str, of the variables in requirements files, as `variable_marks` makes it
     variables  list of (name, value), the `env_vars` of the environment
     files      list of (path, signature, hash): the hash is "" if the file must not be touched
     """
 
-    def __init__(self, head, prefix, link, message, variables, files):
+    def __init__(self, head, prefix, link, message, marks, variables, files):
         self.head, self.prefix, self.link, self.message = head, prefix, link, message
-        self.variables, self.files = variables, files
+        self.marks, self.variables, self.files = marks, variables, files
 
     @classmethod
     def load(cls, path, head=None):
@@ -7323,16 +8647,17 @@ class Stamp:
             return None
         if head and not (is_same_place(parts[2], head[2]) and parts[:2] + parts[3:STAMP_HEAD] == head[:2] + head[3:]):
             return None
-        begin = STAMP_HEAD + 5
+        begin = STAMP_HEAD + 6
         try:
-            prefix, link, target, message, count = parts[STAMP_HEAD:begin]
+            prefix, link, target, message, marks, count = parts[STAMP_HEAD:begin]
             middle = begin + 2 * int(count)
         except ValueError:
             return None
         variables = list(zip(parts[begin:middle:2], parts[begin + 1:middle:2]))
         files = list(zip(parts[middle:-1:3], parts[middle + 1:-1:3], parts[middle + 2:-1:3]))
-        root = parts[2]
-        return cls(parts[:STAMP_HEAD], prefix, Link(root, link, target), message, variables, files)
+        if head and marks and marks != variable_marks([mark.partition(":")[0] for mark in marks.split()]):
+            return None
+        return cls(parts[:STAMP_HEAD], prefix, Link(parts[2], link, target), message, marks, variables, files)
 
     def holds(self, moves_link):
         """True if every file has its signature, and with `moves_link` if the link is right."""
@@ -7364,7 +8689,7 @@ class Stamp:
                 remove_file(path)
                 return False
             parts = self.head + [self.prefix, self.link.path, self.link.target]
-            parts += [self.message, str(len(self.variables))]
+            parts += [self.message, self.marks, str(len(self.variables))]
             for entry in self.variables + self.files:
                 parts += entry
             write_atomic(path, "\0".join(parts + [STAMP_MAGIC]).encode("utf-8", "surrogateescape"))
@@ -7382,7 +8707,7 @@ def stamp_path(root, requested):
 def stamp_head(root, requested):
     """The first parts of a stamp: its format, the platform, whose it is, and the variables that decide as well."""
     variables = [os.environ.get(name, "") for name in (PYTHON_VAR, DRIVER_VAR)]
-    return [STAMP_MAGIC, sys.platform, root, requested] + variables
+    return [STAMP_MAGIC, sys.platform, root, requested] + variables + [decisive_marks()]
 
 
 def read_stamp(root, requested):
@@ -7438,6 +8763,7 @@ def write_stamp(environment, generation, link):
         generation.path,
         link,
         current_line(environment, generation),
+        variable_marks(sorted(variables_in(environment))),
         list(environment["env_vars"].items()),
         files)
     key = digest([environment.name, environment.inputs])
@@ -7473,10 +8799,98 @@ def current_line(environment, generation):
     return "%s is current (environment %s, python %s%s)" % (name, environment.name, version, how)
 
 
+def note_ready(environment, generation, link):
+    """Say that a generation was built, how many packages it has, and which came, changed and went (R14).
+
+    link  `Link`, as it was published; with the path "" if it does not lead to the generation
+    """
+    name = environment["venv_dir_rel_path"] if link.target else tilde(generation.path)
+    if kind_of_root(environment.root) == "script":
+        name = environment.title
+    count = "%s in %.1f s" % (counted(len(generation.packages)), generation.seconds)
+    about = "environment %s, python %s, %s" % (environment.name, generation.python.version, count)
+    report.note("%s is ready (%s)" % (name, about), change_lines(generation.changes, report.arrow()))
+
+
 # --------------------------------------------------------------------------------------------------
 # Stages
 # --------------------------------------------------------------------------------------------------
 # From the wild python to the command: the fast path, else the selected python, a generation, and the hand-over.
+
+
+# How each shell takes up an environment: what is typed, and what ends the name of its script.
+ACTIVATIONS = {
+    "fish": ("source", ".fish"), "csh": ("source", ".csh"), "tcsh": ("source", ".csh"), "pwsh": (".", ".ps1"),
+    "nu": ("overlay use", ".nu"), "xonsh": ("source", ".xsh"), "bash": ("source", ""), "zsh": ("source", ""),
+    "sh": (".", ""), "dash": (".", ""), "ash": (".", ""), "ksh": (".", ""), "busybox": (".", ""),
+}
+
+
+def activation(link, shell):
+    """What is typed in a shell so that it uses the environment behind a link; "" if that has no script for it.
+
+    link  str, its path; shell  str, the name of the shell, "" if it is not known
+    """
+    import shlex
+
+    verb, end = ("", "") if WINDOWS else ACTIVATIONS.get(shell, ("source", ""))
+    names = os.listdir(os.path.join(link, BIN))
+    name = next((each for each in names if each.lower() == "activate" + end), "")
+    here = os.getcwd()
+    path = os.path.join(link, BIN, name)
+    path = path[len(here.rstrip(os.sep)) + 1:] if link.startswith(os.path.join(here, "")) else path
+    return name and ("%s %s" % (verb, shlex.quote(path)) if verb else path)
+
+
+def calling_shell():
+    """The name of the shell that started this process, else that of $SHELL; "" if there is neither."""
+    parent = (bytes_of("/proc/%d/comm" % os.getppid()) or b"").decode("utf-8", "replace").strip()
+    return parent if parent in ACTIVATIONS else os.path.basename(os.environ.get("SHELL", ""))
+
+
+def environment_name(generation):
+    """The name of the environment that a generation's directory, a path, is of; "" for ""."""
+    return os.path.basename(generation).rpartition("-")[0]
+
+
+def active_generation(root):
+    """The generation of this root that VIRTUAL_ENV names, or named before it was removed: a path, or "".
+
+    A shell that was activated since scripts name the link has the link there.
+    """
+    active = os.environ.get("VIRTUAL_ENV", "")
+    envs = os.path.dirname(active)
+    is_build = os.path.basename(envs) == "envs" and environment_name(active)
+    is_building = active in os.environ.get(BUILDING_VAR, "").split(os.pathsep)
+    return active if is_build and not is_building and is_same_place(envs, state_dir(root, "envs")) else ""
+
+
+def note_outlived(root, prefix=""):
+    """Say so, with what is typed, if VIRTUAL_ENV names a generation of this root that is not current, or gone (M1).
+
+    prefix  str, the directory of the generation that is current, as far as it is known
+    """
+    active = active_generation(root)
+    if not active or is_same_place(active, prefix):
+        return
+    name, remedy = environment_name(active), "exit, then prime shell"
+    current = prefix if environment_name(prefix) == name else ""
+    try:
+        environment = load_environment(load_config(root), name, may_lack_lock=True)
+        link, complete = link_of(environment), generations(environment)
+        held = [each.path for each in complete if os.path.basename(each.path) in read_held(environment)[1:]]
+        linked = [each.path for each in complete if link.leads_to(each.path)]
+        current = current or (linked + held + [each.path for each in complete] + [""])[0]
+        typed = current and link.leads_to(current) and activation(link.path, calling_shell())
+        remedy = typed or "exit, then prime -e %s shell" % name
+    except (PrimeError, OSError):  # the config is broken, which the command will say, or has no such environment
+        pass
+    problem = "no longer the current build of environment %s" % name
+    if not is_complete(active):
+        problem = "which is gone"
+    elif not current or is_same_place(active, current):
+        return
+    report.note_once("VIRTUAL_ENV names %s, %s; type: %s" % (os.path.basename(active), problem, remedy))
 
 
 # Measured under Python 3.12 on Linux, where a bare start takes 10 ms: 2.7 ms to import this file (1.6 ms of it to
@@ -7510,6 +8924,8 @@ def fast_path(argv):
             stamp = return_to(root, requested, moves_link)
         if stamp is None:
             return None
+        if os.environ.get("VIRTUAL_ENV", stamp.prefix) != stamp.prefix:
+            note_outlived(root, stamp.prefix)
         if command:
             hand_over(command, stamp.prefix, stamp.variables)
         report.note(stamp.message)
@@ -7539,7 +8955,11 @@ def run_words(words):
 
 
 def hand_over(command, prefix, env_vars):
-    """Become the user's command inside the environment directory `prefix`."""
+    """Become the user's command inside the environment directory `prefix`.
+
+    That is the generation, not the link: what runs keeps the packages that it began with, and whoever removes
+    generations sees in its environment that it uses this one.
+    """
     environ = activated(prefix, env_vars)
     argv = command_argv(command, prefix, environ["PATH"])
     is_as_typed = argv[1:] == list(command[1:])  # and it names itself so in its messages
@@ -7565,6 +8985,8 @@ def hop(python, root):
     report.detail("stage required: going on under %s" % python)
     messages = "".join(report.unlogged)[-20000:].replace("\0", "?")
     environ = dict(clean_environ(), **{PY_EXEC: "required:%s" % root, SAID_VAR: messages})
+    if active_generation(root):  # for `note_outlived`; no foreign one, and tools get none (E1)
+        environ["VIRTUAL_ENV"] = active_generation(root)
     if not WINDOWS:  # until the new process can say that it was interrupted
         import _signal
 
@@ -7708,11 +9130,14 @@ def boot_environment(environment, stage, is_anew=False, moves_link=True):
         generation = newest
         link.publish(generation.path)
     write_stamp(environment, generation, link)
+    if generation.is_new:
+        note_ready(environment, generation, link)
     if generation.stands_in_for:
         report.note("another build of the same stands in: %s" % generation.stands_in_for)
     if generation.is_new:
         collect(environment)
     report.detail("stage venv: %s (%s)" % (generation.program, generation.python.version))
+    note_outlived(environment.root, generation.path)
     return generation
 
 
@@ -7746,8 +9171,8 @@ def command_boot(options, is_anew=False):
     """make the environment current: build what is missing"""
     environment = open_environment(options)
     generation = boot_environment(environment, options.stage, is_anew)
-    line = current_line(environment, generation)
-    report.note(line.replace(" is current", " is ready") if generation.is_new else line)
+    if not generation.is_new:
+        report.note(current_line(environment, generation))
     return 0
 
 
@@ -7761,10 +9186,13 @@ def prefix_of(environment, options, boots):
         stage = "" if is_script else options.stage
         return boot_environment(environment, stage, moves_link=not environment.requested).path
     hint = "run it without --no-boot" if is_script else "prime boot"
-    complete = generations(environment)
-    if not complete:
-        raise PrimeError("%s was not built yet" % environment.title, hint=hint)
-    generation = find_generation(environment)[0] or in_use(environment, complete) or complete[0]
+    generation, reasons = find_generation(environment)
+    if not generation:
+        complete = generations(environment)
+        if not complete:
+            raise PrimeError(reasons[0].replace("it", environment.title, 1), hint=hint)
+        report.detail("%s is not current, and not built now: %s" % (environment.title, "; ".join(reasons)))
+        generation = in_use(environment, complete) or complete[0]
     if not os.path.exists(generation.program):
         raise PrimeError("%s is missing" % generation.program, hint=hint)
     return generation.path
@@ -7774,19 +9202,25 @@ def command_info(options):
     """what is configured, from where, and whether the environment is current"""
     environment = open_environment(options)
     current, reasons = find_generation(environment)
-    generation = current or in_use(environment, generations(environment))
-    if current and not environment.requested and not link_of(environment).aim(current.path).is_right():
-        reasons = ["%s is missing, or leads elsewhere" % environment["venv_dir_rel_path"]]
+    complete = generations(environment)
+    generation = current or in_use(environment, complete)
+    if current and not environment.requested:
+        reasons = list(filter(None, [link_of(environment).aim(current.path).why_wrong()]))
+    last = generation or last_used(environment, complete)  # which is damaged, if others took something out
+    packages = packages_of(last.path) if last else {}
+    changes = package_changes(last.packages, packages) if last and last.packages is not None else []
     if current:
         selected = Candidate(current.python.path, "generation", current.python, "selected")
     else:
         selected = candidate_for(environment, reasons)
+    driver = generation.driver if generation else environment["venv_driver"]
     data = masked_values({
         "schema": SCHEMA,
         "root": environment.root,
         "config": {name: {"value": environment[name], "from": environment.origins[name]} for name in FIELDS},
         "environment": environment.name,
-        "driver": generation.driver if generation else environment["venv_driver"],
+        "driver": driver,
+        "index": dict(zip(("url", "from"), index_and_origin(environment, driver))),
         "required": {"request": environment.required.text, "from": environment.required.origin},
         "selected_python": selected and selected.as_dict(),
         "venv": generation and {
@@ -7798,6 +9232,9 @@ def command_info(options):
         },
         "current": not reasons,
         "reasons": reasons,
+        "packages": packages,
+        "package_changes": [{"name": name, "built": before or None, "installed": now or None}
+                            for name, before, now in changes],
     })
     emit(as_json(data) if options.json else info_text(data))
     return 1 if reasons else 0
@@ -7831,15 +9268,21 @@ def info_text(data):
     current = "yes, held there by a rollback" if venv and venv["held"] else "yes"
     if data["reasons"]:
         current = "no: " + "; ".join(data["reasons"])
+    packages = str(len(data["packages"]))
+    if data["package_changes"]:
+        changes = [(each["name"], each["built"], each["installed"]) for each in data["package_changes"]]
+        packages += ", changed by others since the build: " + "; ".join(change_lines(changes))
     rows = [
         ("root", data["root"]),
         ("environment", data["environment"]),
         ("driver", data["driver"]),
+        ("index", "%s (%s)" % (data["index"]["url"] or "see there", data["index"]["from"])),
         ("required", "%s (%s)" % (required["request"] or "any python", required["from"])),
         ("selected", "%s (%s)" % (selected["path"], selected["version"]) if selected else "none"),
         ("venv", "none" if not venv else "%s -> %s" % (venv["path"], venv["generation"])
          if Link(data["root"], venv["path"]).leads_to(venv["generation"]) else venv["generation"]),
         ("current", current),
+        ("packages", packages),
     ]
     rows += [(name, "%s (%s)" % (entry["value"], entry["from"]))
              for name, entry in data["config"].items() if entry["from"] != "default"]
@@ -7965,6 +9408,9 @@ CACHE_TREES = (("pip", r"\d.*-[0-9a-f]{16}|" + ASIDE_NAME), ("shell", DIGEST_NAM
 
 def clear_cache():
     """Empty the user cache, unless a boot uses it. What is locked, or used by a running process, stays (H18)."""
+    if not can_write(cache_dir()):
+        report.note("the cache %s stays, for it cannot be written" % tilde(cache_dir()))
+        return
     with open_lock(cache_dir("in-use")) as file:
         if not try_lock(file):
             report.note("the cache %s stays, for another prime uses it" % tilde(cache_dir()))
@@ -8014,35 +9460,80 @@ def read_stdin():
     return data.decode("utf-8-sig", "replace")
 
 
-def script_environment(options, source):
+def complete_script(root, texts):
+    """The `Environment` of a script in a cache that can only be read, if it is complete there; else None (M11).
+
+    root   str, its directory there; texts  dict, the files that must be in it, by name
+    """
+    if not is_ours(root) or os.access(root, os.W_OK) or not os.path.isdir(state_dir(root, "envs")):
+        return None
+    if any(bytes_of(os.path.join(root, file)) != text.encode() for file, text in texts.items()):
+        return None
+    environment = load_environment(load_config(root))
+    return environment if find_generation(environment)[0] else None
+
+
+def script_environment(options, source, name=""):
     """The `Environment` of the script with this source text, in the user cache; None if it has no metadata (PEP 723).
 
-    It belongs to a small repo in the cache, whose config joins the script's metadata and our index settings.
+    It belongs to a small repo in the cache, whose config joins the script's metadata and our index settings. What the
+    lock of the script pins (`uv lock --script`) becomes that repo's pylock.toml, else its [tool.uv] is the script's.
+    name  str, the path of the script; "" for stdin
     """
     metadata = script_metadata(source)
     if metadata is None:
         return None
-    config = derived_config(open_environment(options), *metadata)
-    root, *read_only = cache_dirs("scripts", digest(config))
-    for other in read_only:
-        if is_ours(other) and bytes_of(os.path.join(other, OWN_CONFIG)) == config.encode():
-            environment = load_environment(load_config(other))
-            if find_generation(environment)[0]:
-                return environment
+    required, dependencies, settings = metadata
+    environment = open_environment(options)
+    name = os.path.abspath(name or "-")
+    lock = name + ".lock" if os.path.isfile(name + ".lock") else ""
+    texts = {OWN_CONFIG: derived_config(environment, required, dependencies, "pylock.toml" if lock else "")}
+    if settings and not lock:
+        texts[PYPROJECT] = "[tool]\nuv = %s\n" % as_toml(from_directory(settings, os.path.dirname(name)))
+    keys = sorted(texts.items()) + ([name, hash_file(lock)] if lock else [])
+    for place in cache_dirs("scripts", digest(keys)):
+        found = complete_script(place, texts)
+        if found:
+            return found
+    root = writable_cache("scripts", digest(keys))
     if os.path.lexists(root) and not is_ours(root):
         raise PrimeError("%s belongs to another user, or others may write to it" % root, hint=CACHE_HINT)
     make_own(root)
-    path = os.path.join(root, OWN_CONFIG)
-    if bytes_of(path) != config.encode():
-        write_atomic(path, config.encode())
+    for file, text in texts.items():
+        if bytes_of(os.path.join(root, file)) != text.encode():
+            write_atomic(os.path.join(root, file), text.encode())
+    if lock and not os.path.exists(os.path.join(root, "pylock.toml")):
+        driver_of(environment, "venv_uv").export_script(name, os.path.join(root, "pylock.toml"))
     tend(os.utime, root)  # `clean` removes those that were not run for long
     return load_environment(load_config(root))
 
 
-def script_metadata(source):
-    """What a script's metadata says (PEP 723): requires-python, a str, and dependencies, a list. None without metadata.
+def from_directory(settings, directory):
+    """The [tool.uv] of a script with absolute paths where it has some that are relative to the script's directory."""
+    settings = dict(settings)
 
-    PrimeError with status 2 if the metadata is malformed.
+    def absolute(text):
+        return text if not isinstance(text, str) or is_url(text) else os.path.join(directory, text)
+
+    def with_paths(value, key):
+        if isinstance(value, list):
+            return [with_paths(each, key) for each in value]
+        return dict(value, **{key: absolute(value[key])}) if isinstance(value, dict) and key in value else value
+
+    sources = table_in(settings, SCRIPT_METADATA, "sources")
+    settings.update({"sources": {name: with_paths(each, "path") for name, each in sources.items()}} if sources else {})
+    for key in {"find-links", "index-url", "extra-index-url"} & set(settings):
+        value = settings[key]
+        settings[key] = list(map(absolute, value)) if isinstance(value, list) else absolute(value)
+    if "index" in settings:
+        settings["index"] = with_paths(settings["index"], "url")
+    return settings
+
+
+def script_metadata(source):
+    """What a script's metadata says (PEP 723): requires-python, a str, dependencies, a list, and [tool.uv], a dict.
+
+    None without metadata. PrimeError with status 2 if the metadata is malformed.
     """
     blocks, is_open = metadata_blocks(source)
     if len(blocks) > 1:
@@ -8061,13 +9552,13 @@ def script_metadata(source):
         expected, is_valid = KINDS[kind]
         if not is_valid(value):
             raise PrimeError("%s must be %s, not %s" % (name, expected, shown_value(value)),
-                             "the script's metadata, PEP 723", status=2)
+                             SCRIPT_METADATA, status=2)
     try:
         parse_clauses(required)  # R8: a script never names an executable
     except PrimeError as problem:
-        raise PrimeError("malformed requires-python: %s" % problem, "the script's metadata, PEP 723", status=2,
+        raise PrimeError("malformed requires-python: %s" % problem, SCRIPT_METADATA, status=2,
                          hint='it is specifiers, such as ">=3.11"')
-    return required, dependencies
+    return required, dependencies, table_in(document, SCRIPT_METADATA, "tool", "uv")
 
 
 SCRIPT_BEGIN = "# /// script"
@@ -8096,29 +9587,24 @@ def metadata_blocks(source):
     return blocks, is_open
 
 
-def derived_config(environment, required, dependencies=()):
+def derived_config(environment, required, dependencies=(), lock=""):
     """The text of a config for a repo of our making, whose packages come from where those of `environment` do."""
-    import json
-
     fields = {name: environment[name] for name in SOURCE_FIELDS if environment.origins[name] != "default"}
     fields["find_links"] = [each if "://" in each else environment.path(each) for each in environment["find_links"]]
-    fields.update(required_python_version=required, dependencies=dependencies)
-    lines = []
-    for name in sorted(fields):
-        text = json.dumps(fields[name], ensure_ascii=False)  # an escape may be a surrogate, which TOML does not have
-        lines.append("%s = %s\n" % (name, text.replace("\x7f", "\\u007f")))
-    return "".join(lines)
+    fields.update(required_python_version=required, dependencies=list(dependencies))
+    fields.update({"lock_file": lock} if lock else {})
+    return "".join("%s = %s\n" % (name, as_toml(fields[name])) for name in sorted(fields))
 
 
 def command_run(options):
     """become a command in the environment"""
     boots, words = run_words(options.words)
-    source = ""
-    if words[0] == "-":
-        source = read_stdin()
-    elif has_metadata(words[0]):
-        source = (bytes_of(words[0]) or b"").decode("utf-8-sig", "replace")
-    environment = script_environment(options, source) or open_environment(options)
+    source, name = "", words[0]
+    if name == "-":
+        source, name = read_stdin(), ""
+    elif has_metadata(name):
+        source = (bytes_of(name) or b"").decode("utf-8-sig", "replace")
+    environment = script_environment(options, source, name) or open_environment(options)
     prefix = prefix_of(environment, options, boots)
     try:
         hand_over(words, prefix, environment["env_vars"])
@@ -8139,14 +9625,16 @@ def command_shell(options):
     """become your shell, with the environment active"""
     environment = open_environment(options)
     prefix = prefix_of(environment, options, boots=True)
+    link = link_of(environment)
+    if link.leads_to(prefix):  # a shell outlives generations, and uses the one of the moment (M1)
+        prefix = link.path
     shell = os.environ.get("COMSPEC", "cmd.exe") if WINDOWS else os.environ.get("SHELL") or "/bin/sh"
-    name = os.path.basename(environment.root) + ("" if environment.name == "default" else "-" + environment.name)
-    environ = dict(activated(prefix, environment["env_vars"]), VIRTUAL_ENV_PROMPT=name)
+    environ = dict(activated(prefix, environment["env_vars"]), VIRTUAL_ENV_PROMPT=environment.prompt)
     program = find_program(shell, environ["PATH"])
     if not program:
         raise PrimeError("there is no shell %s" % shell, hint="set SHELL", status=127)
     try:
-        words, variables = shell_start(os.path.basename(program), prefix, name, environ)
+        words, variables = shell_start(os.path.basename(program), prefix, environment.prompt, environ)
     except OSError as problem:  # the prompt is a courtesy: the shell starts without it
         report.note("the shell is not told of the environment: %s" % problem)
         words, variables = [], {}
@@ -8162,17 +9650,18 @@ def command_shell(options):
 # read the user's own files first, which may set PATH and prompt. `shell_start` fills in the values.
 SHELLS = {
     "bash": (["--rcfile", "%(directory)s/bashrc"], {}, {"bashrc": "[ -f ~/.bashrc ] && . ~/.bashrc\n%(lines)s"}),
+    # At the first prompt, after all files. Those in /etc name others in ZDOTDIR, which must be the user's by
+    # then: /etc/zshrc_Apple_Terminal keeps the history there (M23). preexec, for a .zshrc may set precmd_functions.
     "zsh": ([], {"ZDOTDIR": "%(directory)s"}, {".zshenv": """\
 %(ZDOTDIR)s[ -f "${ZDOTDIR:-$HOME}/.zshenv" ] && . "${ZDOTDIR:-$HOME}/.zshenv"
-_prime_own=${ZDOTDIR-}
-ZDOTDIR=%(quoted_directory)s
-""", ".zshrc": """\
-ZDOTDIR=$_prime_own
-[ -n "$ZDOTDIR" ] || unset ZDOTDIR
-unset _prime_own
-[ "${HISTFILE-}" != %(history)s ] || HISTFILE=${ZDOTDIR:-$HOME}/.zsh_history
-[ -f "${ZDOTDIR:-$HOME}/.zshrc" ] && . "${ZDOTDIR:-$HOME}/.zshrc"
-%(lines)s"""}),
+_prime_start() {
+precmd_functions=("${precmd_functions[@]:#_prime_start}")
+preexec_functions=("${preexec_functions[@]:#_prime_start}")
+unfunction _prime_start
+%(lines)s}
+typeset -ga precmd_functions preexec_functions
+precmd_functions+=(_prime_start) preexec_functions+=(_prime_start)
+"""}),
     "fish": (["--init-command", "set -gx PATH %(programs)s $PATH; functions -c fish_prompt _prime_prompt; "
               "function fish_prompt; printf %%s %(label)s; _prime_prompt; end"], {}, {}),
     "sh": ([], {"ENV": "%(directory)s/rc"}, {"rc": "%(ENV)s%(own_rc)s%(lines)s"}),
@@ -8190,14 +9679,12 @@ def shell_start(kind, prefix, name, environ):
     """
     import shlex
 
-    directory = cache_dir("shell", digest([prefix, name, environ.get("ENV"), environ.get("ZDOTDIR")]))
+    directory = writable_cache("shell", digest([prefix, name, environ.get("ENV"), environ.get("ZDOTDIR")]))
     make_own(directory)
     if not is_ours(directory):  # the shell would run what others put there
         raise PermissionError(13, "belongs to another user, or others may write to it", directory)
-    label = "".join(char for char in name if char.isalnum() or char in " ._-")
-    values = {"directory": directory, "quoted_directory": shlex.quote(directory), "label": shlex.quote("(%s) " % label),
-              "programs": shlex.quote(os.path.join(prefix, BIN)), "own_rc": "",
-              "history": shlex.quote(os.path.join(directory, ".zsh_history"))}  # macOS sets HISTFILE so, in /etc
+    values = {"directory": directory, "label": shlex.quote("(%s) " % name),
+              "programs": shlex.quote(os.path.join(prefix, BIN)), "own_rc": ""}
     values["lines"] = "PATH=%(programs)s:$PATH\nPS1=%(label)s\"$PS1\"\n" % values
     for variable in ("ENV", "ZDOTDIR"):  # as they were, for the user's own files and for shells in this one
         value = environ.get(variable)
@@ -8231,8 +9718,9 @@ def resolve(environment, driver, python, target):
     options = index_options(environment)
     if environment["constraints_file"]:
         options += ["--constraint", environment.path(environment["constraints_file"])]
-    words = iter(install_requirements(environment))
-    lines = [word + " " + next(words) if word in ("-e", "-r") else word for word in words]
+    wanted = driver.requirements(environment)
+    lines, more = wanted.lines()
+    options += more + wanted.constraint_options(target + ".sources")
     clauses = [clause for request in environment.wanted() for clause in request.clauses]
     floors = [clause.version for clause in clauses if clause.operator in ("~=", ">=", "==", ">")]
     highest = max(floors, key=lambda version: version.key, default=None)
@@ -8242,9 +9730,18 @@ def resolve(environment, driver, python, target):
         release = Version(python.version).release
         minors = range(min(OLDEST_UV_PYTHON[1], release[1]), release[1] + 1)
         oldest_ones = ["%d.%d" % (release[0], minor) for minor in minors] + [python.version]
+    root = environment.root
+    try:
+        resolve_for(oldest_ones, lambda oldest: driver.resolve(lines, target, python, options, root, oldest))
+    finally:
+        remove(target + ".sources")
+
+
+def resolve_for(oldest_ones, function):
+    """Call a function with the first of these oldest versions of python with which all can be resolved."""
     for oldest in oldest_ones:
         try:
-            return driver.resolve(lines, target, python, options, environment.root, oldest)
+            return function(oldest)
         except PrimeError as problem:
             if oldest == oldest_ones[-1] or not depends_on_python(problem):
                 raise
@@ -8262,7 +9759,7 @@ def depends_on_python(problem):
 
 
 def command_lock(options):
-    """write pylock.toml (PEP 751): what is required, resolved for every platform, with hashes"""
+    """write pylock.toml (PEP 751): what is required, resolved for every platform, with hashes; or renew uv.lock"""
     environment = open_environment(options, may_lack_lock=True)
     driver, python = tools_of(environment)
     is_main = environment.name == environment.config.table.get("default_env", "default")
@@ -8271,31 +9768,52 @@ def command_lock(options):
         name = environment["lock_file"]
     target = environment.path(name)
     directory = os.path.dirname(target)
-    for end in (".toml", ".toml.in"):
+    is_of_uv = environment["lock_file"].endswith("uv.lock") and not beside_projects(environment)
+    decisive = environment.path(environment["lock_file"]) if is_of_uv else target
+    before = pins_of(decisive)
+    for end in (".toml", ".toml.in", ".toml.sources"):
         remove_leftovers(directory, "pylock.aside-", end)
     aside = os.path.join(directory, "pylock.aside-%s.toml" % random_name())
     try:
-        if environment["lock_file"].endswith("uv.lock") and not beside_projects(environment):
+        if is_of_uv:
             driver.renew(environment, python, options.upgrade)
-            driver.export(environment, aside)
+            if not os.path.lexists(target):  # uv.lock is all that is read
+                note_pins("%s is up to date; commit it" % environment["lock_file"], decisive, before)
+                return 0
+            driver.export(environment, aside, python.path)
         else:
-            if not options.upgrade and is_toml(target):
+            if before and not options.upgrade:
                 write_atomic(aside, load_text(target).encode())  # so that uv keeps what it pins
             resolve(environment, driver, python, aside)
         text, count = lock_text(environment, load_text(aside))
     finally:
         remove(aside)
     write_atomic(target, text.encode())
-    report.note("%s names %d package%s; commit it" % (name, count, "" if count == 1 else "s"))
+    note_pins("%s names %s; commit it" % (name, counted(count)), decisive, before)
     return 0
 
 
-def is_toml(path):
-    """Whether a path is a file with valid TOML, which a lock file after an unfinished merge is not."""
+def note_pins(text, path, before):
+    """Say that a lock was written, and what it pins otherwise than `before`, as `pins_of`, did (R14)."""
+    changes = [] if before is None else package_changes(before, pins_of(path) or {})
+    report.note(text, change_lines(changes, report.arrow()))
+
+
+def pins_of(path):
+    """What a pylock.toml or a uv.lock pins: a dict of package name to its version, or to what it has instead of one.
+
+    None if the file is not there or is no lock, as after an unfinished merge.
+    """
+    pins = {}  # type: dict
     try:
-        return bool(parse_toml(load_text(path)))
-    except (PrimeError, TomlError):
-        return False
+        document = parse_toml(load_text(path))
+        for package in document.get("packages") or document.get("package") or []:
+            commit, directory = (package.get(kind, {}) for kind in ("vcs", "directory"))
+            version = package.get("version") or commit.get("commit-id", "")[:12] or directory.get("path", "")
+            pins.setdefault(package["name"], set()).add(version)
+        return {name: ", ".join(sorted(versions)) for name, versions in pins.items()}
+    except (PrimeError, TomlError, AttributeError, KeyError, TypeError):
+        return None
 
 
 def lock_text(environment, text):
@@ -8320,55 +9838,162 @@ def lock_text(environment, text):
     return "# Made by `prime lock`.\n%s\n\n%s" % (body, inputs), len(kept)
 
 
+class Vendoring:
+    """What one `prime vendor` gathers, and what it needs for that.
+
+    environment, driver, python  an `Environment`, the driver that resolves for both, and an `Interpreter`
+    aside      str, a directory for unfinished work
+    platforms  list of str, as in the config
+    files      dict, as `Lock.files`: those that are gathered so far
+    missing    list of str, what a boot without network will lack, and why
+    trusted    set of str, the SHA-256 of files that a lock of the repo names: since these do not come from the server
+               of the files, any server will do (H7)
+    indexes    list of str, the URLs whose credentials their servers get
+    """
+
+    def __init__(self, environment, aside):
+        self.environment, self.aside = environment, aside
+        self.driver, self.python = tools_of(environment)
+        self.platforms = environment["platforms"] or [this_platform()]
+        self.files, self.missing, self.trusted = {}, [], set()  # type: dict, list, set
+        self.indexes = [environment["index_url"], *environment["extra_index_urls"], *users_indexes()]
+        self.locks = 0
+
+    def resolve(self, lines, oldest=""):
+        """Resolve requirements, a list of str, without those of the environment. Returns a `Lock`."""
+        self.locks += 1
+        path, options = os.path.join(self.aside, "pylock.%d.toml" % self.locks), index_options(self.environment)
+        self.driver.resolve(lines, path, self.python, options, self.environment.root, oldest or self.python.version)
+        return read_lock(self.environment, path)
+
+
 def command_vendor(options):
     """all that a boot without network needs, put into a directory"""
     environment = open_environment(options)
     root = environment.root
     target = os.path.abspath(options.directory or vendor_dir(root))
-    is_default = target == vendor_dir(root)
-    if is_default and is_discovered(root):
-        raise PrimeError("vendor: setuptools would take vendor/ for a package of the project",
-                         hint='prime vendor .vendor, then find_links = [".vendor"] in the config')
     check_vendor_target(root, target)
     read_manifest(target)
-    platforms = environment["platforms"] or [this_platform()]
-    driver, python = tools_of(environment)
+    check_vendor_owner(root, target)
     prepare_state(root)
     with aside_directory(state_dir(root)) as aside:
-        locks = [read_lock(environment, path) for path in vendor_locks(environment, driver, python, aside)]
-        files = files_for(locks, platforms, python)
-    committed = set()
-    if environment["lock_file"]:
-        committed = {sha256 for _, sha256, _ in files_for(locks[:1], platforms, python).values()}
-    indexes = [environment["index_url"], *environment["extra_index_urls"], *users_indexes()]
-    vendor_files(files, target, committed, indexes)
+        work = Vendoring(environment, aside)
+        gather(work)
+        vendor_files(work.files, target, work.trusted, work.indexes)
     if options.python:
-        check_vendor_target(root, os.path.join(target, "python"))
-        vendor_pythons(environment, driver, python.version, platforms, os.path.join(target, "python"))
+        pythons = os.path.join(target, "python")
+        check_vendor_target(root, pythons)
+        vendor_pythons(environment, work.driver, work.python.version, work.platforms, pythons)
+    tell_of_unnamed_files(target)
+    tell_of_ignored_files(target)
+    holds = "%s holds %d files for %s" % (tilde(target), len(work.files), ", ".join(work.platforms))
+    if work.missing:  # R19
+        raise PrimeError("%s, but a boot without network lacks more" % holds, tried=work.missing,
+                         hint="require what has wheels, or put wheels into a directory that find_links names")
     hint = "prime --offline uses it"
-    if not is_default:
+    if target != vendor_dir(root):
         hint = 'find_links = ["%s"] with no_index = true uses it' % os.path.relpath(target, root)
-    report.note("%s holds %d files for %s; %s" % (tilde(target), len(files), ", ".join(platforms), hint))
+    report.note("%s; %s" % (holds, hint))
     return 0
 
 
-def vendor_locks(environment, driver, python, aside):
-    """The paths of three pylock.toml: what an environment installs, uv, and what builds the projects.
+def gather(work):
+    """Find the files of all that a boot without network needs: what is installed, what builds it, and uv."""
+    environment, aside = work.environment, os.path.join(work.aside, "pylock.toml")
+    path = environment["lock_file"]
+    if path.endswith("uv.lock"):
+        work.driver.export(environment, aside, work.python.path)
+    elif not path:
+        resolve(environment, work.driver, work.python, aside)
+    lock = read_lock(environment, environment.path(path) if path.endswith(".toml") else aside)
+    if path:
+        work.trusted = {sha256 for _, sha256, _ in lock.files.values()}
+    sources = add_packages(work, lock)
+    directories = [lock.directory_of(package["directory"]) for package, _ in lock.unpinned if "directory" in package]
+    add_uv(work)
+    add_builders(work, sources, list(filter(os.path.isdir, directories)))
+    wheel = bundled_wheel(work.python)
+    if wheel and Version(pip_version(wheel)).release < OLDEST_PIP:
+        add_packages(work, work.resolve([NEWER_PIP]))
 
-    All but a pylock.toml of the repo are written into the directory `aside`.
+
+def add_uv(work):
+    """Gather the wheels of uv; nobody builds it."""
+    lock = work.resolve(["uv==%s" % uv_version(work.driver.uv)], "%d.%d" % OLDEST_UV_PYTHON)
+    names = [name for name in lock.files if fits(name, work.platforms, work.python.version)]
+    work.files.update((name, lock.files[name]) for name in names)
+    lacking = [each for each in work.platforms if not any(fits(name, [each], work.python.version) for name in names)]
+    if lacking and work.environment["venv_driver"] == "venv_uv":
+        work.missing.append("uv: it has no wheel for %s" % ", ".join(lacking))
+    elif lacking:
+        report.note("uv has no wheel for %s: a boot without network takes pip there" % ", ".join(lacking))
+
+
+def add_packages(work, lock):
+    """Gather the files of a `Lock`: wheels, and where none fits one of the platforms, the sources.
+
+    Returns a list of str: the names of those that are sources, new ones alone.
     """
-    lock = environment["lock_file"]
-    paths = [environment.path(lock) if lock.endswith(".toml") else os.path.join(aside, "pylock.toml")]
-    if lock.endswith("uv.lock"):
-        driver.export(environment, paths[0])
-    elif not lock:
-        resolve(environment, driver, python, paths[0])
-    needed = build_requirements(environment, driver, python, aside)
-    for name, lines, oldest in (("uv", ["uv==%s" % uv_version(driver.uv)], "%d.%d" % OLDEST_UV_PYTHON),
-                                ("tools", needed, python.version)):
-        paths.append(os.path.join(aside, "pylock.%s.toml" % name))
-        driver.resolve(lines, paths[-1], python, index_options(environment), environment.root, oldest)
-    return paths
+    sources = []
+    for package in lock.packages:
+        platforms = [each for each in work.platforms if is_needed(lock, package, work.python, each)]
+        wheels = [lock.file_of(each) for each in package.get("wheels", [])]
+        names = [name for name in wheels if fits(name, platforms, work.python.version)]
+        lacking = [platform for platform in platforms
+                   if not any(fits(name, [platform], work.python.version) for name in names)
+                   and lock.holds(package.get("marker", ""), lock.values(work.python, platform))]
+        if lacking:
+            reason = why_not_vendored(lock, package, lacking)
+            work.missing += ["%s: %s" % (package["name"], reason)] if reason else []
+            names += [lock.file_of(package[kind]) for kind in ("sdist", "archive") if package.get(kind)]
+        sources += [name for name in names if not name.endswith(".whl") and name not in work.files]
+        work.files.update((name, lock.files[name]) for name in names)
+    return sources
+
+
+def is_needed(lock, package, python, platform):
+    """True if an `Interpreter`, or another of its minor version, may want a package of a `Lock` on a platform (R17)."""
+    marker, values = package.get("marker", ""), lock.values(python, platform)
+    if "extras" in marker or "dependency_groups" in marker:  # maybe by another environment
+        return True
+    minor = ".".join(python.version.split(".")[:2])
+    versions = python.version, minor + ".0", minor + ".99"
+    return any(lock.holds(marker, dict(values, python_full_version=version)) for version in versions)
+
+
+def why_not_vendored(lock, package, platforms):
+    """The reason why a package of a `Lock` that has no wheel for `platforms` cannot be vendored; "" if it can (R19)."""
+    if package.get("vcs"):
+        return "it is a checkout, of %s" % masked(package["vcs"].get("url") or package["vcs"]["path"])
+    if package.get("archive") and not is_local(lock.url(package["archive"])):
+        return "it is required by its URL, %s" % masked(lock.url(package["archive"]))
+    if not set(package) & {"sdist", "archive", "directory"}:
+        return "it has no wheel for %s, and no sources" % ", ".join(platforms)
+    return ""
+
+
+def add_builders(work, sources, directories):
+    """Gather what builds the projects of the repo, and sources, and what builds that, and so on (R19).
+
+    sources      list of str, names of files in `work.files`
+    directories  list of str, projects that are built for sure beside those that `projects_built` names
+    """
+    own = [project["path"] for project in work.environment["projects"]]
+    places = list(dict.fromkeys(projects_built(work.environment) + directories)) + sources
+    done = []  # type: list
+    for place in places:  # grows meanwhile
+        try:
+            needed = needed_to_build(work, place)
+            if needed and needed not in done:
+                done.append(needed)
+                places += add_packages(work, work.resolve(needed))
+        except PrimeError as problem:
+            if place in own:
+                raise
+            if place in work.files or place in directories:
+                work.missing.append("what builds %s: %s" % (place, "; ".join([str(problem)] + problem.tried[-1:])))
+            else:
+                report.note("not vendored: what builds %s, which maybe nothing does: %s" % (place, problem))
 
 
 def vendor_pythons(environment, driver, version, platforms, target):
@@ -8378,6 +10003,9 @@ def vendor_pythons(environment, driver, version, platforms, target):
         version = minor
     for platform in platforms:
         driver.provide("cpython-%s-%s" % (version, PLATFORMS[platform][2]), target)
+    ignore = os.path.join(target, ".gitignore")
+    if (bytes_of(ignore) or b"").strip() == b"*":  # by uv, which does not expect its pythons to be committed
+        write_atomic(ignore, GIT_FILES[".gitignore"])
 
 
 # Asks a build backend what it requires besides what pyproject.toml says: PEP 517, PEP 660.
@@ -8397,31 +10025,85 @@ with open(answer, "w", encoding="utf-8") as file:
 """
 
 
-def build_requirements(environment, driver, python, aside):
-    """What a boot needs to build projects: their build backends, and a pip for the oldest pythons. A list of str."""
-    lines = []  # type: list
-    own = [project["path"] for project in environment["projects"]]
-    for project in projects_built(environment):
-        requires, backend, paths = build_system(environment, project)
-        file = os.path.join(project, PYPROJECT)
-        answer, directory = os.path.join(aside, "answer"), os.path.join(aside, "backend")
-        argv = [environment_python(directory), "-I", "-c", BACKEND_ASKS, answer, backend]
-        argv += [os.path.join(project, path) for path in paths]
-        try:
-            remove(directory)
-            driver.create(python, directory, "backend")
-            driver.install(requires, directory, index_options(environment), project)
-            run_tool(argv, "asking the build backend of %s" % project, cwd=project)
-            more = load_text(answer).splitlines()
-            lines += requires + [check_text(line, "what its build backend requires", file, True) for line in more]
-        except PrimeError as problem:
-            if project in own:
-                raise
-            report.note("not vendored: what builds %s, which maybe nothing does: %s" % (project, problem))
-    wheel = bundled_wheel(python)
-    if wheel and Version(pip_version(wheel)).release < OLDEST_PIP:
-        lines.append(NEWER_PIP)
-    return lines
+def needed_to_build(work, place):
+    """What it takes to build a project, as its pyproject.toml and its build backend say: a sorted list of str.
+
+    place  str, the directory of a project of the repo, or the name of an sdist in `work.files`
+    """
+    environment, aside = work.environment, work.aside
+    is_sdist = place in work.files
+    project = fetch_source(work, place) if is_sdist else place
+    root = environment.root if is_sdist else project  # where uv finds its settings: not those of others
+    requires, backend, paths = build_system(environment, project)
+    words = lines = requires
+    if not is_sdist:
+        needed = Requirements(environment)
+        needed.root = aside  # for absolute paths
+        needed.add([[line, "", ""] for line in requires], project)
+        words, lines = needed.words, needed.lines()[0]
+    answer, directory = os.path.join(aside, "answer"), os.path.join(aside, "backend")
+    argv = [environment_python(directory), "-I", "-c", BACKEND_ASKS, answer, backend]
+    argv += [os.path.join(project, path) for path in paths]
+    remove(directory)
+    work.driver.create(work.python, directory, "backend")
+    if words:
+        work.driver.install(words, directory, index_options(environment), root)
+    run_tool(argv, "asking the build backend of %s" % place, cwd=project)
+    more, file = load_text(answer).splitlines(), os.path.join(project, PYPROJECT)
+    return sorted({*lines, *(check_text(line, "what its build backend requires", file, True) for line in more)})
+
+
+def fetch_source(work, name):
+    """Fetch a file of sources in `work.files`, and unpack it. Returns the directory of the project in there."""
+    url, sha256, size = work.files[name]
+    path, directory = [os.path.join(work.aside, kind, name) for kind in ("sources", "unpacked")]
+    fetch_file(url, sha256, size, path, work.trusted, work.indexes)
+    work.files[name] = file_url(path), hash_file(path), size
+    unpack_source(path, directory)
+    names = os.listdir(directory)
+    return os.path.join(directory, names[0]) if len(names) == 1 else directory
+
+
+def unpack_source(path, directory):
+    """Unpack the regular files of an archive of sources into a directory, none beside it. PrimeError if that fails."""
+    import shutil
+
+    total = 0
+    try:
+        for name, size, source in files_in_archive(path):
+            parts = os.path.normpath(name).split(os.sep)
+            if any(map(why_no_file_name, parts)):
+                continue
+            total += size
+            if total > BODY_CAP:  # H16
+                raise PrimeError("it has more than %d MiB" % (BODY_CAP >> 20))
+            target = os.path.join(directory, *parts)
+            make_directory(os.path.dirname(target))
+            with source, open(target, "wb") as file:
+                shutil.copyfileobj(source, file)
+    except (PrimeError, MemoryError):
+        raise
+    except Exception as problem:  # of zipfile, tarfile, zlib, lzma, struct: there is no list of them
+        raise PrimeError("it cannot be unpacked: %s" % problem)
+    if not total:
+        raise PrimeError("it is empty")
+
+
+def files_in_archive(path):
+    """The regular files in a zip or a tar archive: yields their names, sizes, and themselves, open."""
+    import tarfile
+    import zipfile
+
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            for entry in archive.infolist():
+                if not entry.is_dir():
+                    yield entry.filename, entry.file_size, archive.open(entry)
+        return
+    with tarfile.open(path) as bundle:
+        for member in bundle:
+            if member.isfile():
+                yield member.name, member.size, bundle.extractfile(member)
 
 
 def projects_built(environment):
@@ -8430,23 +10112,6 @@ def projects_built(environment):
     paths = {os.path.dirname(path) for path in input_files(environment) if os.path.basename(path) == "setup.py"}
     return sorted(path for path in paths
                   if own.get(path, is_installable(environment.config.project(path), path, is_package=True)))
-
-
-def build_system(environment, project):
-    """What the pyproject.toml in the directory `project` says of its build, with PEP 517's defaults.
-
-    Returns (list of str: requires, str: build-backend, list of str: backend-path). PrimeError with status 2.
-    """
-    file = os.path.join(project, PYPROJECT)
-    table = table_in(environment.config.project(project), PYPROJECT, "build-system")
-    requires, paths = table.get("requires", ["setuptools", "wheel"]), table.get("backend-path", [])
-    backend = table.get("build-backend", "setuptools.build_meta:__legacy__")
-    for field, value in (("requires", requires), ("backend-path", paths), ("build-backend", [backend])):
-        if not is_texts(value):
-            raise PrimeError("build-system.%s: %s is not as PEP 517 says" % (field, shown_value(value)), file, status=2)
-        for text in value:
-            check_text(text, "build-system." + field, file, is_requirement=field == "requires")
-    return requires, backend, paths
 
 
 def is_discovered(root):
@@ -8467,39 +10132,12 @@ def is_discovered(root):
     return is_project and str(backend).startswith("setuptools") and not is_named
 
 
-def files_for(locks, platforms, python):
-    """The files of each `Lock` for some platforms and an `Interpreter`, or another python of its minor version.
-
-    That are the wheels of each package, and where none fits, its sources. As `Lock.files`.
-    """
-    files, machines = {}, machine_values(platforms, python)  # type: dict, list
-    for lock in locks:
-        for package in lock.packages:
-            marker = package.get("marker", "")
-            is_chosen = "extras" in marker or "dependency_groups" in marker  # maybe by another environment
-            if not is_chosen and not any(lock.holds(marker, values) for values in machines):  # R17
-                continue
-            wheels = [lock.file_of(each) for each in package.get("wheels", [])]
-            names = [name for name in wheels if fits(name, platforms, python.version)]
-            names = names or [lock.file_of(package[kind]) for kind in ("sdist", "archive") if package.get(kind)]
-            files.update((name, lock.files[name]) for name in names)
-    return files
-
-
-def machine_values(platforms, python):
-    """The `marker_values` of each of `platforms`, for an `Interpreter` and the first and last of its minor version."""
-    import re
-
-    systems = {"linux": ("posix", "Linux"), "darwin": ("posix", "Darwin"), "win32": ("nt", "Windows")}
-    minor = ".".join(python.version.split(".")[:2])
-    machines = []
-    for platform in platforms:
-        system, machine = re.findall("'(.*?)'", PLATFORMS[platform][0])
-        values = dict(marker_values(python), sys_platform=system, platform_machine=machine)
-        values["os_name"], values["platform_system"] = systems[system]
-        for version in (python.version, minor + ".0", minor + ".99"):
-            machines.append(dict(values, python_full_version=version))
-    return machines
+# In a vendored directory, for git: it keeps every file byte for byte, whatever the .gitattributes and the .gitignore
+# above say (R19). "!" takes an attribute back where "-" would be a value: git dies of an encoding of that name.
+GIT_FILES = {
+    ".gitattributes": b"* -text !eol -filter -ident -export-subst !working-tree-encoding\n",
+    ".gitignore": b"!*\n",
+}
 
 
 def vendor_files(files, target, committed=(), indexes=()):
@@ -8513,21 +10151,30 @@ def vendor_files(files, target, committed=(), indexes=()):
     file before it is written, so that the next `prime vendor` knows those that a killed one leaves.
     """
     before = read_manifest(target)
-    for name, (_, sha256, _) in files.items():
+    hashes = {name: sha256 for name, (_, sha256, _) in files.items()}
+    hashes.update((name, hash_bytes(data)) for name, data in GIT_FILES.items())
+    for name, sha256 in hashes.items():
         check_vendor_file(target, name, sha256, is_ours=name in before)
-    write_manifest(target, before | set(files))
+    write_manifest(target, before | set(hashes))
+    for name, data in GIT_FILES.items():
+        write_atomic(os.path.join(target, name), data)
     for name, (url, sha256, size) in sorted(files.items()):
-        path = os.path.join(target, name)
-        if not sha256 or hash_file(path) != sha256.lower():
-            report.step("fetching %s" % name)
-            trust = "hash" if sha256 and sha256 in committed else "loopback"
-            download(with_user(url, indexes), path, sha256, size, trust)
-            report.done()
-    needed = {name.lower() for name in files}  # one file under both spellings, on some file systems
+        fetch_file(url, sha256, size, os.path.join(target, name), committed, indexes)
+    needed = {name.lower() for name in hashes}  # one file under both spellings, on some file systems
     for name in before:
         if name.lower() not in needed:
             remove(os.path.join(target, name))
-    write_manifest(target, files)
+    write_manifest(target, hashes)
+
+
+def fetch_file(url, sha256, size, path, committed, indexes):
+    """Fetch a file for `vendor_files` to `path`, unless it is there."""
+    if sha256 and hash_file(path) == sha256.lower():
+        return
+    report.step("fetching %s" % os.path.basename(path))
+    trust = "hash" if sha256 and sha256 in committed else "loopback"
+    download(with_user(url, indexes), path, sha256, size, trust)
+    report.done()
 
 
 def check_vendor_target(root, target):
@@ -8543,6 +10190,50 @@ def check_vendor_target(root, target):
         raise PrimeError("vendor: %s is no directory" % target, hint="remove it, or name another directory")
 
 
+# Where one of these stands, `vendor` belongs to Go, PHP or Ruby, which look into it (R19).
+VENDORING = ("go.mod", "go.work", "composer.json", "Gemfile")
+
+
+def check_vendor_owner(root, target):
+    """PrimeError if a directory is called vendor and that is others': a language's, setuptools', the repo's (R19)."""
+    directory, name = os.path.split(target)
+    if name.lower() != "vendor":
+        return
+    found = [each for each in VENDORING if os.path.lexists(os.path.join(directory, each))]
+    entries = os.listdir(target) if os.path.isdir(target) else []
+    if found:
+        reason = "beside %s, vendor/ belongs to another language" % found[0]
+    elif directory == root and is_discovered(root):
+        reason = "setuptools would take vendor/ for a package of the project"
+    elif entries and MANIFEST not in entries:
+        reason = "%s was not made by prime vendor: it holds %s" % (tilde(target), shown_value(sorted(entries)[0]))
+    else:
+        return
+    other = os.path.join(directory, ".prime-vendor")
+    if os.getcwd() == directory:
+        other = os.path.basename(other)
+    raise PrimeError("vendor: " + reason, hint="prime vendor " + shown([other]))
+
+
+def tell_of_ignored_files(target):
+    """Say which line of a .gitignore keeps files of a vendored directory out of git: it hides the directory (R19)."""
+    import re
+
+    pythons = os.path.join(target, "python")
+    names = os.listdir(target)
+    if os.path.isdir(pythons):
+        names += [os.path.join("python", name) for name in os.listdir(pythons)]
+    argv = ["git", "-c", "core.quotePath=false", "check-ignore", "-v", "--"]
+    child = run_child(argv + sorted(names), cwd=target)
+    for line in child.stdout.decode("utf-8", "replace").splitlines():
+        rule, _, name = line.partition("\t")
+        match = re.match(r"(.*):(\d+):([^!].*)$", rule)
+        if match:
+            report.note("git will not take %s: it is ignored by line %s of %s: %s" % (
+                tilde(os.path.join(target, name)), match.group(2), match.group(1), one_line(match.group(3))))
+            return
+
+
 def check_vendor_file(target, name, sha256, is_ours):
     """PrimeError if something that is not ours stands where a file will be vendored (H3)."""
     path = os.path.join(target, file_name(name, "what is to be vendored"))
@@ -8554,32 +10245,6 @@ def check_vendor_file(target, name, sha256, is_ours):
         raise PrimeError("vendor: %s is no regular file" % path, hint="remove it")
     if not is_ours and (not sha256 or hash_file(path) != sha256.lower()):
         raise PrimeError("vendor: %s is there already, and %s does not name it" % (path, MANIFEST), hint="rename it")
-
-
-def read_manifest(target):
-    """The names of the files that `prime vendor` put into a directory, a set; PrimeError if it is no manifest (H3)."""
-    import json
-
-    path = os.path.join(target, MANIFEST)
-    hint = "remove it, and vendor once more"
-    if not os.path.lexists(path):
-        return set()
-    if is_link(path):
-        raise PrimeError("%s is a link" % path, hint="remove it")
-    try:
-        names = json.loads(load_text(path))["files"]
-        if not isinstance(names, list):
-            raise TypeError("files is no list")
-    except PrimeError as problem:
-        raise PrimeError(str(problem), hint=hint)
-    except (ValueError, KeyError, TypeError, RecursionError) as problem:
-        raise PrimeError("%s is no manifest: %s" % (path, problem), hint=hint)
-    for name in names:
-        file = os.path.join(target, file_name(name, path))
-        if name.lower() == MANIFEST or os.path.lexists(file) and not is_file(file):
-            raise PrimeError("%s names %s, which is no regular file" % (path, shown_value(name)),
-                             hint="nothing was removed; look who wrote it")
-    return set(names)
 
 
 def write_manifest(target, names):
@@ -9217,9 +10882,10 @@ class Server:
     def get_(self, id):
         environment = self.environment(id)
         generation = self.make_current(id, environment)
+        packages = [{"name": name, "version": version} for name, version in packages_of(generation.path).items()]
         extra = {"root": self.root, "driver": generation.driver, "generation": generation.path, "current": True}
         return dict(self.summary(id, environment), python_version=generation.python.version,
-                    interpreter_path=generation.program, installed_packages=packages_in(generation.path), extra=extra)
+                    interpreter_path=generation.program, installed_packages=packages, extra=extra)
 
     def create_(self, name, python_version):
         directory = state_dir(self.root, "made", digest(name))
@@ -9386,24 +11052,6 @@ def outcome_of(function):
         return RpcError(INTERNAL_ERROR, "%s: %s" % (type(problem).__name__, problem)).outcome()
 
 
-def packages_in(prefix):
-    """The packages installed in an environment directory: a list of {"name", "version"}, sorted by name."""
-    packages = map(package_at, paths_named(site_packages(prefix), r".*\.(dist|egg)-info"))
-    return sorted(filter(None, packages), key=lambda package: normalized(package["name"]))
-
-
-def package_at(path):
-    """{"name", "version"} from a .dist-info or .egg-info, a directory or a file; None if it lacks one of them."""
-    files = [os.path.join(path, "METADATA"), os.path.join(path, "PKG-INFO"), path]
-    file = next(filter(os.path.isfile, files), "")
-    text = (bytes_of(file) or b"").decode("utf-8", "replace")  # old tools did not always write UTF-8
-    head = text.replace("\r\n", "\n").split("\n\n", 1)[0]
-    fields = dict(line.split(": ", 1) for line in head.splitlines() if ": " in line and line[0] != " ")
-    if "Name" in fields and "Version" in fields:
-        return {"name": fields["Name"], "version": fields["Version"]}
-    return None
-
-
 def command_serve(options):
     """answer a workflow client: JSON-RPC on stdin and stdout"""
     if sys.stdin is None or sys.stdout is None:  # E7
@@ -9445,7 +11093,7 @@ ARGUMENTS = {
     "use": [(("name",), {"metavar": "NAME"})],
     "lock": [(("--upgrade",), {"action": "store_true", "help": "leave what was pinned before"})],
     "vendor": [
-        (("directory",), {"nargs": "?", "metavar": "DIR", "help": "default: vendor"}),
+        (("directory",), {"nargs": "?", "metavar": "DIR", "help": "default: vendor, or .prime-vendor if it is one"}),
         (("--python",), {"action": "store_true", "help": "a python for each of the platforms, too"}),
     ],
     "init": [
@@ -9590,6 +11238,7 @@ def main(argv=None):
             gc.disable()
         open_options(options)
         options.stage = options.stage if is_ours else ""
+        note_outlived(options.root)
         return COMMANDS[options.command](options)
 
     return status_of(work)

@@ -22,7 +22,9 @@ from serving import Session
 pytest.register_assert_rewrite("helpers")  # its asserts show their values, as those of tests do
 
 TOP = Path(__file__).resolve().parent.parent
-SHARED_WHEELS = ["six", "idna", "flit_core>=3.4,<4", "setuptools", "wheel"]
+ANY_PYTHON = ["--no-deps", "--only-binary=:all:", "--python-version"]
+SHARED_WHEELS = [["six", "idna", "flit_core>=3.4,<4", "setuptools", "wheel"], ANY_PYTHON + ["3.8", "uv"],
+                 ANY_PYTHON + ["3.6", "pip<22", "six", "flit_core"]]
 EXAMPLES = TOP / "examples"
 PYENV = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv")
 
@@ -123,16 +125,15 @@ def wheelhouse(shared):
     return target
 
 
-def fetch_wheels(target):
-    """Download the wheels with the environment's pip, or with one that uv runs."""
+def fetch_wheels(target, wanted=SHARED_WHEELS):
+    """Download wheels, by lists of words for `pip download`, with the environment's pip, or with one that uv runs."""
     pip = [sys.executable, "-m", "pip"]
     if subprocess.run(pip + ["--version"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL).returncode:
         pip = [uv_program(), "tool", "run", "--quiet", "pip"]
-    any_python = ["--no-deps", "--only-binary=:all:", "--python-version"]
-    for wanted in (SHARED_WHEELS, any_python + ["3.8", "uv"], any_python + ["3.6", "pip<22", "six", "flit_core"]):
+    for words in wanted:
         environ = dict(os.environ, UV_SYSTEM_CERTS="1", UV_NATIVE_TLS="1")
         fetch = pip + ["download", "-q", "--dest", str(target)]
-        subprocess.run(fetch + wanted, check=True, stdin=subprocess.DEVNULL, env=environ)
+        subprocess.run(fetch + words, check=True, stdin=subprocess.DEVNULL, env=environ)
 
 
 def uv_program():

@@ -4,6 +4,7 @@ import base64
 import hashlib
 import html
 import http.server
+import io
 import json
 import os
 import re
@@ -16,6 +17,7 @@ import ssl
 import struct
 import subprocess
 import sys
+import tarfile
 import threading
 import time
 import urllib.parse
@@ -59,6 +61,40 @@ def preloaded(directory, source):
     return str(library)
 
 
+# -- machines without network ----------------------------------------------------------------------
+
+
+def namespaces():
+    """How a command is run without network; skips the test where that is not allowed."""
+    for argv in (["unshare", "-n"], ["unshare", "-r", "-n"]):
+        try:
+            if not subprocess.run(argv + ["true"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL).returncode:
+                return argv
+        except OSError:
+            pass
+    pytest.skip("this machine allows no network namespace (unshare -n)")
+
+
+def away(repo, make_repo, driver, *argv, status=0):
+    """Run `prime argv...` in a fresh clone of `repo`, on a machine without network and with empty caches.
+
+    It is a copy, or a real clone of what is committed, if there is a git repository. Returns what ended, and a `Repo`.
+    """
+    clone = make_repo("a clone of " + driver)
+    shutil.rmtree(str(clone.path))
+    if (repo.path / ".git").exists():
+        run_git(repo.path, "clone", "-q", str(repo.path), str(clone.path), check=True)
+    else:
+        shutil.copytree(str(repo.path), str(clone.path), symlinks=True,
+                        ignore=shutil.ignore_patterns(".prime", ".venv"))
+    env = {"HOME": str(clone.home), "PATH": "/usr/bin:/bin", "PROTOPRIMER_VENV_DRIVER": driver, "LANG": "C.UTF-8"}
+    command = namespaces() + [str(some_python()), str(clone.path / "prime")] + list(argv)
+    done = subprocess.run(command, env=env, cwd=str(clone.path), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                          stderr=subprocess.PIPE, universal_newlines=True, timeout=240)
+    assert done.returncode == status, done.stderr
+    return done, clone
+
+
 # -- wheels, locks and uv --------------------------------------------------------------------------
 
 
@@ -82,6 +118,18 @@ def make_tree(directory, name, version="1"):
     text = project_text(name, [], "").replace('version = "1"', 'version = "%s"' % version)
     (directory / "pyproject.toml").write_text(text)
     return directory
+
+
+def make_sdist(path, files):
+    """Write the sources of a project to NAME-VERSION.tar.gz: `files`, a dict of name to text, with a PKG-INFO."""
+    top = path.name[:-len(".tar.gz")]
+    name, _, version = top.rpartition("-")
+    files = dict({"PKG-INFO": "Metadata-Version: 2.1\nName: %s\nVersion: %s\n" % (name, version)}, **files)
+    with tarfile.open(str(path), "w:gz") as archive:
+        for file, text in files.items():
+            member = tarfile.TarInfo(top + "/" + file)
+            member.size, member.mtime = len(text.encode()), 1600000000
+            archive.addfile(member, io.BytesIO(text.encode()))
 
 
 def run_git(directory, *words, **options):
@@ -462,6 +510,7 @@ class Vendored:
 # -- a terminal ------------------------------------------------------------------------------------
 
 ROWS = 40
+READY = "python %s, %s packages in %s s"  # in the text for `Terminal.check`: what is another at each build
 
 
 class Terminal:
@@ -560,8 +609,8 @@ class Terminal:
 
         The row of the cursor alone may have been another, a live line: so none was wrapped, or left behind.
         """
-        width, version = self.screen.columns, re.search(rb"python ([\d.]+)\)\r\n", self.raw)
-        lines = text.replace("python %s", "python " + version.group(1).decode() if version else "").splitlines()
+        ready = re.search(r"python [\d.]+, \d+ packages? in [\d.]+ s", self.raw.decode("utf-8", "replace"))
+        width, lines = self.screen.columns, text.replace(READY, ready.group() if ready else "").splitlines()
         wanted = [line[start:start + width].rstrip() for line in lines for start in range(0, len(line), width)]
         assert self.rows == wanted
         for frame in self.frames:

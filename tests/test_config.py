@@ -357,7 +357,7 @@ def test_venv_driver_of_the_environment_variable_wins(plain):
     assert told["config"]["venv_driver"] == {"value": "venv_pip", "from": "PROTOPRIMER_VENV_DRIVER"}
     plain.prime(env={"PROTOPRIMER_VENV_DRIVER": "venv_pip"})
     assert plain.info(env={"PROTOPRIMER_VENV_DRIVER": "venv_pip"})["driver"] == "venv_pip"
-    assert plain.info()["reasons"] == ["venv_driver changed"]
+    assert plain.info()["reasons"] == ["PROTOPRIMER_VENV_DRIVER is not set any more"]
 
 
 def test_venv_dir_rel_path(repo):

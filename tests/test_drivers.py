@@ -352,19 +352,6 @@ def test_uv_lock_that_does_not_fit_the_project_any_more_is_refused(locked_repo):
     assert (repo.path / "uv.lock").read_bytes() == lock
 
 
-@pytest.mark.slow
-def test_uv_lock_with_the_pip_driver_is_a_clear_error(locked_repo):
-    repo = locked_repo
-    repo.env["PROTOPRIMER_VENV_DRIVER"] = "venv_pip"
-    result = repo.prime(status=1)
-    assert "venv_pip cannot install from uv.lock" in result.stderr
-    assert "hint: prime lock writes pylock.toml" in result.stderr
-    assert not list((repo.path / ".prime" / "envs").glob("*"))
-    pyproject = repo.path / "pyproject.toml"
-    repo.write("pyproject.toml", pyproject.read_text() + '\n[tool.proto-prime]\nlock_file = ""\n')
-    assert importable(repo, "client", "six") == "['client', 'six']"
-
-
 def test_pylock_with_the_uv_driver(locked_repo):
     repo = locked_repo
     command = [uv_program(), "export", "--offline", "--format", "pylock.toml", "--no-emit-project"]

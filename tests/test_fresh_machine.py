@@ -551,10 +551,10 @@ def test_M12_python_that_is_fetched_without_a_home_is_found_again(make_machine, 
     machine.env.update(more, HOME="/etc/passwd")
     path, stderr = machine.prime("python")
     assert path.startswith("%s/tools/uv_python_install_dir/cpython-3.12" % cache), stderr
-    said = "prime: the cache /etc/passwd/.cache/proto_prime is not used, for it cannot be written; %s is\n" % cache
-    assert stderr.startswith(TOLD + "uv will fetch one\n") and stderr.count(said) == (not more)
+    said = "prime: the cache /etc/passwd/.cache/proto_prime cannot be written: %s is used\n" % cache
+    assert stderr.startswith(said * (not more) + TOLD + "uv will fetch one\n") and stderr.count(cache + " is") < 2
     machine.asked()
-    assert machine.prime("python") == (path, said * (not more))
+    assert machine.prime("python") == (path, "")
     assert machine.asked() == []
     # The commands of the user do not get what was lent to uv.
     assert machine.prime("run", "sh", "-c", "echo $UV_CACHE_DIR$UV_PYTHON_INSTALL_DIR")[0] == "\n"

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from conftest import project_text, python, some_python, uv_program
-from helpers import six_package
+from helpers import make_tree, six_package
 
 import proto_prime
 
@@ -360,7 +360,8 @@ def test_vendor_asks_no_backend_of_what_is_not_built(repo):
 
 def test_vendor_asks_the_backend_of_what_is_installed_for_its_sources(repo):
     repo.link("uv", uv_program())
-    repo.project([], '[tool.uv]\npackage = false\n[tool.uv.sources]\nlib = {path = "lib"}')
+    repo.project(["lib"], '[tool.uv]\npackage = false\n[tool.uv.sources]\nlib = {path = "lib"}')
+    make_tree(repo.path / "lib", "lib")
     repo.prime("vendor")
     assert list((repo.path / "vendor").glob("flit_core-*.whl"))
 

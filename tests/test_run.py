@@ -96,16 +96,16 @@ def warm(tmp_path_factory, shared, wheelhouse):
     top = tmp_path_factory.mktemp("run")
     repo = Repo(top / "a repo", top / "home", shared, wheelhouse)
     repo.config()
-    add_programs(repo)
     repo.prime()
+    add_programs(repo, repo.current / "bin")  # `run` names python programs from outside (M2)
     repo.settle()
     repo.prime()
     return repo
 
 
-def add_programs(repo):
+def add_programs(repo, directory):
     for name, text in PROGRAMS.items():
-        repo.program(name, "#!/usr/bin/env python\n" + text)
+        repo.program(name, "#!/usr/bin/env python\n" + text).rename(directory / name)
 
 
 class Way:
@@ -741,7 +741,7 @@ def test_interrupt_does_not_end_a_shell_s_loop_of_commands_that_handle_it(way, t
 @pytest.fixture(params=["exec", "spawn"])
 def cold(request, plain):
     """Each `Way` in turn, where the environment is still to be made."""
-    add_programs(plain)
+    add_programs(plain, plain.bin)
     cold = Way(request.param, plain, patience=120)
     yield cold
     cold.kill_all()

@@ -157,7 +157,7 @@ def test_shell_has_the_environment_active_and_its_status_is_returned(plain, shel
     plain.write("commands", "python -c 'import os, sys; print(sys.prefix, os.environ[\"WHO\"])'\nexit 3\n")
     with open(str(plain.path / "commands")) as stdin:
         result = plain.prime("shell", stdin=stdin, status=3, env={"SHELL": path})
-    assert result.stdout == "%s me\n" % plain.current
+    assert result.stdout == "%s me\n" % (plain.path / ".venv")
 
 
 @pytest.mark.parametrize("shell", ["bash", "dash", "zsh", "fish"])
@@ -183,7 +183,7 @@ def test_shell_on_a_terminal_names_the_environment_in_its_prompt(plain, shell):
     os.close(ours)
     process.wait()
     assert b"(a repo) " in said, said
-    assert str(plain.current / "bin" / "python").encode() in said.replace(b"\r\n", b""), said
+    assert str(plain.path / ".venv" / "bin" / "python").encode() in said.replace(b"\r\n", b""), said
 
 
 def test_shell_that_is_not_there_is_an_error(plain):
@@ -200,7 +200,7 @@ def test_shell_starts_without_its_prompt_where_the_cache_cannot_be_written(plain
     env = {"SHELL": "/bin/sh", "PROTOPRIMER_CACHE_DIR": str(plain.home / "file")}
     plain.write("commands", "command -v python\n")
     with open(str(plain.path / "commands")) as stdin:
-        assert plain.prime("shell", stdin=stdin, env=env).stdout == "%s/bin/python\n" % plain.current
+        assert plain.prime("shell", stdin=stdin, env=env).stdout == "%s/.venv/bin/python\n" % plain.path
 
 
 # -- entry scripts -----------------------------------------------------------------------------------

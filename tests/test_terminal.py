@@ -9,7 +9,7 @@ import time
 
 import pytest
 from conftest import python, some_python, uv_program
-from helpers import ROWS, Terminal
+from helpers import READY, ROWS, Terminal
 
 fcntl = pytest.importorskip("fcntl")  # not on Windows, as is the rest
 pty = pytest.importorskip("pty")
@@ -25,7 +25,7 @@ BEGIN = """\
 prime: building environment default: it was not built yet
 prime: nothing to install: no [project], requirements.txt, or dependencies in the config
 """
-END = "prime: .venv is ready (environment default, python %s)\n"
+END = "prime: .venv is ready (environment default, %s)\n" % READY
 
 
 @pytest.fixture
@@ -192,7 +192,7 @@ def test_live_line_is_on_stderr_alone_where_stdout_is_a_pipe(plain, terminal):
     make_slow(plain, LONG)
     window = terminal(40).prime("run", "echo", "data", stdout=subprocess.PIPE).until("^prime: post_boot.* 0 s$")
     let_go(plain)
-    window.finish().check(BEGIN)
+    window.finish().check(BEGIN + END)
     assert window.process.stdout.read() == b"data\n"
 
 
@@ -211,7 +211,7 @@ def test_command_takes_the_terminal_over_in_a_clean_row(plain, terminal):
     window = terminal().prime("run", "sh", "-c", "test -t 0 && test -t 1 && test -t 2 && stty size")
     window.until("^prime: post_boot: slow 0 s$")
     let_go(plain)
-    window.finish().check(BEGIN + "%d 80\n" % ROWS)
+    window.finish().check(BEGIN + END + "%d 80\n" % ROWS)
 
 
 # -- errors ----------------------------------------------------------------------------------------

@@ -1,0 +1,3 @@
+from native._fast import answer
+
+assert answer() == 42

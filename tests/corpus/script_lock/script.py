@@ -1,0 +1,7 @@
+# /// script
+# dependencies = ["banana"]
+# ///
+"""Say where its environment is."""
+import sys
+
+print(sys.prefix)

@@ -1,0 +1,5 @@
+__version__ = "2.3.dev4"
+
+
+def main():
+    pass
