@@ -747,7 +747,7 @@ def write_atomic(path, data):
             file.write(data)
         os.replace(aside, path)
     except BaseException as problem:
-        remove(aside)
+        tend(remove, aside)
         if isinstance(problem, OSError) and problem.filename in (None, aside):  # the user knows `path` alone
             problem.filename = path
         raise
@@ -763,11 +763,11 @@ def create_file(path):
 
 
 def tend(work, path, *words):
-    """Call work(path, *words), book-keeping such as os.utime or os.chmod: that it fails is a detail, no more (M11)."""
+    """Call work(path, *words), book-keeping such as os.utime, or clearing away: that it fails is a detail (M11)."""
     try:
         work(path, *words)
     except OSError as problem:
-        report.detail("%s of %s: %s" % (work.__name__, path, problem.strerror))
+        report.detail("cannot %s %s: %s" % (work.__name__, path, problem.strerror or problem))
 
 
 def make_directory(path, mode=None):
@@ -1842,14 +1842,14 @@ class aside_directory:
 
     def __enter__(self):
         for path in filter(is_old, own_entries(self.parent, ASIDE_NAME)):
-            remove(path)
+            tend(remove, path)
         with unbroken():
             make_own(self.path, 0o700)
         return self.path
 
     def __exit__(self, *_):
         with unbroken():
-            remove(self.path)
+            tend(remove, self.path)
 
 
 # --------------------------------------------------------------------------------------------------
@@ -1920,9 +1920,9 @@ def can_write(directory):
     probe = os.path.join(nearest, "%s.prime-tmp" % random_name())
     try:
         os.mkdir(probe, 0o700)
-        os.rmdir(probe)
     except OSError as problem:
         return problem.errno in (errno.ENOSPC, errno.EDQUOT)  # B5: a full disk is no reason to go elsewhere
+    tend(os.rmdir, probe)
     return True
 
 
@@ -7058,7 +7058,7 @@ def run_pip(python, program, words, title, environ, root, directory):
     try:  # with PIP_VERBOSE: each build's output as it comes, and what the index answered to pip and the pips it starts
         run_tool([python, "-I"] + start + words + ["-v"], title, environ, root)
     finally:
-        remove(aside)
+        tend(remove, aside)
 
 
 # What a script's [tool.uv] may say that pip can do, too: its option, and what stands behind it for each value.
@@ -7139,7 +7139,7 @@ class PipDriver(Driver):
         loose = contents.unpinned_words(directory)
         if loose:
             self._pip(directory, ["--no-deps"] + options + loose, "installing with pip", root)
-        remove(aside)
+        tend(remove, aside)
 
     def _install_files(self, contents, directory, files, options, root):
         """Install the pins of a `Lock` whose files are in the directory `files`, by name and version.
@@ -7467,7 +7467,7 @@ class UvDriver(Driver):
         write_atomic(path, ("# /// script\n%s# ///\n" % "".join("# %s\n" % line for line in lines)).encode())
         words = ["sync", "--script", path, "--active"] + ["--refresh"] * (self.is_anew and not is_offline())
         self._run(words + index_options(environment), "installing with uv", environment.root, VIRTUAL_ENV=directory)
-        remove(path)
+        tend(remove, path)
         return True
 
     def export_script(self, script, target):
@@ -7502,7 +7502,7 @@ class UvDriver(Driver):
             words = ["pip", "sync", "--allow-empty-requirements"] + options + [lock]
             words += ["--extra=" + name for name in contents.extras] + contents.group_options
             self._run(words, title, root)
-        remove(aside)
+        tend(remove, aside)
 
     def requirements(self, environment, lock="", directory=""):
         """Groups and applications with sources go to uv by its own words, so that it applies all that it knows.
@@ -7622,7 +7622,7 @@ class UvDriver(Driver):
             title = "resolving with uv%s" % (oldest and " for python %s and later" % oldest)
             self._run(words + list(options) + [aside], title, root)
         finally:
-            remove(aside)
+            tend(remove, aside)
 
 
 # --------------------------------------------------------------------------------------------------
@@ -8260,12 +8260,12 @@ def build(environment, python, driver):
         os.environ[BUILDING_VAR] = directory + os.pathsep + outer
         write_atomic(build_record(directory), b"%d" % os.getpid())
         generation = build_in(directory, environment, python, driver, meta)
-        remove(build_record(directory))
+        tend(remove, build_record(directory))
         return generation
     except BaseException:
         with unbroken():
-            remove(directory)
-            remove(build_record(directory))
+            tend(remove, directory)
+            tend(remove, build_record(directory))
         raise
     finally:
         os.environ.pop(BUILDING_VAR, None)
@@ -8339,7 +8339,7 @@ def install(environment, driver, directory):
     for part in driver.parts(environment, wanted.words):
         if part:
             driver.install(part, directory, options, environment.root)
-    remove(os.path.join(directory, "sources.txt"))
+    tend(remove, os.path.join(directory, "sources.txt"))
     for project in environment["projects"]:
         table = environment.config.project(project["path"]).get("project", {})
         if "scripts" in table and not project["installable"]:  # R3
@@ -9734,7 +9734,7 @@ def resolve(environment, driver, python, target):
     try:
         resolve_for(oldest_ones, lambda oldest: driver.resolve(lines, target, python, options, root, oldest))
     finally:
-        remove(target + ".sources")
+        tend(remove, target + ".sources")
 
 
 def resolve_for(oldest_ones, function):
@@ -9787,7 +9787,7 @@ def command_lock(options):
             resolve(environment, driver, python, aside)
         text, count = lock_text(environment, load_text(aside))
     finally:
-        remove(aside)
+        tend(remove, aside)
     write_atomic(target, text.encode())
     note_pins("%s names %s; commit it" % (name, counted(count)), decisive, before)
     return 0
@@ -10474,7 +10474,7 @@ def take_other(options, path, mode):
         os.replace(aside, path)
         return words[1]
     finally:
-        remove(aside)
+        tend(remove, aside)
 
 
 def fetch_release(options, target, trust):
@@ -10903,7 +10903,7 @@ class Server:
         except BaseException:
             if not configured and is_marked(directory) and not is_link(directory):
                 with unbroken():
-                    remove(directory)
+                    tend(remove, directory)
             raise
         finally:
             self.creating.discard(name)
@@ -11028,8 +11028,8 @@ class Server:
         kept = None
         for log in logs:  # it would be removed with an environment that cannot be made
             kept = state_dir(self.root, "log", os.path.basename(log))
-            os.makedirs(os.path.dirname(kept), exist_ok=True)
-            os.replace(log, kept)
+            tend(make_directory, os.path.dirname(kept))
+            tend(os.replace, log, kept)
         return RpcError(NO_PYTHON if has_no_python else WORK_FAILED, message or str(child), {"log": kept})
 
 

@@ -134,20 +134,24 @@ def refusing(repo):
 
 
 BOOK_KEEPING = ["utime", "chmod", "fchmod", "truncate", "ftruncate"]
+CLEARING = ["remove", "unlink", "rmdir"]
 
 
-def test_M11_book_keeping_is_never_fatal(repo, refusing):
+@pytest.mark.parametrize("names", [BOOK_KEEPING, CLEARING], ids=["book-keeping", "clearing away"])
+def test_M11_book_keeping_is_never_fatal(repo, refusing, names):
     repo.config('venv_driver = "venv_pip"\n')
+    repo.env["PROTOPRIMER_CACHE_DIR"] = str(repo.home / "cache")
     root = ["--root", repo.path]
     script = repo.write("script.py", SCRIPT)
     for _ in range(2):
-        refusing(BOOK_KEEPING, *root, "reset")
-        assert refusing(BOOK_KEEPING, *root, "run", script).stdout == "six\n"
-    refusing(BOOK_KEEPING, "init", repo.path / "other")
+        refusing(names, *root, "boot")
+        refusing(names, *root, "reset")
+        assert refusing(names, *root, "run", script).stdout == "six\n"
+    refusing(names, "init", repo.path / "other")
     assert os.path.isfile(str(repo.path / "other" / "prime"))
     update = ["update", "--from", repo.path / "newer.py"]
     repo.write("newer.py", (TOP / "proto_prime.py").read_text() + "# newer\n")
-    refusing(BOOK_KEEPING, *root, *update)
+    refusing(names, *root, *update)
     assert (repo.path / "lib" / "proto_prime.py").read_text().endswith("# newer\n")
 
 
