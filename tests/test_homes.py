@@ -104,6 +104,34 @@ def test_M11_script_runs_from_a_cache_that_only_root_can_write(other_user, wheel
     assert "belongs to another user; %s" % (other_user.place / "tmp") in done.stderr
 
 
+@pytest.mark.parametrize("driver", ["venv_pip", "venv_uv"], indirect=True)
+def test_M11_what_is_complete_runs_from_a_file_system_that_is_read_only(repo, mounts, tmp_path, driver):
+    """All of it: repo, home and cache. What has to be made comes to stand in the temporary directory."""
+    temporary = tmp_path / "tmp"
+    temporary.mkdir()
+    repo.env.update(TMPDIR=str(temporary), PROTOPRIMER_CACHE_DIR=str(repo.home / "cache"))
+    script = repo.write("script.py", SCRIPT)
+    repo.config()
+    mounts.prime()
+    assert mounts.prime("run", script).stdout == "six\n"
+    for path in repo.home, repo.path:
+        mounts.sh('mount --bind "$1" "$1"; mount -o remount,bind,ro "$1"', path)
+    for _ in range(2):
+        done = mounts.prime("run", script)
+        assert (done.stdout, done.stderr) == ("six\n", "")
+    assert mounts.prime("run", "python", "-c", "print(1)").stdout == "1\n"
+    assert "is current" in mounts.prime().stderr
+    assert names_below(temporary) == []
+    script = tmp_path / "another.py"
+    script.write_text(SCRIPT.replace("six", "idna"))
+    done = mounts.prime("run", script)
+    assert done.stdout == "idna\n"
+    private = temporary / ("proto_prime-%d" % os.geteuid())
+    assert "the cache %s cannot be written: %s is used" % (repo.home / "cache", private) in done.stderr
+    done = mounts.prime("clean", "--all", status=None)
+    assert "Traceback" not in done.stderr and "Read-only file system" in done.stderr, done.stderr
+
+
 # -- what fails, and does not matter (M11) ---------------------------------------------------------
 
 REFUSE = """\
