@@ -188,7 +188,12 @@ is_foreign() { # DIRECTORY: true if it has files of others, and no mark of ours 
 
 can_write() { # DIRECTORY: true if files can be made in it, or in the nearest one above it that exists
     at=$1
-    while ! [ -e "$at" ]; do at=${at%/*} at=${at:-/}; done
+    while ! [ -e "$at" ]; do
+        case $at in
+        */*) at=${at%/*} at=${at:-/} ;;
+        *) at=. ;;
+        esac
+    done
     [ -w "$at" ] && [ -x "$at" ]
 }
 

@@ -385,10 +385,11 @@ CACHES = [
     ({"PROTOPRIMER_CACHE_DIR": "/tmp/it's a cache"}, "tmp/it's a cache/uv"),
     ({"PROTOPRIMER_CACHE_DIR": "a cache"}, "repo/a cache/uv"),
     ({"HOME": "/etc/passwd"}, "tmp/proto_prime-0/uv"),
+    ({"XDG_CACHE_HOME": "a/b", "XDG_DATA_HOME": "c"}, "repo/a/b/proto_prime/uv"),
 ]
 
 
-@pytest.mark.parametrize("env, place", CACHES, ids=["no HOME", "XDG", "own", "relative", "HOME no directory"])
+@pytest.mark.parametrize("env, place", CACHES, ids=["no HOME", "XDG", "own", "relative", "HOME no directory", "relative XDG"])
 def test_uv_goes_where_the_file_itself_will_look_for_it(bare, env, place):
     _, stderr = bare.prime(status=1, env=env)
     assert " into /%s, and fetch one\n" % place in stderr
