@@ -387,9 +387,10 @@ CACHES = [
     ({"HOME": "/etc/passwd"}, "tmp/proto_prime-0/uv"),
     ({"XDG_CACHE_HOME": "a/b", "XDG_DATA_HOME": "c"}, "repo/a/b/proto_prime/uv"),
 ]
+IDS = ["no HOME", "XDG", "own", "relative", "HOME no directory", "relative XDG"]
 
 
-@pytest.mark.parametrize("env, place", CACHES, ids=["no HOME", "XDG", "own", "relative", "HOME no directory", "relative XDG"])
+@pytest.mark.parametrize("env, place", CACHES, ids=IDS)
 def test_uv_goes_where_the_file_itself_will_look_for_it(bare, env, place):
     _, stderr = bare.prime(status=1, env=env)
     assert " into /%s, and fetch one\n" % place in stderr
