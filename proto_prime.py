@@ -3391,6 +3391,8 @@ UV_NO_CONFIG UV_CONFIG_FILE""".split()
 # The variables of uv for pip's settings of where packages come from.
 INDEX_VARS = (("index-url", "UV_INDEX_URL"), ("extra-index-url", "UV_EXTRA_INDEX_URL"), ("find-links", "UV_FIND_LINKS"),
               ("no-index", "UV_NO_INDEX"))
+INDEX_LABELS = ["UV_DEFAULT_INDEX", "UV_INDEX"] + [name for _, name in INDEX_VARS]  # of inputs
+INDEX_LABELS += [setting + " of pip" for setting, _ in INDEX_VARS]
 
 
 def pip_variable(setting):
@@ -3547,6 +3549,14 @@ def decisive_marks():
     """
     names = [name for name in DECISIVE_VARS if name in os.environ]
     return variable_marks(names) if names else ""
+
+
+def are_same_marks(before, now):
+    """True if marks, as `decisive_marks` makes them, are the same, but for indexes that are not set any more."""
+    gone = set(before.split()) - set(now.split())
+    names = INDEX_LABELS + [pip_variable(setting) for setting, _ in INDEX_VARS]
+    return before == now or not set(now.split()) - set(before.split()) and {
+        mark.partition(":")[0] for mark in gone} <= set(names)
 
 
 def variable_marks(names):
@@ -8057,7 +8067,8 @@ def find_generation(environment, may_run=True):
     for generation in complete:
         generation.is_held = [digest(environment.inputs), os.path.basename(generation.path)] == choice
     held = [generation for generation in complete if generation.is_held]
-    same = [generation for generation in complete if generation.inputs == environment.inputs]
+    same = [generation for generation in complete if are_same_inputs(generation.inputs, environment.inputs)]
+    same.sort(key=lambda generation: generation.inputs != environment.inputs)
     damages = []
     for generation in held + same:
         damages.append(damage_of(generation, may_run))
@@ -8124,6 +8135,14 @@ def last_prefixes(environment, is_built):
 
 
 REPO_FIELDS = ("projects", "requirements_files", "lock_file")  # which by default follow from the files that are there
+
+
+def are_same_inputs(before, now):
+    """True if inputs are the same, but for settings of indexes that are not there any more.
+
+    A build of an image or a CI job often has these for a while alone, and what it installed is right without them.
+    """
+    return {label: value for label, value in before.items() if label in now or label not in INDEX_LABELS} == now
 
 
 def differences(environment, before, now, generation=None):
@@ -8650,7 +8669,8 @@ class Stamp:
         parts = (bytes_of(path) or b"").decode("utf-8", "surrogateescape").split("\0")
         if parts[:1] + parts[-1:] != [STAMP_MAGIC] * 2 or len(parts) < STAMP_HEAD:
             return None
-        if head and not (is_same_place(parts[2], head[2]) and parts[:2] + parts[3:STAMP_HEAD] == head[:2] + head[3:]):
+        if head and not (parts[:2] + parts[3:STAMP_HEAD - 1] == head[:2] + head[3:-1] and
+                         is_same_place(parts[2], head[2]) and are_same_marks(parts[STAMP_HEAD - 1], head[-1])):
             return None
         begin = STAMP_HEAD + 6
         try:
