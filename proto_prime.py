@@ -3560,10 +3560,9 @@ def are_same_marks(before, now):
 
 
 def variable_marks(names):
-    """The names of variables with checksums of their values, as a str."""
-    import binascii
-
-    return " ".join("%s:%08x" % (name, binascii.crc32(os.fsencode(os.environ.get(name, "\0")))) for name in names)
+    """The names of variables with checksums of their values, as a str; without `zlib`, for it is to be imported."""
+    values = [os.fsencode(os.environ.get(name, "\0")) for name in names]
+    return " ".join("%s:%x" % (name, int.from_bytes(value, "big") % 4294967291) for name, value in zip(names, values))
 
 
 DECISIVE_VARS = [pip_variable(setting) for setting in DECISIVE] + DECISIVE_UV
@@ -4139,22 +4138,20 @@ def inputs_of(environment):
 def setting_inputs(environment):
     """The settings of pip and uv that decide what is installed (M10): a dict of label to value.
 
-    The bytes of the files that they name count as well.
+    The bytes of the files that they name count as well. Those of both tools do, for pip's reach uv, and a uv.lock pip.
     """
     inputs, files = {}, []  # type: dict, list
     for path in pip_files() + uv_files():
         environment.config.look(path)
     for name, (value, _) in pip_settings().items():
-        # To uv go those of indexes alone.
-        if name in DECISIVE and (environment["venv_driver"] != "venv_uv" or name in dict(INDEX_VARS)):
+        if name in DECISIVE:
             inputs[name + " of pip"] = value
             files += paths_in(value) if name in ("constraint", "build-constraint", "requirement") else []
-    if environment["venv_driver"] != "venv_pip":
-        files += filter(os.path.isfile, uv_files())
-        for name in filter(os.environ.get, DECISIVE_UV):
-            inputs[name] = os.environ[name]
-            if name in ("UV_CONSTRAINT", "UV_BUILD_CONSTRAINT", "UV_OVERRIDE", "UV_EXCLUDE"):
-                files += paths_in(absolute_setting(name, os.environ[name]))
+    files += filter(os.path.isfile, uv_files())
+    for name in filter(os.environ.get, DECISIVE_UV):
+        inputs[name] = os.environ[name]
+        if name in ("UV_CONSTRAINT", "UV_BUILD_CONSTRAINT", "UV_OVERRIDE", "UV_EXCLUDE"):
+            files += paths_in(absolute_setting(name, os.environ[name]))
     inputs.update({"file " + path: hash_file(path) for path in with_includes(environment, files)})
     return inputs
 
@@ -5658,6 +5655,7 @@ SHOWN_LINES = 15  # of them in an error, at most
 # the output must hold besides, one for a line, how many of the deeper indented lines below that one belong to it.
 CAUSES = (
     ("", r"No space left on device", 0),
+    ("", r"^warning: .*SSL_C(?:ERT|LIENT)", 0),
     ("", r"^(?:error: |  × )?(?:Request failed after|Failed to (?:fetch|download)\b)", 8),
     ("", r"^(?:error: |  × )?No solution found", 10),
     ("", r"\b[Bb]ecause .*(?:we can conclude|depends? on|requires?|available|not found)", 6),
@@ -5680,7 +5678,7 @@ UV_QUOTES = r"^ *\[std(?:out|err)\]$"
 
 # How they say that they got no connection: a pattern that the output must hold besides, and one for the URL or host.
 UNREACHED = (
-    ("", r"error sending request for url \((\S+)\)(?!\n.*certificate)"),
+    ("", r"error sending request for url \((\S+)\)(?!(?:\n *cause: .*)*certificate)"),
     ("No matching distribution", r"Could not fetch URL (\S+): (?:proxy )?(?:connection error|timed out)"),
     ("", r"× (?:Failed to connect to .* while fetching|Unable to fetch) (\S+)"),
     ("", r"^(?:ERROR|[\w.]+Error): (?!.*(?:SSLError|too many)).*ConnectionPool\(host='([^']+)'"),
@@ -7113,9 +7111,6 @@ class PipDriver(Driver):
         for wheel in wheels:  # by name, as ensurepip does, for pip records what is asked for by path (R18)
             words += ["--find-links", os.path.dirname(wheel), "==".join(os.path.basename(wheel).split("-")[:2])]
         self._pip(directory, words, "adding pip", environ=pip_environ(()))  # as ensurepip (M7)
-        if not os.path.isdir(os.path.join(site_packages(directory), "pip")):
-            raise PrimeError("pip installs elsewhere than into %s" % directory,
-                             hint="look for target, prefix or root in `pip config list`")
 
     def install(self, requirements, directory, options=(), root=os.sep):
         """Install `requirements` with `options`, both as `pip install` takes them, into `directory`."""
@@ -7230,7 +7225,7 @@ def uv_environ(root="", has_lock=False):
     has_lock  whether it works with a uv.lock, which names its places, and would count as old with others
     """
     environ = clean_environ(for_tool=True)
-    environ.update(settings_for_uv(root, has_lock) if root else {})
+    environ.update(settings_for_uv(root, has_lock or not root))
     if root and "UV_CONFIG_FILE" not in environ and has_foreign_settings(root):
         config_home = environ.get("XDG_CONFIG_HOME") or os.path.join(home_dir(), ".config")
         own = os.path.join(config_home, "uv", "uv.toml")

@@ -305,8 +305,9 @@ def test_R17_vendor_takes_what_its_python_needs_of_a_lock_for_all(repo, tmp_path
     repo.write("pylock.toml", pylock(wheels))
     config = proto_prime.load_config(str(repo.path))
     lock = proto_prime.read_lock(proto_prime.load_environment(config), str(repo.path / "pylock.toml"))
-    files = proto_prime.files_for([lock], [platform], proto_prime.interpreter_at(str(python(version))))
-    assert [name.split("-")[1] for name in files] == vendored
+    chosen = proto_prime.interpreter_at(str(python(version)))
+    needed = [package for package in lock.packages if proto_prime.is_needed(lock, package, chosen, platform)]
+    assert [package["version"] for package in needed] == vendored
 
 
 def test_R17_package_that_is_nowhere_is_looked_for_once(repo):

@@ -242,8 +242,9 @@ def test_E3_config_that_sends_installs_elsewhere_is_an_error(staged, tmp_path, s
     config = staged.home / ".config" / "pip" / "pip.conf"
     config.parent.mkdir(parents=True)
     config.write_text(setting + str(tmp_path / "elsewhere") + "\n")
+    with_six(staged)
     result = staged.prime(python=python(WILD), status=1)
-    assert "pip installs elsewhere" in result.stderr and "pip config list" in result.stderr
+    assert "nothing was installed" in result.stderr and "target or prefix" in result.stderr
     assert staged.generations == []
 
 
