@@ -76,14 +76,25 @@ fail() {
     exit 1
 }
 
-runs() { # PROGRAM: true if it is a python that can run this file. Its exit status does not tell: an empty file has 0
-    if [ -x /usr/bin/xcode-select ] && [ "$(command -v "$1")" = /usr/bin/python3 ]; then
-        xcode-select -p >/dev/null 2>&1 || return 1 # without Xcode, /usr/bin/python3 opens a dialog
+runs() { # PROGRAM: true if it is a python that can run this file. Status 0 does not tell: an empty file has it
+    path=$(command -v "$1") || return 1
+    if [ "$path" -ef /usr/bin/python3 ] && [ -x /usr/bin/xcode-select ]; then
+        /usr/bin/xcode-select -p >/dev/null 2>&1 || return 1 # without Xcode, it opens a dialog, whatever its name (C8)
     fi
-    case $($limit "$1" -c 'import sys; print("it %s" % (sys.version_info >= (3, 6)))' </dev/null 2>/dev/null) in
-    *"it True"*) ;;
-    *) return 1 ;;
-    esac
+    exec "$1" -c 'import sys; sys.exit(42 * (sys.version_info >= (3, 6)))' </dev/null >/dev/null 2>&1 &
+    asked=$!
+    end_in_time </dev/null >/dev/null 2>&1 &
+    wait "$asked" 2>/dev/null
+    answer=$?
+    kill "$!" 2>/dev/null
+    [ "$answer" = 42 ]
+}
+
+end_in_time() { # end $asked and its children in 5 seconds: some pythons hang (C2), and a Mac has no `timeout`
+    for _ in 1 2 3 4 5; do sleep 1 && kill -0 "$asked" || return; done
+    kill -s STOP "$asked"
+    pkill -9 -P "$asked"
+    kill -9 "$asked"
 }
 
 fetch() { # URL FILE: by https or from a file, redirects too; by http only if a hash is given (H7)
@@ -215,8 +226,6 @@ provide() { # [ARGS]: set $python to a python that uv has installed, or installs
     } || fail "uv provides no python" "install one"
 }
 
-limit=
-! command -v timeout >/dev/null || limit="timeout 5" # seconds: some pythons hang
 [ -f "$0" ] || fail "sh needs this as a file" "save it first, then: sh proto_prime.py"
 for python in python3 python python3.15 python3.14 python3.13 python3.12 python3.11 python3.10 python3.9 python3.8 \
     python3.7 python3.6 pypy3 "${HOME-}"/.pyenv/versions/*/bin/python3 "${HOME-}"/*conda3/bin/python3 \
@@ -4492,7 +4501,7 @@ def is_stub(path):
     directory = os.path.dirname(path)
     if WINDOWS:  # an empty file; the installed ones stand below it, in directories of their own
         return os.path.basename(directory).lower() == "windowsapps" and not os.path.getsize(path)
-    if sys.platform == "darwin" and directory == "/usr/bin":
+    if sys.platform == "darwin" and is_same_place(os.path.dirname(os.path.realpath(path)), "/usr/bin"):
         return run_child(["/usr/bin/xcode-select", "-p"], timeout=PROBE_SECONDS).has_failed
     return False
 
@@ -5830,26 +5839,37 @@ def chosen_parts(environment):
     return extras, groups
 
 
+# Head of a program that finds its python beside it, also by links. Older macOS has no realpath, nor `readlink -f`.
+LAUNCHER = b"""#!/bin/sh
+'''':
+file=$0
+while target=$(readlink -- "$file"); do
+    case $target in /*) file=$target ;; *) file=$(dirname -- "$file")/$target ;; esac
+done
+exec "$(dirname -- "$file")"/%s "$0" "$@"
+'''
+"""
+
+
 def mend_launchers(directory):
     """Make the programs in an environment's bin/ find its python beside them, if its path would be misread.
 
     pip does not quote the path for the shell, nor for python, which reads the same lines; uv does, except for a
-    line end (E8).
+    line end (E8). Both take a tab for part of a name; the kernel ends the name there.
     """
     import re
 
-    if WINDOWS or not set(directory) & set("\"'$`\\\n"):
+    if WINDOWS or not set(directory) & set("\"'$`\\\n\t"):
         return
     programs = os.path.join(directory, BIN)
     head = b"#!(?:/bin/sh\n'''exec' )?\"?" + re.escape(os.fsencode(programs)) + \
         b"/(python[\\d.]*)\"?(?: .*\n' ''')?\n"
-    launcher = b"""#!/bin/sh\n'''exec' "$(dirname -- "$(realpath -- "$0")")"/%s "$0" "$@"\n' '''\n"""
     for path in [os.path.join(programs, name) for name in os.listdir(programs)]:
         text = bytes_of(path) or b""
         match = re.match(head, text)
         if match:
             with open(path, "wb") as file:
-                file.write(launcher % match.group(1) + text[match.end():])
+                file.write(LAUNCHER % match.group(1) + text[match.end():])
 
 
 # --------------------------------------------------------------------------------------------------
@@ -10070,8 +10090,11 @@ def write_manifest(target, names):
 ENTRY_SCRIPT = '''\
 #!/usr/bin/env python3
 """:"
-place=$(dirname "$0"); [ -f "$place/proto_prime.py" ] || place=$(dirname "$(readlink -f "$0")")
-exec sh "$place/proto_prime.py" "$@" # sh prime: where maybe no python is
+file=$0 # sh prime: where maybe no python is, nor `readlink -f`
+until [ -f "$(dirname "$file")/proto_prime.py" ] || ! target=$(readlink "$file"); do
+    case $target in /*) file=$target ;; *) file=$(dirname "$file")/$target ;; esac
+done
+exec sh "$(dirname "$file")/proto_prime.py" "$@"
 
 Prime this repo: ./prime --help tells more. Starts under any python from 2.7 on."""
 import os
