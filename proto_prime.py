@@ -192,6 +192,7 @@ find_python() { # print a python that uv installed; a broken python, or a projec
 is_foreign() { # DIRECTORY: true if it has files of others, and no mark of ours (H2)
     [ -d "$1" ] && [ ! -f "$1/.proto-prime" ] || return 1
     for entry in "$1"/* "$1"/.[!.]*; do
+        case $entry in */.DS_Store | */._* | */.localized | */.directory | */Thumbs.db | */desktop.ini) continue ;; esac
         ! [ -e "$entry" ] && ! [ -h "$entry" ] || return 0
     done
     return 1
@@ -847,6 +848,14 @@ def entries_named(directory, pattern):
         return sorted(name for name in os.listdir(directory) if re.match("(?:%s)$" % pattern, name))
     except (OSError, ValueError):
         return []
+
+
+def entries_of(directory):
+    """The names in a directory, less the files that file managers leave in each that they show (M23); OSError."""
+    return [name for name in os.listdir(directory) if name not in LITTER and not name.startswith("._")]
+
+
+LITTER = (".DS_Store", ".localized", ".directory", "Thumbs.db", "desktop.ini")
 
 
 def paths_named(directory, pattern):
@@ -1574,8 +1583,10 @@ def replace_process(argv, environ, program="", may_spawn=True):
         sys.exit(process.wait())
     import _signal
 
-    if may_spawn and is_on(SPAWN_VAR) and hasattr(_signal, "sigwaitinfo"):  # not on macOS
-        run_as_child(program, argv, environ)
+    if may_spawn and is_on(SPAWN_VAR):
+        if hasattr(_signal, "sigwaitinfo"):
+            run_as_child(program, argv, environ)
+        report.note("%s is not obeyed: this python has no signal.sigwaitinfo, as on macOS" % SPAWN_VAR)  # M23
     # Python ignores SIGPIPE and SIGXFSZ, and the program would inherit that (bpo-1652). A signal that came to a
     # handler of ours now would be lost.
     ours = [number for number in end_signals() if _signal.getsignal(number) != _signal.SIG_IGN]
@@ -1689,7 +1700,7 @@ def own_directory(base, name, is_older):
     """
     while not is_marked(base):
         try:
-            entries = os.listdir(base)
+            entries = entries_of(base)
         except OSError:  # it does not exist, or cannot be read, which its first use will report
             break
         foreign = [entry for entry in entries if not entry.startswith(MARK + ".")]  # but for an unfinished mark
@@ -2151,7 +2162,7 @@ def is_lockless(problem):
     """True if an OSError means that the file system has no locks."""
     import errno
 
-    return problem.errno in (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS, errno.EINVAL)
+    return problem.errno in (errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL)
 
 
 def is_held(path):
@@ -2254,7 +2265,7 @@ class Link:
             return ""
         if os.path.isfile(self.path):
             return "%s is a file of something else" % self.path
-        if os.path.isdir(self.path) and not os.path.islink(self.path) and os.listdir(self.path):
+        if os.path.isdir(self.path) and not os.path.islink(self.path) and entries_of(self.path):
             return "%s is a directory of something else" % self.path
         return ""
 
@@ -2716,6 +2727,7 @@ class Version:
     base           (epoch, release without trailing zeros): the same for its pre- and post-releases
     key            sorts as PEP 440 says, dev < pre < the release itself < post; local versions are equal
     is_prerelease  True for a pre- or dev release; `is_post` likewise
+    phase          int: -1 of a dev release, 0 alpha, 1 beta, 2 candidate, 3 the release itself
     PrimeError if the text is not a version.
     """
 
@@ -2743,6 +2755,7 @@ class Version:
         post = int(part["dash_post"] or part["post_n"] or 0) if self.is_post else NO_POST_NO_DEV[0]
         dev = int(part["dev_n"] or 0) if part["dev"] else NO_POST_NO_DEV[1]
         self.key = self.base, pre, post, dev
+        self.phase = pre[0]
 
     def __str__(self):
         return self.text
@@ -4936,23 +4949,26 @@ def search_python(required="", tried=None, also=()):
     required  str or `Request`; PrimeError if it is malformed
     tried     a list, to which every `Candidate` that was looked at is appended
     also      further `Request`s that must hold, such as requires-python
-    Returns an `Interpreter`, or None. A pre-release that the request does not name comes last.
+    Returns an `Interpreter`, or None. A pre-release that the request does not name comes last, and of all pre-releases
+    alphas and betas come after candidates (M23).
     """
     request = required if isinstance(required, Request) else parse_request(required)
     tried = [] if tried is None else tried
-    chosen = None
+    chosen, best, enough = None, -2, 2 if request.names_prerelease else 3  # as of `Version.phase`
     for candidate in candidates(request):
         tried.append(judge(candidate, (request,) + tuple(also)))
         if candidate.verdict != "matches":
             continue
-        if request.names_prerelease or not Version(candidate.interpreter.version).is_prerelease:
-            chosen = candidate
+        phase = Version(candidate.interpreter.version).phase
+        if phase < enough:
+            candidate.reason = "a pre-release" + ("" if enough == 2 else ", which the request does not name")
+        if phase > best:
+            chosen, best = candidate, phase
+        if best >= enough:
             break
-        candidate.reason = "a pre-release, which the request does not name"
-        chosen = chosen or candidate
     if chosen is None:
         return None
-    if chosen.reason:
+    if best < enough == 3:
         report.note("only a pre-release fulfils %s: %s" % (request, chosen.interpreter))
     chosen.verdict = "selected"
     return chosen.interpreter
@@ -7576,7 +7592,7 @@ def create_venv(python, directory, driver="auto", prompt=""):
     if isinstance(driver, str):
         driver = choose_driver(driver)
     directory = os.path.abspath(directory)  # tools run elsewhere
-    if os.path.lexists(directory) and (not os.path.isdir(directory) or os.listdir(directory)):
+    if os.path.lexists(directory) and (not os.path.isdir(directory) or entries_of(directory)):
         raise PrimeError("%s is there already" % directory)
     driver.deploy(python)
     driver.create(python, directory, prompt or os.path.basename(directory))
@@ -7745,8 +7761,18 @@ BUILD_NAME = r"[\w-]+-[0-9a-f]{12}(\.\d+)?"  # of the directory of a generation
 
 
 def builds(root):
-    """The directories of all builds of a repo, complete or not, of any environment: a list of paths."""
-    return [path for path in paths_named(state_dir(root, "envs"), BUILD_NAME) if is_build(path)]
+    """The directories of all builds of a repo, complete or not, of any environment: a list of paths.
+
+    PrimeError if it cannot be told.
+    """
+    envs = state_dir(root, "envs")
+    try:
+        os.listdir(envs)
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    except OSError as problem:  # else all would seem to be gone (M23)
+        raise PrimeError("cannot read %s: %s" % (envs, problem.strerror), hint="%s names another place" % STATE_VAR)
+    return [path for path in paths_named(envs, BUILD_NAME) if is_build(path)]
 
 
 def is_build(path):
@@ -7948,9 +7974,12 @@ def why_lost(environment, complete):
             return ""
         if not os.path.lexists(path):
             return "it was removed: %s is gone" % path
+        if not os.access(path, os.R_OK | os.X_OK):
+            return "it cannot be read: %s" % path
         if is_complete(path):
             return "it was damaged: %s says nothing that this version knows" % os.path.join(path, MARKER)
-        return "it was %s: %s has no %s" % ("damaged" if entries_named(path, ".*") else "emptied", path, MARKER)
+        return "it was %s: %s has no %s" % (
+            "damaged" if os.path.isdir(path) and entries_of(path) else "emptied", path, MARKER)
     return ""
 
 
@@ -8262,10 +8291,32 @@ def command_argv(command, prefix, search):
     if is_outside and name.rstrip("0123456789.") == "pip":  # would be another python's
         raise PrimeError(NO_PIP, status=127, hint=NO_PIP_HINT)
     if not program:
-        raise PrimeError("no program %s in the environment or on PATH" % name, status=127)
+        raise no_program(name, search, "no program %s in the environment or on PATH" % name)
     if is_outside and is_python_program(program):
         report.note_once("the environment has no %s: %s is run, a python program from outside" % (name, tilde(program)))
     return [program] + list(command[1:])
+
+
+def no_program(name, search, text, hint=""):
+    """The PrimeError for a program that is not on the search path, or there without the right to start it (M23)."""
+    for path in [os.path.join(directory or os.curdir, name) for directory in search.split(os.pathsep)]:
+        if os.path.isfile(path):
+            return cannot_run(path, PermissionError(0, "", path))
+    return PrimeError(text, status=127, hint=hint)
+
+
+def cannot_run(name, problem, hint=""):
+    """The PrimeError for a program that the system does not start, with the status that a shell would return."""
+    path, reason, status = problem.filename or name, problem.strerror, 126
+    if os.path.isdir(path):
+        reason = "it is a directory"
+    elif os.path.isfile(path) and not os.access(path, os.X_OK):
+        reason, hint = "it is not executable", hint or "chmod +x " + shown([path])
+    elif isinstance(problem, FileNotFoundError) and os.path.isfile(path):
+        reason = "the interpreter in its first line does not exist"
+    elif isinstance(problem, FileNotFoundError):
+        status = 127
+    return PrimeError("cannot run %s: %s" % (name, reason), hint=hint, status=status)
 
 
 SHIMS = ("pyenv", "asdf", "mise", "rtx")  # they start the program of a python that they choose
@@ -9441,15 +9492,6 @@ def command_run(options):
         raise cannot_run(words[0], problem)
 
 
-def cannot_run(name, problem, hint=""):
-    """The PrimeError for a program that the system does not start, with the status that a shell would return."""
-    reason = problem.strerror
-    status = 127 if isinstance(problem, FileNotFoundError) else 126
-    if status == 127 and os.path.isfile(problem.filename or name):
-        reason, status = "the interpreter in its first line does not exist", 126
-    return PrimeError("cannot run %s: %s" % (name, reason), hint=hint, status=status)
-
-
 def command_shell(options):
     """become your shell, with the environment active"""
     environment = open_environment(options)
@@ -9461,7 +9503,7 @@ def command_shell(options):
     environ = dict(activated(prefix, environment["env_vars"]), VIRTUAL_ENV_PROMPT=environment.prompt)
     program = find_program(shell, environ["PATH"])
     if not program:
-        raise PrimeError("there is no shell %s" % shell, hint="set SHELL", status=127)
+        raise no_program(shell, environ["PATH"], "there is no shell %s" % shell, hint="set SHELL")
     try:
         words, variables = shell_start(os.path.basename(program), prefix, environment.prompt, environ)
     except OSError as problem:  # the prompt is a courtesy: the shell starts without it
@@ -9889,7 +9931,7 @@ def fetch_source(work, name):
     fetch_file(url, sha256, size, path, work.trusted, work.indexes)
     work.files[name] = file_url(path), hash_file(path), size
     unpack_source(path, directory)
-    names = os.listdir(directory)
+    names = entries_of(directory)
     return os.path.join(directory, names[0]) if len(names) == 1 else directory
 
 
@@ -10029,7 +10071,7 @@ def check_vendor_owner(root, target):
     if name.lower() != "vendor":
         return
     found = [each for each in VENDORING if os.path.lexists(os.path.join(directory, each))]
-    entries = os.listdir(target) if os.path.isdir(target) else []
+    entries = entries_of(target) if os.path.isdir(target) else []
     if found:
         reason = "beside %s, vendor/ belongs to another language" % found[0]
     elif directory == root and is_discovered(root):
@@ -10764,7 +10806,8 @@ class Server:
         if program and not os.path.isabs(program):
             program = os.path.normpath(os.path.join(directory, program))
         if not os.path.isfile(program) or not os.access(program, os.X_OK):
-            raise work_failed("cannot run %s: there is no such program" % argv[0])
+            none = "cannot run %s: there is no such program" % argv[0]
+            raise work_failed(str(no_program(program or argv[0], environ.get("PATH", ""), none)))
         child = run_child([program] + argv[1:], environ, directory, cap=sys.maxsize, is_guarded=True)
         if child.problem:
             raise work_failed("%s: %s" % (argv[0], child.problem))
