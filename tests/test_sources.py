@@ -407,7 +407,8 @@ def test_M23_of_many_prereleases_the_first_of_the_latest_stage_is_taken(quiet, r
 
 
 def test_M23_alpha_of_pyenv_does_not_win_over_a_candidate_or_the_release(quiet):
-    places = {stage: quiet.home / ".pyenv/versions" / ("3.14.0" + stage) / "bin" / "python" for stage in ("a7", "rc2", "")}
+    versions = quiet.home / ".pyenv" / "versions"
+    places = {stage: versions / ("3.14.0" + stage) / "bin" / "python" for stage in ("a7", "rc2", "")}
     for stage, path in places.items():
         version = STAGES.get(stage, ("final", 0))
         fake(path, "3.12", "sys.version_info = (3, 14, 0, %r, %d)" % version)
