@@ -927,9 +927,13 @@ def is_fresh(path):
         st = os.stat(path)
     except (OSError, ValueError):
         return False
-    changed = st.st_mtime_ns if WINDOWS else st.st_ctime_ns
-    granularity = 5 * 10 ** 7 if changed % 10 ** 9 else 2 * 10 ** 9  # ns; some file systems count seconds
-    return time.time() * 10 ** 9 - changed < granularity
+    now = time.time() * 10 ** 9
+    # Some file systems never change ctime. An mtime that is yet to come was set on purpose.
+    for changed in [st.st_ctime_ns] + [st.st_mtime_ns] * (st.st_mtime_ns <= now):
+        granularity = 5 * 10 ** 7 if changed % 10 ** 9 else 2 * 10 ** 9  # ns; some file systems count seconds
+        if now - changed < granularity:
+            return True
+    return False
 
 
 def has_control(text):
@@ -1363,6 +1367,8 @@ def run_child(argv, environ=None, cwd=os.sep, timeout=None, until=b"", log=None,
         if not has_finished or until:
             end_group(process, grace=0 if until or timeout else 5)
         _live.discard(process)
+        if process.stdin:
+            process.stdin.close()
         for output in printed.values():
             output.flush()
     problem = "" if has_finished else "gave no answer within %d s" % timeout
@@ -1386,6 +1392,9 @@ def start_child(argv, environ, cwd, is_guarded=False, is_merged=False):
             end_with_us(process)
     if _stops:  # a signal came during the start, maybe while another thread was at it
         end_group(process, grace=0)
+        if is_main_thread():  # nobody will read them
+            for pipe in filter(None, (process.stdin, process.stdout, process.stderr)):
+                pipe.close()
         check_stops()
     return process
 
@@ -1420,11 +1429,11 @@ def limit_hint(text):
 
 
 def _drain(pipe, chunks):
-    """Read a pipe to its end. Puts pairs of the pipe and bytes into the queue `chunks`; the last bytes are b""."""
-    chunk = b"-"
-    while chunk:
-        chunk = os.read(pipe.fileno(), OUTPUT_CAP)
-        chunks.put((pipe, chunk))
+    """Read a pipe to its end, and close it. Puts pairs of it and bytes into the queue `chunks`; the last are b""."""
+    with pipe:
+        for chunk in iter(lambda: os.read(pipe.fileno(), OUTPUT_CAP), b""):
+            chunks.put((pipe, chunk))
+    chunks.put((pipe, b""))
 
 
 def _follow(process, chunks, printed, deadline, until):
@@ -3012,7 +3021,7 @@ PLATFORMS = {
         ("linux-aarch64", "linux", "aarch64", "(many)?linux.*_aarch64", "linux-aarch64-gnu"),
         ("musl-x86_64", "linux", "x86_64", "musllinux.*_x86_64", "linux-x86_64-musl"),
         ("musl-aarch64", "linux", "aarch64", "musllinux.*_aarch64", "linux-aarch64-musl"),
-        ("macos-x86_64", "darwin", "x86_64", "macosx.*_(x86_64|universal2)", "macos-x86_64-none"),
+        ("macos-x86_64", "darwin", "x86_64", "macosx.*_(x86_64|intel|fat32?|fat64|universal2?)", "macos-x86_64-none"),
         ("macos-arm64", "darwin", "arm64", "macosx.*_(arm64|universal2)", "macos-aarch64-none"),
         ("windows-x86_64", "win32", "AMD64", "win_amd64", "windows-x86_64-none"),
         ("windows-arm64", "win32", "ARM64", "win_arm64", "windows-aarch64-none"))
@@ -4479,6 +4488,9 @@ def resolve_python(path):
     given, path = path, os.path.abspath(os.path.expanduser(path))
     if os.path.basename(path) == ".venv" and os.path.isfile(path):
         target = (load_text(path).splitlines() or [""])[0].strip()
+        if not target or "\0" in target:
+            raise PrimeError("%s leads nowhere: its first line %s" % (path, "holds a NUL" if target else "is empty"),
+                             hint="remove it, or write the path of an environment there")
         path = os.path.abspath(os.path.join(os.path.dirname(path), target))
     if os.path.isdir(path):
         if not any(os.path.exists(os.path.join(path, mark)) for mark in ("pyvenv.cfg", "conda-meta")):
@@ -10514,7 +10526,7 @@ def is_dotted(value):
     """True for a version X.Y or X.Y.Z."""
     import re
 
-    return isinstance(value, str) and bool(re.match(r"[0-9]{1,3}(\.[0-9]{1,3}){1,2}\Z", value))
+    return isinstance(value, str) and bool(re.match(r"(0|[1-9][0-9]{0,2})(\.(0|[1-9][0-9]{0,2})){1,2}\Z", value))
 
 
 def is_argv(value):
@@ -10721,6 +10733,8 @@ class Server:
         RpcError if the request is wrong; the checks stand in the order in which the protocol ranks their codes.
         """
         method, params = request.get("method"), request.get("params", {})
+        if method == "exit":  # whatever comes with it: a server that stays would be worse
+            params = {}
         if request.get("jsonrpc") != "2.0" or not isinstance(method, str) or \
                 not isinstance(params, (dict, list, type(None))):
             raise RpcError(INVALID_REQUEST, "not a request of JSON-RPC 2.0")
@@ -10766,7 +10780,7 @@ class Server:
         with self.naming:
             configured = self.environments().get(name)
             if name in self.creating or configured and generations(configured):
-                raise RpcError(NAME_TAKEN, "environment %s is there already" % name)
+                raise RpcError(NAME_TAKEN, "environment %s is there already" % name, {"name": name})
             self.creating.add(name)
         try:
             if configured:
@@ -10845,9 +10859,9 @@ class Server:
         return environment
 
     def summary(self, id, environment):
-        """An environment's entry in the list. Until it is built, its version is the one that it requires."""
+        """An environment's entry in the list. Nothing is run for it: see `version_to_come`."""
         built = generations(environment)
-        version = built[0].python.version if built else environment.required.text
+        version = built[0].python.version if built else version_to_come(environment)
         return {"id": id, "name": id, "python_version": version}
 
     def check_python(self, environment, version):
@@ -10906,6 +10920,21 @@ class Server:
             os.makedirs(os.path.dirname(kept), exist_ok=True)
             os.replace(log, kept)
         return RpcError(NO_PYTHON if has_no_python else WORK_FAILED, message or str(child), {"log": kept})
+
+
+def version_to_come(environment):
+    """The version of the python that an environment which is not built may get, X.Y or X.Y.Z, as far as files tell.
+
+    That of the running python, if that will do, else the first that is named. No selector and no python is run.
+    """
+    running = "%d.%d.%d" % sys.version_info[:3]
+    clauses = [clause for request in environment.wanted() for clause in request.clauses]
+    named = [clause.version.release for clause in clauses if clause.version and clause.operator not in ("!=", "<", "<=")]
+    if is_dotted(environment.required.text):
+        return environment.required.text
+    if not named or all(clause.contains(Version(running)) for clause in clauses):
+        return running
+    return ".".join(map(str, (named[0] + (0,))[:max(2, len(named[0]))]))
 
 
 def outcome_of(function):
