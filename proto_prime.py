@@ -10929,7 +10929,8 @@ def version_to_come(environment):
     """
     running = "%d.%d.%d" % sys.version_info[:3]
     clauses = [clause for request in environment.wanted() for clause in request.clauses]
-    named = [clause.version.release for clause in clauses if clause.version and clause.operator not in ("!=", "<", "<=")]
+    lower = [clause for clause in clauses if clause.version and clause.operator not in ("!=", "<", "<=")]
+    named = [clause.version.release for clause in lower]
     if is_dotted(environment.required.text):
         return environment.required.text
     if not named or all(clause.contains(Version(running)) for clause in clauses):

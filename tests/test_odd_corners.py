@@ -170,7 +170,8 @@ def test_M23_error_of_a_file_system_without_locks(monkeypatch):
 
 
 @pytest.mark.parametrize("text, what", [
-    ("", "is empty"), ("\n../venv\n", "is empty"), (" \t\n", "is empty"), ("a\0b\n", "holds a NUL"), ("\ufeff", "is empty")])
+    ("", "is empty"), ("\n../venv\n", "is empty"), (" \t\n", "is empty"),
+    ("a\0b\n", "holds a NUL"), ("\ufeff", "is empty")])
 def test_M24_redirect_file_that_leads_nowhere_says_so(booted, text, what):
     place = booted.home / "project"
     place.mkdir()
