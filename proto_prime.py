@@ -1415,8 +1415,6 @@ def run_child(argv, environ=None, cwd=os.sep, timeout=None, until=b"", log=None,
         if not has_finished or until:
             end_group(process, grace=0 if until or timeout else 5)
         _live.discard(process)
-        if process.stdin:
-            process.stdin.close()
         for output in printed.values():
             output.flush()
     problem = "" if has_finished else "gave no answer within %d s" % timeout
@@ -1536,6 +1534,8 @@ def _follow(process, chunks, printed, deadline, until):
         printed[pipe].add(chunk)
         if until and until in printed[process.stdout].kept:
             break
+    if process.stdin:
+        process.stdin.close()
     return True
 
 
