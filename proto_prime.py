@@ -76,14 +76,25 @@ fail() {
     exit 1
 }
 
-runs() { # PROGRAM: true if it is a python that can run this file. Its exit status does not tell: an empty file has 0
-    if [ -x /usr/bin/xcode-select ] && [ "$(command -v "$1")" = /usr/bin/python3 ]; then
-        xcode-select -p >/dev/null 2>&1 || return 1 # without Xcode, /usr/bin/python3 opens a dialog
+runs() { # PROGRAM: true if it is a python that can run this file. Status 0 does not tell: an empty file has it
+    path=$(command -v "$1") || return 1
+    if [ "$path" -ef /usr/bin/python3 ] && [ -x /usr/bin/xcode-select ]; then
+        /usr/bin/xcode-select -p >/dev/null 2>&1 || return 1 # without Xcode, it opens a dialog, whatever its name (C8)
     fi
-    case $($limit "$1" -c 'import sys; print("it %s" % (sys.version_info >= (3, 6)))' </dev/null 2>/dev/null) in
-    *"it True"*) ;;
-    *) return 1 ;;
-    esac
+    exec "$1" -c 'import sys; sys.exit(42 * (sys.version_info >= (3, 6)))' </dev/null >/dev/null 2>&1 &
+    asked=$!
+    end_in_time </dev/null >/dev/null 2>&1 &
+    wait "$asked" 2>/dev/null
+    answer=$?
+    kill "$!" 2>/dev/null
+    [ "$answer" = 42 ]
+}
+
+end_in_time() { # end $asked and its children in 5 seconds: some pythons hang (C2), and a Mac has no `timeout`
+    for _ in 1 2 3 4 5; do sleep 1 && kill -0 "$asked" || return; done
+    kill -s STOP "$asked"
+    pkill -9 -P "$asked"
+    kill -9 "$asked"
 }
 
 fetch() { # URL FILE: by https or from a file, redirects too; by http only if a hash is given (H7)
@@ -181,6 +192,7 @@ find_python() { # print a python that uv installed; a broken python, or a projec
 is_foreign() { # DIRECTORY: true if it has files of others, and no mark of ours (H2)
     [ -d "$1" ] && [ ! -f "$1/.proto-prime" ] || return 1
     for entry in "$1"/* "$1"/.[!.]*; do
+        case $entry in */.DS_Store | */._* | */.localized | */.directory | */Thumbs.db | */desktop.ini) continue ;; esac
         ! [ -e "$entry" ] && ! [ -h "$entry" ] || return 0
     done
     return 1
@@ -253,8 +265,7 @@ provide() { # [ARGS]: set $python to a python that uv has installed, or installs
     } || fail "uv provides no python" "install one"
 }
 
-limit= lent= mark_text="Made by proto_prime.py, which may remove all that is in this directory."
-! command -v timeout >/dev/null || limit="timeout 5" # seconds: some pythons hang
+lent= mark_text="Made by proto_prime.py, which may remove all that is in this directory."
 [ -f "$0" ] || fail "sh needs this as a file" "save it first, then: sh proto_prime.py"
 for python in python3 python python3.15 python3.14 python3.13 python3.12 python3.11 python3.10 python3.9 python3.8 \
     python3.7 python3.6 pypy3 "${HOME-}"/.pyenv/versions/*/bin/python3 "${HOME-}"/*conda3/bin/python3 \
@@ -887,6 +898,14 @@ def entries_named(directory, pattern):
         return []
 
 
+def entries_of(directory):
+    """The names in a directory, less the files that file managers leave in each that they show (M23); OSError."""
+    return [name for name in os.listdir(directory) if name not in LITTER and not name.startswith("._")]
+
+
+LITTER = (".DS_Store", ".localized", ".directory", "Thumbs.db", "desktop.ini")
+
+
 def paths_named(directory, pattern):
     """`entries_named` as paths."""
     return [os.path.join(directory, name) for name in entries_named(directory, pattern)]
@@ -956,9 +975,13 @@ def is_fresh(path):
         st = os.stat(path)
     except (OSError, ValueError):
         return False
-    changed = st.st_mtime_ns if WINDOWS else st.st_ctime_ns
-    granularity = 5 * 10 ** 7 if changed % 10 ** 9 else 2 * 10 ** 9  # ns; some file systems count seconds
-    return time.time() * 10 ** 9 - changed < granularity
+    now = time.time() * 10 ** 9
+    # Some file systems never change ctime. An mtime that is yet to come was set on purpose.
+    for changed in [st.st_ctime_ns] + [st.st_mtime_ns] * (st.st_mtime_ns <= now):
+        granularity = 5 * 10 ** 7 if changed % 10 ** 9 else 2 * 10 ** 9  # ns; some file systems count seconds
+        if now - changed < granularity:
+            return True
+    return False
 
 
 def has_control(text):
@@ -1415,6 +1438,9 @@ def start_child(argv, environ, cwd, is_guarded=False, is_merged=False):
             end_with_us(process)
     if _stops:  # a signal came during the start, maybe while another thread was at it
         end_group(process, grace=0)
+        if is_main_thread():  # nobody will read them
+            for pipe in filter(None, (process.stdin, process.stdout, process.stderr)):
+                pipe.close()
         check_stops()
     return process
 
@@ -1477,11 +1503,11 @@ def unforeseen(problem):
 
 
 def _drain(pipe, chunks):
-    """Read a pipe to its end. Puts pairs of the pipe and bytes into the queue `chunks`; the last bytes are b""."""
-    chunk = b"-"
-    while chunk:
-        chunk = os.read(pipe.fileno(), OUTPUT_CAP)
-        chunks.put((pipe, chunk))
+    """Read a pipe to its end, and close it. Puts pairs of it and bytes into the queue `chunks`; the last are b""."""
+    with pipe:
+        for chunk in iter(lambda: os.read(pipe.fileno(), OUTPUT_CAP), b""):
+            chunks.put((pipe, chunk))
+    chunks.put((pipe, b""))
 
 
 def _follow(process, chunks, printed, deadline, until):
@@ -1508,6 +1534,8 @@ def _follow(process, chunks, printed, deadline, until):
         printed[pipe].add(chunk)
         if until and until in printed[process.stdout].kept:
             break
+    if process.stdin:
+        process.stdin.close()
     return True
 
 
@@ -1640,8 +1668,10 @@ def replace_process(argv, environ, program="", may_spawn=True):
         sys.exit(process.wait())
     import _signal
 
-    if may_spawn and is_on(SPAWN_VAR) and hasattr(_signal, "sigwaitinfo"):  # not on macOS
-        run_as_child(program, argv, environ)
+    if may_spawn and is_on(SPAWN_VAR):
+        if hasattr(_signal, "sigwaitinfo"):
+            run_as_child(program, argv, environ)
+        report.note("%s is not obeyed: this python has no signal.sigwaitinfo, as on macOS" % SPAWN_VAR)  # M23
     # Python ignores SIGPIPE and SIGXFSZ, and the program would inherit that (bpo-1652). A signal that came to a
     # handler of ours now would be lost.
     ours = [number for number in end_signals() if _signal.getsignal(number) != _signal.SIG_IGN]
@@ -1755,7 +1785,7 @@ def own_directory(base, name, is_older):
     """
     while not is_marked(base):
         try:
-            entries = os.listdir(base)
+            entries = entries_of(base)
         except OSError:  # it does not exist, or cannot be read, which its first use will report
             break
         foreign = [entry for entry in entries if not entry.startswith(MARK + ".")]  # but for an unfinished mark
@@ -2290,7 +2320,7 @@ def is_lockless(problem):
     """True if an OSError means that the file system has no locks."""
     import errno
 
-    return problem.errno in (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS, errno.EINVAL)
+    return problem.errno in (errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL)
 
 
 def is_held(path):
@@ -2393,7 +2423,7 @@ class Link:
             return ""
         if os.path.isfile(self.path):
             return "%s is a file of something else" % self.path
-        if os.path.isdir(self.path) and not os.path.islink(self.path) and os.listdir(self.path):
+        if os.path.isdir(self.path) and not os.path.islink(self.path) and entries_of(self.path):
             return "%s is a directory of something else" % self.path
         return ""
 
@@ -2855,6 +2885,7 @@ class Version:
     base           (epoch, release without trailing zeros): the same for its pre- and post-releases
     key            sorts as PEP 440 says, dev < pre < the release itself < post; local versions are equal
     is_prerelease  True for a pre- or dev release; `is_post` likewise
+    phase          int: -1 of a dev release, 0 alpha, 1 beta, 2 candidate, 3 the release itself
     PrimeError if the text is not a version.
     """
 
@@ -2882,6 +2913,7 @@ class Version:
         post = int(part["dash_post"] or part["post_n"] or 0) if self.is_post else NO_POST_NO_DEV[0]
         dev = int(part["dev_n"] or 0) if part["dev"] else NO_POST_NO_DEV[1]
         self.key = self.base, pre, post, dev
+        self.phase = pre[0]
 
     def __str__(self):
         return self.text
@@ -3138,7 +3170,7 @@ PLATFORMS = {
         ("linux-aarch64", "linux", "aarch64", "(many)?linux.*_aarch64", "linux-aarch64-gnu"),
         ("musl-x86_64", "linux", "x86_64", "musllinux.*_x86_64", "linux-x86_64-musl"),
         ("musl-aarch64", "linux", "aarch64", "musllinux.*_aarch64", "linux-aarch64-musl"),
-        ("macos-x86_64", "darwin", "x86_64", "macosx.*_(x86_64|universal2)", "macos-x86_64-none"),
+        ("macos-x86_64", "darwin", "x86_64", "macosx.*_(x86_64|intel|fat32?|fat64|universal2?)", "macos-x86_64-none"),
         ("macos-arm64", "darwin", "arm64", "macosx.*_(arm64|universal2)", "macos-aarch64-none"),
         ("windows-x86_64", "win32", "AMD64", "win_amd64", "windows-x86_64-none"),
         ("windows-arm64", "win32", "ARM64", "win_arm64", "windows-aarch64-none"))
@@ -4612,6 +4644,9 @@ def resolve_python(path):
     given, path = path, os.path.abspath(os.path.expanduser(path))
     if os.path.basename(path) == ".venv" and os.path.isfile(path):
         target = (load_text(path).splitlines() or [""])[0].strip()
+        if not target or "\0" in target:
+            raise PrimeError("%s leads nowhere: its first line %s" % (path, "holds a NUL" if target else "is empty"),
+                             hint="remove it, or write the path of an environment there")
         path = os.path.abspath(os.path.join(os.path.dirname(path), target))
     if os.path.isdir(path):
         if not any(os.path.exists(os.path.join(path, mark)) for mark in ("pyvenv.cfg", "conda-meta")):
@@ -4647,7 +4682,7 @@ def is_stub(path):
     directory = os.path.dirname(path)
     if WINDOWS:  # an empty file; the installed ones stand below it, in directories of their own
         return os.path.basename(directory).lower() == "windowsapps" and not os.path.getsize(path)
-    if sys.platform == "darwin" and directory == "/usr/bin":
+    if sys.platform == "darwin" and is_same_place(os.path.dirname(os.path.realpath(path)), "/usr/bin"):
         return run_child(["/usr/bin/xcode-select", "-p"], timeout=PROBE_SECONDS).has_failed
     return False
 
@@ -5083,23 +5118,26 @@ def search_python(required="", tried=None, also=()):
     required  str or `Request`; PrimeError if it is malformed
     tried     a list, to which every `Candidate` that was looked at is appended
     also      further `Request`s that must hold, such as requires-python
-    Returns an `Interpreter`, or None. A pre-release that the request does not name comes last.
+    Returns an `Interpreter`, or None. A pre-release that the request does not name comes last, and of all pre-releases
+    alphas and betas come after candidates (M23).
     """
     request = required if isinstance(required, Request) else parse_request(required)
     tried = [] if tried is None else tried
-    chosen = None
+    chosen, best, enough = None, -2, 2 if request.names_prerelease else 3  # as of `Version.phase`
     for candidate in candidates(request):
         tried.append(judge(candidate, (request,) + tuple(also)))
         if candidate.verdict != "matches":
             continue
-        if request.names_prerelease or not Version(candidate.interpreter.version).is_prerelease:
-            chosen = candidate
+        phase = Version(candidate.interpreter.version).phase
+        if phase < enough:
+            candidate.reason = "a pre-release" + ("" if enough == 2 else ", which the request does not name")
+        if phase > best:
+            chosen, best = candidate, phase
+        if best >= enough:
             break
-        candidate.reason = "a pre-release, which the request does not name"
-        chosen = chosen or candidate
     if chosen is None:
         return None
-    if chosen.reason:
+    if best < enough == 3:
         report.note("only a pre-release fulfils %s: %s" % (request, chosen.interpreter))
     chosen.verdict = "selected"
     return chosen.interpreter
@@ -6006,26 +6044,37 @@ def chosen_parts(environment):
     return extras, groups
 
 
+# Head of a program that finds its python beside it, also by links. Older macOS has no realpath, nor `readlink -f`.
+LAUNCHER = b"""#!/bin/sh
+'''':
+file=$0
+while target=$(readlink -- "$file"); do
+    case $target in /*) file=$target ;; *) file=$(dirname -- "$file")/$target ;; esac
+done
+exec "$(dirname -- "$file")"/%s "$0" "$@"
+'''
+"""
+
+
 def mend_launchers(directory):
     """Make the programs in an environment's bin/ find its python beside them, if its path would be misread.
 
     pip does not quote the path for the shell, nor for python, which reads the same lines; uv does, except for a
-    line end (E8).
+    line end (E8). Both take a tab for part of a name; the kernel ends the name there.
     """
     import re
 
-    if WINDOWS or not set(directory) & set("\"'$`\\\n"):
+    if WINDOWS or not set(directory) & set("\"'$`\\\n\t"):
         return
     programs = os.path.join(directory, BIN)
     head = b"#!(?:/bin/sh\n'''exec' )?\"?" + re.escape(os.fsencode(programs)) + \
         b"/(python[\\d.]*)\"?(?: .*\n' ''')?\n"
-    launcher = b"""#!/bin/sh\n'''exec' "$(dirname -- "$(realpath -- "$0")")"/%s "$0" "$@"\n' '''\n"""
     for path in [os.path.join(programs, name) for name in os.listdir(programs)]:
         text = bytes_of(path) or b""
         match = re.match(head, text)
         if match:
             with open(path, "wb") as file:
-                file.write(launcher % match.group(1) + text[match.end():])
+                file.write(LAUNCHER % match.group(1) + text[match.end():])
 
 
 # --------------------------------------------------------------------------------------------------
@@ -7735,7 +7784,7 @@ def create_venv(python, directory, driver="auto", prompt=""):
     if isinstance(driver, str):
         driver = choose_driver(driver)
     directory = os.path.abspath(directory)  # tools run elsewhere
-    if os.path.lexists(directory) and (not os.path.isdir(directory) or os.listdir(directory)):
+    if os.path.lexists(directory) and (not os.path.isdir(directory) or entries_of(directory)):
         raise PrimeError("%s is there already" % directory)
     driver.deploy(python)
     driver.create(python, directory, prompt or os.path.basename(directory))
@@ -7904,8 +7953,18 @@ BUILD_NAME = r"[\w-]+-[0-9a-f]{12}(\.\d+)?"  # of the directory of a generation
 
 
 def builds(root):
-    """The directories of all builds of a repo, complete or not, of any environment: a list of paths."""
-    return [path for path in paths_named(state_dir(root, "envs"), BUILD_NAME) if is_build(path)]
+    """The directories of all builds of a repo, complete or not, of any environment: a list of paths.
+
+    PrimeError if it cannot be told.
+    """
+    envs = state_dir(root, "envs")
+    try:
+        os.listdir(envs)
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    except OSError as problem:  # else all would seem to be gone (M23)
+        raise PrimeError("cannot read %s: %s" % (envs, problem.strerror), hint="%s names another place" % STATE_VAR)
+    return [path for path in paths_named(envs, BUILD_NAME) if is_build(path)]
 
 
 def is_build(path):
@@ -8108,9 +8167,12 @@ def why_lost(environment, complete):
             return ""
         if not os.path.lexists(path):
             return "it was removed: %s is gone" % path
+        if not os.access(path, os.R_OK | os.X_OK):
+            return "it cannot be read: %s" % path
         if is_complete(path):
             return "it was damaged: %s says nothing that this version knows" % os.path.join(path, MARKER)
-        return "it was %s: %s has no %s" % ("damaged" if entries_named(path, ".*") else "emptied", path, MARKER)
+        return "it was %s: %s has no %s" % (
+            "damaged" if os.path.isdir(path) and entries_of(path) else "emptied", path, MARKER)
     return ""
 
 
@@ -8429,10 +8491,32 @@ def command_argv(command, prefix, search):
     if is_outside and name.rstrip("0123456789.") == "pip":  # would be another python's
         raise PrimeError(NO_PIP, status=127, hint=NO_PIP_HINT)
     if not program:
-        raise PrimeError("no program %s in the environment or on PATH" % name, status=127)
+        raise no_program(name, search, "no program %s in the environment or on PATH" % name)
     if is_outside and is_python_program(program):
         report.note_once("the environment has no %s: %s is run, a python program from outside" % (name, tilde(program)))
     return [program] + list(command[1:])
+
+
+def no_program(name, search, text, hint=""):
+    """The PrimeError for a program that is not on the search path, or there without the right to start it (M23)."""
+    for path in [os.path.join(directory or os.curdir, name) for directory in search.split(os.pathsep)]:
+        if os.path.isfile(path):
+            return cannot_run(path, PermissionError(0, "", path))
+    return PrimeError(text, status=127, hint=hint)
+
+
+def cannot_run(name, problem, hint=""):
+    """The PrimeError for a program that the system does not start, with the status that a shell would return."""
+    path, reason, status = problem.filename or name, problem.strerror, 126
+    if os.path.isdir(path):
+        reason = "it is a directory"
+    elif os.path.isfile(path) and not os.access(path, os.X_OK):
+        reason, hint = "it is not executable", hint or "chmod +x " + shown([path])
+    elif isinstance(problem, FileNotFoundError) and os.path.isfile(path):
+        reason = "the interpreter in its first line does not exist"
+    elif isinstance(problem, FileNotFoundError):
+        status = 127
+    return PrimeError("cannot run %s: %s" % (name, reason), hint=hint, status=status)
 
 
 SHIMS = ("pyenv", "asdf", "mise", "rtx")  # they start the program of a python that they choose
@@ -9632,15 +9716,6 @@ def command_run(options):
         raise cannot_run(words[0], problem)
 
 
-def cannot_run(name, problem, hint=""):
-    """The PrimeError for a program that the system does not start, with the status that a shell would return."""
-    reason = problem.strerror
-    status = 127 if isinstance(problem, FileNotFoundError) else 126
-    if status == 127 and os.path.isfile(problem.filename or name):
-        reason, status = "the interpreter in its first line does not exist", 126
-    return PrimeError("cannot run %s: %s" % (name, reason), hint=hint, status=status)
-
-
 def command_shell(options):
     """become your shell, with the environment active"""
     environment = open_environment(options)
@@ -9652,7 +9727,7 @@ def command_shell(options):
     environ = dict(activated(prefix, environment["env_vars"]), VIRTUAL_ENV_PROMPT=environment.prompt)
     program = find_program(shell, environ["PATH"])
     if not program:
-        raise PrimeError("there is no shell %s" % shell, hint="set SHELL", status=127)
+        raise no_program(shell, environ["PATH"], "there is no shell %s" % shell, hint="set SHELL")
     try:
         words, variables = shell_start(os.path.basename(program), prefix, environment.prompt, environ)
     except OSError as problem:  # the prompt is a courtesy: the shell starts without it
@@ -10080,7 +10155,7 @@ def fetch_source(work, name):
     fetch_file(url, sha256, size, path, work.trusted, work.indexes)
     work.files[name] = file_url(path), hash_file(path), size
     unpack_source(path, directory)
-    names = os.listdir(directory)
+    names = entries_of(directory)
     return os.path.join(directory, names[0]) if len(names) == 1 else directory
 
 
@@ -10220,7 +10295,7 @@ def check_vendor_owner(root, target):
     if name.lower() != "vendor":
         return
     found = [each for each in VENDORING if os.path.lexists(os.path.join(directory, each))]
-    entries = os.listdir(target) if os.path.isdir(target) else []
+    entries = entries_of(target) if os.path.isdir(target) else []
     if found:
         reason = "beside %s, vendor/ belongs to another language" % found[0]
     elif directory == root and is_discovered(root):
@@ -10281,8 +10356,11 @@ def write_manifest(target, names):
 ENTRY_SCRIPT = '''\
 #!/usr/bin/env python3
 """:"
-place=$(dirname "$0"); [ -f "$place/proto_prime.py" ] || place=$(dirname "$(readlink -f "$0")")
-exec sh "$place/proto_prime.py" "$@" # sh prime: where maybe no python is
+file=$0 # sh prime: where maybe no python is, nor `readlink -f`
+until [ -f "$(dirname "$file")/proto_prime.py" ] || ! target=$(readlink "$file"); do
+    case $target in /*) file=$target ;; *) file=$(dirname "$file")/$target ;; esac
+done
+exec sh "$(dirname "$file")/proto_prime.py" "$@"
 
 Prime this repo: ./prime --help tells more. Starts under any python from 2.7 on."""
 import os
@@ -10660,7 +10738,7 @@ def is_dotted(value):
     """True for a version X.Y or X.Y.Z."""
     import re
 
-    return isinstance(value, str) and bool(re.match(r"[0-9]{1,3}(\.[0-9]{1,3}){1,2}\Z", value))
+    return isinstance(value, str) and bool(re.match(r"(0|[1-9][0-9]{0,2})(\.(0|[1-9][0-9]{0,2})){1,2}\Z", value))
 
 
 def is_argv(value):
@@ -10867,6 +10945,8 @@ class Server:
         RpcError if the request is wrong; the checks stand in the order in which the protocol ranks their codes.
         """
         method, params = request.get("method"), request.get("params", {})
+        if method == "exit":  # whatever comes with it: a server that stays would be worse
+            params = {}
         if request.get("jsonrpc") != "2.0" or not isinstance(method, str) or \
                 not isinstance(params, (dict, list, type(None))):
             raise RpcError(INVALID_REQUEST, "not a request of JSON-RPC 2.0")
@@ -10912,7 +10992,7 @@ class Server:
         with self.naming:
             configured = self.environments().get(name)
             if name in self.creating or configured and generations(configured):
-                raise RpcError(NAME_TAKEN, "environment %s is there already" % name)
+                raise RpcError(NAME_TAKEN, "environment %s is there already" % name, {"name": name})
             self.creating.add(name)
         try:
             if configured:
@@ -10952,7 +11032,8 @@ class Server:
         if program and not os.path.isabs(program):
             program = os.path.normpath(os.path.join(directory, program))
         if not os.path.isfile(program) or not os.access(program, os.X_OK):
-            raise work_failed("cannot run %s: there is no such program" % argv[0])
+            none = "cannot run %s: there is no such program" % argv[0]
+            raise work_failed(str(no_program(program or argv[0], environ.get("PATH", ""), none)))
         child = run_child([program] + argv[1:], environ, directory, cap=sys.maxsize, is_guarded=True)
         if child.problem:
             raise work_failed("%s: %s" % (argv[0], child.problem))
@@ -10990,9 +11071,9 @@ class Server:
         return environment
 
     def summary(self, id, environment):
-        """An environment's entry in the list. Until it is built, its version is the one that it requires."""
+        """An environment's entry in the list. Nothing is run for it: see `version_to_come`."""
         built = generations(environment)
-        version = built[0].python.version if built else environment.required.text
+        version = built[0].python.version if built else version_to_come(environment)
         return {"id": id, "name": id, "python_version": version}
 
     def check_python(self, environment, version):
@@ -11051,6 +11132,22 @@ class Server:
             tend(make_directory, os.path.dirname(kept))
             tend(os.replace, log, kept)
         return RpcError(NO_PYTHON if has_no_python else WORK_FAILED, message or str(child), {"log": kept})
+
+
+def version_to_come(environment):
+    """The version of the python that an environment which is not built may get, X.Y or X.Y.Z, as far as files tell.
+
+    That of the running python, if that will do, else the first that is named. No selector and no python is run.
+    """
+    running = "%d.%d.%d" % sys.version_info[:3]
+    clauses = [clause for request in environment.wanted() for clause in request.clauses]
+    lower = [clause for clause in clauses if clause.version and clause.operator not in ("!=", "<", "<=")]
+    named = [clause.version.release for clause in lower]
+    if is_dotted(environment.required.text):
+        return environment.required.text
+    if not named or all(clause.contains(Version(running)) for clause in clauses):
+        return running
+    return ".".join(map(str, (named[0] + (0,))[:max(2, len(named[0]))]))
 
 
 def outcome_of(function):

@@ -413,6 +413,16 @@ def mounts(repo):
 
 
 @pytest.fixture
+def mac_tools(tmp_path):
+    """A function that makes a `Mac` with a shell; skips the test where that cannot be had."""
+    from machines import Files, Mac
+
+    server = Files({})
+    yield lambda shell="bash": Mac(tmp_path / "mac", server, shell)
+    server.close()
+
+
+@pytest.fixture
 def example(make_repo):
     """A function that copies an example, as a clone would have it. Returns the `Repo`."""
 

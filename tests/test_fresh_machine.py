@@ -8,7 +8,6 @@ import fnmatch
 import json
 import os
 import re
-import shutil
 import ssl
 import subprocess
 from pathlib import Path
@@ -16,21 +15,11 @@ from pathlib import Path
 import pytest
 import trustme
 from conftest import TOP, ancient_python, python, uv_program
-from helpers import Handler, Server, Terminal
+from helpers import Terminal
+from machines import CACHE, HOME, Files, Machine
 
 import proto_prime
 
-TOOLS = "chmod cut id mkdir mv rm sha256sum sleep uname".split()
-LIBRARIES = [place for place in ("/lib", "/lib64", "/usr/lib", "/usr/lib64") if os.path.isdir(place)]
-HOME = "home/some body"  # as /etc/passwd has it, too
-CACHE = "%s/.cache/proto_prime/uv" % HOME
-UNSHARE = ["unshare", "-m"] if os.name == "posix" and os.geteuid() == 0 else ["unshare", "-Urm"]
-ENTER = """set -e
-root=$1 path=$PATH PATH=/usr/sbin:/usr/bin:/sbin:/bin; shift
-while [ "$1" != -- ]; do mkdir -p "$root$1"; mount --rbind "$1" "$root$1"; shift; done; shift
-chroot=$(command -v chroot)
-PATH=$path exec "$chroot" "$root" "$@"
-"""
 INSTALLER = """set -e
 echo "uv goes to $UV_UNMANAGED_INSTALL"
 target=$UV_UNMANAGED_INSTALL/uv
@@ -39,115 +28,6 @@ chmod 755 "$target"
 """
 STOPS = "echo 'the installer stops here'; exit 3\n"  # as far as most tests have to go
 TOLD = "prime: there is no python of at least 3.6 here: "
-
-
-class Files(Server):
-    """A server of `files`, {name: a path, or bytes}; `asked` is the names that it was asked for."""
-
-    def __init__(self, files):
-        self.files, self.asked = dict(files), []
-        super().__init__(Handler)
-
-    def url(self, name):
-        return "http://%s/%s" % (self.place, name)
-
-    def installer(self, name):
-        """What lets an installer of uv be fetched from here: its URL, and the hash that http takes."""
-        digest = proto_prime.hash_bytes(self.files[name]) if name in self.files else "0" * 64
-        return {"PROTOPRIMER_UV_INSTALLER_URL": self.url(name), "PROTOPRIMER_UV_INSTALLER_SHA256": digest}
-
-    def answer(self, request):
-        name = request.path.lstrip("/")
-        self.asked.append(name)
-        body = self.files.get(name, b"")
-        body = body.read_bytes() if isinstance(body, Path) else body
-        lost = 100 if name.startswith("truncated") else 0
-        request.give(200 if body else 404, body, Content_Length=str(len(body) + lost))
-
-
-class Machine:
-    """A directory, and what it takes to run programs in it as in the root of a machine."""
-
-    def __init__(self, root, server, shell):
-        self.root, self.path, self.server = root, root, server
-        self.mounts = [place for place in LIBRARIES if not os.path.islink(place)] + ["/dev", "/proc"]
-        for name in ("bin", "etc", "tmp", "repo", HOME):
-            (root / name).mkdir(parents=True)
-        for place in filter(os.path.islink, LIBRARIES):
-            (root / place[1:]).symlink_to(os.readlink(place))
-        (root / "etc/passwd").write_text("root:x:0:0::/%s:/bin/sh\n" % HOME)
-        self.env = {"HOME": "/" + HOME, "PATH": "/bin", "LANG": "C.UTF-8", "UV_HTTP_RETRIES": "0",
-                    "UV_PYTHON_DOWNLOADS_JSON_URL": server.url("downloads.json"),
-                    **server.installer("install.sh")}
-        self.put("repo/proto_prime.py", (TOP / "proto_prime.py").read_bytes())
-        self.install(shell, *([] if shell == "busybox" else TOOLS))
-        applets = subprocess.check_output(["busybox", "--list"]).decode().split() if shell == "busybox" else ["sh"]
-        for name in set(applets) - {shell}:
-            (root / "bin" / name).symlink_to(shell)
-
-    def put(self, name, data, mode=0o644):
-        """Write a file, with the directories above it."""
-        path = self.root / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        if path.is_symlink():
-            path.unlink()  # not what it leads to: a python of this machine
-        path.write_bytes(data if isinstance(data, bytes) else data.encode())
-        path.chmod(mode)
-
-    def program(self, name, text):
-        self.put("bin/" + name, text, mode=0o755)
-
-    def install(self, *names):
-        """Give it programs of this machine."""
-        for name in names:
-            if not shutil.which(name):
-                pytest.skip("no %s" % name)
-            shutil.copy(shutil.which(name), str(self.root / "bin" / name))
-
-    def python(self, path, *names):
-        """Give it a python of this machine, as /bin/NAME for each of the names."""
-        self.mounts.append(str(path.parent.parent))
-        for name in names:
-            (self.root / "bin" / name).symlink_to(path)
-
-    def command(self, *argv):
-        """What runs `sh ARGV...` in /repo."""
-        inside = ["sh", "-c", 'cd /repo && exec sh "$@"', "sh"] + list(argv)
-        return UNSHARE + ["sh", "-c", ENTER, "sh", str(self.root)] + self.mounts + ["--"] + inside
-
-    def environ(self, more):
-        return {name: value for name, value in dict(self.env, **more).items() if value is not None}
-
-    def prime(self, *argv, status=0, env=(), **options):
-        """Run `sh proto_prime.py ARGV...` to its end, which must have this status. Returns (stdout, stderr)."""
-        options.setdefault("stdin", subprocess.DEVNULL)
-        done = subprocess.run(self.command("proto_prime.py", *argv), env=self.environ(dict(env)), timeout=120,
-                              stdout=subprocess.PIPE, stderr=subprocess.PIPE, universal_newlines=True, **options)
-        assert done.returncode == status, "status %s\n%s\n%s" % (done.returncode, done.stdout, done.stderr)
-        assert "Traceback" not in done.stderr
-        return done.stdout, done.stderr
-
-    def refused(self, *argv, env=()):
-        """`prime` must fail, and leave nothing half-made. Returns its error."""
-        stdout, stderr = self.prime(*argv, status=1, env=env)
-        assert stdout == ""
-        self.check_clean()
-        return stderr[stderr.index("prime: error: "):]
-
-    def check_clean(self):
-        """Nothing is left of a uv that was not fetched."""
-        assert [str(path) for path in self.root.rglob("aside*")] == []
-        assert self.uvs == []
-
-    @property
-    def uvs(self):
-        """What the cache keeps of uv."""
-        return sorted(path.name for path in (self.root / CACHE).glob("*"))
-
-    def asked(self):
-        """What was asked of the server since the last time."""
-        asked, self.server.asked = self.server.asked, []
-        return asked
 
 
 @pytest.fixture
@@ -166,8 +46,6 @@ def server(mirror):
 @pytest.fixture
 def make_machine(tmp_path, server):
     """A function that makes a `Machine` with a shell; skips the test where that cannot be had."""
-    if not shutil.which("unshare") or subprocess.run(UNSHARE + ["true"], stderr=subprocess.DEVNULL).returncode:
-        pytest.skip("no mount namespace to be had")
     return lambda shell="dash": Machine(tmp_path / "root", server, shell)
 
 

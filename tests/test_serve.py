@@ -176,7 +176,6 @@ READY = [  # what is sent, less the version; the answers as (id, code), where 0 
     ('{$, "method": "environment/get", "params": {"id": "none"}}', []),
     ('{$, "method": "environment/get", "params": "text"}', []),
     ('{$, "method": "initialize"}', []),
-    ('{$, "method": "exit", "params": {"now": true}}', []),
     # batches are answered by one array, in order
     ('[{$, "id": 1, "method": "environment/list"}]', [[(1, 0)]]),
     ('[{$, "id": 3, "method": "environment/list"}, {$, "id": 2, "method": "no/such"}, {$, "method": "no/such"},'
@@ -247,6 +246,9 @@ VIOLATIONS = [  # method, params, the fields that are told to be wrong
     (CREATE, {"name": "a", "python_version": ">=3.8"}, ["python_version"]),
     (CREATE, {"name": "a", "python_version": "3.8.1.2"}, ["python_version"]),
     (CREATE, {"name": "a", "python_version": "3.8\n"}, ["python_version"]),
+    (CREATE, {"name": "a", "python_version": "3.09"}, ["python_version"]),
+    (CREATE, {"name": "a", "python_version": "03.9"}, ["python_version"]),
+    (CREATE, {"name": "a", "python_version": "3.9.00"}, ["python_version"]),
     (CREATE, {"name": "a", "python_version": "\u0663.8"}, ["python_version"]),
     (CREATE, {"name": "a", "python_version": 3.8}, ["python_version"]),
     (CREATE, {}, ["name", "python_version"]),

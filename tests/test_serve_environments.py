@@ -42,11 +42,11 @@ def test_list_has_all_that_is_configured_built_or_not(repo, serve):
     repo.config('required_python_version = ">=3.8"\n[env.docs]\n[env.Zoo]\nrequired_python_version = "3.12"')
     session = serve()
     before = snapshot(repo.path)
-    rows = [("Zoo", "3.12"), ("default", ">=3.8"), ("docs", ">=3.8")]
+    rows = [("Zoo", "3.12"), ("default", FULL), ("docs", FULL)]
     assert session.ask(LIST) == [{"id": name, "name": name, "python_version": version} for name, version in rows]
     assert snapshot(repo.path) == before
     session.ask(GET, {"id": "docs"})
-    assert [row["python_version"] for row in session.ask(LIST)] == ["3.12", ">=3.8", FULL]
+    assert [row["python_version"] for row in session.ask(LIST)] == ["3.12", FULL, FULL]
 
 
 def test_get_makes_the_environment_current_first(repo, serve):
@@ -113,7 +113,7 @@ def test_create_builds_what_is_configured(repo, serve):
     assert "six" in [each["name"] for each in create(session, "docs")["installed_packages"]]
     for name in ("docs", "docs"):
         error = session.refused(CREATE, {"name": name, "python_version": HERE})
-        assert error["code"] == NAME_TAKEN and name in error["message"]
+        assert error["code"] == NAME_TAKEN and name in error["message"] and error["data"] == {"name": name}
     error = session.refused(CREATE, {"name": "six", "python_version": "3.99"})
     assert error["code"] == NO_PYTHON, "it is configured with another version"
     assert create(session, "six", FULL)["id"] == "six"

@@ -390,11 +390,33 @@ def test_prerelease_that_is_too_early_is_a_mismatch(early, request_text):
     assert "3.15.0a1" in early.prime("python", request_text, python=python(WILD), status=1).stderr
 
 
-def test_of_many_prereleases_the_first_is_taken(early):
-    fake(early.home / "b" / "python3.14", "3.12", "sys.version_info = (3, 14, 0, 'candidate', 2)")
-    found = {Path(each["path"]).name: each for each in listed(early, ">=3.14")}
-    assert found["python3.14"]["version"] == "3.14.0rc2"
-    assert [name for name in sorted(found) if found[name]["verdict"] == "selected"] == ["python3.15"]
+STAGES = {"a7": ("alpha", 7), "b1": ("beta", 1), "rc1": ("candidate", 1), "rc2": ("candidate", 2)}
+
+
+@pytest.mark.parametrize("request_text", [">=3.14", "3.14", ">=3.14.0a1"])
+@pytest.mark.parametrize("offered, best", [
+    ("a7 rc2", 1), ("a7 b1", 1), ("b1 rc1 rc2", 1), ("rc1 rc2 a7", 0), ("a7 b1 a7", 1)])
+def test_M23_of_many_prereleases_the_first_of_the_latest_stage_is_taken(quiet, request_text, offered, best):
+    places = [quiet.home / str(number) for number, _ in enumerate(offered.split())]
+    for place, stage in zip(places, offered.split()):
+        fake(place / "python3.14", "3.12", "sys.version_info = (3, 14, 0, %r, %d)" % STAGES[stage])
+    quiet.env["PATH"] = pathed(*places)
+    result = quiet.prime("python", request_text, python=python(WILD))
+    assert result.stdout.strip() == str(places[best] / "python3.14")
+    assert ("(cpython 3.14.0%s)\n" % offered.split()[best] in result.stderr) == ("a1" not in request_text)
+
+
+def test_M23_alpha_of_pyenv_does_not_win_over_a_candidate_or_the_release(quiet):
+    versions = quiet.home / ".pyenv" / "versions"
+    places = {stage: versions / ("3.14.0" + stage) / "bin" / "python" for stage in ("a7", "rc2", "")}
+    for stage, path in places.items():
+        version = STAGES.get(stage, ("final", 0))
+        fake(path, "3.12", "sys.version_info = (3, 14, 0, %r, %d)" % version)
+    assert ask(quiet, ">=3.14") == str(places[""])
+    shutil.rmtree(str(places[""].parent))
+    assert ask(quiet, ">=3.14") == ask(quiet, ">=3.14.0a1") == str(places["rc2"])
+    shutil.rmtree(str(places["rc2"].parent))
+    assert ask(quiet, ">=3.14") == ask(quiet, ">=3.14.0a1") == str(places["a7"])
 
 
 def test_version_of_a_development_build_is_that_of_its_version_info(quiet):
