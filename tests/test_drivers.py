@@ -128,6 +128,7 @@ def test_uv_is_told_of_the_system_s_certificates_where_it_may_need_them(monkeypa
     certificates = tmp_path / "certificates.pem"
     certificates.write_text("")
     monkeypatch.setattr(proto_prime, "CERTIFICATES", (str(certificates),))
+    monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
     for name in ("SSL_CERT_FILE", "PIP_CERT", "PROTOPRIMER_OFFLINE", "UV_SYSTEM_CERTS", "UV_NATIVE_TLS"):
         monkeypatch.delenv(name, raising=False)
     assert proto_prime.uv_environ()["UV_SYSTEM_CERTS"] == "1"
