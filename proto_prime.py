@@ -200,8 +200,11 @@ provide() { # [ARGS]: set $python to a python that uv has installed, or installs
         mark=$cache/.proto-prime
     fi
     cache=$cache/uv
-    for uv in uv "$home/.local/bin/uv" "$home/.cargo/bin/uv" "$cache"/uv-[0-9]*; do
-        case $uv in */*) [ -O "$uv" ] || { uv= && continue; } ;; esac # with `sudo -E`, $home is another user's (H8)
+    for uv in uv "$home/.local/bin/uv" "$home/.cargo/bin/uv" /opt/homebrew/bin/uv /usr/local/bin/uv \
+        "$cache"/uv-[0-9]*; do
+        case $uv in
+        "$home"/* | "$cache"/*) [ -O "$uv" ] || { uv= && continue; } ;; # with `sudo -E`, $home is another user's (H8)
+        esac
         "$uv" python find --help </dev/null >/dev/null 2>&1 && break # an old uv does not have it
         uv=
     done
@@ -219,7 +222,10 @@ limit=
 ! command -v timeout >/dev/null || limit="timeout 5" # seconds: some pythons hang
 [ -f "$0" ] || fail "sh needs this as a file" "save it first, then: sh proto_prime.py"
 for python in python3 python python3.15 python3.14 python3.13 python3.12 python3.11 python3.10 python3.9 python3.8 \
-    python3.7 python3.6 pypy3 "${HOME-}"/.pyenv/versions/*/bin/python3 "${HOME-}"/*conda3/bin/python3 \
+    python3.7 python3.6 pypy3 "${HOME-}"/.pyenv/versions/*/bin/python3 \
+    "${HOME-}"/.local/share/mise/installs/python/*/bin/python3 "${HOME-}"/.asdf/installs/python/*/bin/python3 \
+    "${HOME-}"/.local/share/hatch/pythons/*/*/bin/python3 "${HOME-}"/.local/share/pdm/python/*/bin/python3 \
+    "${HOME-}"/.local/share/pypoetry/python/*/bin/python3 "${HOME-}"/*conda3/bin/python3 \
     /usr/local/bin/python3 /opt/homebrew/bin/python3 /opt/*/bin/python3; do
     runs "$python" && exec "$python" "$0" "$@"
 done
@@ -1210,6 +1216,15 @@ def signal_name(number):
     return "signal %d%s" % (number, names.get(number, ""))
 
 
+def all_signals():
+    """The signals that a mask may hold: a set of int. musl refuses some that glibc has (M18)."""
+    import _signal
+
+    if hasattr(_signal, "valid_signals"):  # from python 3.8 on
+        return set(map(int, _signal.valid_signals()))
+    return set(range(1, _signal.NSIG)) - {32, 33, 34}  # the C library uses these: musl all three
+
+
 def end_signals():
     """The numbers of the signals that by default end a program."""
     import _signal  # type: ignore[import-not-found]  # built in, while `signal` imports enum
@@ -1380,7 +1395,7 @@ def start_thread(work, *args):
         if not WINDOWS:  # `run_as_child` would not see a signal that came to this thread
             import _signal
 
-            _signal.pthread_sigmask(_signal.SIG_BLOCK, set(range(1, _signal.NSIG)) - {32, 33})
+            _signal.pthread_sigmask(_signal.SIG_BLOCK, all_signals())
         work(*args)
 
     try:
@@ -1585,7 +1600,7 @@ def run_as_child(program, argv, environ):
     import subprocess
 
     faults = {getattr(signal, "SIG" + name) for name in "KILL STOP SEGV BUS FPE ILL TRAP ABRT".split()}
-    ours = set(range(1, signal.NSIG)) - {32, 33} - faults  # the C library uses 32 and 33
+    ours = all_signals() - faults
     before, on_child = signal.pthread_sigmask(signal.SIG_BLOCK, ours), signal.getsignal(signal.SIGCHLD)
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # if ignored, the system would forget the child's status
 
@@ -4614,6 +4629,7 @@ PYTHON_NAME = r"python3\.\d+(\.\d+)?t?(\.exe)?$"
 ANY_NAME = r"(python|pypy|graalpy)3(\.\d+){0,2}t?(\.exe)?$"
 UV_NAME = r"[a-z]+-\d"  # cpython-3.12.1-linux-x86_64-gnu
 PYENV_NAME = r"(pypy|graalpy)?[-\d]"  # 3.12.1, pypy3.10-7.3.12, graalpy-24.1; no environments, no conda
+AT_NAME = r"[a-z]+@\d"  # cpython@3.12.1
 CONDA_METAS = "miniconda3|anaconda3|miniforge3|mambaforge|micromamba|conda|miniconda|anaconda/conda-meta"
 
 
@@ -4648,6 +4664,29 @@ LOCATIONS = (
     ("vendor", UV_NAME, environment_python, [("", lambda request: request.places, "")]),
     ("uv", UV_NAME, environment_python, [("UV_PYTHON_INSTALL_DIR", uv_directories, "")]),
     ("pyenv", PYENV_NAME, environment_python, [("PYENV_ROOT", "~/.pyenv", "versions")]),  # not its shims (C1)
+    ("mise", PYENV_NAME, environment_python, [
+        ("MISE_DATA_DIR", "~/.local/share/mise", "installs/python"),
+        ("XDG_DATA_HOME", "", "mise/installs/python"),
+        ("LOCALAPPDATA", "", "mise/installs/python"),
+    ]),
+    ("asdf", PYENV_NAME, environment_python, [("ASDF_DATA_DIR", "~/.asdf", "installs/python")]),
+    ("hatch", r"python$|(pypy|graalpy)3", environment_python, [  # pythons/3.12/python
+        ("HATCH_DATA_DIR", "~/.local/share/hatch", "pythons/*"),
+        ("HATCH_DATA_DIR", "~/.local/share/hatch", "env/virtual/.pythons/*"),
+        ("XDG_DATA_HOME", "", "hatch/pythons/*"),
+        ("", "~/Library/Application Support", "hatch/pythons/*"),
+        ("LOCALAPPDATA", "", "hatch/pythons/*"),
+    ]),
+    ("pdm", AT_NAME, environment_python, [
+        ("XDG_DATA_HOME", "~/.local/share", "pdm/python"),
+        ("", "~/Library/Application Support", "pdm/python"),
+        ("LOCALAPPDATA", "", "pdm/pdm/python"),
+    ]),
+    ("poetry", AT_NAME, environment_python, [
+        ("XDG_DATA_HOME", "~/.local/share", "pypoetry/python"),
+        ("", "~/Library/Application Support", "pypoetry/python"),
+        ("APPDATA", "", "pypoetry/python"),
+    ]),
     ("conda", r"(python|pypy)-\d.*\.json$", conda_python, [  # conda-meta/python-3.12.1-….json
         ("CONDA_PREFIX", "", "conda-meta"),  # the active environment
         ("", conda_directories, "conda-meta"),
@@ -4806,6 +4845,7 @@ def store_candidates():
 # Judges each `Candidate` by the requests: the user's own choice, else the repo's selector, else the search.
 
 SELECTOR_SECONDS = 60
+ASKED_AT_ONCE = 16  # pythons: each takes up to 7 open files, and macOS allows a process 256 of them (M22)
 
 
 class Candidate:
@@ -4905,7 +4945,15 @@ def judge_all(tried, requests):
     if unknown:
         import threading
 
-        threads = [threading.Thread(target=judge, args=(candidate, requests)) for candidate in unknown]
+        rest = iter(unknown)
+
+        def work():
+            for candidate in rest:
+                if _stops:
+                    return
+                judge(candidate, requests)
+
+        threads = [threading.Thread(target=work) for _ in unknown[:ASKED_AT_ONCE]]
         try:
             with unbroken():
                 for thread in threads:
@@ -5157,6 +5205,36 @@ def check_port(parts):
             raise ValueError("%s is no regular file" % path)
 
 
+# Where systems keep the certificates that they trust; the last file is macOS', too.
+CERTIFICATES = ("/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/ca-bundle.pem",
+                "/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem", "/etc/ssl/cert.pem", "/etc/ssl/certs")
+
+
+def trust_somebody(context):
+    """Give this machine's certificates to an SSLContext that knows none, as in python.org's builds for macOS (M21).
+
+    First the system's file, then what pip brings. PrimeError if there is neither.
+    """
+    import ssl
+
+    hashed = ssl.get_default_verify_paths().capath  # OpenSSL looks into it when it needs one
+    if context.cert_store_stats()["x509_ca"] or hashed and os.listdir(hashed):
+        return
+    for path in CERTIFICATES:
+        if os.path.isfile(path):
+            report.detail("python knows no certificates: taking those in %s" % path)
+            return context.load_verify_locations(path)
+    message = "%s knows no certificates, which https takes" % running_python()
+    bundled = os.path.join(os.path.dirname(os.__file__), "ensurepip", "_bundled")
+    for wheel in newest_first([bundled], r"pip-.*\.whl$"):
+        with open(wheel, "rb") as file:
+            content = file_in_wheel(file, "certifi/cacert.pem", message)
+        report.detail("python knows no certificates: taking those in %s" % wheel)
+        return context.load_verify_locations(cadata=content.decode("ascii", "ignore"))
+    raise PrimeError(message, hint="SSL_CERT_FILE names a file with them; for python.org's python on macOS its "
+                                   '"Install Certificates.command" installs them')
+
+
 def net_handlers(scheme):
     """The handlers of urllib for the user's certificates, as pip and uv find them, and for pip's proxy."""
     import urllib.request
@@ -5169,6 +5247,8 @@ def net_handlers(scheme):
             import ssl
 
             context = ssl.create_default_context(cafile=file)
+            if not file:
+                trust_somebody(context)
         except ImportError as problem:
             raise PrimeError("%s has no ssl, which https takes: %s" % (running_python(), problem))
         except OSError as problem:
@@ -5424,15 +5504,65 @@ def with_user(url, indexes):
 
 
 def this_platform():
-    """The key of this machine in `PLATFORMS`; "" if it is not there."""
+    """The key of this machine in `PLATFORMS`; if it is not there, a name of the same form, such as "linux-riscv64"."""
     import platform
 
     machine = {"AMD64": "x86_64", "ARM64": "arm64"}.get(platform.machine(), platform.machine())
-    system = {"darwin": "macos", "win32": "windows"}.get(sys.platform, "linux")
-    if system == "linux" and not platform.libc_ver()[0]:
-        system = "musl"
-    name = system + "-" + machine
-    return name if name in PLATFORMS else ""
+    system = {"darwin": "macos", "win32": "windows", "linux": "musl" if is_musl() else "linux"}.get(sys.platform)
+    return "%s-%s" % (system or sys.platform, machine or "unknown")
+
+
+def is_musl():
+    """True if this python runs with musl: by its loader, else by the name of its ABI (M18).
+
+    `platform.libc_ver()` gives glibc, "libc" or nothing there, and from 3.13 on "musl". Alpine's pythons up to 3.9
+    have an ABI called gnu (bpo-43112), and one that is linked statically has no loader.
+    """
+    import sysconfig
+
+    if not sys.platform.startswith("linux"):
+        return False
+    try:
+        loader = loader_of(running_python())
+    except Exception:  # such as no permission, or headers that are cut off
+        loader = b""
+    return b"/ld-musl-" in loader if loader else "musl" in (sysconfig.get_config_var("SOABI") or "")
+
+
+def loader_of(program):
+    """The loader that the headers of an ELF program name, as bytes; b"" if there is none. OSError or struct.error."""
+    import struct
+
+    with open(program, "rb") as file:
+        head = file.read(64)
+        if head[:4] != b"\x7fELF" or len(head) < 64:
+            return b""
+        is_wide, order = head[4] == 2, "<" if head[5] == 1 else ">"
+        word = order + ("Q" if is_wide else "I")
+        file.seek(struct.unpack_from(word, head, 32 if is_wide else 28)[0])
+        size, count = struct.unpack_from(order + "HH", head, 54 if is_wide else 42)
+        table = file.read(size * count)
+        for start in range(0, len(table) - size + 1, size or 64):
+            if struct.unpack_from(order + "I", table, start)[0] == 3:  # PT_INTERP
+                file.seek(struct.unpack_from(word, table, start + (8 if is_wide else 4))[0])
+                return file.read(struct.unpack_from(word, table, start + (32 if is_wide else 16))[0])
+    return b""
+
+
+def platform_row(name):
+    """The row of `PLATFORMS` for a platform; for a machine that is not there one with pip's own tags (M18).
+
+    Its name among uv's pythons is "" then, for uv knows where it runs.
+    """
+    if name in PLATFORMS or name != this_platform():
+        return PLATFORMS[name]
+    import platform
+    import re
+
+    system, _, machine = name.partition("-")
+    tags = {"linux": "(many)?linux", "musl": "musllinux", "macos": "macosx", "windows": "win"}
+    tag = "(%s.*_%s)$" % (tags.get(system) or re.sub(r"\d.*", "", system), re.escape(machine))
+    return "sys_platform == '%s' and platform_machine == '%s'" % (sys.platform, platform.machine()), tag, ""
 
 
 def fits(name, platforms, version=""):
@@ -5446,7 +5576,7 @@ def fits(name, platforms, version=""):
     if not match:  # an odd name in an index (H4, H16)
         return False
     pythons, abis, tags = [part.split(".") for part in match.groups()]
-    patterns = ["any$"] + [PLATFORMS[platform][1] for platform in platforms if platform]
+    patterns = ["any$"] + [platform_row(platform)[1] for platform in platforms]
     if not any(re.match(pattern, tag) for pattern in patterns for tag in tags):
         return False
     if not version:
@@ -6757,13 +6887,16 @@ def build_system(environment, project):
 # The driver `venv_pip`: venv makes the environment, and a pip whose wheel is on this machine fills it.
 
 OLDEST_PIP = (21, 3)  # the first to install an editable project without setup.py (PEP 660)
+PIP_SECONDS = 30  # for its start, and to look at what is installed
 ISOLATING_PIP = (23,)  # older ones build a setup.py with the setuptools of the environment
 NEWER_PIP = "pip>=21.3,<22"  # replaces an older one; the last that runs under python 3.6
 
 
 def bundled_wheel(interpreter, project="pip"):
-    """The wheel of a project in an interpreter's ensurepip, or in Debian's packages; "" if there is none."""
-    directories = os.path.join(interpreter.stdlib, "ensurepip", "_bundled"), "/usr/share/python-wheels"
+    """The wheel of a project in an interpreter's ensurepip, or in its distribution's packages; "" if there is none."""
+    directories = [os.path.join(interpreter.stdlib, "ensurepip", "_bundled")]
+    if interpreter.stdlib.startswith("/usr/lib"):  # Debian's and Fedora's are made for their own pythons (M17)
+        directories.append("/usr/share/python-wheels")
     wheels = [wheel for directory in directories for wheel in newest_first([directory], project + r"-.*\.whl$")]
     return wheels[0] if wheels else ""
 
@@ -6771,15 +6904,16 @@ def bundled_wheel(interpreter, project="pip"):
 def find_pip(python):
     """The pip wheel for an `Interpreter`: its own, else the newest on this machine that runs under it (C9).
 
-    PrimeError if there is none.
+    PrimeError if there is none. What does not stand in its own library must work once: pip 23.0 says that it runs
+    under every python, and does not under 3.12 (M17).
     """
     own = bundled_wheel(python)
-    if own:
+    if own.startswith(os.path.join(python.stdlib, "")):
         return own
     others = [judge(candidate, ()).interpreter for candidate in candidates(Request())]
-    wheels = {bundled_wheel(other) for other in others if other} - {""}
-    for wheel in sorted(wheels, key=lambda wheel: Version(pip_version(wheel)).key, reverse=True):
-        if runs_under(wheel, python):
+    wheels = {bundled_wheel(other) for other in others if other} - {"", own}
+    for wheel in [own] * bool(own) + sorted(wheels, key=lambda wheel: Version(pip_version(wheel)).key, reverse=True):
+        if runs_under(wheel, python) and works_under(wheel, python):
             return wheel
     raise PrimeError("%s comes without pip" % python, tried=["there is no ensurepip in %s" % python.stdlib],
                      hint='install it (Debian: python3-venv), or set venv_driver = "venv_uv"')
@@ -6802,6 +6936,24 @@ def runs_under(wheel, python):
     field, version = "Requires-Python:", Version(python.version)
     specifiers = [line[len(field):] for line in metadata.splitlines() if line.startswith(field)]
     return all(Request(clauses=parse_clauses(each)).failing(version) is None for each in specifiers)
+
+
+def works_under(wheel, python):
+    """True if the pip of a wheel can tell an `Interpreter`'s packages; the user cache keeps the answer.
+
+    Its `--version` proves nothing: pip 23.0 has one under 3.12, too.
+    """
+    topic = "pip %s %s" % (wheel, signature(wheel))
+    problem = recall(python.path, lambda _, answer: answer, topic)
+    if problem is None:
+        environ = dict(pip_environ(()), PIP_REQUIRE_VIRTUALENV="0")
+        child = run_child([python.path, "-I", pip_program(wheel), "freeze", "--all"], environ, timeout=PIP_SECONDS)
+        problem = str(child) if child.has_failed else ""
+        if not child.problem:  # a machine that was too busy is not remembered
+            remember(python.path, [problem], topic)
+    if problem:
+        report.detail("pip passed over for %s: %s: %s" % (python, wheel, problem))
+    return not problem
 
 
 def pip_program(wheel):
@@ -7029,10 +7181,8 @@ class PipDriver(Driver):
 # The driver `venv_uv`: a uv on this machine, or one that is fetched into the user's cache, does everything.
 
 UV_SECONDS = 10
-# Where Linux distributions keep the certificates that they trust.
-CERTIFICATES = ("/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/ca-bundle.pem",
-                "/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem", "/etc/ssl/cert.pem", "/etc/ssl/certs")
-
+# Where Homebrew and others put it, which is not on the PATH of a program that macOS started from its desktop (M19).
+UV_PLACES = ("/opt/homebrew/bin", "/usr/local/bin", "/home/linuxbrew/.linuxbrew/bin", "/opt/local/bin")
 
 def has_certificates():
     """True if the system has certificates that it trusts; always true where that is not Linux."""
@@ -7089,6 +7239,7 @@ def find_uv(wanted, hashes=()):
         # With `sudo -E` the home directory is another user's, whose programs are not to be run (H8).
         homes = [os.path.join(home_dir(), name, "bin", "uv" + EXE) for name in (".local", ".cargo")]
         paths += [path for path in homes if is_ours(os.path.realpath(path))]
+        paths += [os.path.join(directory, "uv") for directory in UV_PLACES if not WINDOWS]
     use_cache()
     ending = "-(%s)" % "|".join(sha256[:16].lower() for sha256 in hashes) if hashes else ""
     cached = newest_first([cache_dir("uv")], r"uv-\d[^-]*%s%s$" % (ending, EXE))
@@ -7206,7 +7357,7 @@ def fetch_uv_itself(wanted, directory, options, hashes):
             fitting += [] if version.is_prerelease else [(version, link)]
     report.done()
     if not fitting:
-        raise PrimeError("there is no uv for %s" % (this_platform() or sys.platform),
+        raise PrimeError("there is no uv for %s" % this_platform(),
                          tried=["none of %d files fits" % len(links)], hint="put a uv on PATH")
     name, url, sha256, size = max(fitting, key=lambda pair: pair[0].key)[1]
     wheel = os.path.join(directory, name)
@@ -9811,7 +9962,7 @@ def vendor_pythons(environment, driver, version, platforms, target):
     if not required.path and required.failing(Version(minor + ".99")) is None:
         version = minor
     for platform in platforms:
-        driver.provide("cpython-%s-%s" % (version, PLATFORMS[platform][2]), target)
+        driver.provide("-".join(filter(None, ["cpython", version, platform_row(platform)[2]])), target)
     ignore = os.path.join(target, ".gitignore")
     if (bytes_of(ignore) or b"").strip() == b"*":  # by uv, which does not expect its pythons to be committed
         write_atomic(ignore, GIT_FILES[".gitignore"])
