@@ -62,9 +62,14 @@
 # NONINFRINGEMENT. IN NO EVENT SHALL THE AUTHORS OR COPYRIGHT HOLDERS BE LIABLE FOR ANY CLAIM,
 # DAMAGES OR OTHER LIABILITY, WHETHER IN AN ACTION OF CONTRACT, TORT OR OTHERWISE, ARISING FROM, OUT
 # OF OR IN CONNECTION WITH THE SOFTWARE OR THE USE OR OTHER DEALINGS IN THE SOFTWARE.
-''':'
+''':' #
 # For sh, up to the last exec: `sh proto_prime.py` runs this, on machines that may have no python. For Python it is a
-# string.
+# string. A "#" at its end keeps a line right where git has made CRLF out of each line end (M15).
+line= && { read -r line <"$0"; } 2>/dev/null #
+problem="$0 has the line ends of Windows (CRLF), which git writes with core.autocrlf=true" #
+hint="python3 $0 init writes a .gitattributes that keeps git from it; then remove this file and prime," #
+hint="$hint and git checkout both" #
+case $line in *python3?) echo "prime: error: $problem" >&2; echo "  hint: $hint" >&2; exit 1 ;; esac #
 [ -z "${ZSH_VERSION-}" ] || emulate sh
 unset PYTHONHOME __PYVENV_LAUNCHER__
 aside=
@@ -1218,7 +1223,7 @@ def signal_name(number):
 
 def all_signals():
     """The signals that a mask may hold: a set of int. musl refuses some that glibc has (M18)."""
-    import _signal
+    import _signal  # type: ignore[import-not-found]  # built in, while `signal` imports enum
 
     if hasattr(_signal, "valid_signals"):  # from python 3.8 on
         return set(map(int, _signal.valid_signals()))
@@ -1227,7 +1232,7 @@ def all_signals():
 
 def end_signals():
     """The numbers of the signals that by default end a program."""
-    import _signal  # type: ignore[import-not-found]  # built in, while `signal` imports enum
+    import _signal
 
     return [getattr(_signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT") if hasattr(_signal, name)]
 
@@ -10220,8 +10225,8 @@ def write_manifest(target, names):
 
 ENTRY_SCRIPT = '''\
 #!/usr/bin/env python3
-""":"
-place=$(dirname "$0"); [ -f "$place/proto_prime.py" ] || place=$(dirname "$(readlink -f "$0")")
+""":" #
+place=$(dirname "$0"); [ -f "$place/proto_prime.py" ] || place=$(dirname "$(readlink -f "$0")") #
 exec sh "$place/proto_prime.py" "$@" # sh prime: where maybe no python is
 
 Prime this repo: ./prime --help tells more. Starts under any python from 2.7 on."""
@@ -10275,12 +10280,13 @@ def command_init(options):
     texts = {own: "", prime: ENTRY_SCRIPT, prime + ".cmd": ENTRY_CMD.replace("\n", "\r\n")}
     if not os.path.exists(os.path.join(root, PYPROJECT)):  # else that file says what the repo needs
         texts[os.path.join(root, OWN_CONFIG)] = starter_config(root)
-    ignore = os.path.join(root, ".gitignore")
     made = [path for path in texts if not os.path.exists(path)]
-    text = load_text(ignore, lambda data: data.decode("utf-8", "surrogateescape")) if os.path.isfile(ignore) else ""
-    if with_ignored(text) != text:
-        texts[ignore] = with_ignored(text)
-        made.append(ignore)
+    lines = {".gitignore": (IGNORED, ignores), ".gitattributes": (line_ends(root, directory), tells_line_end)}
+    for name, (wanted, names) in lines.items():
+        path = os.path.join(root, name)
+        text = load_text(path, lambda data: data.decode("utf-8", "surrogateescape")) if os.path.isfile(path) else ""
+        texts[path] = with_lines(text, wanted, names)
+        made += [path] * (texts[path] != text)
     for path in made:
         check_init_target(root, path)
     for path, text in texts.items():
@@ -10291,7 +10297,7 @@ def command_init(options):
             copy_of_this(options, path)
         else:
             write_atomic(path, text.encode("utf-8", "surrogateescape"))  # R5: a .gitignore is bytes
-        if path != ignore:
+        if os.path.basename(path) not in lines:
             os.chmod(path, 0o755 if path in (own, prime) else 0o644)
     if not made:
         report.note("all is there already")
@@ -10315,7 +10321,7 @@ def copy_of_this(options, path):
     if options.source:
         take_other(options, path, 0o755)
     elif own_file():
-        write_atomic(path, load_text(own_file()).encode())
+        write_atomic(path, load_text(own_file()).replace("\r\n", "\n").encode())  # M15
     else:
         raise PrimeError("init: this came through a pipe, so that there is no file to copy",
                          hint="add --from URL, or save it as a file first")
@@ -10334,13 +10340,36 @@ def starter_config(root):
     return "\n".join(lines) + "\n"
 
 
-def with_ignored(text):
-    """The text of a .gitignore, completed by those of `IGNORED` that it lacks."""
-    lines = {line.strip().lstrip("/") for line in text.splitlines()}
-    missing = [name for name in IGNORED if not {name, name.rstrip("/")} & lines]
+def with_lines(text, wanted, has):
+    """The text of a .gitignore or .gitattributes, completed by those of the lines `wanted` that it lacks.
+
+    has  function that tells whether a line of the file stands for a wanted one
+    """
+    lines = list(filter(None, map(str.strip, text.splitlines())))
+    missing = [line for line in wanted if not any(has(each, line) for each in lines)]
     if missing and text and text[-1] != "\n":
         text += "\n"
-    return text + "".join(name + "\n" for name in missing)
+    return text + "".join(line + "\n" for line in missing)
+
+
+def ignores(line, wanted):
+    """True if a line of a .gitignore ignores what the line `wanted` does."""
+    return line.lstrip("/") in (wanted, wanted.rstrip("/"))
+
+
+def tells_line_end(line, wanted):
+    """True if a line of a .gitattributes says what git does with the line ends of the file of the line `wanted`."""
+    name, *attributes = line.split()
+    return name.lstrip("/") == wanted.split()[0].lstrip("/") and any(
+        each.startswith("eol=") or each in ("-text", "binary") for each in attributes)
+
+
+def line_ends(root, directory):
+    """The lines of a .gitattributes for what `init` puts into a directory: core.autocrlf would change it (M15)."""
+    place = os.path.relpath(directory, root).replace(os.sep, "/")
+    prefix = "/" if place == "." else "/%s/" % place
+    ends = ("proto_prime.py", "lf"), ("prime", "lf"), ("prime.cmd", "crlf")
+    return ["%s%s text eol=%s" % (prefix, name, end) for name, end in ends]
 
 
 def home_of(root):

@@ -12,10 +12,95 @@ import sysconfig
 import pytest
 import trustme
 from conftest import TOP, python, some_python, uv_program
-from helpers import Index
+from helpers import Index, run_git
 from machines import take_on
 
 import proto_prime
+
+# -- line ends (M15) -------------------------------------------------------------------------------
+
+TEXTS = {  # of a .gitattributes that is there; whether it decides about our files itself
+    "none": (b"", False),
+    "everything CRLF": (b"* text=auto eol=crlf\n", False),
+    "no line end, another encoding": (b"# caf\xe9\n*.py text", False),
+    "CRLF itself": (b"*.py text\r\nprime text\r\n", False),
+    "somebody's own": (b"/proto_prime.py text eol=lf\nprime -text\nprime.cmd binary\n", True),
+}
+
+
+def committed(repo):
+    """Commit all of a repo. Returns the directory of a clone with core.autocrlf=true."""
+    run_git(repo.path, "init", "-q")
+    run_git(repo.path, "add", "-A")
+    run_git(repo.path, "commit", "-q", "-m", "all")
+    clone = repo.path.parent / "clone"
+    run_git(repo.path, "-c", "core.autocrlf=true", "clone", "-q", str(repo.path), str(clone))
+    return clone
+
+
+@pytest.fixture
+def client(repo):
+    """A repo in which `init` puts all that it takes."""
+    for name in ("proto_prime.py", "prime", "__pycache__"):
+        (repo.path / name).unlink()
+    repo.init = lambda: repo.prime("init", entry=TOP / "proto_prime.py").stderr
+    repo.link("python3", some_python())
+    return repo
+
+
+@pytest.mark.parametrize("kind", sorted(TEXTS))
+def test_M15_line_ends_stay_in_a_checkout_with_autocrlf(client, kind):
+    text, is_enough = TEXTS[kind]
+    attributes = client.path / ".gitattributes"
+    if text:
+        attributes.write_bytes(text)
+    assert (".gitattributes" in client.init()) == (not is_enough)
+    assert attributes.read_bytes().startswith(text) and "all is there already" in client.init()
+    before = {name: (client.path / name).read_bytes() for name in ("prime", "proto_prime.py", "prime.cmd")}
+    clone = committed(client)
+    assert {name: (clone / name).read_bytes() for name in before} == before
+    assert b"\r\n" in (clone / "proto_prime.toml").read_bytes()  # all else is as the user wants it
+    told = subprocess.run(["./prime", "--version"], env=client.env, cwd=str(clone), stdout=subprocess.PIPE)
+    assert told.stdout == b"proto_prime %s\n" % proto_prime.__version__.encode()
+
+
+def test_M15_line_ends_of_what_stands_in_tools(client):
+    client.write("prime", "somebody's")
+    client.init()
+    lines = ["/tools/proto_prime.py text eol=lf", "/tools/prime text eol=lf", "/tools/prime.cmd text eol=crlf"]
+    assert (client.path / ".gitattributes").read_text().splitlines() == lines
+
+
+@pytest.mark.parametrize("shell", ["sh", "dash", "bash", "zsh", "busybox sh"])
+def test_M15_sh_says_what_happened_to_a_checkout_and_what_helps(client, shell):
+    if not shutil.which(shell.split()[0]):
+        pytest.skip("no " + shell)
+    client.init()
+    (client.path / ".gitattributes").unlink()
+    clone = committed(client)
+    assert all(b"\n" not in (clone / name).read_bytes().replace(b"\r\n", b"") for name in ("prime", "proto_prime.py"))
+    for name in ("prime", "proto_prime.py"):
+        done = subprocess.run([*shell.split(), name, "info"], env=client.env, cwd=str(clone), stdout=subprocess.PIPE,
+                              stderr=subprocess.PIPE, universal_newlines=True)
+        assert (done.returncode, done.stdout) == (1, "")
+        first, second = done.stderr.splitlines()
+        assert first.startswith("prime: error: ") and "has the line ends of Windows (CRLF)" in first
+        assert "proto_prime.py init writes a .gitattributes" in second
+    subprocess.run([some_python(), "proto_prime.py", "init"], env=client.env, cwd=str(clone), check=True,
+                   stderr=subprocess.DEVNULL)
+    for name in ("prime", "proto_prime.py"):
+        (clone / name).unlink()
+        run_git(clone, "-c", "core.autocrlf=true", "checkout", name)
+        assert (clone / name).read_bytes() == (client.path / name).read_bytes()
+
+
+def test_M15_init_by_a_file_with_CRLF_writes_none(client, tmp_path):
+    other = tmp_path / "proto_prime.py"
+    other.write_bytes((TOP / "proto_prime.py").read_bytes().replace(b"\n", b"\r\n"))
+    client.prime("init", entry=other)
+    for name in ("prime", "proto_prime.py"):
+        assert b"\r" not in (client.path / name).read_bytes()
+
 
 # -- pips of a distribution (M17) ------------------------------------------------------------------
 
