@@ -210,7 +210,7 @@ provide() { # [ARGS]: set $python to a python that uv has installed, or installs
         case $uv in
         "$home"/* | "$cache"/*) [ -O "$uv" ] || { uv= && continue; } ;; # with `sudo -E`, $home is another user's (H8)
         esac
-        "$uv" python find --help </dev/null >/dev/null 2>&1 && break # an old uv does not have it
+        "$uv" python find --no-project --system --help </dev/null >/dev/null 2>&1 && break # an old uv does not have it
         uv=
     done
     if [ -z "$uv" ]; then
@@ -7186,6 +7186,14 @@ class PipDriver(Driver):
 # The driver `venv_uv`: a uv on this machine, or one that is fetched into the user's cache, does everything.
 
 UV_SECONDS = 10
+# The least uv for each use, as measured with its releases: an older one counts as absent (M16).
+LEAST_UV = {
+    "an environment": "0.4.4",  # uv venv --no-project
+    "uv.lock": "0.5.31",  # uv sync --no-default-groups
+    "a script's [tool.uv]": "0.6.0",  # uv sync --script --active
+    "groups of a project with sources": "0.6.9",  # uv pip install --group FILE:NAME
+    "pylock.toml": "0.6.15",  # to write one, too, which is how pip and vendored files get what a uv.lock holds
+}
 # Where Homebrew and others put it, which is not on the PATH of a program that macOS started from its desktop (M19).
 UV_PLACES = ("/opt/homebrew/bin", "/usr/local/bin", "/home/linuxbrew/.linuxbrew/bin", "/opt/local/bin")
 
@@ -7231,11 +7239,13 @@ def has_foreign_settings(root):
     return False
 
 
-def find_uv(wanted, hashes=()):
+def find_uv(wanted, hashes=(), use="an environment", passed=None):
     """Find a uv on PATH, where its installers put it, or in the user cache. Returns its path, "" if there is none.
 
     wanted  `Request` for its version
     hashes  list of str, SHA-256 of wheels: if there are any, only a uv that was fetched by one of them counts
+    use     str, a key of `LEAST_UV`
+    passed  a list, to which why each other one is no use is appended, as str
     """
     paths = []  # type: list
     if not hashes:
@@ -7253,11 +7263,31 @@ def find_uv(wanted, hashes=()):
         if not os.path.isfile(path) or not os.access(path, os.X_OK):
             continue
         version = uv_version(path)
-        if version and wanted.failing(version) is None:
+        is_old = version and version.key < Version(LEAST_UV[use]).key
+        if version and not is_old and wanted.failing(version) is None:
             report.detail("uv %s: %s" % (version, path))
             return path
-        report.detail("uv passed over: %s, version %s" % (path, version))
+        reason = "%s takes %s" % (use, LEAST_UV[use]) if is_old else version and "uv_version is %s" % wanted
+        problem = "%s, version %s%s" % (path, version, reason and ": " + reason or "")
+        report.detail("uv passed over: " + problem)
+        if passed is not None:
+            passed.append(problem)
     return ""
+
+
+def too_old(use, what):
+    """The error for a uv that is too old for a use, a key of `LEAST_UV`; what: str, which one it is, and why (M16)."""
+    return PrimeError("%s, and %s takes %s at least" % (what, use, LEAST_UV[use]),
+                      hint="choose a newer one, or venv_driver = \"venv_pip\"")
+
+
+def check_uv_version(wanted, use):
+    """PrimeError if no uv that the config wants, a `Request`, is new enough for a use, a key of `LEAST_UV` (M16)."""
+    least = Version(LEAST_UV[use])
+    for clause in wanted.clauses:
+        is_limit = clause.version and clause.operator in ("==", "===", "~=", "<", "<=")
+        if is_limit and clause.version.key <= least.key and not clause.contains(least):
+            raise too_old(use, "uv_version is %s" % wanted)
 
 
 def is_as_fetched(path):
@@ -7283,19 +7313,20 @@ def uv_version(path):
     return version
 
 
-def fetch_uv(wanted, options, hashes=()):
+def fetch_uv(wanted, options, hashes=(), use="an environment"):
     """Fetch a uv from the package index into the user cache, once per machine. Returns its path.
 
     wanted   `Request` for its version
     options  list of str, the index settings
     hashes   list of str, the SHA-256 that its wheel may have; any if empty
+    use      str, a key of `LEAST_UV`
     The pip of any python from 3.8 on fetches it; without such a pip it comes from the index directly.
     """
     if is_offline() and "--find-links" not in options:
         raise PrimeError("there is no uv on this machine, and none can be fetched offline")
     requirement = "uv" + ",".join(clause.text for clause in wanted.clauses)
     with locked(cache_dir("uv", "lock"), "fetching uv"):
-        path = find_uv(wanted, hashes)  # another process may have been faster
+        path = find_uv(wanted, hashes, use)  # another process may have been faster
         if path:
             return path
         try:
@@ -7303,19 +7334,22 @@ def fetch_uv(wanted, options, hashes=()):
                 program, sha256 = fetch_uv_by_pip(requirement, aside, options, hashes)
                 if not program:
                     program, sha256 = fetch_uv_itself(wanted, aside, options, hashes)
-                return keep_uv(program, sha256)
+                return keep_uv(program, sha256, use)
         except OSError as problem:
             raise PrimeError("cannot keep uv in %s: %s" % (cache_dir("uv"), problem.strerror), hint=CACHE_HINT)
 
 
-def keep_uv(program, sha256):
+def keep_uv(program, sha256, use):
     """Move a uv that was fetched into the user cache. Returns its path.
 
     sha256  str, of its wheel, if `uv_sha256` demanded one; else ""
+    use     str, a key of `LEAST_UV`
     """
     version = uv_version(program)
     if version is None:
         raise PrimeError("the uv that was fetched does not run here")
+    if version.key < Version(LEAST_UV[use]).key:
+        raise too_old(use, "the uv that was fetched is %s" % version)
     path = cache_dir("uv", "uv-%s%s%s" % (version, sha256 and "-" + sha256[:16], EXE))
     if sha256:
         write_atomic(path + ".sha256", hash_file(program).encode())
@@ -7408,9 +7442,9 @@ class UvDriver(Driver):
 
     name = "venv_uv"
 
-    def __init__(self, version="", options=(), hashes=()):
+    def __init__(self, version="", options=(), hashes=(), use="an environment"):
         self.wanted, self.options, self.hashes = parse_uv_version(version), list(options), list(hashes)
-        self.uv, self.reader = "", self
+        self.uv, self.reader, self.use = "", self, use
 
     def _run(self, words, title, root=os.sep, **variables):
         """Run uv in the directory `root` as a step that people see; PrimeError if it fails."""
@@ -7419,7 +7453,9 @@ class UvDriver(Driver):
 
     def deploy(self, python=None):
         """Find a uv on this machine that fulfils the config, else fetch it. PrimeError if neither works."""
-        self.uv = self.uv or find_uv(self.wanted, self.hashes) or fetch_uv(self.wanted, self.options, self.hashes)
+        check_uv_version(self.wanted, self.use)
+        self.uv = self.uv or find_uv(self.wanted, self.hashes, self.use) or fetch_uv(
+            self.wanted, self.options, self.hashes, self.use)
 
     def provide(self, request, directory=""):
         """Download a python: among uv's own, where the search finds it then, or into `directory`."""
@@ -7620,7 +7656,7 @@ class UvDriver(Driver):
 SOURCES_HINT = 'prime lock, where uv is, settles what comes from where; venv_driver = "venv_pip" takes the best of all'
 
 
-def choose_driver(wanted="auto", version="", options=(), hashes=(), sources=()):
+def choose_driver(wanted="auto", version="", options=(), hashes=(), sources=(), use="an environment"):
     """The driver that a config names; for "auto" uv if it can be found or fetched, else pip with a notice.
 
     wanted   str, one of `DRIVERS`
@@ -7629,12 +7665,13 @@ def choose_driver(wanted="auto", version="", options=(), hashes=(), sources=()):
     hashes   list of str, the SHA-256 that the wheel of uv may have; any if empty
     sources  list of str, the servers that packages may come from if no lock says which. With several of them pip does
              not stand in for uv: somebody who keeps uv from us could then choose the packages (H6)
+    use      str, a key of `LEAST_UV`
     """
     if wanted not in DRIVERS:
         raise PrimeError("%s is not one of %s" % (wanted, ", ".join(DRIVERS)), status=2)
     if wanted == "venv_pip":
         return PipDriver()
-    driver = UvDriver(version, options, hashes)
+    driver = UvDriver(version, options, hashes, use)
     try:
         driver.deploy()
     except PrimeError as problem:
@@ -7649,17 +7686,34 @@ def choose_driver(wanted="auto", version="", options=(), hashes=(), sources=()):
     return driver
 
 
-def driver_of(environment, wanted):
+def use_of_uv(environment, wanted):
+    """What an environment needs a uv for, a key of `LEAST_UV`; wanted: one of `DRIVERS`."""
+    lock = environment["lock_file"]
+    if lock:
+        is_synced = lock.endswith("uv.lock") and wanted != "venv_pip" and not is_closed(environment)
+        return "uv.lock" if is_synced else "pylock.toml"
+    if script_settings(environment):
+        return "a script's [tool.uv]"
+    for project in environment["projects"]:
+        if project["groups"] and sources_of(environment.config, path_from(environment.root, project["path"])):
+            return "groups of a project with sources"
+    return "an environment"
+
+
+def driver_of(environment, wanted, use=""):
     """`choose_driver` with the settings of an environment; wanted: one of `DRIVERS`.
 
+    use  str, a key of `LEAST_UV`; default: what the environment needs a uv for
     For a uv.lock pip needs a uv, too (R16). PrimeError if none can be had, with "auto" as well.
     """
     lock = environment["lock_file"]
     settings = environment["uv_version"], index_options(environment), environment["uv_sha256"]
+    use = use or use_of_uv(environment, wanted)
     if wanted == "venv_uv" or not lock.endswith("uv.lock"):
-        return choose_driver(wanted, *settings, package_sources(environment) if wanted == "auto" and not lock else [])
+        sources = package_sources(environment) if wanted == "auto" and not lock else []
+        return choose_driver(wanted, *settings, sources, use=use)
     try:
-        uv = choose_driver("venv_uv", *settings)
+        uv = choose_driver("venv_uv", *settings, use=use)
     except Mismatch:
         raise
     except PrimeError as problem:
@@ -9011,7 +9065,7 @@ def fetch_python(environment):
     try:
         if is_offline():
             raise PrimeError("offline, so that uv may not download it")
-        driver_of(environment, "venv_uv").provide(text)
+        driver_of(environment, "venv_uv", "an environment").provide(text)
     except PrimeError as problem:
         raise no_python(environment, ["uv: %s" % problem] + problem.tried)
 
@@ -9206,6 +9260,7 @@ def command_info(options):
         "config": {name: {"value": environment[name], "from": environment.origins[name]} for name in FIELDS},
         "environment": environment.name,
         "driver": driver,
+        "uv": uv_for_info(environment, driver),
         "index": dict(zip(("url", "from"), index_and_origin(environment, driver))),
         "required": {"request": environment.required.text, "from": environment.required.origin},
         "selected_python": selected and selected.as_dict(),
@@ -9248,9 +9303,19 @@ def python_to_build(environment):
     return python
 
 
+def uv_for_info(environment, driver):
+    """Which uv on this machine a build would take, and why not another: a dict; None if it would take none (M16)."""
+    if driver == "venv_pip" and not environment["lock_file"].endswith("uv.lock"):
+        return None
+    passed = []  # type: list
+    wanted = parse_uv_version(environment["uv_version"])
+    path = find_uv(wanted, environment["uv_sha256"], use_of_uv(environment, driver), passed)
+    return {"path": path or None, "version": str(uv_version(path)) if path else None, "passed_over": passed}
+
+
 def info_text(data):
     """The data of `info --json` as a table for people."""
-    selected, venv, required = data["selected_python"], data["venv"], data["required"]
+    selected, venv, required, uv = data["selected_python"], data["venv"], data["required"], data["uv"]
     current = "yes, held there by a rollback" if venv and venv["held"] else "yes"
     if data["reasons"]:
         current = "no: " + "; ".join(data["reasons"])
@@ -9262,6 +9327,7 @@ def info_text(data):
         ("root", data["root"]),
         ("environment", data["environment"]),
         ("driver", data["driver"]),
+        ("uv", "; passed over: ".join([uv["path"] or "none here, one is fetched"] + uv["passed_over"]) if uv else ""),
         ("index", "%s (%s)" % (data["index"]["url"] or "see there", data["index"]["from"])),
         ("required", "%s (%s)" % (required["request"] or "any python", required["from"])),
         ("selected", "%s (%s)" % (selected["path"], selected["version"]) if selected else "none"),
@@ -9273,7 +9339,7 @@ def info_text(data):
     rows += [(name, "%s (%s)" % (entry["value"], entry["from"]))
              for name, entry in data["config"].items() if entry["from"] != "default"]
     width = max(len(name) for name, _ in rows)
-    return "".join("%-*s  %s\n" % (width, name, one_line(text)) for name, text in rows)
+    return "".join("%-*s  %s\n" % (width, name, one_line(text)) for name, text in rows if text)
 
 
 def command_python(options):
@@ -9468,7 +9534,7 @@ def script_environment(options, source, name=""):
         if bytes_of(os.path.join(root, file)) != text.encode():
             write_atomic(os.path.join(root, file), text.encode())
     if lock and not os.path.exists(os.path.join(root, "pylock.toml")):
-        driver_of(environment, "venv_uv").export_script(name, os.path.join(root, "pylock.toml"))
+        driver_of(environment, "venv_uv", "pylock.toml").export_script(name, os.path.join(root, "pylock.toml"))
     os.utime(root)  # `clean` removes those that were not run for long
     return load_environment(load_config(root))
 
@@ -9672,7 +9738,7 @@ def tools_of(environment):
     """The driver `venv_uv`, which resolves for both, and an environment's `Interpreter`, whatever its lock says."""
     environment.locked = []
     python = python_to_build(environment)
-    return driver_of(environment, "venv_uv"), python
+    return driver_of(environment, "venv_uv", "pylock.toml"), python
 
 
 def resolve(environment, driver, python, target):

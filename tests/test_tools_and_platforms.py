@@ -4,14 +4,17 @@ have (M18), places of tools and pythons (M19), pythons without certificates (M21
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
 import sysconfig
+import zipfile
 
 import pytest
 import trustme
-from conftest import TOP, python, some_python, uv_program
+from conftest import TOP, fetch_wheels, project_text, python, some_python, uv_program
+from filelock import FileLock
 from helpers import Index, run_git
 from machines import take_on
 
@@ -100,6 +103,103 @@ def test_M15_init_by_a_file_with_CRLF_writes_none(client, tmp_path):
     client.prime("init", entry=other)
     for name in ("prime", "proto_prime.py"):
         assert b"\r" not in (client.path / name).read_bytes()
+
+
+# -- old uvs (M16) ---------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="session")
+def old_uv(shared):
+    """A function that gives the path of a real uv of a version, which is fetched once per run."""
+    def get(version):
+        target = shared / "old uvs" / version
+        with FileLock(str(shared / ("uv-%s.lock" % version))):
+            if not (target / "uv").exists():
+                fetch_wheels(target, [["--no-deps", "--only-binary=:all:", "uv==" + version]])
+                with zipfile.ZipFile(str(next(target.glob("uv-*.whl")))) as archive:
+                    [name] = [name for name in archive.namelist() if name.endswith(".data/scripts/uv")]
+                    (target / "new").write_bytes(archive.read(name))
+                (target / "new").chmod(0o755)
+                (target / "new").rename(target / "uv")
+        return target / "uv"
+
+    return get
+
+
+@pytest.fixture
+def with_uv(repo, old_uv):
+    """A function that puts a real uv of a version on the PATH of a repo for the driver venv_uv, without cached ones."""
+    def put(version):
+        repo.link("uv", old_uv(version))
+        return repo
+
+    repo.env.update(PROTOPRIMER_CACHE_DIR=str(repo.home / "cache"), PROTOPRIMER_VENV_DRIVER="venv_uv")
+    return put
+
+
+@pytest.mark.slow
+def test_M16_old_uv_on_PATH_counts_as_absent_and_one_is_fetched(with_uv):
+    repo = with_uv("0.1.45")
+    repo.config('dependencies = ["six"]')
+    passed = "%s, version 0.1.45: an environment takes 0.4.4" % (repo.bin / "uv")
+    assert repo.info()["uv"] == {"path": None, "version": None, "passed_over": [passed]}
+    assert re.search("(?m)^uv +none here, one is fetched; passed over: " + re.escape(passed) + "$",
+                     repo.prime("info", status=1).stdout)
+    told = repo.prime("-v").stderr
+    assert "uv passed over: %s\n" % passed in told and "prime: fetching uv\n" in told
+    assert repo.inside("import six; print(six.__name__)") == "six"
+    fetched = repo.info()["uv"]
+    assert fetched["path"].startswith(str(repo.home / "cache")) and fetched["passed_over"] == [passed]
+
+
+@pytest.mark.slow
+def test_M16_each_use_has_a_least_uv_of_its_own(with_uv):
+    repo = with_uv("0.4.30")
+    repo.config('dependencies = ["six"]')
+    assert "fetching uv" not in repo.prime().stderr
+    assert repo.info()["uv"]["version"] == "0.4.30"
+    told = repo.prime("lock").stderr  # with another one, which is fetched
+    assert "fetching uv" in told
+    (repo.home / "cache" / "uv").rename(repo.home / "put away")
+    assert "pylock.toml takes 0.6.15" in repo.info()["uv"]["passed_over"][0]
+    assert "fetching uv" in repo.prime("run", "python", "-c", "import six").stderr
+    (repo.home / "cache" / "uv").rename(repo.home / "put away, too")
+    repo.write("a.py", '# /// script\n# dependencies = ["six"]\n# [tool.uv]\n# no-build = true\n# ///\nimport six\n')
+    told = repo.prime("-v", "run", "a.py").stderr
+    assert "a script's [tool.uv] takes 0.6.0" in told and "fetching uv" in told
+
+
+@pytest.mark.slow
+def test_M16_least_uv_for_groups_and_for_uv_lock(with_uv):
+    repo = with_uv("0.5.0")
+    repo.project(["six"], '[dependency-groups]\ndev = ["other"]\n[tool.uv.sources]\nother = {path = "other"}\n')
+    repo.write("other/pyproject.toml", project_text("other", (), ""))
+    repo.write("other/other.py", '"""Another one."""\n')
+    told = repo.prime("-v", "run", "python", "-c", "import six, other").stderr
+    assert "groups of a project with sources takes 0.6.9" in told
+    environ = dict(repo.env, UV_PYTHON=str(some_python()))
+    subprocess.run([uv_program(), "lock", "-q"], cwd=str(repo.path), env=environ, check=True)
+    told = repo.prime("-v", "run", "python", "-c", "import six, other").stderr
+    assert "uv passed over: %s, version 0.5.0: uv.lock takes 0.5.31" % (repo.bin / "uv") in told
+
+
+def test_M16_without_a_new_one_auto_goes_on_with_pip_and_says_why(with_uv):
+    repo = with_uv("0.1.45")
+    repo.config('dependencies = ["six"]')
+    repo.env.update(PROTOPRIMER_VENV_DRIVER="auto", PROTOPRIMER_OFFLINE="1")
+    told = repo.prime("-v").stderr
+    assert "version 0.1.45: an environment takes 0.4.4\n" in told and "going on with pip" in told
+
+
+@pytest.mark.parametrize("wanted, is_possible", [
+    ("0.4.0", False), ("<0.4.4", False), ("<=0.4.0", False), ("==0.3.*", False), ("~=0.3.1", False), ("0.4.4", True),
+    ("<0.5", True), ("~=0.4.1", True), ("==0.4.*", True), ("!=0.4.0", True), (">=0.1", True), ("", True)])
+def test_M16_uv_version_that_is_too_old_is_an_error_that_names_the_least(wanted, is_possible):
+    request = proto_prime.parse_uv_version(wanted) if wanted else proto_prime.Request()
+    if is_possible:
+        return proto_prime.check_uv_version(request, "an environment")
+    with pytest.raises(proto_prime.PrimeError, match="uv_version is .*, and an environment takes 0.4.4 at least"):
+        proto_prime.check_uv_version(request, "an environment")
 
 
 # -- pips of a distribution (M17) ------------------------------------------------------------------
