@@ -9264,13 +9264,7 @@ def command_info(options):
         "index": dict(zip(("url", "from"), index_and_origin(environment, driver))),
         "required": {"request": environment.required.text, "from": environment.required.origin},
         "selected_python": selected and selected.as_dict(),
-        "venv": generation and {
-            "path": environment.path(environment["venv_dir_rel_path"]),
-            "generation": generation.path,
-            "python": generation.program,
-            "version": generation.python.version,
-            "held": generation.is_held,
-        },
+        "venv": generation and venv_for_info(environment, generation),
         "current": not reasons,
         "reasons": reasons,
         "packages": packages,
@@ -9301,6 +9295,17 @@ def python_to_build(environment):
     if python is None:
         raise no_python(environment)
     return python
+
+
+def venv_for_info(environment, generation):
+    """What a generation is, and the link that leads to it, or should: a dict."""
+    return {
+        "path": environment.path(environment["venv_dir_rel_path"]),
+        "generation": generation.path,
+        "python": generation.program,
+        "version": generation.python.version,
+        "held": generation.is_held,
+    }
 
 
 def uv_for_info(environment, driver):
