@@ -355,6 +355,39 @@ def test_M19_pythons_of_version_managers_are_found(repo, spare_python, source):
     assert (done.stdout, done.returncode) == (str(target) + "\n", 0), done.stderr
 
 
+@pytest.mark.slow
+def test_M18_darwin_python_boots_runs_and_is_current(repo, driver, spare_python):
+    take_on(spare_python, "darwin")
+    repo.config('dependencies = ["six"]')
+    repo.env.update(PROTOPRIMER_PYTHON=str(spare_python), PROTOPRIMER_CACHE_DIR=None)
+    assert "stage required" in repo.prime("-v", python=spare_python).stderr
+    assert (repo.home / "Library" / "Caches" / "proto_prime").is_dir()  # it takes this for macOS
+    assert repo.inside("import six, sys; print(sys.platform)", python=spare_python) == "linux"  # and the command not
+    assert "is current" in repo.prime(python=spare_python).stderr
+    assert repo.info(python=spare_python)["current"]
+    for word in ("reset", "clean"):
+        repo.prime(word, python=spare_python)
+
+
+@pytest.mark.slow
+def test_M19_python_of_homebrew_that_was_upgraded(repo, driver, spare_python):
+    cellar = repo.home / "Cellar" / "python@3.12"
+    cellar.mkdir(parents=True)
+    prefix, link = cellar / "3.12.1", repo.bin / "python3.12"
+    shutil.move(str(spare_python.parent.parent), str(prefix))
+    link.symlink_to(prefix / "bin" / "python3.12")
+    repo.config('required_python_version = "==3.12.*"\ndependencies = ["six"]')
+    repo.env["PYENV_ROOT"] = "/nowhere"
+    words = "run", "python", "-c", "import os, six, sys; print(os.path.realpath(sys.executable))"
+    assert str(prefix) in repo.prime(*words, python=python("3.11")).stdout
+    link.unlink()
+    prefix.rename(cellar / "3.12.2")  # brew removes the old one
+    os.utime(str(cellar / "3.12.2" / "bin" / "python3.12"))
+    link.symlink_to(cellar / "3.12.2" / "bin" / "python3.12")
+    told = repo.prime(*words, python=python("3.11"))
+    assert told.stdout.startswith(str(cellar / "3.12.2")) and "building environment default" in told.stderr
+
+
 # -- pythons without certificates (M21) ------------------------------------------------------------
 
 
