@@ -62,9 +62,14 @@
 # NONINFRINGEMENT. IN NO EVENT SHALL THE AUTHORS OR COPYRIGHT HOLDERS BE LIABLE FOR ANY CLAIM,
 # DAMAGES OR OTHER LIABILITY, WHETHER IN AN ACTION OF CONTRACT, TORT OR OTHERWISE, ARISING FROM, OUT
 # OF OR IN CONNECTION WITH THE SOFTWARE OR THE USE OR OTHER DEALINGS IN THE SOFTWARE.
-''':'
+''':' #
 # For sh, up to the last exec: `sh proto_prime.py` runs this, on machines that may have no python. For Python it is a
-# string.
+# string. A "#" at its end keeps a line right where git has made CRLF out of each line end (M15).
+line= && { read -r line <"$0"; } 2>/dev/null #
+problem="$0 has the line ends of Windows (CRLF), which git writes with core.autocrlf=true" #
+hint="python3 $0 init writes a .gitattributes that keeps git from it; then remove this file and prime," #
+hint="$hint and git checkout both" #
+case $line in *python3?) echo "prime: error: $problem" >&2; echo "  hint: $hint" >&2; exit 1 ;; esac #
 [ -z "${ZSH_VERSION-}" ] || emulate sh
 unset PYTHONHOME __PYVENV_LAUNCHER__
 aside=
@@ -250,9 +255,12 @@ provide() { # [ARGS]: set $python to a python that uv has installed, or installs
     can_write "$cache" || use_private
     lend_places
     cache=$cache/uv
-    for uv in uv "$home/.local/bin/uv" "$home/.cargo/bin/uv" "$cache"/uv-[0-9]*; do
-        case $uv in */*) [ -O "$uv" ] || { uv= && continue; } ;; esac # with `sudo -E`, $home is another user's (H8)
-        "$uv" python find --help </dev/null >/dev/null 2>&1 && break # an old uv does not have it
+    for uv in uv "$home/.local/bin/uv" "$home/.cargo/bin/uv" /opt/homebrew/bin/uv /usr/local/bin/uv \
+        "$cache"/uv-[0-9]*; do
+        case $uv in
+        "$home"/* | "$cache"/*) [ -O "$uv" ] || { uv= && continue; } ;; # with `sudo -E`, $home is another user's (H8)
+        esac
+        "$uv" python find --no-project --system --help </dev/null >/dev/null 2>&1 && break # an old uv does not have it
         uv=
     done
     if [ -z "$uv" ]; then
@@ -268,7 +276,10 @@ provide() { # [ARGS]: set $python to a python that uv has installed, or installs
 lent= mark_text="Made by proto_prime.py, which may remove all that is in this directory."
 [ -f "$0" ] || fail "sh needs this as a file" "save it first, then: sh proto_prime.py"
 for python in python3 python python3.15 python3.14 python3.13 python3.12 python3.11 python3.10 python3.9 python3.8 \
-    python3.7 python3.6 pypy3 "${HOME-}"/.pyenv/versions/*/bin/python3 "${HOME-}"/*conda3/bin/python3 \
+    python3.7 python3.6 pypy3 "${HOME-}"/.pyenv/versions/*/bin/python3 \
+    "${HOME-}"/.local/share/mise/installs/python/*/bin/python3 "${HOME-}"/.asdf/installs/python/*/bin/python3 \
+    "${HOME-}"/.local/share/hatch/pythons/*/*/bin/python3 "${HOME-}"/.local/share/pdm/python/*/bin/python3 \
+    "${HOME-}"/.local/share/pypoetry/python/*/bin/python3 "${HOME-}"/*conda3/bin/python3 \
     /usr/local/bin/python3 /opt/homebrew/bin/python3 /opt/*/bin/python3; do
     runs "$python" && exec "$python" "$0" "$@"
 done
@@ -1280,9 +1291,18 @@ def signal_name(number):
     return "signal %d%s" % (number, names.get(number, ""))
 
 
+def all_signals():
+    """The signals that a mask may hold: a set of int. musl refuses some that glibc has (M18)."""
+    import _signal  # type: ignore[import-not-found]  # built in, while `signal` imports enum
+
+    if hasattr(_signal, "valid_signals"):  # from python 3.8 on
+        return set(map(int, _signal.valid_signals()))
+    return set(range(1, _signal.NSIG)) - {32, 33, 34}  # the C library uses these: musl all three
+
+
 def end_signals():
     """The numbers of the signals that by default end a program."""
-    import _signal  # type: ignore[import-not-found]  # built in, while `signal` imports enum
+    import _signal
 
     return [getattr(_signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT") if hasattr(_signal, name)]
 
@@ -1453,7 +1473,7 @@ def start_thread(work, *args):
         if not WINDOWS:  # `run_as_child` would not see a signal that came to this thread
             import _signal
 
-            _signal.pthread_sigmask(_signal.SIG_BLOCK, set(range(1, _signal.NSIG)) - {32, 33})
+            _signal.pthread_sigmask(_signal.SIG_BLOCK, all_signals())
         work(*args)
 
     try:
@@ -1690,7 +1710,7 @@ def run_as_child(program, argv, environ):
     import subprocess
 
     faults = {getattr(signal, "SIG" + name) for name in "KILL STOP SEGV BUS FPE ILL TRAP ABRT".split()}
-    ours = set(range(1, signal.NSIG)) - {32, 33} - faults  # the C library uses 32 and 33
+    ours = all_signals() - faults
     before, on_child = signal.pthread_sigmask(signal.SIG_BLOCK, ours), signal.getsignal(signal.SIGCHLD)
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # if ignored, the system would forget the child's status
 
@@ -4804,6 +4824,7 @@ PYTHON_NAME = r"python3\.\d+(\.\d+)?t?(\.exe)?$"
 ANY_NAME = r"(python|pypy|graalpy)3(\.\d+){0,2}t?(\.exe)?$"
 UV_NAME = r"[a-z]+-\d"  # cpython-3.12.1-linux-x86_64-gnu
 PYENV_NAME = r"(pypy|graalpy)?[-\d]"  # 3.12.1, pypy3.10-7.3.12, graalpy-24.1; no environments, no conda
+AT_NAME = r"[a-z]+@\d"  # cpython@3.12.1
 CONDA_METAS = "miniconda3|anaconda3|miniforge3|mambaforge|micromamba|conda|miniconda|anaconda/conda-meta"
 
 
@@ -4839,6 +4860,29 @@ LOCATIONS = (
     ("vendor", UV_NAME, environment_python, [("", lambda request: request.places, "")]),
     ("uv", UV_NAME, environment_python, [("UV_PYTHON_INSTALL_DIR", uv_directories, "")]),
     ("pyenv", PYENV_NAME, environment_python, [("PYENV_ROOT", "~/.pyenv", "versions")]),  # not its shims (C1)
+    ("mise", PYENV_NAME, environment_python, [
+        ("MISE_DATA_DIR", "~/.local/share/mise", "installs/python"),
+        ("XDG_DATA_HOME", "", "mise/installs/python"),
+        ("LOCALAPPDATA", "", "mise/installs/python"),
+    ]),
+    ("asdf", PYENV_NAME, environment_python, [("ASDF_DATA_DIR", "~/.asdf", "installs/python")]),
+    ("hatch", r"python$|(pypy|graalpy)3", environment_python, [  # pythons/3.12/python
+        ("HATCH_DATA_DIR", "~/.local/share/hatch", "pythons/*"),
+        ("HATCH_DATA_DIR", "~/.local/share/hatch", "env/virtual/.pythons/*"),
+        ("XDG_DATA_HOME", "", "hatch/pythons/*"),
+        ("", "~/Library/Application Support", "hatch/pythons/*"),
+        ("LOCALAPPDATA", "", "hatch/pythons/*"),
+    ]),
+    ("pdm", AT_NAME, environment_python, [
+        ("XDG_DATA_HOME", "~/.local/share", "pdm/python"),
+        ("", "~/Library/Application Support", "pdm/python"),
+        ("LOCALAPPDATA", "", "pdm/pdm/python"),
+    ]),
+    ("poetry", AT_NAME, environment_python, [
+        ("XDG_DATA_HOME", "~/.local/share", "pypoetry/python"),
+        ("", "~/Library/Application Support", "pypoetry/python"),
+        ("APPDATA", "", "pypoetry/python"),
+    ]),
     ("conda", r"(python|pypy)-\d.*\.json$", conda_python, [  # conda-meta/python-3.12.1-….json
         ("CONDA_PREFIX", "", "conda-meta"),  # the active environment
         ("", conda_directories, "conda-meta"),
@@ -4997,6 +5041,7 @@ def store_candidates():
 # Judges each `Candidate` by the requests: the user's own choice, else the repo's selector, else the search.
 
 SELECTOR_SECONDS = 60
+ASKED_AT_ONCE = 16  # pythons: each takes up to 7 open files, and macOS allows a process 256 of them (M22)
 
 
 class Candidate:
@@ -5096,7 +5141,15 @@ def judge_all(tried, requests):
     if unknown:
         import threading
 
-        threads = [threading.Thread(target=judge, args=(candidate, requests)) for candidate in unknown]
+        rest = iter(unknown)
+
+        def work():
+            for candidate in rest:
+                if _stops:
+                    return
+                judge(candidate, requests)
+
+        threads = [threading.Thread(target=work) for _ in unknown[:ASKED_AT_ONCE]]
         try:
             with unbroken():
                 for thread in threads:
@@ -5351,6 +5404,36 @@ def check_port(parts):
             raise ValueError("%s is no regular file" % path)
 
 
+# Where systems keep the certificates that they trust; the last file is macOS', too.
+CERTIFICATES = ("/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/ca-bundle.pem",
+                "/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem", "/etc/ssl/cert.pem", "/etc/ssl/certs")
+
+
+def trust_somebody(context):
+    """Give this machine's certificates to an SSLContext that knows none, as in python.org's builds for macOS (M21).
+
+    First the system's file, then what pip brings. PrimeError if there is neither.
+    """
+    import ssl
+
+    hashed = ssl.get_default_verify_paths().capath  # OpenSSL looks into it when it needs one
+    if context.cert_store_stats()["x509_ca"] or hashed and os.listdir(hashed):
+        return
+    for path in CERTIFICATES:
+        if os.path.isfile(path):
+            report.detail("python knows no certificates: taking those in %s" % path)
+            return context.load_verify_locations(path)
+    message = "%s knows no certificates, which https takes" % running_python()
+    bundled = os.path.join(os.path.dirname(os.__file__), "ensurepip", "_bundled")
+    for wheel in newest_first([bundled], r"pip-.*\.whl$"):
+        with open(wheel, "rb") as file:
+            content = file_in_wheel(file, "certifi/cacert.pem", message)
+        report.detail("python knows no certificates: taking those in %s" % wheel)
+        return context.load_verify_locations(cadata=content.decode("ascii", "ignore"))
+    raise PrimeError(message, hint="SSL_CERT_FILE names a file with them; for python.org's python on macOS its "
+                                   '"Install Certificates.command" installs them')
+
+
 def net_handlers(scheme):
     """The handlers of urllib for the user's certificates, as pip and uv find them, and for pip's proxy."""
     import urllib.request
@@ -5363,6 +5446,8 @@ def net_handlers(scheme):
             import ssl
 
             context = ssl.create_default_context(cafile=file)
+            if not file:
+                trust_somebody(context)
         except ImportError as problem:
             raise PrimeError("%s has no ssl, which https takes: %s" % (running_python(), problem))
         except OSError as problem:
@@ -5618,15 +5703,65 @@ def with_user(url, indexes):
 
 
 def this_platform():
-    """The key of this machine in `PLATFORMS`; "" if it is not there."""
+    """The key of this machine in `PLATFORMS`; if it is not there, a name of the same form, such as "linux-riscv64"."""
     import platform
 
     machine = {"AMD64": "x86_64", "ARM64": "arm64"}.get(platform.machine(), platform.machine())
-    system = {"darwin": "macos", "win32": "windows"}.get(sys.platform, "linux")
-    if system == "linux" and not platform.libc_ver()[0]:
-        system = "musl"
-    name = system + "-" + machine
-    return name if name in PLATFORMS else ""
+    system = {"darwin": "macos", "win32": "windows", "linux": "musl" if is_musl() else "linux"}.get(sys.platform)
+    return "%s-%s" % (system or sys.platform, machine or "unknown")
+
+
+def is_musl():
+    """True if this python runs with musl: by its loader, else by the name of its ABI (M18).
+
+    `platform.libc_ver()` gives glibc, "libc" or nothing there, and from 3.13 on "musl". Alpine's pythons up to 3.9
+    have an ABI called gnu (bpo-43112), and one that is linked statically has no loader.
+    """
+    import sysconfig
+
+    if not sys.platform.startswith("linux"):
+        return False
+    try:
+        loader = loader_of(running_python())
+    except Exception:  # such as no permission, or headers that are cut off
+        loader = b""
+    return b"/ld-musl-" in loader if loader else "musl" in (sysconfig.get_config_var("SOABI") or "")
+
+
+def loader_of(program):
+    """The loader that the headers of an ELF program name, as bytes; b"" if there is none. OSError or struct.error."""
+    import struct
+
+    with open(program, "rb") as file:
+        head = file.read(64)
+        if head[:4] != b"\x7fELF" or len(head) < 64:
+            return b""
+        is_wide, order = head[4] == 2, "<" if head[5] == 1 else ">"
+        word = order + ("Q" if is_wide else "I")
+        file.seek(struct.unpack_from(word, head, 32 if is_wide else 28)[0])
+        size, count = struct.unpack_from(order + "HH", head, 54 if is_wide else 42)
+        table = file.read(size * count)
+        for start in range(0, len(table) - size + 1, size or 64):
+            if struct.unpack_from(order + "I", table, start)[0] == 3:  # PT_INTERP
+                file.seek(struct.unpack_from(word, table, start + (8 if is_wide else 4))[0])
+                return file.read(struct.unpack_from(word, table, start + (32 if is_wide else 16))[0])
+    return b""
+
+
+def platform_row(name):
+    """The row of `PLATFORMS` for a platform; for a machine that is not there one with pip's own tags (M18).
+
+    Its name among uv's pythons is "" then, for uv knows where it runs.
+    """
+    if name in PLATFORMS or name != this_platform():
+        return PLATFORMS[name]
+    import platform
+    import re
+
+    system, _, machine = name.partition("-")
+    tags = {"linux": "(many)?linux", "musl": "musllinux", "macos": "macosx", "windows": "win"}
+    tag = "(%s.*_%s)$" % (tags.get(system) or re.sub(r"\d.*", "", system), re.escape(machine))
+    return "sys_platform == '%s' and platform_machine == '%s'" % (sys.platform, platform.machine()), tag, ""
 
 
 def fits(name, platforms, version=""):
@@ -5640,7 +5775,7 @@ def fits(name, platforms, version=""):
     if not match:  # an odd name in an index (H4, H16)
         return False
     pythons, abis, tags = [part.split(".") for part in match.groups()]
-    patterns = ["any$"] + [PLATFORMS[platform][1] for platform in platforms if platform]
+    patterns = ["any$"] + [platform_row(platform)[1] for platform in platforms]
     if not any(re.match(pattern, tag) for pattern in patterns for tag in tags):
         return False
     if not version:
@@ -6982,13 +7117,16 @@ def build_system(environment, project):
 # The driver `venv_pip`: venv makes the environment, and a pip whose wheel is on this machine fills it.
 
 OLDEST_PIP = (21, 3)  # the first to install an editable project without setup.py (PEP 660)
+PIP_SECONDS = 30  # for its start, and to look at what is installed
 ISOLATING_PIP = (23,)  # older ones build a setup.py with the setuptools of the environment
 NEWER_PIP = "pip>=21.3,<22"  # replaces an older one; the last that runs under python 3.6
 
 
 def bundled_wheel(interpreter, project="pip"):
-    """The wheel of a project in an interpreter's ensurepip, or in Debian's packages; "" if there is none."""
-    directories = os.path.join(interpreter.stdlib, "ensurepip", "_bundled"), "/usr/share/python-wheels"
+    """The wheel of a project in an interpreter's ensurepip, or in its distribution's packages; "" if there is none."""
+    directories = [os.path.join(interpreter.stdlib, "ensurepip", "_bundled")]
+    if interpreter.stdlib.startswith("/usr/lib"):  # Debian's and Fedora's are made for their own pythons (M17)
+        directories.append("/usr/share/python-wheels")
     wheels = [wheel for directory in directories for wheel in newest_first([directory], project + r"-.*\.whl$")]
     return wheels[0] if wheels else ""
 
@@ -6996,15 +7134,16 @@ def bundled_wheel(interpreter, project="pip"):
 def find_pip(python):
     """The pip wheel for an `Interpreter`: its own, else the newest on this machine that runs under it (C9).
 
-    PrimeError if there is none.
+    PrimeError if there is none. What does not stand in its own library must work once: pip 23.0 says that it runs
+    under every python, and does not under 3.12 (M17).
     """
     own = bundled_wheel(python)
-    if own:
+    if own.startswith(os.path.join(python.stdlib, "")):
         return own
     others = [judge(candidate, ()).interpreter for candidate in candidates(Request())]
-    wheels = {bundled_wheel(other) for other in others if other} - {""}
-    for wheel in sorted(wheels, key=lambda wheel: Version(pip_version(wheel)).key, reverse=True):
-        if runs_under(wheel, python):
+    wheels = {bundled_wheel(other) for other in others if other} - {"", own}
+    for wheel in [own] * bool(own) + sorted(wheels, key=lambda wheel: Version(pip_version(wheel)).key, reverse=True):
+        if runs_under(wheel, python) and works_under(wheel, python):
             return wheel
     raise PrimeError("%s comes without pip" % python, tried=["there is no ensurepip in %s" % python.stdlib],
                      hint='install it (Debian: python3-venv), or set venv_driver = "venv_uv"')
@@ -7027,6 +7166,24 @@ def runs_under(wheel, python):
     field, version = "Requires-Python:", Version(python.version)
     specifiers = [line[len(field):] for line in metadata.splitlines() if line.startswith(field)]
     return all(Request(clauses=parse_clauses(each)).failing(version) is None for each in specifiers)
+
+
+def works_under(wheel, python):
+    """True if the pip of a wheel can tell an `Interpreter`'s packages; the user cache keeps the answer.
+
+    Its `--version` proves nothing: pip 23.0 has one under 3.12, too.
+    """
+    topic = "pip %s %s" % (wheel, signature(wheel))
+    problem = recall(python.path, lambda _, answer: answer, topic)
+    if problem is None:
+        environ = dict(pip_environ(()), PIP_REQUIRE_VIRTUALENV="0")
+        child = run_child([python.path, "-I", pip_program(wheel), "freeze", "--all"], environ, timeout=PIP_SECONDS)
+        problem = str(child) if child.has_failed else ""
+        if not child.problem:  # a machine that was too busy is not remembered
+            remember(python.path, [problem], topic)
+    if problem:
+        report.detail("pip passed over for %s: %s: %s" % (python, wheel, problem))
+    return not problem
 
 
 def pip_program(wheel):
@@ -7255,10 +7412,16 @@ class PipDriver(Driver):
 # The driver `venv_uv`: a uv on this machine, or one that is fetched into the user's cache, does everything.
 
 UV_SECONDS = 10
-# Where Linux distributions keep the certificates that they trust.
-CERTIFICATES = ("/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/ca-bundle.pem",
-                "/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem", "/etc/ssl/cert.pem", "/etc/ssl/certs")
-
+# The least uv for each use, as measured with its releases: an older one counts as absent (M16).
+LEAST_UV = {
+    "an environment": "0.4.4",  # uv venv --no-project
+    "uv.lock": "0.5.31",  # uv sync --no-default-groups
+    "a script's [tool.uv]": "0.6.0",  # uv sync --script --active
+    "groups of a project with sources": "0.6.9",  # uv pip install --group FILE:NAME
+    "pylock.toml": "0.6.15",  # to write one, too, which is how pip and vendored files get what a uv.lock holds
+}
+# Where Homebrew and others put it, which is not on the PATH of a program that macOS started from its desktop (M19).
+UV_PLACES = ("/opt/homebrew/bin", "/usr/local/bin", "/home/linuxbrew/.linuxbrew/bin", "/opt/local/bin")
 
 def has_certificates():
     """True if the system has certificates that it trusts; always true where that is not Linux."""
@@ -7304,11 +7467,13 @@ def has_foreign_settings(root):
     return False
 
 
-def find_uv(wanted, hashes=()):
+def find_uv(wanted, hashes=(), use="an environment", passed=None):
     """Find a uv on PATH, where its installers put it, or in the user cache. Returns its path, "" if there is none.
 
     wanted  `Request` for its version
     hashes  list of str, SHA-256 of wheels: if there are any, only a uv that was fetched by one of them counts
+    use     str, a key of `LEAST_UV`
+    passed  a list, to which why each other one is no use is appended, as str
     """
     paths = []  # type: list
     if not hashes:
@@ -7317,6 +7482,7 @@ def find_uv(wanted, hashes=()):
         # With `sudo -E` the home directory is another user's, whose programs are not to be run (H8).
         homes = [os.path.join(home_dir(), name, "bin", "uv" + EXE) for name in (".local", ".cargo")]
         paths += [path for path in homes if is_ours(os.path.realpath(path))]
+        paths += [os.path.join(directory, "uv") for directory in UV_PLACES if not WINDOWS]
     use_cache()
     ending = "-(%s)" % "|".join(sha256[:16].lower() for sha256 in hashes) if hashes else ""
     cached = newest_first(cache_dirs("uv"), r"uv-\d[^-]*%s%s$" % (ending, EXE))
@@ -7325,11 +7491,31 @@ def find_uv(wanted, hashes=()):
         if not os.path.isfile(path) or not os.access(path, os.X_OK):
             continue
         version = uv_version(path)
-        if version and wanted.failing(version) is None:
+        is_old = version and version.key < Version(LEAST_UV[use]).key
+        if version and not is_old and wanted.failing(version) is None:
             report.detail("uv %s: %s" % (version, path))
             return path
-        report.detail("uv passed over: %s, version %s" % (path, version))
+        reason = "%s takes %s" % (use, LEAST_UV[use]) if is_old else version and "uv_version is %s" % wanted
+        problem = "%s, version %s%s" % (path, version, reason and ": " + reason or "")
+        report.detail("uv passed over: " + problem)
+        if passed is not None:
+            passed.append(problem)
     return ""
+
+
+def too_old(use, what):
+    """The error for a uv that is too old for a use, a key of `LEAST_UV`; what: str, which one it is, and why (M16)."""
+    return PrimeError("%s, and %s takes %s at least" % (what, use, LEAST_UV[use]),
+                      hint="choose a newer one, or venv_driver = \"venv_pip\"")
+
+
+def check_uv_version(wanted, use):
+    """PrimeError if no uv that the config wants, a `Request`, is new enough for a use, a key of `LEAST_UV` (M16)."""
+    least = Version(LEAST_UV[use])
+    for clause in wanted.clauses:
+        is_limit = clause.version and clause.operator in ("==", "===", "~=", "<", "<=")
+        if is_limit and clause.version.key <= least.key and not clause.contains(least):
+            raise too_old(use, "uv_version is %s" % wanted)
 
 
 def is_as_fetched(path):
@@ -7355,19 +7541,20 @@ def uv_version(path):
     return version
 
 
-def fetch_uv(wanted, options, hashes=()):
+def fetch_uv(wanted, options, hashes=(), use="an environment"):
     """Fetch a uv from the package index into the user cache, once per machine. Returns its path.
 
     wanted   `Request` for its version
     options  list of str, the index settings
     hashes   list of str, the SHA-256 that its wheel may have; any if empty
+    use      str, a key of `LEAST_UV`
     The pip of any python from 3.8 on fetches it; without such a pip it comes from the index directly.
     """
     if is_offline() and "--find-links" not in options:
         raise PrimeError("there is no uv on this machine, and none can be fetched offline")
     requirement = "uv" + ",".join(clause.text for clause in wanted.clauses)
     with locked(writable_cache("uv", "lock"), "fetching uv"):
-        path = find_uv(wanted, hashes)  # another process may have been faster
+        path = find_uv(wanted, hashes, use)  # another process may have been faster
         if path:
             return path
         try:
@@ -7375,19 +7562,22 @@ def fetch_uv(wanted, options, hashes=()):
                 program, sha256 = fetch_uv_by_pip(requirement, aside, options, hashes)
                 if not program:
                     program, sha256 = fetch_uv_itself(wanted, aside, options, hashes)
-                return keep_uv(program, sha256)
+                return keep_uv(program, sha256, use)
         except OSError as problem:
             raise PrimeError("cannot keep uv in %s: %s" % (cache_dir("uv"), problem.strerror), hint=CACHE_HINT)
 
 
-def keep_uv(program, sha256):
+def keep_uv(program, sha256, use):
     """Move a uv that was fetched into the user cache. Returns its path.
 
     sha256  str, of its wheel, if `uv_sha256` demanded one; else ""
+    use     str, a key of `LEAST_UV`
     """
     version = uv_version(program)
     if version is None:
         raise PrimeError("the uv that was fetched does not run here")
+    if version.key < Version(LEAST_UV[use]).key:
+        raise too_old(use, "the uv that was fetched is %s" % version)
     path = cache_dir("uv", "uv-%s%s%s" % (version, sha256 and "-" + sha256[:16], EXE))
     if sha256:
         write_atomic(path + ".sha256", hash_file(program).encode())
@@ -7434,7 +7624,7 @@ def fetch_uv_itself(wanted, directory, options, hashes):
             fitting += [] if version.is_prerelease else [(version, link)]
     report.done()
     if not fitting:
-        raise PrimeError("there is no uv for %s" % (this_platform() or sys.platform),
+        raise PrimeError("there is no uv for %s" % this_platform(),
                          tried=["none of %d files fits" % len(links)], hint="put a uv on PATH")
     name, url, sha256, size = max(fitting, key=lambda pair: pair[0].key)[1]
     wheel = os.path.join(directory, name)
@@ -7480,9 +7670,9 @@ class UvDriver(Driver):
 
     name = "venv_uv"
 
-    def __init__(self, version="", options=(), hashes=()):
+    def __init__(self, version="", options=(), hashes=(), use="an environment"):
         self.wanted, self.options, self.hashes = parse_uv_version(version), list(options), list(hashes)
-        self.uv, self.reader = "", self
+        self.uv, self.reader, self.use = "", self, use
 
     def _run(self, words, title, root=os.sep, **variables):
         """Run uv in the directory `root` as a step that people see; PrimeError if it fails."""
@@ -7491,7 +7681,9 @@ class UvDriver(Driver):
 
     def deploy(self, python=None):
         """Find a uv on this machine that fulfils the config, else fetch it. PrimeError if neither works."""
-        self.uv = self.uv or find_uv(self.wanted, self.hashes) or fetch_uv(self.wanted, self.options, self.hashes)
+        check_uv_version(self.wanted, self.use)
+        self.uv = self.uv or find_uv(self.wanted, self.hashes, self.use) or fetch_uv(
+            self.wanted, self.options, self.hashes, self.use)
 
     def provide(self, request, directory=""):
         """Download a python: among uv's own, where the search finds it then, or into `directory`."""
@@ -7692,7 +7884,7 @@ class UvDriver(Driver):
 SOURCES_HINT = 'prime lock, where uv is, settles what comes from where; venv_driver = "venv_pip" takes the best of all'
 
 
-def choose_driver(wanted="auto", version="", options=(), hashes=(), sources=()):
+def choose_driver(wanted="auto", version="", options=(), hashes=(), sources=(), use="an environment"):
     """The driver that a config names; for "auto" uv if it can be found or fetched, else pip with a notice.
 
     wanted   str, one of `DRIVERS`
@@ -7701,12 +7893,13 @@ def choose_driver(wanted="auto", version="", options=(), hashes=(), sources=()):
     hashes   list of str, the SHA-256 that the wheel of uv may have; any if empty
     sources  list of str, the servers that packages may come from if no lock says which. With several of them pip does
              not stand in for uv: somebody who keeps uv from us could then choose the packages (H6)
+    use      str, a key of `LEAST_UV`
     """
     if wanted not in DRIVERS:
         raise PrimeError("%s is not one of %s" % (wanted, ", ".join(DRIVERS)), status=2)
     if wanted == "venv_pip":
         return PipDriver()
-    driver = UvDriver(version, options, hashes)
+    driver = UvDriver(version, options, hashes, use)
     try:
         driver.deploy()
     except PrimeError as problem:
@@ -7721,17 +7914,34 @@ def choose_driver(wanted="auto", version="", options=(), hashes=(), sources=()):
     return driver
 
 
-def driver_of(environment, wanted):
+def use_of_uv(environment, wanted):
+    """What an environment needs a uv for, a key of `LEAST_UV`; wanted: one of `DRIVERS`."""
+    lock = environment["lock_file"]
+    if lock:
+        is_synced = lock.endswith("uv.lock") and wanted != "venv_pip" and not is_closed(environment)
+        return "uv.lock" if is_synced else "pylock.toml"
+    if script_settings(environment):
+        return "a script's [tool.uv]"
+    for project in environment["projects"]:
+        if project["groups"] and sources_of(environment.config, path_from(environment.root, project["path"])):
+            return "groups of a project with sources"
+    return "an environment"
+
+
+def driver_of(environment, wanted, use=""):
     """`choose_driver` with the settings of an environment; wanted: one of `DRIVERS`.
 
+    use  str, a key of `LEAST_UV`; default: what the environment needs a uv for
     For a uv.lock pip needs a uv, too (R16). PrimeError if none can be had, with "auto" as well.
     """
     lock = environment["lock_file"]
     settings = environment["uv_version"], index_options(environment), environment["uv_sha256"]
+    use = use or use_of_uv(environment, wanted)
     if wanted == "venv_uv" or not lock.endswith("uv.lock"):
-        return choose_driver(wanted, *settings, package_sources(environment) if wanted == "auto" and not lock else [])
+        sources = package_sources(environment) if wanted == "auto" and not lock else []
+        return choose_driver(wanted, *settings, sources, use=use)
     try:
-        uv = choose_driver("venv_uv", *settings)
+        uv = choose_driver("venv_uv", *settings, use=use)
     except Mismatch:
         raise
     except PrimeError as problem:
@@ -9127,7 +9337,7 @@ def fetch_python(environment):
     try:
         if is_offline():
             raise PrimeError("offline, so that uv may not download it")
-        driver_of(environment, "venv_uv").provide(text)
+        driver_of(environment, "venv_uv", "an environment").provide(text)
     except PrimeError as problem:
         raise no_python(environment, ["uv: %s" % problem] + problem.tried)
 
@@ -9324,16 +9534,11 @@ def command_info(options):
         "config": {name: {"value": environment[name], "from": environment.origins[name]} for name in FIELDS},
         "environment": environment.name,
         "driver": driver,
+        "uv": uv_for_info(environment, driver),
         "index": dict(zip(("url", "from"), index_and_origin(environment, driver))),
         "required": {"request": environment.required.text, "from": environment.required.origin},
         "selected_python": selected and selected.as_dict(),
-        "venv": generation and {
-            "path": environment.path(environment["venv_dir_rel_path"]),
-            "generation": generation.path,
-            "python": generation.program,
-            "version": generation.python.version,
-            "held": generation.is_held,
-        },
+        "venv": generation and venv_for_info(environment, generation),
         "current": not reasons,
         "reasons": reasons,
         "packages": packages,
@@ -9366,9 +9571,30 @@ def python_to_build(environment):
     return python
 
 
+def venv_for_info(environment, generation):
+    """What a generation is, and the link that leads to it, or should: a dict."""
+    return {
+        "path": environment.path(environment["venv_dir_rel_path"]),
+        "generation": generation.path,
+        "python": generation.program,
+        "version": generation.python.version,
+        "held": generation.is_held,
+    }
+
+
+def uv_for_info(environment, driver):
+    """Which uv on this machine a build would take, and why not another: a dict; None if it would take none (M16)."""
+    if driver == "venv_pip" and not environment["lock_file"].endswith("uv.lock"):
+        return None
+    passed = []  # type: list
+    wanted = parse_uv_version(environment["uv_version"])
+    path = find_uv(wanted, environment["uv_sha256"], use_of_uv(environment, driver), passed)
+    return {"path": path or None, "version": str(uv_version(path)) if path else None, "passed_over": passed}
+
+
 def info_text(data):
     """The data of `info --json` as a table for people."""
-    selected, venv, required = data["selected_python"], data["venv"], data["required"]
+    selected, venv, required, uv = data["selected_python"], data["venv"], data["required"], data["uv"]
     current = "yes, held there by a rollback" if venv and venv["held"] else "yes"
     if data["reasons"]:
         current = "no: " + "; ".join(data["reasons"])
@@ -9380,6 +9606,7 @@ def info_text(data):
         ("root", data["root"]),
         ("environment", data["environment"]),
         ("driver", data["driver"]),
+        ("uv", "; passed over: ".join([uv["path"] or "none here, one is fetched"] + uv["passed_over"]) if uv else ""),
         ("index", "%s (%s)" % (data["index"]["url"] or "see there", data["index"]["from"])),
         ("required", "%s (%s)" % (required["request"] or "any python", required["from"])),
         ("selected", "%s (%s)" % (selected["path"], selected["version"]) if selected else "none"),
@@ -9391,7 +9618,7 @@ def info_text(data):
     rows += [(name, "%s (%s)" % (entry["value"], entry["from"]))
              for name, entry in data["config"].items() if entry["from"] != "default"]
     width = max(len(name) for name, _ in rows)
-    return "".join("%-*s  %s\n" % (width, name, one_line(text)) for name, text in rows)
+    return "".join("%-*s  %s\n" % (width, name, one_line(text)) for name, text in rows if text)
 
 
 def command_python(options):
@@ -9607,7 +9834,7 @@ def script_environment(options, source, name=""):
         if bytes_of(os.path.join(root, file)) != text.encode():
             write_atomic(os.path.join(root, file), text.encode())
     if lock and not os.path.exists(os.path.join(root, "pylock.toml")):
-        driver_of(environment, "venv_uv").export_script(name, os.path.join(root, "pylock.toml"))
+        driver_of(environment, "venv_uv", "pylock.toml").export_script(name, os.path.join(root, "pylock.toml"))
     tend(os.utime, root)  # `clean` removes those that were not run for long
     return load_environment(load_config(root))
 
@@ -9802,7 +10029,7 @@ def tools_of(environment):
     """The driver `venv_uv`, which resolves for both, and an environment's `Interpreter`, whatever its lock says."""
     environment.locked = []
     python = python_to_build(environment)
-    return driver_of(environment, "venv_uv"), python
+    return driver_of(environment, "venv_uv", "pylock.toml"), python
 
 
 def resolve(environment, driver, python, target):
@@ -10097,7 +10324,7 @@ def vendor_pythons(environment, driver, version, platforms, target):
     if not required.path and required.failing(Version(minor + ".99")) is None:
         version = minor
     for platform in platforms:
-        driver.provide("cpython-%s-%s" % (version, PLATFORMS[platform][2]), target)
+        driver.provide("-".join(filter(None, ["cpython", version, platform_row(platform)[2]])), target)
     ignore = os.path.join(target, ".gitignore")
     if (bytes_of(ignore) or b"").strip() == b"*":  # by uv, which does not expect its pythons to be committed
         write_atomic(ignore, GIT_FILES[".gitignore"])
@@ -10355,12 +10582,12 @@ def write_manifest(target, names):
 
 ENTRY_SCRIPT = '''\
 #!/usr/bin/env python3
-""":"
+""":" #
 file=$0 # sh prime: where maybe no python is, nor `readlink -f`
-until [ -f "$(dirname "$file")/proto_prime.py" ] || ! target=$(readlink "$file"); do
-    case $target in /*) file=$target ;; *) file=$(dirname "$file")/$target ;; esac
-done
-exec sh "$(dirname "$file")/proto_prime.py" "$@"
+until [ -f "$(dirname "$file")/proto_prime.py" ] || ! target=$(readlink "$file"); do #
+    case $target in /*) file=$target ;; *) file=$(dirname "$file")/$target ;; esac #
+done #
+exec sh "$(dirname "$file")/proto_prime.py" "$@" #
 
 Prime this repo: ./prime --help tells more. Starts under any python from 2.7 on."""
 import os
@@ -10413,12 +10640,13 @@ def command_init(options):
     texts = {own: "", prime: ENTRY_SCRIPT, prime + ".cmd": ENTRY_CMD.replace("\n", "\r\n")}
     if not os.path.exists(os.path.join(root, PYPROJECT)):  # else that file says what the repo needs
         texts[os.path.join(root, OWN_CONFIG)] = starter_config(root)
-    ignore = os.path.join(root, ".gitignore")
     made = [path for path in texts if not os.path.exists(path)]
-    text = load_text(ignore, lambda data: data.decode("utf-8", "surrogateescape")) if os.path.isfile(ignore) else ""
-    if with_ignored(text) != text:
-        texts[ignore] = with_ignored(text)
-        made.append(ignore)
+    lines = {".gitignore": (IGNORED, ignores), ".gitattributes": (line_ends(root, directory), tells_line_end)}
+    for name, (wanted, names) in lines.items():
+        path = os.path.join(root, name)
+        text = load_text(path, lambda data: data.decode("utf-8", "surrogateescape")) if os.path.isfile(path) else ""
+        texts[path] = with_lines(text, wanted, names)
+        made += [path] * (texts[path] != text)
     for path in made:
         check_init_target(root, path)
     for path, text in texts.items():
@@ -10429,7 +10657,7 @@ def command_init(options):
             copy_of_this(options, path)
         else:
             write_atomic(path, text.encode("utf-8", "surrogateescape"))  # R5: a .gitignore is bytes
-        if path != ignore:
+        if os.path.basename(path) not in lines:
             tend(os.chmod, path, 0o755 if path in (own, prime) else 0o644)
     if not made:
         report.note("all is there already")
@@ -10453,7 +10681,7 @@ def copy_of_this(options, path):
     if options.source:
         take_other(options, path, 0o755)
     elif own_file():
-        write_atomic(path, load_text(own_file()).encode())
+        write_atomic(path, load_text(own_file()).replace("\r\n", "\n").encode())  # M15
     else:
         raise PrimeError("init: this came through a pipe, so that there is no file to copy",
                          hint="add --from URL, or save it as a file first")
@@ -10472,13 +10700,36 @@ def starter_config(root):
     return "\n".join(lines) + "\n"
 
 
-def with_ignored(text):
-    """The text of a .gitignore, completed by those of `IGNORED` that it lacks."""
-    lines = {line.strip().lstrip("/") for line in text.splitlines()}
-    missing = [name for name in IGNORED if not {name, name.rstrip("/")} & lines]
+def with_lines(text, wanted, has):
+    """The text of a .gitignore or .gitattributes, completed by those of the lines `wanted` that it lacks.
+
+    has  function that tells whether a line of the file stands for a wanted one
+    """
+    lines = list(filter(None, map(str.strip, text.splitlines())))
+    missing = [line for line in wanted if not any(has(each, line) for each in lines)]
     if missing and text and text[-1] != "\n":
         text += "\n"
-    return text + "".join(name + "\n" for name in missing)
+    return text + "".join(line + "\n" for line in missing)
+
+
+def ignores(line, wanted):
+    """True if a line of a .gitignore ignores what the line `wanted` does."""
+    return line.lstrip("/") in (wanted, wanted.rstrip("/"))
+
+
+def tells_line_end(line, wanted):
+    """True if a line of a .gitattributes says what git does with the line ends of the file of the line `wanted`."""
+    name, *attributes = line.split()
+    return name.lstrip("/") == wanted.split()[0].lstrip("/") and any(
+        each.startswith("eol=") or each in ("-text", "binary") for each in attributes)
+
+
+def line_ends(root, directory):
+    """The lines of a .gitattributes for what `init` puts into a directory: core.autocrlf would change it (M15)."""
+    place = os.path.relpath(directory, root).replace(os.sep, "/")
+    prefix = "/" if place == "." else "/%s/" % place
+    ends = ("proto_prime.py", "lf"), ("prime", "lf"), ("prime.cmd", "crlf")
+    return ["%s%s text eol=%s" % (prefix, name, end) for name, end in ends]
 
 
 def home_of(root):

@@ -267,3 +267,43 @@ class Mac(Machine):
         """The commands by which the stub was started."""
         path = self.root / "tmp/dialogs"
         return path.read_text().splitlines() if path.exists() else []
+# Stands in the sitecustomize of a python, and plays another system in our own processes alone, not in pip's.
+PERSONA = """\
+import os, sys
+with open("/proc/self/cmdline", "rb") as file:
+    words = file.read().split(bytes(1))
+if {b"prime", b"proto_prime.py"} & set(map(os.path.basename, words[1:4])):
+    exec(%r)
+"""
+DARWIN = """
+import _signal, select, types
+sys.platform = "darwin"
+for module, names in ((os, "pipe2 posix_fadvise posix_fallocate sched_getaffinity memfd_create O_TMPFILE O_PATH "
+                           "getrandom listxattr getxattr setxattr getresuid sendfile"),
+                      (_signal, "sigwaitinfo sigtimedwait SIGPOLL SIGPWR SIGRTMIN SIGRTMAX SIGSTKFLT"),
+                      (select, "epoll")):
+    for name in names.split():
+        module.__dict__.pop(name, None)
+sys.modules["_scproxy"] = types.ModuleType("_scproxy")
+sys.modules["_scproxy"]._get_proxy_settings = sys.modules["_scproxy"]._get_proxies = dict
+"""
+MUSL = """
+import _signal, warnings
+mask, valid = _signal.pthread_sigmask, set(range(1, 65)) - {32, 33, 34}
+
+def pthread_sigmask(how, signals):
+    for number in set(map(int, signals)) - valid:
+        print("RuntimeWarning: invalid signal number %d, please use valid_signals()" % number, file=sys.stderr)
+    return mask(how, set(signals) & valid)
+
+_signal.pthread_sigmask = pthread_sigmask
+_signal.valid_signals = lambda: set(valid)
+"""
+PERSONAS = {"darwin": DARWIN, "musl": MUSL}
+
+
+def take_on(python, persona):
+    """Let a python of its own, the path of its interpreter, play one of `PERSONAS`."""
+    place = python.parent.parent / "lib" / python.resolve().name / "site-packages"
+    place.mkdir(exist_ok=True)
+    (place / "sitecustomize.py").write_text(PERSONA % PERSONAS[persona])

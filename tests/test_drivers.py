@@ -421,9 +421,9 @@ def test_uv_version_of_tool_uv(fresh_cache):
 
 def test_pinned_uv_version_that_is_not_to_be_had_is_said(fresh_cache):
     fresh_cache.link("uv", uv_program())
-    fresh_cache.config('uv_version = "0.0.1"')
+    fresh_cache.config('uv_version = "0.99.1"')
     result = fresh_cache.prime(status=1)
-    assert "0.0.1" in result.stderr.split("error: ", 1)[1]
+    assert "0.99.1" in result.stderr.split("error: ", 1)[1]
     assert "the whole log: " in result.stderr
 
 

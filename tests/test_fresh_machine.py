@@ -342,6 +342,10 @@ NOT_FOR_SH = {
     "/home/linuxbrew/.linuxbrew/bin/python3",  # needs to be on PATH for brew
     "~/miniforge3/bin/python3", "~/mambaforge/bin/python3", "~/micromamba/bin/python3", "~/conda/bin/python3",
     "~/miniconda/bin/python3", "~/anaconda/bin/python3",  # rare
+    "~/Library/Application Support/hatch/pythons/*/*/bin/python3",  # on macOS /usr/bin/python3 is more likely
+    "~/Library/Application Support/pdm/python/*/bin/python3",
+    "~/Library/Application Support/pypoetry/python/*/bin/python3",
+    "~/.local/share/hatch/env/virtual/.pythons/*/*/bin/python3",  # beside those that are to be found
 }
 
 

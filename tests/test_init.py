@@ -94,29 +94,29 @@ def test_entry_script_alone_says_what_it_misses(plain):
 FLIT = '[build-system]\nrequires = ["flit_core"]\nbuild-backend = "flit_core.buildapi"\n'
 PROJECT = '[project]\nname = "client"\nversion = "1"\ndescription = "A client"\ndependencies = ["six"]\n'
 PACKAGE = '[build-system]\nrequires = ["setuptools", "wheel"]\nbuild-backend = "setuptools.build_meta"\n' + PROJECT
-FILES = ["proto_prime.py", "prime", "prime.cmd"]
+FILES, GIT = ["proto_prime.py", "prime", "prime.cmd"], [".gitattributes", ".gitignore"]
 KINDS = {  # the files of a repo; what init adds; what can be imported then, of six and client
-    "nothing": ({}, [*FILES, "proto_prime.toml", ".gitignore"], []),
+    "nothing": ({}, [*FILES, "proto_prime.toml", *GIT], []),
     "pyproject.toml": ({"pyproject.toml": FLIT + PROJECT, "client.py": '"""A client."""\n'},
-                       [*FILES, ".gitignore"], ["six", "client"]),
+                       [*FILES, *GIT], ["six", "client"]),
     "flat setuptools": ({"pyproject.toml": PACKAGE, "client.py": ""},
-                        ["tools/" + name for name in FILES] + [".gitignore"], ["six", "client"]),
+                        ["tools/" + name for name in FILES] + [*GIT], ["six", "client"]),
     "flat setuptools with tests": ({"pyproject.toml": PACKAGE, "client.py": "", "tests/__init__.py": ""},
-                                   ["tools/" + name for name in FILES] + [".gitignore"], ["six", "client"]),
+                                   ["tools/" + name for name in FILES] + [*GIT], ["six", "client"]),
     "setuptools in src": ({"pyproject.toml": PACKAGE, "src/client/__init__.py": "", ".gitignore": ".venv"},
-                          [*FILES, ".gitignore"], ["six", "client"]),
+                          [*FILES, *GIT], ["six", "client"]),
     "project that nobody builds": ({"pyproject.toml": PROJECT, "main.py": "", "utils.py": ""},
-                                   [*FILES, ".gitignore"], ["six"]),
+                                   [*FILES, *GIT], ["six"]),
     "requirements.txt": ({"requirements.txt": "six\n", ".python-version": "%d.%d\n" % sys.version_info[:2]},
-                         [*FILES, "proto_prime.toml", ".gitignore"], ["six"]),
+                         [*FILES, "proto_prime.toml", *GIT], ["six"]),
     "tools' settings and requirements.txt": ({"pyproject.toml": "[tool.black]\n", "requirements.txt": "six\n"},
-                                             [*FILES, ".gitignore"], ["six"]),
+                                             [*FILES, *GIT], ["six"]),
     "C": ({"main.c": "int main(void) { return 0; }\n", "Makefile": "all: main\n", ".gitignore": "*.o\n/.prime\n.venv/"},
-          [*FILES, "proto_prime.toml", ".gitignore"], []),
+          [*FILES, "proto_prime.toml", *GIT], []),
     "somebody's prime": ({"prime": "2 3 5 7\n"},
-                         ["tools/" + name for name in FILES] + ["proto_prime.toml", ".gitignore"], []),
+                         ["tools/" + name for name in FILES] + ["proto_prime.toml", *GIT], []),
     "somebody's prime, a directory": ({"prime/numbers.txt": "2 3 5 7\n"},
-                                      ["tools/" + name for name in FILES] + ["proto_prime.toml", ".gitignore"], []),
+                                      ["tools/" + name for name in FILES] + ["proto_prime.toml", *GIT], []),
 }
 
 
@@ -213,7 +213,7 @@ def test_init_writes_the_same_under_any_python(client, wild):
 def test_init_of_another_directory(client):
     target = client.path / "not there" / "yet"
     init(client, str(target))
-    assert sorted(os.listdir(str(target))) == sorted([".gitignore", "proto_prime.toml", *FILES])
+    assert sorted(os.listdir(str(target))) == sorted([*GIT, "proto_prime.toml", *FILES])
     assert "then run ./prime" in init(client, "other").stderr
     assert (client.path / "other" / "prime").exists()
 

@@ -164,8 +164,8 @@ def test_T8_state_directory_from_before_there_was_a_mark_is_used_on(plain):
 def test_H5_planted_temporary_names_are_not_written_through(repo, tmp_path):
     victim = tmp_path / "victim"
     victim.write_text("precious")
-    code = 'for name in prime proto_prime.py proto_prime.toml .gitignore; do ln -s "$1" "$name.$$.tmp"; done; ' \
-           'shift; exec "$@"'
+    code = 'for name in prime proto_prime.py proto_prime.toml .gitignore .gitattributes; do ' \
+           'ln -s "$1" "$name.$$.tmp"; done; shift; exec "$@"'
     target = tmp_path / "hostile"
     target.mkdir()
     subprocess.run(["sh", "-c", code, "sh", str(victim), str(some_python()), str(TOP / "proto_prime.py"), "init"],
@@ -174,7 +174,8 @@ def test_H5_planted_temporary_names_are_not_written_through(repo, tmp_path):
     assert not (target / "prime").is_symlink() and os.access(str(target / "prime"), os.X_OK)
 
 
-@pytest.mark.parametrize("name", ["prime", "prime.cmd", "proto_prime.py", "proto_prime.toml", ".gitignore", "tools"])
+@pytest.mark.parametrize("name", ["prime", "prime.cmd", "proto_prime.py", "proto_prime.toml", ".gitignore",
+                                  ".gitattributes", "tools"])
 def test_H5_init_refuses_targets_that_lead_elsewhere(repo, tmp_path, name):
     outside, target = tmp_path / "outside", tmp_path / "hostile"
     outside.mkdir()
