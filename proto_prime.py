@@ -6866,7 +6866,9 @@ def pip_environ(settings=None):
     return environ
 
 
-OFFLINE_PIP = OFFLINE + """
+# Runs the pip in the directory argv[1]. As a module, for a pip that is started as `.../pip` takes itself for pip.exe,
+# which on Windows cannot replace itself, and does not install pip (W1, pip issue 1299).
+START_PIP = """
 import runpy, sys
 del sys.argv[0]
 sys.path.insert(0, sys.argv[0])
@@ -6882,14 +6884,13 @@ def run_pip(python, program, words, title, environ, root, directory):
     environ, root    dict and str, the environment variables and the working directory
     directory        str, where files may stand meanwhile
     """
-    start = [program]
-    aside = os.path.join(directory, "offline")
+    code, aside = START_PIP, os.path.join(directory, "offline")
     if is_offline():
-        start = ["-c", OFFLINE_PIP, os.path.dirname(program)]
+        code = OFFLINE + code
         environ = dict(environ, PIP_RETRIES="0", GIT_ALLOW_PROTOCOL="file", PYTHONPATH=aside)
         write_atomic(os.path.join(aside, "sitecustomize.py"), OFFLINE.encode())  # for the pip that pip starts
     try:  # with PIP_VERBOSE: each build's output as it comes, and what the index answered to pip and the pips it starts
-        run_tool([python, "-I"] + start + words + ["-v"], title, environ, root)
+        run_tool([python, "-I", "-c", code, os.path.dirname(program)] + words + ["-v"], title, environ, root)
     finally:
         remove(aside)
 
