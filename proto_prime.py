@@ -10311,6 +10311,8 @@ python "%~dp0prime" %*
 exit /b %errorlevel%
 '''
 IGNORED = (".prime/", ".venv", "__pycache__/")  # .venv without a slash: to git a link is no directory
+# What git for Windows makes of these otherwise, neither `sh` nor `cmd` reads (W5).
+LINE_ENDS = (("proto_prime.py", "lf"), ("prime", "lf"), ("prime.cmd", "crlf"))
 
 
 def command_init(options):
@@ -10322,12 +10324,15 @@ def command_init(options):
     texts = {own: "", prime: ENTRY_SCRIPT, prime + ".cmd": ENTRY_CMD.replace("\n", "\r\n")}
     if not os.path.exists(os.path.join(root, PYPROJECT)):  # else that file says what the repo needs
         texts[os.path.join(root, OWN_CONFIG)] = starter_config(root)
-    ignore = os.path.join(root, ".gitignore")
     made = [path for path in texts if not os.path.exists(path)]
-    text = load_text(ignore, lambda data: data.decode("utf-8", "surrogateescape")) if os.path.isfile(ignore) else ""
-    if with_ignored(text) != text:
-        texts[ignore] = with_ignored(text)
-        made.append(ignore)
+    place = "/" if directory == root else "/%s/" % path_below(directory, root)
+    attributes = ["%s%s text eol=%s" % (place, name, end) for name, end in LINE_ENDS]
+    git_files = {os.path.join(root, ".gitignore"): IGNORED, os.path.join(root, ".gitattributes"): attributes}
+    for path, lines in git_files.items():
+        text = load_text(path, lambda data: data.decode("utf-8", "surrogateescape")) if os.path.isfile(path) else ""
+        if with_lines(text, lines) != text:
+            texts[path] = with_lines(text, lines)
+            made.append(path)
     for path in made:
         check_init_target(root, path)
     for path, text in texts.items():
@@ -10338,7 +10343,7 @@ def command_init(options):
             copy_of_this(options, path)
         else:
             write_atomic(path, text.encode("utf-8", "surrogateescape"))  # R5: a .gitignore is bytes
-        if path != ignore:
+        if path not in git_files:
             os.chmod(path, 0o755 if path in (own, prime) else 0o644)
     if not made:
         report.note("all is there already")
@@ -10381,10 +10386,13 @@ def starter_config(root):
     return "\n".join(lines) + "\n"
 
 
-def with_ignored(text):
-    """The text of a .gitignore, completed by those of `IGNORED` that it lacks."""
-    lines = {line.strip().lstrip("/") for line in text.splitlines()}
-    missing = [name for name in IGNORED if not {name, name.rstrip("/")} & lines]
+def with_lines(text, wanted):
+    """The text of a .gitignore or .gitattributes, completed by those of the lines `wanted` whose path it lacks."""
+    def path_in_line(line):
+        return line.strip().lstrip("/").partition(" ")[0]
+
+    paths = set(map(path_in_line, text.splitlines()))
+    missing = [line for line in wanted if not {path_in_line(line), path_in_line(line).rstrip("/")} & paths]
     if missing and text and text[-1] != "\n":
         text += "\n"
     return text + "".join(name + "\n" for name in missing)

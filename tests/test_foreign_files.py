@@ -224,7 +224,7 @@ def is_written_by(command, path, before, repo):
     directory, name = os.path.split(path)
     if command == "lock" and directory == str(repo.path):
         return name == "pylock.toml"
-    if command in ("init", "init-dir") and name == ".gitignore":  # which is added to, where it is
+    if command in ("init", "init-dir") and name in (".gitignore", ".gitattributes"):  # which is added to, where it is
         return is_plain(path) and Path(path).read_bytes().startswith(before[path][1])
     if command in ("vendor", "vendor-dir"):  # a manifest names what is ours
         manifest = before.get(os.path.join(directory, MANIFEST), ("", ""))[1]

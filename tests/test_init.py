@@ -95,28 +95,29 @@ FLIT = '[build-system]\nrequires = ["flit_core"]\nbuild-backend = "flit_core.bui
 PROJECT = '[project]\nname = "client"\nversion = "1"\ndescription = "A client"\ndependencies = ["six"]\n'
 PACKAGE = '[build-system]\nrequires = ["setuptools", "wheel"]\nbuild-backend = "setuptools.build_meta"\n' + PROJECT
 FILES = ["proto_prime.py", "prime", "prime.cmd"]
+GIT = [".gitignore", ".gitattributes"]
 KINDS = {  # the files of a repo; what init adds; what can be imported then, of six and client
-    "nothing": ({}, [*FILES, "proto_prime.toml", ".gitignore"], []),
+    "nothing": ({}, [*FILES, "proto_prime.toml", *GIT], []),
     "pyproject.toml": ({"pyproject.toml": FLIT + PROJECT, "client.py": '"""A client."""\n'},
-                       [*FILES, ".gitignore"], ["six", "client"]),
+                       [*FILES, *GIT], ["six", "client"]),
     "flat setuptools": ({"pyproject.toml": PACKAGE, "client.py": ""},
-                        ["tools/" + name for name in FILES] + [".gitignore"], ["six", "client"]),
+                        ["tools/" + name for name in FILES] + GIT, ["six", "client"]),
     "flat setuptools with tests": ({"pyproject.toml": PACKAGE, "client.py": "", "tests/__init__.py": ""},
-                                   ["tools/" + name for name in FILES] + [".gitignore"], ["six", "client"]),
+                                   ["tools/" + name for name in FILES] + GIT, ["six", "client"]),
     "setuptools in src": ({"pyproject.toml": PACKAGE, "src/client/__init__.py": "", ".gitignore": ".venv"},
-                          [*FILES, ".gitignore"], ["six", "client"]),
+                          [*FILES, *GIT], ["six", "client"]),
     "project that nobody builds": ({"pyproject.toml": PROJECT, "main.py": "", "utils.py": ""},
-                                   [*FILES, ".gitignore"], ["six"]),
+                                   [*FILES, *GIT], ["six"]),
     "requirements.txt": ({"requirements.txt": "six\n", ".python-version": "%d.%d\n" % sys.version_info[:2]},
-                         [*FILES, "proto_prime.toml", ".gitignore"], ["six"]),
+                         [*FILES, "proto_prime.toml", *GIT], ["six"]),
     "tools' settings and requirements.txt": ({"pyproject.toml": "[tool.black]\n", "requirements.txt": "six\n"},
-                                             [*FILES, ".gitignore"], ["six"]),
+                                             [*FILES, *GIT], ["six"]),
     "C": ({"main.c": "int main(void) { return 0; }\n", "Makefile": "all: main\n", ".gitignore": "*.o\n/.prime\n.venv/"},
-          [*FILES, "proto_prime.toml", ".gitignore"], []),
+          [*FILES, "proto_prime.toml", *GIT], []),
     "somebody's prime": ({"prime": "2 3 5 7\n"},
-                         ["tools/" + name for name in FILES] + ["proto_prime.toml", ".gitignore"], []),
+                         ["tools/" + name for name in FILES] + ["proto_prime.toml", *GIT], []),
     "somebody's prime, a directory": ({"prime/numbers.txt": "2 3 5 7\n"},
-                                      ["tools/" + name for name in FILES] + ["proto_prime.toml", ".gitignore"], []),
+                                      ["tools/" + name for name in FILES] + ["proto_prime.toml", *GIT], []),
 }
 
 
@@ -185,9 +186,12 @@ def test_init_again_changes_nothing_that_people_edited(client):
     for name, text in edited.items():
         client.write(name, text)
     client.write(".gitignore", "# mine\n")
+    client.write(".gitattributes", "tools/prime -text")
     init(client)
     assert {name: (client.path / name).read_text() for name in edited} == edited
     assert (client.path / ".gitignore").read_text() == "# mine\n.prime/\n.venv\n__pycache__/\n"
+    assert (client.path / ".gitattributes").read_text() == (
+        "tools/prime -text\n/tools/proto_prime.py text eol=lf\n/tools/prime.cmd text eol=crlf\n")
 
 
 def test_init_puts_back_what_is_missing_alone(client):
@@ -213,7 +217,7 @@ def test_init_writes_the_same_under_any_python(client, wild):
 def test_init_of_another_directory(client):
     target = client.path / "not there" / "yet"
     init(client, str(target))
-    assert sorted(os.listdir(str(target))) == sorted([".gitignore", "proto_prime.toml", *FILES])
+    assert sorted(os.listdir(str(target))) == sorted([*GIT, "proto_prime.toml", *FILES])
     assert "then run ./prime" in init(client, "other").stderr
     assert (client.path / "other" / "prime").exists()
 
