@@ -9880,6 +9880,7 @@ precmd_functions+=(_prime_start) preexec_functions+=(_prime_start)
     "fish": (["--init-command", "set -gx PATH %(programs)s $PATH; functions -c fish_prompt _prime_prompt; "
               "function fish_prompt; printf %%s %(label)s; _prime_prompt; end"], {}, {}),
     "sh": ([], {"ENV": "%(directory)s/rc"}, {"rc": "%(ENV)s%(own_rc)s%(lines)s"}),
+    "cmd.exe": ([], {"PROMPT": "%(prompt)s"}, {}),
 }  # type: dict
 SHELLS.update(dict.fromkeys(("dash", "ash", "ksh", "busybox"), SHELLS["sh"]))
 
@@ -9906,7 +9907,8 @@ def shell_start(kind, prefix, name, environ):
         values[variable] = "%s=%s\n" % (variable, shlex.quote(value)) if value else "unset %s\n" % variable
     if environ.get("ENV"):
         values["own_rc"] = 'eval "[ ! -f \\"$ENV\\" ] || . \\"$ENV\\""\n'  # eval, for its value may hold a $HOME
-    words, variables, files = SHELLS.get(kind, ([], {}, {}))
+    values["prompt"] = "(%s) %s" % (name.replace("$", "$$"), environ.get("PROMPT") or "$P$G")  # as cmd's own
+    words, variables, files = SHELLS.get(kind.lower(), ([], {}, {}))
     for file, text in files.items():
         write_atomic(os.path.join(directory, file), (text % values).encode("utf-8", "surrogateescape"))
     return [word % values for word in words], {variable: text % values for variable, text in variables.items()}

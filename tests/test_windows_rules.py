@@ -366,6 +366,12 @@ def test_W18_commands_are_shown_as_cmd_reads_them(windows):
     assert proto_prime.shown(["C:\\a b\\x.exe", ".\\prime", "a\nb"]) == '"C:\\a b\\x.exe" .\\prime ...'
 
 
+@pytest.mark.parametrize("before, expected", [("", "(a$$b) $P$G"), ("$T$G", "(a$$b) $T$G")])
+def test_W18_prompt_of_cmd_names_the_environment(before, expected):
+    words, variables = proto_prime.shell_start("CMD.EXE", "C:\\env", "a$b", {"PROMPT": before} if before else {})
+    assert (words, variables) == ([], {"PROMPT": expected})
+
+
 # -- W19: locks ------------------------------------------------------------------------------------
 
 
