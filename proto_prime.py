@@ -1060,7 +1060,6 @@ def why_no_file_name(text):
         return "it names no file"
     for is_wrong, reason in (
             (set(text) & set("/\\:"), "it names a place"),
-            (set(text) & set('*?|<>"'), "Windows has no such names"),
             (has_control(text) or "\t" in text, "it has a control character"),
             (text[-1] in " .", "Windows drops its end"),
             (text.partition(".")[0].rstrip(" ").lower() in DEVICES, "it is a device of Windows"),
@@ -1084,7 +1083,8 @@ def safe_name(text):
 
     A file `aux` is a device under Windows: who opens it waits for ever.
     """
-    return "-" + hash_bytes(os.fsencode(text))[:16] if why_no_file_name(text) else text
+    is_safe = not why_no_file_name(text) and not set(text) & set('*?|<>"')
+    return text if is_safe else "-" + hash_bytes(os.fsencode(text))[:16]
 
 
 def slashed(path):
