@@ -296,7 +296,7 @@ def test_W12_both_ways_to_start_a_program_quote_for_cmd(start, windows, monkeypa
 
 @pytest.mark.parametrize("name", ["con", "AUX", "nul", "com1", "LPT9", "aux.txt", "a:b", "a*b", "a?b", "a|b", "a<b",
                                   'a"b', "a.", "a ", "..", "a/b", "a\\b", "x" * 300])
-def test_W14_name_that_is_no_file_name_everywhere_is_never_looked_for(name, booted):
+def test_W14_name_that_is_no_file_name_everywhere_is_never_looked_for(name):
     """As files they are devices, other files or streams of other files; here they would be files like any."""
     assert not proto_prime.why_no_file_name(proto_prime.safe_name(name))
     assert not {name, "default"} & {proto_prime.safe_name(name)}
