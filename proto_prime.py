@@ -478,7 +478,8 @@ class Reporter:
             pass
 
     def _is_terminal(self):
-        return sys.stderr is not None and sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
+        is_shown = sys.stderr is not None and sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
+        return is_shown and (not WINDOWS or console_takes_escapes())
 
     def _painted(self, text):
         """An error's text with colours, if they are wanted. NO_COLOR goes before FORCE_COLOR; "" counts as unset."""
@@ -521,6 +522,17 @@ def columns():
         return 80
 
 
+def console_takes_escapes():
+    """Let the console of Windows at stderr obey escape sequences. True if it does: old ones show them (W18)."""
+    import ctypes
+
+    kernel, mode = ctypes.windll.kernel32, ctypes.c_ulong()  # type: ignore[attr-defined]
+    handle = ctypes.c_void_p(kernel.GetStdHandle(-12) or None)  # STD_ERROR_HANDLE
+    if not kernel.GetConsoleMode(handle, ctypes.byref(mode)):
+        return False
+    return bool(mode.value & 4 or kernel.SetConsoleMode(handle, mode.value | 4))  # ENABLE_VIRTUAL_TERMINAL_PROCESSING
+
+
 def is_foreground():
     """True if the terminal at stderr is ours. While we run in the background, it shows the line of another program."""
     try:
@@ -537,8 +549,10 @@ def emit(text):
         sys.stdout.flush()
         sys.stdout.buffer.write(text.encode("utf-8", "surrogateescape"))
         sys.stdout.buffer.flush()
-    except OSError:  # as in `Reporter._show`
+    except OSError as problem:  # as in `Reporter._show`
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        if WINDOWS and problem.errno == 22:  # W18: what it says of a pipe that nobody reads any more
+            raise BrokenPipeError(problem.errno, problem.strerror)
         raise
 
 
@@ -594,7 +608,11 @@ def host_name():
 
 
 def shown(argv):
-    """A command on one line, quoted for a POSIX shell and without passwords."""
+    """A command on one line, quoted for the user's shell and without passwords."""
+    if WINDOWS:
+        import subprocess
+
+        return masked(subprocess.list2cmdline(word if "\n" not in word else "..." for word in argv))
     import shlex
 
     return masked(" ".join(shlex.quote(word) if "\n" not in word else "'...'" for word in argv))
@@ -790,7 +808,7 @@ def create_file(path):
 
 
 def tend(work, path, *words):
-    """Call work(path, *words), book-keeping such as os.utime, or clearing away: that it fails is a detail (M11)."""
+    """Call work(path, *words), book-keeping such as os.utime, or clearing away: that it fails is a detail (M11, W7)."""
     try:
         work(path, *words)
     except OSError as problem:
@@ -868,11 +886,30 @@ def remove(path):
     except OSError:
         pass
     if os.path.isdir(path) and not os.path.islink(path):
-        import shutil
-
-        shutil.rmtree(path)
+        remove_tree(path)
     elif os.path.lexists(path):
+        if WINDOWS and not os.path.islink(path):
+            os.chmod(path, 0o600)
         os.remove(path)
+
+
+def remove_tree(path):
+    """Remove a directory with all that is in it, even what cannot be written, as the objects of git (W7).
+
+    The system refuses that for files in read-only directories; Windows, for read-only files.
+    """
+    import shutil
+
+    shutil.rmtree(path, ignore_errors=True)
+    if not os.path.lexists(path):
+        return
+    os.chmod(path, 0o700)
+    for directory, names, files in os.walk(path):
+        for name in names + files * WINDOWS:
+            entry = os.path.join(directory, name)
+            if not is_link(entry):
+                os.chmod(entry, 0o700)
+    shutil.rmtree(path)
 
 
 def remove_file(path):
@@ -957,6 +994,12 @@ def hash_file(path):
         return hash_of(chunks_of(path, HASH_CAP))
     except (OSError, ValueError):
         return ""
+
+
+def hash_text(path):
+    """SHA-256 of a text file, in hex, with LF for each line end: a checkout may have others (W5). "" as `hash_file`."""
+    data = bytes_of(path)
+    return hash_file(path) if data is None else hash_bytes(data.replace(b"\r\n", b"\n"))
 
 
 def digest(value):
@@ -1067,6 +1110,28 @@ def file_name(text, origin):
     if reason:
         raise PrimeError("%s is not taken for the name of a file: %s" % (shown_value(text), reason), origin)
     return text
+
+
+def safe_name(text):
+    """`text`, which nobody checked, as the name of a file of ours: a hash of it if it cannot be one (W14).
+
+    A file `aux` is a device under Windows: who opens it waits for ever.
+    """
+    is_safe = not why_no_file_name(text) and not set(text) & set('*?|<>"')
+    return text if is_safe else "-" + hash_bytes(os.fsencode(text))[:16]
+
+
+def slashed(path):
+    """A path as other programs' formats have it: to most of them a "\\" is an escape (W3)."""
+    return path.replace(os.sep, "/")
+
+
+def path_below(path, start):
+    """A path relative to the directory `start`, with slashes; as it is if it is on another drive (W13)."""
+    try:
+        return slashed(os.path.relpath(path, start))
+    except ValueError:
+        return slashed(path)
 
 
 def is_url(text):
@@ -1201,11 +1266,21 @@ def started_with(name):
 
 def activated(prefix, env_vars=()):
     """The environment of a user's command inside the environment directory `prefix`."""
-    environ = dict(clean_environ(), **dict(env_vars))
+    environ = with_variables(clean_environ(), env_vars)
     search = environ.get("PATH", os.defpath)
     environ["VIRTUAL_ENV"] = prefix
     environ["PATH"] = os.path.join(prefix, BIN) + (os.pathsep + search if search else "")
     return environ
+
+
+def variable_name(name):
+    """The name of an environment variable as `os.environ` has it: to Windows Path and PATH are one (W17)."""
+    return name.upper() if WINDOWS else name
+
+
+def with_variables(environ, more):
+    """A copy of a dict of environment variables with `more` of them, a dict or pairs."""
+    return dict(environ, **{variable_name(name): value for name, value in dict(more).items()})
 
 
 def is_on(variable):
@@ -1279,6 +1354,8 @@ class Child:
         if self.problem:
             return self.problem
         reason = signal_name(-self.status) if self.status < 0 else "exit status %d" % self.status
+        if self.status > 0xFFFF:  # the crash of a program under Windows, which is known by its hex digits
+            reason = "exit status 0x%X" % self.status
         lines = self.tail()  # a shell that finds no program says so first, a traceback ends with the error
         return ": ".join(["failed", reason] + (lines[:1] if self.status in (126, 127) else lines[-1:]))
 
@@ -1442,17 +1519,69 @@ def run_child(argv, environ=None, cwd=os.sep, timeout=None, until=b"", log=None,
     return Child(process.wait(), kept[0], kept[1], problem)
 
 
+# Characters that `cmd` leaves alone outside of quotes. Letters and digits are such, too.
+PLAIN_TO_CMD = "#$*+-./:?@\\_"
+
+
+def is_batch(program):
+    """True if Windows runs a program by `cmd`: by its name, of which it drops blanks and dots at the end."""
+    return program.rstrip(" .").lower().endswith((".bat", ".cmd"))
+
+
+def batch_command(program, words):
+    """The command line by which `cmd` runs a batch file with these words as its arguments, and nothing else (W12).
+
+    subprocess quotes for programs; `cmd` reads these quotes otherwise, and would run what stands behind a "&"
+    (CVE-2024-24576). So all is in quotes that `cmd` might know, a quote is two of them, and before each % stands a
+    part of a variable that is always empty. PrimeError for a line end, where the command would end.
+    Source: rust-lang/rust, library/std/src/sys/args/windows.rs, make_bat_command_line
+    """
+    for word in [program] + words:
+        if set(word) & set("\r\n\0"):
+            raise PrimeError('%s is a batch file, which cannot be given the line end in "%s"' % (
+                program, one_line(word)), status=2)
+    quoted = [quoted_for_cmd(word) for word in words]
+    return 'cmd.exe /e:ON /v:OFF /d /c "%s"' % " ".join(['"%s"' % program.replace("%", PERCENT)] + quoted)
+
+
+PERCENT = "%%cd:~,%"  # for `cmd`: a percent sign, and no character of the variable cd
+
+
+def quoted_for_cmd(word):
+    """A word of the command line of a batch file, as `cmd` and the programs that it calls read it."""
+    import re
+
+    is_plain = all(char.isalnum() and char < "\x80" or char in PLAIN_TO_CMD or char > "\x9f" for char in word)
+    word = re.sub(r'(\\*)"', r'\1\1""', word).replace("%", PERCENT)
+    if is_plain and word and word[-1] != "\\":
+        return word
+    return '"%s"' % re.sub(r"(\\+)$", r"\1\1", word)
+
+
+def windows_start(argv, program=None):
+    """The arguments `args` and `executable` of Popen that start a program under Windows.
+
+    program  its path; None: argv[0]
+    """
+    if not is_batch(program or argv[0]):
+        return argv, program
+    cmd = os.path.join(os.environ.get("SYSTEMROOT", "C:\\Windows"), "System32", "cmd.exe")
+    return batch_command((program or argv[0]).replace("/", "\\"), argv[1:]), cmd
+
+
 def start_child(argv, environ, cwd, is_guarded=False, is_merged=False):
     """Start a program in a session of its own. Returns its Popen. A signal that comes meanwhile ends it."""
     import subprocess
 
-    stdin = subprocess.DEVNULL
-    if is_guarded and not WINDOWS:
+    stdin, program = subprocess.DEVNULL, None
+    if WINDOWS:
+        argv, program = windows_start(argv)
+    elif is_guarded:
         argv, stdin = [running_python(), "-I", "-S", "-B", "-c", GUARD] + argv, subprocess.PIPE
     with unbroken():
         stderr = subprocess.STDOUT if is_merged else subprocess.PIPE
-        process = subprocess.Popen(argv, stdin=stdin, stdout=subprocess.PIPE, stderr=stderr, cwd=cwd, env=environ,
-                                   start_new_session=True)
+        process = subprocess.Popen(argv, executable=program, stdin=stdin, stdout=subprocess.PIPE, stderr=stderr,
+                                   cwd=cwd, env=environ, start_new_session=True)
         _live.add(process)
         if is_guarded and WINDOWS:
             end_with_us(process)
@@ -1557,6 +1686,14 @@ def _follow(process, chunks, printed, deadline, until):
     if process.stdin:
         process.stdin.close()
     return True
+
+
+def exit_code(status):
+    """What `sys.exit` must get to end with the status of a child.
+
+    Of a program that crashed, Windows says an unsigned number. In sys.exit before python 3.13 that overflows (W8).
+    """
+    return status - (1 << 32) if status >> 31 == 1 else status
 
 
 def end_group(process, grace):
@@ -1682,10 +1819,11 @@ def replace_process(argv, environ, program="", may_spawn=True):
         import signal
         import subprocess
 
-        process = subprocess.Popen(argv, executable=program, env=environ)
+        words, executable = windows_start(argv, program)
+        process = subprocess.Popen(words, executable=executable, env=environ)
         end_with_us(process)
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # the console sends it to the child as well
-        sys.exit(process.wait())
+        sys.exit(exit_code(process.wait()))
     import _signal
 
     if may_spawn and is_on(SPAWN_VAR):
@@ -2317,7 +2455,6 @@ def try_lock(file, is_shared=False):
 
     is_shared  together with others that lock it so. Windows has no such locks: it locks nothing then
     """
-    is_taken = PermissionError if WINDOWS else BlockingIOError  # any other error means that there are no locks
     if WINDOWS and is_shared:
         return True
     try:
@@ -2332,8 +2469,11 @@ def try_lock(file, is_shared=False):
             # This works across machines too: NFS makes it a lock of its server.
             fcntl.flock(file, (fcntl.LOCK_SH if is_shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
         return True
-    except is_taken:
-        return False
+    except OSError as problem:  # any other error means that there are no locks
+        # W19: msvcrt says EACCES, or EDEADLK, which is 36; under Wine nothing.
+        if problem.errno in (0, 13, 36) if WINDOWS else isinstance(problem, BlockingIOError):
+            return False
+        raise
 
 
 def is_lockless(problem):
@@ -4464,7 +4604,7 @@ def project_path(root, line):
     name = re.match(r"[\w.-]+(\[[^@]*|\s*)@", value)  # as in "six @ ./six"
     value = value[name.end():].strip() if name else value
     value = re.split(r"[;\[]|(?<=\s)--?[^\W_]", value, maxsplit=1)[0].rstrip()  # less marker, extras and options
-    if not value or not (option or name or "/" in value or value[:1] == "."):
+    if not value or not (option or name or "/" in value or os.sep in value or value[:1] == "."):
         return ""
     path = os.path.normpath(os.path.join(root, value))
     return path if "\0" not in path and os.path.exists(path) else ""
@@ -4499,7 +4639,8 @@ def requirement_lines(path, root=""):
         if "file:" in line:
             import urllib.parse
 
-            line = urllib.parse.unquote(re.sub(r"\bfile:(//(localhost)?)?", "", line.partition("#")[0]))
+            drive = r"(/(?=[A-Za-z]:))?" if WINDOWS else ""
+            line = urllib.parse.unquote(re.sub(r"\bfile:(//(localhost)?)?" + drive, "", line.partition("#")[0]))
         lines.append(line)
     return lines
 
@@ -6150,7 +6291,7 @@ def project_words(path, extras, editable, root):
 def path_from(root, path):
     """A path for pip and uv, relative if it is in the repo: they misread a "#" or "[" in the path of that (E8)."""
     is_inside = path == root or path.startswith(os.path.join(root, ""))
-    return os.path.join(os.curdir, os.path.relpath(path, root)) if is_inside else path
+    return "./" + path_below(path, root) if is_inside else slashed(path)
 
 
 def in_brackets(extras):
@@ -6596,14 +6737,14 @@ def lock_inputs(environment):
             files.append(os.path.join(path, "setup.py"))
         lines = [line for line, _, _ in project["requirements"]]
         projects.append([table.get("dependencies"), table.get("optional-dependencies"), project["extras"], lines,
-                         list(map(hash_file, files))])
+                         list(map(hash_text, files))])
     for path in dict.fromkeys([environment.root] + [project["path"] for project in environment["projects"]]):
         sources = sources_of(environment.config, path)
         if sources:
-            projects.append([[name, os.path.relpath(place, environment.root).replace(os.sep, "/"), rows]
+            projects.append([[name, path_below(place, environment.root), rows]
                              for name, (place, rows) in sorted(sources.items())])
     files = with_includes(environment, environment["requirements_files"] + [environment["constraints_file"]])
-    return digest([environment["dependencies"], list(map(hash_file, files)), projects])
+    return digest([environment["dependencies"], list(map(hash_text, files)), projects])
 
 
 PACKAGE_HEADER = "[[package]]\n"
@@ -6897,7 +7038,7 @@ class Requirements:
             elif word == "-r" or word == "-e":
                 value = next(words)
                 is_project = word == "-r" and os.path.basename(value) == PYPROJECT
-                (arguments if is_project else lines).append(value if is_project else word + " " + value)
+                (arguments if is_project else lines).append(value if is_project else word + " " + slashed(value))
             else:
                 (arguments if word[:2] == "--" else lines).append(word)
         return lines, arguments
@@ -7252,8 +7393,13 @@ def pip_environ(settings=None):
     return environ
 
 
-OFFLINE_PIP = OFFLINE + """
+# Runs the pip in the directory argv[1]. As a module, for a pip that is started as `.../pip` takes itself for pip.exe,
+# which on Windows cannot replace itself, and does not install pip (W1, pip issue 1299).
+START_PIP = """
 import runpy, sys
+for stream in sys.stdout, sys.stderr:
+    if hasattr(stream, "reconfigure"):
+        stream.reconfigure(encoding="utf-8", errors="backslashreplace")
 del sys.argv[0]
 sys.path.insert(0, sys.argv[0])
 runpy.run_module("pip", run_name="__main__", alter_sys=True)
@@ -7268,14 +7414,13 @@ def run_pip(python, program, words, title, environ, root, directory):
     environ, root    dict and str, the environment variables and the working directory
     directory        str, where files may stand meanwhile
     """
-    start = [program]
-    aside = os.path.join(directory, "offline")
+    code, aside = START_PIP, os.path.join(directory, "offline")
     if is_offline():
-        start = ["-c", OFFLINE_PIP, os.path.dirname(program)]
+        code = OFFLINE + code
         environ = dict(environ, PIP_RETRIES="0", GIT_ALLOW_PROTOCOL="file", PYTHONPATH=aside)
         write_atomic(os.path.join(aside, "sitecustomize.py"), OFFLINE.encode())  # for the pip that pip starts
     try:  # with PIP_VERBOSE: each build's output as it comes, and what the index answered to pip and the pips it starts
-        run_tool([python, "-I"] + start + words + ["-v"], title, environ, root)
+        run_tool([python, "-I", "-c", code, os.path.dirname(program)] + words + ["-v"], title, environ, root)
     finally:
         tend(remove, aside)
 
@@ -8394,7 +8539,7 @@ def last_prefixes(environment, is_built):
     envs, link, paths = state_dir(environment.root, "envs"), link_of(environment), []
     if link.is_ours() and is_same_place(os.path.dirname(link.destination()), os.path.realpath(envs)):
         paths = [os.path.join(envs, os.path.basename(link.destination()))]
-    stamp = bytes_of(state_dir(environment.root, "stamp", environment.requested or "default")) or b""
+    stamp = bytes_of(state_dir(environment.root, "stamp", safe_name(environment.requested or "default"))) or b""
     paths += [part for part in stamp.decode("utf-8", "surrogateescape").split("\0") if os.path.dirname(part) == envs]
     if not is_built:
         paths += [path for path in paths_named(envs, BUILD_NAME) if not os.path.lexists(build_record(path))]
@@ -8483,6 +8628,35 @@ def write_held(environment, generation=None):
     else:
         remove_file(path)
     environment.config.seen[path] = signature(path)
+
+
+USES_CAP = 50  # generations whose order of use is kept
+
+
+def note_use(prefix):
+    """Keep the order in which generations come into use, for `rollback` (W20).
+
+    prefix  str, the directory of one that a boot is about to use. If a rollback chose it, the order stays: so the next
+            rollback goes on from there
+    """
+    envs, name = os.path.split(prefix)
+    state, title = os.path.dirname(envs), name.rpartition("-")[0]
+    held = bytes_of(below(state, ["held", title])) or b""
+    path = below(state, ["held", title + ".uses"])
+    names = (bytes_of(path) or b"").split()
+    own = os.fsencode(name)
+    if names[-1:] == [own] or held.split()[1:] == [own]:
+        return
+    try:
+        write_atomic(path, b"\n".join([each for each in names if each != own][1 - USES_CAP:] + [own]) + b"\n")
+    except OSError as problem:
+        report.detail("the order of use is not kept: %s" % problem)
+
+
+def uses_of(environment):
+    """The place of each generation of an environment in the order of use, by its name: a dict of str to int."""
+    names = (bytes_of(held_path(environment) + ".uses") or b"").split()
+    return {os.fsdecode(name): index for index, name in enumerate(names)}
 
 
 def kept_python(environment):
@@ -8743,7 +8917,6 @@ def is_python_program(path):
         return False
     if os.path.basename(os.path.realpath(path)) in SHIMS:  # mise's shims are links to it
         return True
-    is_batch = path.lower().endswith((".bat", ".cmd"))
     try:
         head = next(chunks_of(path, PARSE_CAP), b"").decode("latin-1")
         if WINDOWS and path.lower().endswith(".exe"):  # pip's launchers end with a zip
@@ -8752,7 +8925,7 @@ def is_python_program(path):
         return False
     first, *lines = head.split("\n")
     names = program_names(first) if first[:2] == "#!" else []
-    if not is_batch and not set(names) & set(SHELL_NAMES):
+    if not is_batch(path) and not set(names) & set(SHELL_NAMES):
         lines = []
     for line in lines:
         words = program_names(line) if line.strip()[:1] != "#" else []
@@ -8806,8 +8979,6 @@ def discard(paths, tell=None):
     paths = list(paths)
     if not paths:
         return []
-    import shutil
-
     removable = sorted(set(paths) - used_by_processes(paths, tell))
     for path in removable:
         report.detail("removing %s" % path)
@@ -8815,9 +8986,8 @@ def discard(paths, tell=None):
             if is_build(path):
                 write_atomic(build_record(path), b"")
             remove(os.path.join(path, MARKER))
-            shutil.rmtree(path, ignore_errors=True)
-            if not os.path.lexists(path):
-                remove(build_record(path))
+            remove_tree(path)
+            remove(build_record(path))
         except OSError as problem:  # another user's, such as root's
             (tell or report.detail)("%s cannot be removed: %s" % (path, problem.strerror))
     return [path for path in removable if not os.path.lexists(path)]
@@ -9015,7 +9185,7 @@ class Stamp:
 
 def stamp_path(root, requested):
     """The path of the stamp of an environment, by the name that -e or PROTOPRIMER_ENV gave it; "" for neither."""
-    return state_dir(root, "stamp", requested or "default")
+    return state_dir(root, "stamp", safe_name(requested or "default"))
 
 
 def stamp_head(root, requested):
@@ -9044,7 +9214,7 @@ def return_to(root, requested, moves_link):
     """
     envs = state_dir(root, "envs")  # a newer generation, as `reset` builds, is to be noticed
     before = signature(envs)
-    for path in old_stamps(root, "." + (requested or "default")):
+    for path in old_stamps(root, "." + safe_name(requested or "default")):
         stamp = Stamp.load(path, stamp_head(root, requested))
         if not stamp or moves_link and not stamp.link.path or not stamp.renew():
             continue
@@ -9054,6 +9224,7 @@ def return_to(root, requested, moves_link):
             stamp.link.move(before)
         stamp.files.append((envs, before, ""))
         stamp.write(stamp_path(root, requested))
+        note_use(stamp.prefix)
         return stamp
     return None
 
@@ -9065,6 +9236,7 @@ def write_stamp(environment, generation, link):
     link  `Link`, as it was published; with the path "" if this boot does not touch it
     """
     requested, root, config = environment.requested, environment.root, environment.config
+    note_use(generation.path)
     # H12: what is left aside would count with another owner, whatever its bytes.
     files = [(path, before, "" if path in config.aside else hash_file(path))
              for path, before in sorted(config.seen.items())]
@@ -9087,7 +9259,7 @@ def write_stamp(environment, generation, link):
     stamp.files = files + [(envs, signature(envs), "")]
     if stamp.write(stamp_path(root, requested)) and is_whole:
         stamp.files = files
-        stamp.write(state_dir(root, "stamp", "%s.%s" % (key, requested or "default")))
+        stamp.write(state_dir(root, "stamp", "%s.%s" % (key, safe_name(requested or "default"))))
 
 
 def forget_stamps(root, key):
@@ -9670,12 +9842,30 @@ def command_reset(options):
     return command_boot(options, is_anew=True)
 
 
+def generations_before(environment, current):
+    """The sound generations that were in use before `current`, a `Generation` or None, the last one first (W20).
+
+    Those whose python is not what is required now are left out.
+    """
+    uses, required = uses_of(environment), environment.required
+
+    def place(generation):
+        return uses.get(os.path.basename(generation.path), -1), generation.created
+
+    def is_fit(generation):
+        is_required = not required.path or generation.inputs.get("required python") == required.text
+        return is_required and not any(why_not(request, generation.python) for request in environment.wanted())
+
+    sound = [each for each in filter(is_fit, generations(environment)) if not damage_of(each)]
+    before = [each for each in sound if current is None or place(each) < place(current)]
+    return sorted(before, key=place, reverse=True)
+
+
 def command_rollback(options):
     """back to the generation before, until an input changes"""
     environment = open_environment(options)
     current, _ = find_generation(environment)
-    sound = [each for each in generations(environment) if not damage_of(each)]
-    older = [each for each in sound if current is None or each.created < current.created]
+    older = generations_before(environment, current)
     if not older:
         name = os.path.basename(current.path) if current else "the one that is not built yet"
         raise PrimeError("environment %s has no generation before %s" % (environment.name, name))
@@ -9987,6 +10177,7 @@ precmd_functions+=(_prime_start) preexec_functions+=(_prime_start)
     "fish": (["--init-command", "set -gx PATH %(programs)s $PATH; functions -c fish_prompt _prime_prompt; "
               "function fish_prompt; printf %%s %(label)s; _prime_prompt; end"], {}, {}),
     "sh": ([], {"ENV": "%(directory)s/rc"}, {"rc": "%(ENV)s%(own_rc)s%(lines)s"}),
+    "cmd.exe": ([], {"PROMPT": "%(prompt)s"}, {}),
 }  # type: dict
 SHELLS.update(dict.fromkeys(("dash", "ash", "ksh", "busybox"), SHELLS["sh"]))
 
@@ -10013,7 +10204,8 @@ def shell_start(kind, prefix, name, environ):
         values[variable] = "%s=%s\n" % (variable, shlex.quote(value)) if value else "unset %s\n" % variable
     if environ.get("ENV"):
         values["own_rc"] = 'eval "[ ! -f \\"$ENV\\" ] || . \\"$ENV\\""\n'  # eval, for its value may hold a $HOME
-    words, variables, files = SHELLS.get(kind, ([], {}, {}))
+    values["prompt"] = "(%s) %s" % (name.replace("$", "$$"), environ.get("PROMPT") or "$P$G")  # as cmd's own
+    words, variables, files = SHELLS.get(kind.lower(), ([], {}, {}))
     for file, text in files.items():
         write_atomic(os.path.join(directory, file), (text % values).encode("utf-8", "surrogateescape"))
     return [word % values for word in words], {variable: text % values for variable, text in variables.items()}
@@ -10214,7 +10406,7 @@ def command_vendor(options):
                          hint="require what has wheels, or put wheels into a directory that find_links names")
     hint = "prime --offline uses it"
     if target != vendor_dir(root):
-        hint = 'find_links = ["%s"] with no_index = true uses it' % os.path.relpath(target, root)
+        hint = 'find_links = ["%s"] with no_index = true uses it' % path_below(target, root)
     report.note("%s; %s" % (holds, hint))
     return 0
 
@@ -10629,6 +10821,7 @@ python "%~dp0prime" %*
 exit /b %errorlevel%
 '''
 IGNORED = (".prime/", ".venv", "__pycache__/")  # .venv without a slash: to git a link is no directory
+# What git for Windows makes of these otherwise, neither `sh` nor `cmd` reads (W5).
 
 
 def command_init(options):
@@ -11274,8 +11467,7 @@ class Server:
     def execute_(self, id, argv, cwd=None, env=None):
         environment = self.environment(id)
         generation = self.make_current(id, environment)
-        environ = activated(generation.path, environment["env_vars"])
-        environ.update(env or {})
+        environ = with_variables(activated(generation.path, environment["env_vars"]), env or {})
         directory = cwd or self.root
         if not os.path.isdir(directory):
             raise work_failed("cannot run %s: there is no directory %s" % (argv[0], directory))
@@ -11776,7 +11968,7 @@ def restart_in_environment(target, boots):
         prefix, env_vars = prefix_of(environment, options, boots), environment["env_vars"]
     environ = activated(prefix, env_vars)
     # Some variables act as python starts, so that they must be there already.
-    has_variables = all(os.environ.get(name) == environ[name] for name in dict(env_vars))
+    has_variables = all(os.environ.get(name) == environ[variable_name(name)] for name in dict(env_vars))
     if has_variables and os.path.realpath(sys.prefix) == os.path.realpath(prefix):
         os.environ.clear()
         os.environ.update(environ)

@@ -185,9 +185,12 @@ def test_init_again_changes_nothing_that_people_edited(client):
     for name, text in edited.items():
         client.write(name, text)
     client.write(".gitignore", "# mine\n")
+    client.write(".gitattributes", "tools/prime -text")
     init(client)
     assert {name: (client.path / name).read_text() for name in edited} == edited
     assert (client.path / ".gitignore").read_text() == "# mine\n.prime/\n.venv\n__pycache__/\n"
+    assert (client.path / ".gitattributes").read_text() == (
+        "tools/prime -text\n/tools/proto_prime.py text eol=lf\n/tools/prime.cmd text eol=crlf\n")
 
 
 def test_init_puts_back_what_is_missing_alone(client):
