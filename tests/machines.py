@@ -154,8 +154,8 @@ def lacking(repo, calls, error, *places):
 
     calls  str of words among symlink, link, chmod, utime, flock; error  the name of what they give, such as "EPERM"
     """
-    repo.env.update(LD_PRELOAD=preloaded(repo.home, LACKING), LACKING=calls, LACKING_AT=":".join(map(str, places)),
-                    LACKING_ERRNO=str(getattr(errno, error)))
+    repo.env.update(LD_PRELOAD=preloaded(repo.path.parent, LACKING), LACKING=calls,
+                    LACKING_AT=":".join(map(str, places)), LACKING_ERRNO=str(getattr(errno, error)))
 
 
 class ExFat:
