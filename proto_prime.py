@@ -23,8 +23,7 @@
 #
 # On disk, in .prime of the repo (PROTOPRIMER_STATE_DIR): envs/NAME-KEY/ generations, building/ the unfinished ones,
 #   stamp/, held/ and use what rollback and use chose, log/, lock, made/ environments of the server's clients. `.venv`
-#   leads to a generation, or `.python-envs` names it. In the user's cache: answers/ of pythons, uv/, pip/, shell/,
-#   scripts/, locks/, and states/ of repos where no environment can live.
+#   leads to a generation. In the user's cache: answers/ of pythons, uv/, pip/, shell/, scripts/, locks/, states/.
 #
 # The chapters, each built on those before it:
 #   ground       Errors and the reporter, Files and hashes, Children and signals, Proof of origin, Places, Locks,
@@ -874,8 +873,9 @@ def is_link(path):
         entry = os.lstat(path)
     except (OSError, ValueError):
         return False
-    if hasattr(entry, "st_reparse_tag"):  # on Windows, from 3.8 on
-        return entry.st_reparse_tag == 0xA0000003 or os.path.islink(path)  # IO_REPARSE_TAG_MOUNT_POINT
+    tag = getattr(entry, "st_reparse_tag", None)  # on Windows, from 3.8 on
+    if tag is not None:
+        return tag == 0xA0000003 or os.path.islink(path)  # IO_REPARSE_TAG_MOUNT_POINT
     if getattr(entry, "st_file_attributes", 0) & 0x400:  # FILE_ATTRIBUTE_REPARSE_POINT, which cloud drives set as well
         directory, name = os.path.split(os.path.abspath(path))
         return real_path(path) != os.path.join(real_path(directory), name)
@@ -890,10 +890,10 @@ def real_path(path):
     real = os.path.realpath(path)
     if not WINDOWS or real != os.path.abspath(path):
         return real
-    import nt  # type: ignore
+    import nt
 
     try:
-        return plain_path(nt._getfinalpathname(path))
+        return plain_path(nt._getfinalpathname(path))  # type: ignore[attr-defined]
     except OSError:
         return "" if os.path.lexists(path) else real
 
@@ -2166,8 +2166,7 @@ def named_state():
 
 def state_hint(root):
     """The hint where the state directory of a root cannot be where it is."""
-    return "%s names another place" % (
-        CACHE_VAR if root in _states or kind_of_root(root) == "script" else STATE_VAR)
+    return "%s names another place" % (CACHE_VAR if kind_of_root(root) == "script" else STATE_VAR)
 
 
 def state_dir(root, *names):
@@ -2214,19 +2213,21 @@ def place_state(root):
 
     PrimeError if none can be there either, or if the user named the place.
     """
-    while True:
-        base = state_dir(root)
-        lack = what_lacks(base)
-        if not lack:
-            return
-        if root in _states or os.environ.get(STATE_VAR) or kind_of_root(root) != "repo":
-            raise PrimeError("no environment can be made in %s, %s" % (base, lack), hint=state_hint(root))
-        place = writable_cache("states", state_name(root))
-        make_own(place)
-        write_atomic(os.path.join(place, STATE_ROOT), os.fsencode(root))
-        _states[root] = os.path.join(place, ".prime")
-        report.note("no environment can be made in %s, %s: it is kept in %s (%s names another place)" % (
-            base, lack, tilde(_states[root]), STATE_VAR))
+    base = state_dir(root)
+    lack = why_no_links(base)
+    if not lack:
+        return
+    problem = PrimeError("no environment can be made in %s, %s" % (base, lack), hint=state_hint(root))
+    if root in _states or os.environ.get(STATE_VAR) or kind_of_root(root) != "repo":
+        raise problem
+    place = writable_cache("states", state_name(root))
+    if why_no_links(place):
+        problem.tried = ["%s, %s" % (place, why_no_links(place))]
+        raise problem
+    make_own(place)
+    write_atomic(os.path.join(place, STATE_ROOT), os.fsencode(root))
+    _states[root] = os.path.join(place, ".prime")
+    report.note("%s: it is kept in %s (%s)" % (problem, tilde(_states[root]), state_hint(root)))
 
 
 def forget_state(root):
@@ -2238,33 +2239,24 @@ def forget_state(root):
         del _states[root]
 
 
-def what_lacks(directory):
-    """What an environment needs, and the file system of a directory refuses: a clause of a sentence, or "".
+def why_no_links(directory):
+    """Why no environment can be in a directory, a clause of a sentence: its lib64 and its python are symbolic links.
 
-    That is symbolic links, for lib64 and the python, and chmod, for programs. "" as well where nothing can be written,
-    which who writes there will say, and on Windows, where environments do without.
+    "" if it can; where nothing can be written, which who writes there will say; and on Windows, where it has none.
     """
     import errno
 
-    if WINDOWS:
-        return ""
     nearest = next(each for each in ancestors(directory) if os.path.isdir(each))
-    probe, what = temporary_path(os.path.join(nearest, ".prime-probe")), "permissions cannot be set"
-    try:
-        os.close(create_file(probe))
-    except OSError:
+    if WINDOWS or not can_write(nearest):
         return ""
+    probe = temporary_path(os.path.join(nearest, ".prime-probe"))
     try:
-        os.chmod(probe, 0o700)
-        os.remove(probe)
-        what = "links cannot be made"
         os.symlink(STATE_ROOT, probe)
-        return ""
-    except OSError as problem:
+    except OSError as problem:  # B5: a full disk says nothing of links
         is_full = problem.errno in (errno.ENOSPC, errno.EDQUOT)
-        return "" if is_full else "where %s (%s)" % (what, problem.strerror)
-    finally:
-        remove(probe)
+        return "" if is_full else "where no links can be made (%s)" % problem.strerror
+    tend(os.remove, probe)
+    return ""
 
 
 # --------------------------------------------------------------------------------------------------
