@@ -174,8 +174,9 @@ class ExFat:
         if found.returncode:
             pytest.skip("no loop device: %s" % found.stderr.strip())
         self.device, self.mounts, self.place = found.stdout.strip(), mounts, repo.path
-        names = sorted(each.name for each in repo.path.iterdir())
-        files = {name: (repo.path / name).read_bytes() for name in names if (repo.path / name).is_file()}
+        files = {each.name: each.read_bytes() for each in repo.path.iterdir() if each.is_file()}
+        for each in repo.path.iterdir():  # fuse mounts on no directory with files
+            each.unlink()
         script = 'mount.exfat-fuse -o noatime "$1" "$2" >&2 || echo no'
         if mounts.sh(script, self.device, repo.path):
             self.close()

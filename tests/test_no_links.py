@@ -84,6 +84,7 @@ def test_M13_environment_of_a_file_system_without_links_is_in_the_cache(
 
 def test_M13_exFAT(repo, mounts, own_cache):
     repo.config('dependencies = ["six"]\n')
+    repo.link("uv", uv_program())
     disk = ExFat(repo, mounts)
     try:
         first = mounts.prime().stderr
@@ -94,8 +95,8 @@ def test_M13_exFAT(repo, mounts, own_cache):
             result = mounts.prime(*argv)
             assert LISTED not in result.stderr and "building" not in result.stderr, result.stderr
         disk.write("proto_prime.toml", b'dependencies = ["six", "idna"]\n')
-        assert mounts.prime("run", "python", "-c", "import sys, idna; print(sys.prefix)").stdout.split() == lines(
-            repo, mounts.root)
+        found = mounts.prime("run", "python", "-c", "import sys, idna; print(sys.prefix)").stdout
+        assert found.splitlines() == lines(repo, mounts.root)
         mounts.prime("clean", "--all")
         left = mounts.sh('ls -A "$1"', repo.path).split()
         assert left == ["__pycache__", "prime", "proto_prime.py", "proto_prime.toml"]
