@@ -23,7 +23,7 @@
 #
 # On disk, in .prime of the repo (PROTOPRIMER_STATE_DIR): envs/NAME-KEY/ generations, building/ the unfinished ones,
 #   stamp/, held/ and use what rollback and use chose, log/, lock, made/ environments of the server's clients. `.venv`
-#   leads to a generation. In the user's cache: answers/ of pythons, uv/, pip/, shell/, scripts/, locks/.
+#   leads to a generation. In the user's cache: answers/ of pythons, uv/, pip/, shell/, scripts/, locks/, states/.
 #
 # The chapters, each built on those before it:
 #   ground       Errors and the reporter, Files and hashes, Children and signals, Proof of origin, Places, Locks,
@@ -932,8 +932,37 @@ def is_link(path):
         entry = os.lstat(path)
     except (OSError, ValueError):
         return False
-    is_junction = getattr(entry, "st_reparse_tag", 0) == 0xA0000003  # IO_REPARSE_TAG_MOUNT_POINT
-    return is_junction or os.path.islink(path)
+    tag = getattr(entry, "st_reparse_tag", None)  # on Windows, from 3.8 on
+    if tag is not None:
+        return tag == 0xA0000003 or os.path.islink(path)  # IO_REPARSE_TAG_MOUNT_POINT
+    if getattr(entry, "st_file_attributes", 0) & 0x400:  # FILE_ATTRIBUTE_REPARSE_POINT, which cloud drives set as well
+        directory, name = os.path.split(os.path.abspath(path))
+        return real_path(path) != os.path.join(real_path(directory), name)
+    return os.path.islink(path)
+
+
+def real_path(path):
+    """A path without links, as os.path.realpath has it, which before 3.8 follows no junction.
+
+    "" if nobody tells: under these pythons for a junction that leads to what is gone.
+    """
+    real = os.path.realpath(path)
+    if not WINDOWS or real != os.path.abspath(path):
+        return real
+    import nt
+
+    try:
+        return plain_path(nt._getfinalpathname(path))  # type: ignore[attr-defined]
+    except OSError:
+        return "" if os.path.lexists(path) else real
+
+
+def plain_path(path):
+    r"""A path of Windows without the prefix, such as \\?\, by which some functions of Windows take and return it."""
+    for prefix, plain in (("\\\\?\\UNC\\", "\\\\"), ("\\\\?\\", "")):
+        if path.startswith(prefix):
+            return plain + path[len(prefix):]
+    return path
 
 
 def entries_named(directory, pattern):
@@ -1927,7 +1956,7 @@ def rename_aside(path):
     os.rename(path, aside)
     report.note("%s was not made by prime: renamed to %s" % (path, os.path.basename(aside)))
     ignore = os.path.join(aside, ".gitignore")  # the repo's own .gitignore has the old name
-    if os.path.isdir(aside) and not os.path.islink(aside) and not os.path.lexists(ignore):
+    if os.path.isdir(aside) and not is_link(aside) and not os.path.lexists(ignore):
         try:
             write_atomic(ignore, IGNORE_ALL)
         except OSError:  # another user's
@@ -2120,7 +2149,7 @@ def can_write(directory):
 
 
 # The directories in the user's cache. `tools` holds what pip and uv keep, where they have no place of their own.
-CACHES = ("answers", "pip", "uv", "locks", "shell", "scripts", "tools")
+CACHES = ("answers", "pip", "uv", "locks", "shell", "scripts", "states", "tools")
 CACHE_HINT = "%s names another cache directory" % CACHE_VAR
 CACHE_TAG = b"Signature: 8a477f597d28d172789f06886806bc55\n# Made by proto_prime.py: https://bford.info/cachedir/\n"
 
@@ -2332,11 +2361,90 @@ def state_dir(root, *names):
     """A path in the state directory of a root, which holds everything that this file makes for it."""
     if os.environ.get(STATE_VAR) and kind_of_root(root) == "repo":
         return below(named_state(), names)
-    base = os.path.join(root, ".prime")
+    base = _states.get(root) or os.path.join(root, ".prime")
     if is_link(base):
         raise PrimeError("%s is a link, which nothing is written through" % base,
                          hint="remove it; %s names another directory" % STATE_VAR)
     return below(own_directory(base, ".prime", is_older_state), names)
+
+
+_states = {}  # type: dict  # a root to its state directory, if that is in the user cache
+STATE_ROOT = "root"  # beside a state directory in the user cache: the root that it is of
+
+
+def find_state(root):
+    """Use the state directory of a root that is in the user cache from now on, if there is one (M13).
+
+    Without `re`, for the fast path comes here. Returns whether there is one.
+    """
+    if root in _states:
+        return True
+    if os.environ.get(STATE_VAR) or kind_of_root(root) != "repo":
+        return False
+    bases, own = cache_dirs("states"), state_name(root)
+    places = [os.path.join(base, name) for base in bases if os.path.isdir(base) for name in os.listdir(base)]
+    for place in sorted(places, key=lambda place: os.path.basename(place) != own):
+        known = os.fsdecode(bytes_of(os.path.join(place, STATE_ROOT)) or b"")
+        if known and is_marked(place) and is_ours(place) and is_same_place(known, root):
+            _states[root] = os.path.join(place, ".prime")
+            return True
+    return False
+
+
+def state_name(root):
+    """The name of the directory in the user cache that holds the state of a root."""
+    return hash_bytes(os.fsencode(root))[:16]
+
+
+def place_state(root):
+    """Keep the state of a root in the user cache from now on, if no environment can be where it is (M13).
+
+    PrimeError if none can be there either, or if the user named the place.
+    """
+    base = state_dir(root)
+    lack = why_no_links(base)
+    if not lack:
+        return
+    problem = PrimeError("no environment can be made in %s, %s" % (base, lack), hint=state_hint(root))
+    if root in _states or os.environ.get(STATE_VAR) or kind_of_root(root) != "repo":
+        raise problem
+    place = writable_cache("states", state_name(root))
+    if why_no_links(place):
+        problem.tried = ["%s, %s" % (place, why_no_links(place))]
+        raise problem
+    make_own(place)
+    write_atomic(os.path.join(place, STATE_ROOT), os.fsencode(root))
+    _states[root] = os.path.join(place, ".prime")
+    report.note("%s: it is kept in %s (%s)" % (problem, tilde(_states[root]), state_hint(root)))
+
+
+def forget_state(root):
+    """Remove the state directory of a root in the user cache, unless something is in it that somebody may want."""
+    base = _states.get(root, "")
+    kept = [path for path in (os.path.join(base, name) for name in ("envs", "made")) if os.path.isdir(path)]
+    if base and not any(map(os.listdir, kept)) and is_marked(os.path.dirname(base)):
+        remove(os.path.dirname(base))
+        del _states[root]
+
+
+def why_no_links(directory):
+    """Why no environment can be in a directory, a clause of a sentence: its lib64 and its python are symbolic links.
+
+    "" if it can; where nothing can be written, which who writes there will say; and on Windows, where it has none.
+    """
+    import errno
+
+    nearest = next(each for each in ancestors(directory) if os.path.isdir(each))
+    if WINDOWS or not can_write(nearest):
+        return ""
+    probe = temporary_path(os.path.join(nearest, ".prime-probe"))
+    try:
+        os.symlink(STATE_ROOT, probe)
+    except OSError as problem:  # B5: a full disk says nothing of links
+        is_full = problem.errno in (errno.ENOSPC, errno.EDQUOT)
+        return "" if is_full else "where no links can be made (%s)" % problem.strerror
+    tend(os.remove, probe)
+    return ""
 
 
 # --------------------------------------------------------------------------------------------------
@@ -2515,10 +2623,13 @@ def use_cache():
 # --------------------------------------------------------------------------------------------------
 # The link
 # --------------------------------------------------------------------------------------------------
-# `.venv`, by which every tool finds the environment. Only this chapter knows what it is made of: a symbolic link, or
-# a junction on Windows. Others ask a `Link` where it leads and whether it is right, and let it move or go. The fast
-# path comes here: nothing is imported but where something fails. What is left beside `.venv` stands in `IGNORED`, too.
-# `resolve_python` reads a `.venv` that is a file (PEP 832).
+# `.venv`, by which every tool finds the environment. Only this chapter knows what it is made of: a symbolic link, a
+# junction on Windows, or, where none can be made, a line of a file beside it (PEP 832, M13, W2). Others ask a `Link`
+# where it leads and whether it is right, and let it move or go. The fast path comes here: nothing is imported but where
+# something fails. What is left beside `.venv` stands in `IGNORED`, too.
+# `resolve_python` reads a `.venv` that is a file, as PEP 832 had it before; nothing writes one.
+
+ENVS_FILE = ".python-envs"  # environments, a line each in UTF-8, relative to the file; the last one is the default
 
 
 class Link:
@@ -2546,7 +2657,7 @@ class Link:
         try:
             return os.path.samefile(self.path, self.target) if WINDOWS else os.readlink(self.path) == self.target
         except OSError:
-            return False
+            return self._is_listed()
 
     def why_wrong(self):
         """Why the link is not right, as a str; "" if it is (R14)."""
@@ -2554,26 +2665,29 @@ class Link:
         if self.is_right():
             return ""
         if not os.path.lexists(self.path):
-            return "%s is missing" % name
+            return "%s does not name it" % ENVS_FILE if self._lines() else "%s is missing" % name
         if not is_link(self.path):
             return "%s is no link" % name
-        return "%s leads to %s" % (name, self.destination() if WINDOWS else os.readlink(self.path))
+        return "%s leads to %s" % (name, self._text())
 
-    def destination(self):
-        """The real path of the directory that the link leads to; of `path`, if there is no link."""
-        return os.path.realpath(self.path)
+    def destinations(self):
+        """Where the link leads, or, without one, what is listed in its place: a set of real paths of directories."""
+        if os.path.lexists(self.path):
+            return {real_path(self.path)}
+        return {os.path.realpath(self._directory(line)) for line in self._lines() if line.strip()}
 
     def leads_to(self, *directories):
-        """True if the link leads to one of these directories."""
-        return self.destination() in map(os.path.realpath, directories)
+        """True if the link leads to one of these directories, or if one is listed in its place."""
+        real = [os.path.realpath(each) for each in directories]
+        return any(is_same_place(found, each) for found in self.destinations() for each in real)
 
     def is_wanted(self):
-        """False in a read-only checkout whose state is kept elsewhere: there no link is made, and none is missed.
+        """False in a checkout that cannot be written: there no link is made, and none is missed.
 
         Whether the file system has links is not asked here.
         """
         nearest = next(each for each in ancestors(os.path.dirname(self.path)) if os.path.exists(each))
-        return not os.environ.get(STATE_VAR) or os.access(nearest, os.W_OK)
+        return os.access(nearest, os.W_OK)
 
     def obstacle(self):
         """Why making the link would take something else away, as a str; "" if it would not."""
@@ -2583,69 +2697,178 @@ class Link:
             return ""
         if os.path.isfile(self.path):
             return "%s is a file of something else" % self.path
-        if os.path.isdir(self.path) and not os.path.islink(self.path) and entries_of(self.path):
+        if os.path.isdir(self.path) and not is_link(self.path) and entries_of(self.path):
             return "%s is a directory of something else" % self.path
         return ""
 
     def is_ours(self):
         """True if the link was made here. It may be from before the repo was moved, or dangle (T1, T4)."""
-        try:
-            text = os.readlink(self.path)
-        except OSError:  # no link
-            return False
-        directory = os.path.normpath(os.path.join(os.path.dirname(self.path), text))
-        envs, name = os.path.split(directory)
-        is_in_state = envs == state_dir(self.root, "envs")
-        is_in_state = is_in_state or envs.endswith(os.path.join(os.sep, ".prime", "envs"))
-        key = name.rpartition("-")[2].partition(".")[0]  # without `re`, for a boot that is back on known inputs
-        is_build_name = "-" in name and is_hex(key)
-        return is_in_state and is_build_name or is_complete(directory)
+        text = self._text()
+        return bool(text) and (self._is_build(text) or is_complete(self._directory(text)))
 
-    def publish(self, directory):
-        """Let the link lead to this directory, unless it does so, or cannot, or has no path."""
+    def publish(self, directory, is_needed=True):
+        """Let the link lead to this directory, unless it does so, or cannot, or has no path.
+
+        is_needed  raise the error if it cannot, else say so; then this boot does not touch the link
+        """
         wrong = self.aim(directory).target and self.why_wrong()
-        if wrong:
-            report.detail("publishing: " + wrong)
-            self.move()
-        elif self.path and not self.target:
+        if self.path and not self.target:
             report.detail("no link is made, for %s cannot be written" % os.path.dirname(self.path))
+        if not wrong:
+            return
+        report.detail("publishing: " + wrong)
+        try:
+            self.move()
+        except (OSError, PrimeError) as problem:
+            if is_needed:
+                raise
+            report.note("%s does not lead to the environment: %s" % (self.path, problem))
+            self.path = ""
 
     def move(self, expected_envs=""):
         """Make the link say its target, under the lock. What is there and not ours is renamed, never removed (T4).
 
         expected_envs  str, the `signature` that the directory of the generations must still have; "" for any
-        PrimeError if it has another.
+        PrimeError if it has another, or if neither a link can be made nor a line be written.
         """
         with locked(state_dir(self.root, "lock"), "publishing %s" % self.target):
             if expected_envs and signature(state_dir(self.root, "envs")) != expected_envs:
                 raise PrimeError("the generations changed meanwhile")
-            if os.path.lexists(self.path) and not self.is_ours():
-                rename_aside(self.path)
-            self._replace()
+            make_directory(os.path.dirname(self.path))
+            aside = temporary_path(self.path)
+            problem = self._make(aside)
+            if problem:
+                self._list_instead(problem)
+            self._replace(aside, has_link=not problem)
         report.detail("published: %s -> %s" % (self.path, self.target))
 
-    def _replace(self):
-        """Make the link. One of ours that is there is replaced in one step; on Windows it is removed first."""
-        make_directory(os.path.dirname(self.path))
-        aside = temporary_path(self.path)
-        if WINDOWS:  # a junction takes no privilege, but cannot replace another in one step
-            import _winapi
+    def _make(self, aside):
+        """Make the link under another name. Returns None, or the OSError that says why none can be made.
 
-            _winapi.CreateJunction(self.target, aside)  # type: ignore[attr-defined]
-            if os.path.lexists(self.path):
-                os.rmdir(self.path)
-        else:
-            os.symlink(self.target, aside)
+        Each file system without links has an error of its own for it: ENOSYS, EPERM, EOPNOTSUPP, EROFS, EPROTO, ...
+        """
         try:
-            os.replace(aside, self.path)
+            if WINDOWS:  # a junction takes no privilege
+                import _winapi
+
+                _winapi.CreateJunction(self.target, aside)  # type: ignore[attr-defined]
+                if not os.path.samefile(aside, self.target):  # as on some mapped drives
+                    raise OSError("a junction leads elsewhere there")
+            else:
+                os.symlink(self.target, aside)
+        except OSError as problem:
+            remove(aside)
+            return problem
+        return None
+
+    def _replace(self, aside, has_link):
+        """Put the link that was made `aside` in its place, in one step; without it make the place empty."""
+        try:
+            if os.path.lexists(self.path) and not self.is_ours():
+                rename_aside(self.path)
+            if is_link(self.path) and (WINDOWS or not has_link):  # a junction cannot replace another in one step
+                remove(self.path)
+            if has_link:
+                os.replace(aside, self.path)
+                self._write_lines(self._is_own_line)
         except OSError:
             remove(aside)
             raise
 
-    def remove_if(self, directories):
-        """Remove the link if it leads to one of these directories, which are removed as well."""
-        if is_link(self.path) and self.leads_to(*directories):
+    def forget(self, gone, led_to=()):
+        """Remove the link, or the lines in its place, if it leads to directories that are gone, or will be.
+
+        led_to  those to which it led while they were there: under 3.7 a junction that dangles does not tell
+        """
+        if is_link(self.path) and (set(led_to) & set(gone) or self.leads_to(*gone)):
             remove(self.path)
+        self._write_lines(lambda directory: directory in gone)
+
+    def _text(self):
+        """What the link says, a str; "" if it is none, or does not tell."""
+        try:
+            return plain_path(os.readlink(self.path))
+        except ValueError:  # 3.6 and 3.7: it is a junction
+            return real_path(self.path)
+        except OSError:
+            return ""
+
+    def _directory(self, text):
+        """The absolute path of the directory that a link or a line beside it means."""
+        return os.path.normpath(os.path.join(os.path.dirname(self.path), text.strip("\ufeff\r")))
+
+    def _is_build(self, text):
+        """True if a link or line means a generation of this repo, by its name and place. It need not be there."""
+        envs, name = os.path.split(self._directory(text))
+        is_in_state = envs == state_dir(self.root, "envs")
+        is_in_state = is_in_state or envs.endswith(os.path.join(os.sep, ".prime", "envs"))
+        key = name.rpartition("-")[2].partition(".")[0]  # without `re`, for a boot that is back on known inputs
+        return is_in_state and "-" in name and is_hex(key)
+
+    def _is_own_line(self, directory):
+        """True if the line that names this directory is ours: a generation of this repo, or one that is gone."""
+        is_here = os.path.dirname(directory) == state_dir(self.root, "envs")
+        return is_here or self._is_build(directory) and not os.path.lexists(directory)
+
+    def _list_file(self):
+        """The path of the file that stands in for the link."""
+        return os.path.join(os.path.dirname(self.path), ENVS_FILE)
+
+    def _lines(self):
+        """The lines of that file; [] if there is none, or one that is not followed (H5)."""
+        data = bytes_of(self._list_file()) if is_file(self._list_file()) else None
+        lines = (data or b"").decode("utf-8", "surrogateescape").split("\n")
+        return lines if lines[-1] else lines[:-1]
+
+    def _is_default(self):
+        """True if the environment behind this link is the default, for which tools look: its line is the last."""
+        return os.path.basename(self.path) == ".venv"
+
+    def _is_listed(self):
+        """True if a line of the file says the target, and nothing stands where the link would be, which goes first."""
+        if os.path.lexists(self.path):
+            return False
+        found = [self._directory(line) for line in self._lines() if line.strip()]
+        return self._directory(self.target) in (found[-1:] if self._is_default() else found)
+
+    def _list_instead(self, problem):
+        """Let the file say the target, since a link cannot be made, which `problem` tells: an OSError.
+
+        Of our lines one of each environment stays, if its generation is there. PrimeError if it cannot be written.
+        """
+        target, file = self._directory(self.target), self._list_file()
+        was_listed = any(self._is_own_line(self._directory(each)) for each in self._lines())
+        name, line = os.path.basename(target).rpartition("-")[0], self.target
+        if target.startswith(os.path.join(self.root, "")):
+            line = os.path.relpath(target, os.path.dirname(self.path)).replace(os.sep, "/")
+        reason = problem.strerror or str(problem)
+        try:
+            if "\n" in line or os.path.lexists(file) and (not is_file(file) or bytes_of(file) is None):
+                raise PrimeError("%s cannot name it" % file)
+            line.encode("utf-8")
+            self._write_lines(lambda each: self._is_own_line(each) and not (
+                os.path.isdir(each) and os.path.basename(each).rpartition("-")[0] != name), line)
+        except (OSError, PrimeError, UnicodeError) as other:
+            raise PrimeError("no link can be made at %s: %s" % (self.path, reason), tried=[str(other)],
+                             hint="prime run does without it")
+        (report.detail if was_listed else report.note)(
+            "no link can be made at %s (%s): %s names the environment" % (self.path, reason, ENVS_FILE))
+
+    def _write_lines(self, is_dropped, line=""):
+        """Write the file anew: without the lines whose directory is dropped, and with one more.
+
+        is_dropped  function of the absolute path of a directory
+        A file without any line is removed.
+        """
+        lines = self._lines()
+        kept = [each for each in lines if not (each.strip() and is_dropped(self._directory(each)))]
+        if line:
+            kept.insert(len(kept) if self._is_default() else 0, line)
+        if kept and kept != lines:
+            text = "".join(each + "\n" for each in kept)
+            write_atomic(self._list_file(), text.encode("utf-8", "surrogateescape"))
+        elif lines and not kept:
+            remove_file(self._list_file())
 
 
 # --------------------------------------------------------------------------------------------------
@@ -8536,9 +8759,9 @@ def last_prefixes(environment, is_built):
 
     Its link leads there, its stamp names it; unless there is another, a directory that no build left is one of it.
     """
-    envs, link, paths = state_dir(environment.root, "envs"), link_of(environment), []
-    if link.is_ours() and is_same_place(os.path.dirname(link.destination()), os.path.realpath(envs)):
-        paths = [os.path.join(envs, os.path.basename(link.destination()))]
+    envs = state_dir(environment.root, "envs")
+    paths = [os.path.join(envs, os.path.basename(each)) for each in sorted(link_of(environment).destinations())
+             if is_same_place(os.path.dirname(each), os.path.realpath(envs))]
     stamp = bytes_of(state_dir(environment.root, "stamp", safe_name(environment.requested or "default"))) or b""
     paths += [part for part in stamp.decode("utf-8", "surrogateescape").split("\0") if os.path.dirname(part) == envs]
     if not is_built:
@@ -8945,6 +9168,7 @@ def program_names(line):
 def unfinished_prefix(root):
     """The unfinished generation whose build started this process, as a post_boot command is; else ""."""
     for prefix in filter(None, os.environ.get(BUILDING_VAR, "").split(os.pathsep)):
+        find_state(root)
         is_of_root = os.path.isdir(prefix) and is_same_place(os.path.dirname(prefix), state_dir(root, "envs"))
         if is_of_root and not is_complete(prefix) and is_being_built(root, prefix):
             return prefix
@@ -9088,9 +9312,12 @@ def collect(environment):
     spare = [each.path for each in complete if each in complete[KEPT:] or has_moved(each)]
     if not spare:
         return
-    linked = {link.destination() for link in links_of(environment)}
+    links = links_of(environment)
+    linked = set().union(*(link.destinations() for link in links))
     with locked(state_dir(environment.root, "lock"), "removing old generations"):
-        discard(path for path in spare if os.path.realpath(path) not in linked)
+        gone = discard(path for path in spare if os.path.realpath(path) not in linked)
+        for link in links:
+            link.forget(gone)
 
 
 # --------------------------------------------------------------------------------------------------
@@ -9196,7 +9423,10 @@ def stamp_head(root, requested):
 
 def read_stamp(root, requested):
     """The `Stamp` of the last boot of an environment, which need not hold any more; None if there is none."""
-    return Stamp.load(stamp_path(root, requested), stamp_head(root, requested))
+    stamp = Stamp.load(stamp_path(root, requested), stamp_head(root, requested))
+    if stamp is None and find_state(root):
+        stamp = Stamp.load(stamp_path(root, requested), stamp_head(root, requested))
+    return stamp
 
 
 def old_stamps(root, end=""):
@@ -9278,19 +9508,20 @@ def forget_stamps(root, key):
 
 def current_line(environment, generation):
     """What a boot says if there is nothing to do."""
-    name, version = environment["venv_dir_rel_path"], generation.python.version
-    if not link_of(environment).is_wanted():
-        name = tilde(generation.path)
+    name, version = name_in_use(environment, generation), generation.python.version
     how = ", rolled back to %s" % os.path.basename(generation.path) if generation.is_held else ""
     return "%s is current (environment %s, python %s%s)" % (name, environment.name, version, how)
 
 
-def note_ready(environment, generation, link):
-    """Say that a generation was built, how many packages it has, and which came, changed and went (R14).
+def name_in_use(environment, generation):
+    """What people are told of where a generation is: its link, if that leads there, else its directory."""
+    has_link = is_same_place(link_of(environment).path, generation.path)
+    return environment["venv_dir_rel_path"] if has_link else tilde(generation.path)
 
-    link  `Link`, as it was published; with the path "" if it does not lead to the generation
-    """
-    name = environment["venv_dir_rel_path"] if link.target else tilde(generation.path)
+
+def note_ready(environment, generation):
+    """Say that a generation was built, how many packages it has, and which came, changed and went (R14)."""
+    name = name_in_use(environment, generation)
     if kind_of_root(environment.root) == "script":
         name = environment.title
     count = "%s in %.1f s" % (counted(len(generation.packages)), generation.seconds)
@@ -9367,7 +9598,7 @@ def note_outlived(root, prefix=""):
         held = [each.path for each in complete if os.path.basename(each.path) in read_held(environment)[1:]]
         linked = [each.path for each in complete if link.leads_to(each.path)]
         current = current or (linked + held + [each.path for each in complete] + [""])[0]
-        typed = current and link.leads_to(current) and activation(link.path, calling_shell())
+        typed = current and is_same_place(link.path, current) and activation(link.path, calling_shell())
         remedy = typed or "exit, then prime -e %s shell" % name
     except (PrimeError, OSError):  # the config is broken, which the command will say, or has no such environment
         pass
@@ -9581,6 +9812,9 @@ def have_generation(environment, stage, is_anew=False):
         hop(python.path, environment.root)
     if stage != "required":
         report.detail("stage required: skipped, %s builds with %s" % (running_python(), python))
+    place_state(environment.root)
+    for path in (state_dir(environment.root, "use"), held_path(environment)):
+        environment.config.look(path)  # it may be another one by now
     if os.pathsep in state_dir(environment.root):
         raise PrimeError('%s has a "%s", so that PATH cannot name it' % (state_dir(environment.root), os.pathsep),
                          hint=state_hint(environment.root))
@@ -9597,10 +9831,10 @@ def have_generation(environment, stage, is_anew=False):
         return build(environment, python, driver)
 
 
-def boot_environment(environment, stage, is_anew=False, moves_link=True):
+def boot_environment(environment, stage, is_anew=False, moves_link=True, needs_link=True):
     """`have_generation`, published and stamped. Returns the `Generation`.
 
-    moves_link  whether `.venv` is to lead to it
+    moves_link  whether `.venv` is to lead to it; needs_link  whether it is an error if that cannot be
     """
     generation = have_generation(environment, stage, is_anew)
     try:
@@ -9610,14 +9844,14 @@ def boot_environment(environment, stage, is_anew=False, moves_link=True):
     if is_anew:
         write_held(environment)
     link = link_of(environment) if moves_link else Link(environment.root, "")
-    link.publish(generation.path)
+    link.publish(generation.path, needs_link)
     newest = find_generation(environment)[0]
     if newest and newest.path != generation.path:  # another process built it while we waited to publish
         generation = newest
-        link.publish(generation.path)
+        link.publish(generation.path, needs_link)
     write_stamp(environment, generation, link)
     if generation.is_new:
-        note_ready(environment, generation, link)
+        note_ready(environment, generation)
     if generation.stands_in_for:
         report.note("another build of the same stands in: %s" % generation.stands_in_for)
     if generation.is_new:
@@ -9670,7 +9904,7 @@ def prefix_of(environment, options, boots):
     is_script = kind_of_root(environment.root) == "script"  # the stage belongs to the repo, not to it
     if boots:
         stage = "" if is_script else options.stage
-        return boot_environment(environment, stage, moves_link=not environment.requested).path
+        return boot_environment(environment, stage, moves_link=not environment.requested, needs_link=False).path
     hint = "run it without --no-boot" if is_script else "prime boot"
     generation, reasons = find_generation(environment)
     if not generation:
@@ -9783,7 +10017,7 @@ def info_text(data):
         ("required", "%s (%s)" % (required["request"] or "any python", required["from"])),
         ("selected", "%s (%s)" % (selected["path"], selected["version"]) if selected else "none"),
         ("venv", "none" if not venv else "%s -> %s" % (venv["path"], venv["generation"])
-         if Link(data["root"], venv["path"]).leads_to(venv["generation"]) else venv["generation"]),
+         if is_same_place(venv["path"], venv["generation"]) else venv["generation"]),
         ("current", current),
         ("packages", packages),
     ]
@@ -9831,7 +10065,7 @@ def command_use(options):
     write_held(environment)
     generation = boot_environment(environment, options.stage, moves_link=False)
     write_atomic(state_dir(options.root, "use"), (options.name + "\n").encode())
-    link_of(environment).publish(generation.path)
+    link_of(environment).publish(generation.path, is_needed=False)
     report.note("%s is this clone's environment from now on (python %s)" % (
         environment.name, generation.python.version))
     return 0
@@ -9892,9 +10126,10 @@ def command_clean(options):
         kept = set() if options.all else in_need(environments, links)
         spare = {path for path in builds(options.root) if not {path, os.path.realpath(path)} & kept}
         elsewhere = {each.path for each in all_generations(options.root) if may_be_elsewhere(each)} & spare
+        led_to = [[path for path in spare if link.leads_to(path)] for link in links]
         gone = discard(spare - elsewhere, report.note)
-        for link in links if options.all else ():
-            link.remove_if(gone)
+        for link, before in zip(links, led_to):
+            link.forget(gone, before)
     for path in gone:
         report.note("removed %s" % tilde(path))
     for path in sorted(spare.difference(gone, elsewhere)):
@@ -9906,7 +10141,8 @@ def command_clean(options):
         for name in names:
             remove_file(stamp_path(options.root, name))
         clear_cache()
-    gone += discard_scripts(0 if options.all else SCRIPT_DAYS)
+        forget_state(options.root)
+    gone += discard_unused(0 if options.all else SCRIPT_DAYS)
     if not gone and not spare and not options.all:
         report.note("there is nothing to remove")
     return 0
@@ -9918,7 +10154,7 @@ def in_need(environments, links):
     Runs nothing of the repo's for it, such as the python of a generation that came with the repo (H11).
     """
     current = [find_generation(each, may_run=False)[0] for each in environments]
-    return {link.destination() for link in links} | {each.path for each in current if each}
+    return set().union(*(link.destinations() for link in links)) | {each.path for each in current if each}
 
 
 # What `clean --all` removes from the user cache, by the names that we give: files, and directories with our mark.
@@ -9947,13 +10183,19 @@ def clear_cache():
     report.detail("emptied the user cache %s" % cache_dir())
 
 
-def discard_scripts(days):
-    """Remove the environments of scripts that no process uses and that were not run for `days`. Returns their paths."""
+def discard_unused(days):
+    """Remove from the user cache the environments of scripts that no process uses and that were not run for `days`.
+
+    And those of repos that are gone, if nothing was built for them in that time (M13). Returns their paths.
+    """
     import time
 
     last = time.time() - days * 24 * 3600
-    roots = own_entries(cache_dir("scripts"), DIGEST_NAME)
-    gone = discard(root for root in roots if os.stat(root).st_mtime <= last and not is_held(state_dir(root, "lock")))
+    states = own_entries(cache_dir("states"), "[0-9a-f]{16}")
+    places = own_entries(cache_dir("scripts"), DIGEST_NAME) + [
+        each for each in states if not os.path.lexists(os.fsdecode(bytes_of(os.path.join(each, STATE_ROOT)) or b""))]
+    gone = discard(each for each in places if os.stat(each).st_mtime <= last
+                   and not is_held(os.path.join(each, ".prime", "lock")))
     for root in gone:
         report.note("removed %s" % tilde(root))
     return gone
@@ -10138,7 +10380,7 @@ def command_shell(options):
     environment = open_environment(options)
     prefix = prefix_of(environment, options, boots=True)
     link = link_of(environment)
-    if link.leads_to(prefix):  # a shell outlives generations, and uses the one of the moment (M1)
+    if is_same_place(link.path, prefix):  # a shell outlives generations, and uses the one of the moment (M1)
         prefix = link.path
     shell = os.environ.get("COMSPEC", "cmd.exe") if WINDOWS else os.environ.get("SHELL") or "/bin/sh"
     environ = dict(activated(prefix, environment["env_vars"]), VIRTUAL_ENV_PROMPT=environment.prompt)
@@ -10820,8 +11062,7 @@ exit /b %errorlevel%
 python "%~dp0prime" %*
 exit /b %errorlevel%
 '''
-IGNORED = (".prime/", ".venv", "__pycache__/")  # .venv without a slash: to git a link is no directory
-# What git for Windows makes of these otherwise, neither `sh` nor `cmd` reads (W5).
+IGNORED = (".prime/", ".venv", ENVS_FILE, "__pycache__/")  # .venv without a slash: to git a link is no directory
 
 
 def command_init(options):
@@ -11432,6 +11673,7 @@ class Server:
                     interpreter_path=generation.program, installed_packages=packages, extra=extra)
 
     def create_(self, name, python_version):
+        place_state(self.root)
         directory = state_dir(self.root, "made", digest(name))
         with self.naming:
             configured = self.environments().get(name)
@@ -11458,7 +11700,7 @@ class Server:
         if used_by_processes(paths):
             raise work_failed("environment %s is in use by a running process" % id)
         with locked(state_dir(environment.root, "lock"), "deleting environment %s" % id):
-            link_of(environment).remove_if(paths)
+            link_of(environment).forget(paths)
             discard(paths)
         if environment.root != self.root and is_marked(environment.root) and not is_link(environment.root):
             remove(environment.root)
@@ -11555,6 +11797,7 @@ class Server:
         if generation:
             return generation
         report.detail("building environment %s: %s" % (id, "; ".join(reasons)))
+        place_state(self.root)
         log_directory = state_dir(environment.root, "log")
         old_logs = paths_named(log_directory, ".*")
         child = self.run_prime(environment, id, "run", "--", "python", "-c", "")
@@ -11806,7 +12049,10 @@ def main(argv=None):
 
 def open_options(options):
     """Set the ref root and the stage of this process in `Options`, and return these."""
-    options.root = known_root(find_root(options.root))
+    root = find_root(options.root)
+    find_state(root)
+    options.root = known_root(root)
+    find_state(options.root)
     options.stage = take_stage(options.root)
     report.detail("stage %s: %s (%s)" % (options.stage, running_python(), sys.version.split()[0]))
     report.detail("ref root: %s" % options.root)

@@ -1,5 +1,6 @@
 """Machines that are not here, as far as a mount namespace can play them."""
 
+import errno
 import os
 import shlex
 import shutil
@@ -8,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from conftest import TOP, python, some_python
-from helpers import Handler, Server
+from helpers import Handler, Server, preloaded
 
 import proto_prime
 
@@ -307,3 +308,119 @@ def take_on(python, persona):
     place = python.parent.parent / "lib" / python.resolve().name / "site-packages"
     place.mkdir(exist_ok=True)
     (place / "sitecustomize.py").write_text(PERSONA % PERSONAS[persona])
+
+
+# System calls as a file system without them answers, for what is below the directories of $LACKING_AT. Each takes its
+# path, relative to a directory or not, or an open file. What links are made of can be seen in /proc/self/fd.
+LACKING = """\
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/time.h>
+#include <sys/types.h>
+#include <unistd.h>
+#include <utime.h>
+
+static int is_lacking(const char *call, int fd, const char *path)
+{
+    char calls[256], link[64], base[PATH_MAX + 1] = "", whole[2 * PATH_MAX + 2], *list, *place;
+    snprintf(calls, sizeof calls, " %s ", getenv("LACKING") ? getenv("LACKING") : "");
+    snprintf(link, sizeof link, " %s ", call);
+    if (!strstr(calls, link) || !getenv("LACKING_AT"))
+        return 0;
+    if (!path || path[0] != '/') {
+        if (fd == AT_FDCWD)
+            strcpy(link, "/proc/self/cwd");
+        else
+            sprintf(link, "/proc/self/fd/%d", fd);
+        if (readlink(link, base, PATH_MAX) < 0)
+            return 0;
+        snprintf(whole, sizeof whole, path && *path ? "%s/%s" : "%s", base, path);
+    } else
+        snprintf(whole, sizeof whole, "%s", path);
+    list = strdup(getenv("LACKING_AT"));
+    for (place = strtok(list, ":"); place; place = strtok(NULL, ":"))
+        if (!strncmp(whole, place, strlen(place))) {
+            errno = atoi(getenv("LACKING_ERRNO"));
+            return 1;
+        }
+    free(list);
+    return 0;
+}
+
+#define CALL(name, says, at, path, types, names) \\
+    int name types \\
+    { \\
+        static int (*real) types; \\
+        if (is_lacking(says, at, path)) \\
+            return -1; \\
+        if (!real) \\
+            *(void **)&real = dlsym(RTLD_NEXT, #name); \\
+        return real names; \\
+    }
+
+CALL(symlink, "symlink", AT_FDCWD, to, (const char *from, const char *to), (from, to))
+CALL(symlinkat, "symlink", at, to, (const char *from, int at, const char *to), (from, at, to))
+CALL(link, "link", AT_FDCWD, to, (const char *from, const char *to), (from, to))
+CALL(linkat, "link", at, to, (int source, const char *from, int at, const char *to, int flags),
+     (source, from, at, to, flags))
+CALL(chmod, "chmod", AT_FDCWD, path, (const char *path, mode_t mode), (path, mode))
+CALL(fchmod, "chmod", fd, NULL, (int fd, mode_t mode), (fd, mode))
+CALL(fchmodat, "chmod", at, path, (int at, const char *path, mode_t mode, int flags), (at, path, mode, flags))
+CALL(utime, "utime", AT_FDCWD, path, (const char *path, const struct utimbuf *times), (path, times))
+CALL(utimes, "utime", AT_FDCWD, path, (const char *path, const struct timeval times[2]), (path, times))
+CALL(futimens, "utime", fd, NULL, (int fd, const struct timespec times[2]), (fd, times))
+CALL(utimensat, "utime", at, path, (int at, const char *path, const struct timespec times[2], int flags),
+     (at, path, times, flags))
+CALL(flock, "flock", fd, NULL, (int fd, int operation), (fd, operation))
+"""
+
+
+def lacking(repo, calls, error, *places):
+    """Take system calls away from all that a repo's commands start, below directories: pip and uv included.
+
+    calls  str of words among symlink, link, chmod, utime, flock; error  the name of what they give, such as "EPERM"
+    """
+    repo.env.update(LD_PRELOAD=preloaded(repo.path.parent, LACKING), LACKING=calls,
+                    LACKING_AT=":".join(map(str, places)), LACKING_ERRNO=str(getattr(errno, error)))
+
+
+class ExFat:
+    """An exFAT file system, of which a repo's directory is the top: without links, locks of its own or permissions."""
+
+    def __init__(self, repo, mounts):
+        for program in ("losetup", "mkfs.exfat", "mount.exfat-fuse"):
+            if not shutil.which(program):
+                pytest.skip("no %s" % program)
+        image = repo.home / "exfat"
+        with open(str(image), "wb") as file:
+            file.truncate(64 << 20)
+        subprocess.run(["mkfs.exfat", str(image)], check=True, stdout=subprocess.DEVNULL)
+        found = subprocess.run(["losetup", "--show", "-f", str(image)], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                               universal_newlines=True)
+        if found.returncode:
+            pytest.skip("no loop device: %s" % found.stderr.strip())
+        self.device, self.mounts, self.place = found.stdout.strip(), mounts, repo.path
+        files = {each.name: each.read_bytes() for each in repo.path.iterdir() if each.is_file()}
+        for each in repo.path.iterdir():  # fuse mounts on no directory with files
+            each.unlink()
+        script = 'mount.exfat-fuse -o noatime "$1" "$2" >&2 || echo no'
+        if mounts.sh(script, self.device, repo.path):
+            self.close()
+            pytest.skip("exFAT cannot be mounted here")
+        for name, data in files.items():
+            self.write(name, data)
+
+    def write(self, name, data):
+        with open("%s%s/%s" % (self.mounts.root, self.place, name), "wb") as file:
+            file.write(data)
+
+    def close(self):
+        self.mounts.sh('umount "$1" 2>/dev/null || true', self.place)
+        subprocess.run(["losetup", "-d", self.device], check=True)

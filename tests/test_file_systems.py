@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from conftest import PYTHONS, python, uv_program
-from helpers import preloaded
+from machines import lacking
 
 resource = pytest.importorskip("resource")  # not on Windows
 
@@ -263,45 +263,13 @@ def test_B4_read_only_state_and_no_link(read_only, mounts):
 
 # -- what cannot be locked -------------------------------------------------------------------------
 
-# flock() as a file system without locks answers it, for files below the directories of $LOCKLESS.
-LOCKLESS = """\
-#define _GNU_SOURCE
-#include <dlfcn.h>
-#include <errno.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <unistd.h>
-
-int flock(int fd, int operation)
-{
-    int (*real)(int, int);
-    char link[64], path[4097] = "", *places = getenv("LOCKLESS"), *place;
-    sprintf(link, "/proc/self/fd/%d", fd);
-    if (places && readlink(link, path, 4096) > 0)
-        for (place = strtok(strdup(places), ":"); place; place = strtok(NULL, ":"))
-            if (!strncmp(path, place, strlen(place))) {
-                errno = atoi(getenv("LOCKLESS_ERRNO"));
-                return -1;
-            }
-    *(void **)&real = dlsym(RTLD_NEXT, "flock");
-    return real(fd, operation);
-}
-"""
-
-
 @pytest.fixture
-def lockless(repo, tmp_path):
+def lockless(repo):
     """A function that takes the locks from the file systems of directories: flock gives the error of this name."""
     repo.link("uv", uv_program())
     repo.env["PROTOPRIMER_VENV_DRIVER"] = "venv_uv"
     repo.env["PROTOPRIMER_CACHE_DIR"] = str(repo.home / "cache")
-    library = preloaded(tmp_path, LOCKLESS)
-
-    def take_locks(name, *places):
-        repo.env.update(LD_PRELOAD=library, LOCKLESS=":".join(map(str, places)),
-                        LOCKLESS_ERRNO=str(getattr(errno, name)))
-    return take_locks
+    return lambda name, *places: lacking(repo, "flock", name, *places)
 
 
 @pytest.mark.parametrize("name", ["ENOLCK", "ENOTSUP", "ENOSYS"])
