@@ -7,7 +7,7 @@
 #   venv      the environment's python, or the program that the user asked for
 #
 # What happens, by function (chapter Stages):
-#   nothing changed:  main -> fast_path -> Stamp.holds -> hand_over
+#   nothing changed:  prime alone, in sh (ENTRY_SCRIPT); or main -> fast_path -> Stamp.holds -> hand_over
 #   back on inputs of before:  main -> fast_path -> return_to -> Link.move -> hand_over
 #   else:             main -> fast_path -> parse_command_line -> open_environment -> have_generation
 #                     -> select_interpreter -> [hop: this file again, under that python] -> build -> Link.publish
@@ -17,9 +17,8 @@
 #   Config       what the files at the root say    Environment  a named target: all its fields, its inputs
 #   Request      a python that is wanted           Interpreter  a python that answered
 #   Candidate    a python that was judged          Lock         a pylock.toml
-#   PipDriver, UvDriver  make and fill environments
+#   PipDriver, UvDriver  make and fill environments   Link  .venv and what it is made of
 #   Generation   one complete build                Stamp        what the last boot saw
-#   Link         .venv and what it is made of
 #
 # On disk, in .prime of the repo (PROTOPRIMER_STATE_DIR): envs/NAME-KEY/ generations, building/ the unfinished ones,
 #   stamp/, held/ and use what rollback and use chose, log/, lock, made/ environments of the server's clients. `.venv`
@@ -30,8 +29,8 @@
 #                The link
 #   wanted       TOML, Versions and requests, Config, The user's settings, Environments and their inputs
 #   there        Asking a python, Where pythons are, Choosing a python
-#   making       Downloads and the index, Tools, Lock files, Sources, pip, uv, Making environments, Generations, Shell stamps,
-#                Stamps
+#   making       Downloads and the index, Tools, Lock files, Sources, pip, uv, Making environments, Generations,
+#                Shell stamps, Stamps
 #   running      Stages
 #   commands     Commands of every day, Running a command, Lock and vendor, Init and update, Workflow server,
 #                Command line
