@@ -252,6 +252,7 @@ OLDEST_UV_PYTHON = (3, 8)  # that may deploy uv: its wheel says Requires-Python 
 
 PY_EXEC = "PROTOPRIMER_PY_EXEC"  # "<stage>:<ref root>", internal
 SAID_VAR = "PROTOPRIMER_SAID"  # what the stage before has to say to the log, internal
+ENVIRON_VAR = "PROTOPRIMER_ENVIRON"  # all variables as they came to `prime`, if sh would change some, internal
 BUILDING_VAR = "PROTOPRIMER_BUILDING"  # the directories of the generations that are being built, internal
 ENV_VAR = "PROTOPRIMER_ENV"
 ROOT_VAR = "PROTOPRIMER_ROOT"
@@ -1049,8 +1050,8 @@ def open_log(directory):
 # Both get an environment that points no interpreter to the files of another.
 
 # They point an interpreter to the environment or the files of another (bpo-35811).
-FOREIGN_VARS = (PY_EXEC, SAID_VAR, "PYTHONEXECUTABLE", "__PYVENV_LAUNCHER__", "PYTHONHOME", "VIRTUAL_ENV",
-                "VIRTUAL_ENV_PROMPT")
+FOREIGN_VARS = (PY_EXEC, SAID_VAR, ENVIRON_VAR, "PYTHONEXECUTABLE", "__PYVENV_LAUNCHER__", "PYTHONHOME",
+                "VIRTUAL_ENV", "VIRTUAL_ENV_PROMPT")
 # A pyenv shim sets these for the program that it starts. With them every other shim fails.
 SHIM_VARS = ("PYENV_DIR", "PYENV_VERSION", "PYENV_HOOK_PATH")
 # They would send an install elsewhere (E3).
@@ -10272,10 +10273,8 @@ ENTRY_SCRIPT = r'''#!/bin/sh
 case $0 in */*) prime_place=${0%/*} ;; *) prime_place=. ;; esac
 prime_how= prime_hex= prime_nl='
 '
-
 holds() { # FIELDS: true if they are a whole stamp, of this script, and variables and files are as it says
-    [ $# = 14 ] && [ "$1, ${14}" = "proto_prime shell stamp 1, end" ] || return
-    [ "$2" -ef "$prime_up" ] && [ "$3" -ef "$prime_place" ] || return
+    [ "$#,$1,${14}" = "14,proto_prime shell stamp 1,end" ] && [ "$2" -ef "$prime_up" ] && [ "$3" -ef "$prime_place" ] &&
     [ "$4" = "$prime_name;$PROTOPRIMER_PYTHON;$PROTOPRIMER_VENV_DRIVER;$PIP_INDEX_URL;$PIP_EXTRA_INDEX_URL;\
 $PIP_FIND_LINKS;$PIP_NO_INDEX;$PIP_CONSTRAINT;$PIP_BUILD_CONSTRAINT;$PIP_REQUIREMENT;$PIP_EDITABLE;$PIP_PRE;\
 $PIP_ONLY_BINARY;$PIP_NO_BINARY;$PIP_PREFER_BINARY;$PIP_NO_DEPS;$PIP_UPGRADE_STRATEGY;$PIP_NO_BUILD_ISOLATION;\
@@ -10288,49 +10287,40 @@ $UV_NO_SOURCES;$UV_TORCH_BACKEND;$UV_NO_CONFIG;$UV_CONFIG_FILE" ] || return
     for prime_path in $9; do [ ! -e "$prime_path" ] || return; done
     [ "$(TZ=UTC0 stat "$5" "$6" -- $7 2>/dev/null)" = "$8" ]
 }
-
-hands_on() { # true if a program gets the variables as they came: this shell drops, adds and changes none
+hands_on() { # true if a program gets the variables as they came: dash drops odd names, others set some of their own
     [ -z "${BASH_VERSION-}${ZSH_VERSION-}${KSH_VERSION-}" ] && [ -r "/proc/$$/environ" ] || return
     prime_all=$prime_nl$(tr '\0' '\n' <"/proc/$$/environ")$prime_nl IFS=$prime_nl
-    for prime_line in $prime_all; do
-        case ${prime_line%%=*} in
+    for prime_line in $prime_all; do case ${prime_line%%=*} in
         "$prime_line" | "" | [0-9]* | *[!A-Za-z0-9_]* | IFS | OPTIND | PPID | LINENO) return 1 ;;
-        esac
-    done
+    esac; done
     case $prime_all in *"${prime_nl}SHLVL=${SHLVL-}$prime_nl"*) ;; *) [ -z "${SHLVL+x}" ] || return ;; esac
     case $prime_all in *"${prime_nl}PWD=$PWD$prime_nl"*) ;; *"${prime_nl}PWD="*) return 1 ;; *) unset PWD ;; esac
     case $prime_all in *"${prime_nl}PATH="*) ;; *) return 1 ;; esac
 }
-
 warm() { # ARGUMENTS: false if python has to look
-    [ -z "${PROTOPRIMER_PY_EXEC+x}${PROTOPRIMER_LOG_LEVEL+x}$PROTOPRIMER_SPAWN$PROTOPRIMER_BUILDING" ] || return
-    [ -z "$PROTOPRIMER_ROOT$PROTOPRIMER_STATE_DIR" ] && [ ! -L "$0" ] || return
-    prime_name=$PROTOPRIMER_ENV
+    [ -z "${PROTOPRIMER_PY_EXEC+x}${PROTOPRIMER_LOG_LEVEL+x}$PROTOPRIMER_ROOT$PROTOPRIMER_STATE_DIR" ] || return
+    [ -z "$PROTOPRIMER_BUILDING$PROTOPRIMER_SPAWN" ] && [ ! -L "$0" ] || return
+    prime_name=$PROTOPRIMER_ENV prime_up=$prime_place
     if [ "$1" = -e ] && [ $# -gt 2 ]; then prime_name=${2:-$prime_name} && shift 2; fi
-    case ${1-boot}:$#:$prime_name in
-    boot:[01]:) set -- ;;
-    run:*) shift && if [ "$1" = -- ]; then shift; fi && [ $# -gt 0 ] || return ;;
-    *) return 1 ;;
-    esac
-    for prime_up in "$prime_place" "$prime_place/.." "$prime_place/../.."; do
-        prime_stamp=$prime_up/.prime/stamp/${prime_name:-default}.shell
-        [ ! -f "$prime_stamp" ] || break
-    done
+    case ${1-boot}:$#:$prime_name in boot:[01]:) set -- ;; run:*) shift && [ $# -gt 0 ] || return ;; *) return 1 ;; esac
+    if [ "$1" = -- ]; then shift && [ $# -gt 0 ] || return; fi
+    [ -e "$prime_up/.prime" ] || prime_up=$prime_place/.. # from tools/
+    prime_stamp=$prime_up/.prime/stamp/${prime_name:-default}.shell
     [ ! -L "$prime_up/.prime" ] && [ ! -L "$prime_up/.prime/stamp" ] && [ ! -L "$prime_stamp" ] || return
     prime_all=$(cat "$prime_stamp" 2>/dev/null) && IFS='|' && set -f && holds $prime_all || return
-    case ${VIRTUAL_ENV-} in "$prime_prefix") ;; */envs/* | envs/*) return 1 ;; esac # python tells what is left behind
+    case ${VIRTUAL_ENV-} in "$prime_prefix") ;; */envs/* | envs/*) return 1 ;; esac # python tells who is left behind
     [ $# -gt 0 ] || { trap '' PIPE; printf '%s\n' "$prime_message" >&2; exit 0; }
-    case "$1: $prime_programs " in -m:*) set -- "$prime_prefix/bin/python" "$@" ;; *" $1 "*) ;; *) return 1 ;; esac
-    [ "$2" = -m ] || [ -x "$prime_prefix/bin/$1" ] && hands_on || return
+    [ "$1" != -m ] || set -- "$prime_prefix/bin/python" "$@"
+    case " $prime_programs $prime_prefix/bin/python " in *" $1 "*) ;; *) return 1 ;; esac
+    [ -x "$prime_prefix/bin/${1##*/}" ] && hands_on || return
     unset PROTOPRIMER_SAID PYTHONEXECUTABLE __PYVENV_LAUNCHER__ PYTHONHOME VIRTUAL_ENV_PROMPT
     [ -z "${PYENV_DIR+x}" ] || unset PYENV_DIR PYENV_VERSION PYENV_HOOK_PATH
     for prime_line in $prime_variables; do export "$prime_line"; done
     export VIRTUAL_ENV="$prime_prefix" PATH="$prime_prefix/bin${PATH:+:$PATH}"
     exec "$@"
 }
-
 warm "$@"
-hands_on || prime_hex=$(od -An -v -tx1 "/proc/$$/environ" 2>/dev/null | tr -d ' \n') # python gets them as they came
+hands_on || prime_hex=$(od -An -v -tx1 "/proc/$$/environ" 2>/dev/null | tr -d ' \n') # for python, as they came
 [ ${#prime_hex} -gt 120000 ] || export PROTOPRIMER_ENVIRON="$prime_hex"
 [ -f "$prime_place/proto_prime.py" ] || prime_place=$(dirname "$(readlink -f "$0")")
 { read -r prime_how <"/proc/$$/cmdline"; } 2>/dev/null # `sh prime` trusts no python3 before it answered
@@ -11261,6 +11251,17 @@ def make_parser(command=""):
     return parser
 
 
+def restore_environ():
+    """Take the variables as they came to `prime`: a shell drops some names, and sets variables of its own."""
+    try:
+        given = os.fsdecode(bytes.fromhex(os.environ.pop(ENVIRON_VAR, "")))
+    except ValueError:
+        return
+    if given:
+        os.environ.clear()
+        os.environ.update(entry.split("=", 1) for entry in given.split("\0") if entry.find("=") > 0)
+
+
 def isolate():
     """Keep the repo's types.py or logging.py out of our imports (E4), and our warnings to ourselves (E2)."""
     try:
@@ -11297,6 +11298,7 @@ def main(argv=None):
 
     def work():
         if is_ours:
+            restore_environ()
             isolate()
             catch_signals()
         status = fast_path(argv)
