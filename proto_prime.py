@@ -8464,8 +8464,8 @@ def collect(environment):
 
 SHELL_MAGIC = "proto_prime shell stamp 1"  # stands in `prime` as well, so that an older one leaves a newer stamp alone
 SHELL_FILES = 300  # at most: more would take sh as long as python
-# How `stat` is asked for inode, size, mtime and ctime with nanoseconds: as GNU, busybox, BSD and macOS have it.
-STAT_FORMS = (("-c", "%i %s %.9Y %.9Z"), ("-c", "%i %s %y %z"), ("-f", "%i %z %Fm %Fc"))
+# How `stat` is asked for inode, size, mtime and ctime with nanoseconds: of GNU and busybox, of BSD and macOS.
+STAT_FORMS = (("-c", "%i %s %y %z"), ("-f", "%i %z %Fm %Fc"))
 # Variables that a shell has values of its own for.
 SHELL_OWN = {"IFS", "LINENO", "OLDPWD", "OPTIND", "PATH", "PPID", "PWD", "SHLVL", "_"}
 
@@ -8520,13 +8520,13 @@ def shell_stamp(stamp, form):
     variables = [name + "=" + value for name, value in stamp.variables]
     if any(not is_for_shell(name) for name, _ in stamp.variables):
         raise NotForShell("env_vars has names that mean something to shells")
-    parts = [[SHELL_MAGIC], [stamp.root], [place], [shell_settings(stamp.requested)], form[:1], form[1:]]
-    parts += [present, lines, absent, [stamp.prefix], [" ".join(programs_in(stamp.prefix))], variables]
-    parts += [[visible(masked("prime: " + one_line(stamp.message)))], ["end"]]
+    programs, message = " ".join(programs_in(stamp.prefix)), visible(masked("prime: " + one_line(stamp.message)))
+    parts = [[SHELL_MAGIC], [stamp.root], [place], [shell_settings(stamp.requested)], form[:1], form[1:], present]
+    parts += [lines, absent, [stamp.prefix], [programs], variables, [message], ["end"]]
     fields = ["\n".join(part) for part in parts]
     if any("|" in field for field in fields) or any("\n" in line for part in parts for line in part):
         raise NotForShell("a value has a character that separates")
-    if not fields[-2].isprintable() or max(map(ord, fields[-2])) > 126 or len(present + absent) > SHELL_FILES:
+    if max(map(ord, message)) > 126 or len(present + absent) > SHELL_FILES:
         raise NotForShell("there are too many files, or a name has more than ASCII")
     return os.fsencode("|".join(fields))
 
@@ -8589,7 +8589,7 @@ def stat_line(path, form):
 def stat_time(time_ns, form):
     """A time in nanoseconds since 1970 as `stat` prints it in one of `STAT_FORMS`."""
     seconds, rest = divmod(time_ns, 10 ** 9)
-    if "%y" not in form[1]:
+    if form != STAT_FORMS[0]:
         return "%d.%09d" % (seconds, rest)
     import time
 
@@ -10302,8 +10302,11 @@ warm() { # ARGUMENTS: false if python has to look
     [ -z "$PROTOPRIMER_BUILDING$PROTOPRIMER_SPAWN" ] && [ ! -L "$0" ] || return
     prime_name=$PROTOPRIMER_ENV prime_up=$prime_place
     if [ "$1" = -e ] && [ $# -gt 2 ]; then prime_name=${2:-$prime_name} && shift 2; fi
-    case ${1-boot}:$#:$prime_name in boot:[01]:) set -- ;; run:*) shift && [ $# -gt 0 ] || return ;; *) return 1 ;; esac
-    if [ "$1" = -- ]; then shift && [ $# -gt 0 ] || return; fi
+    case ${1-boot} in
+    boot) [ $# -lt 2 ] && [ -z "$prime_name" ] && set -- || return ;;
+    run) shift && if [ "$1" = -- ]; then shift; fi && [ $# -gt 0 ] || return ;;
+    *) return 1 ;;
+    esac
     [ -e "$prime_up/.prime" ] || prime_up=$prime_place/.. # from tools/
     prime_stamp=$prime_up/.prime/stamp/${prime_name:-default}.shell
     [ ! -L "$prime_up/.prime" ] && [ ! -L "$prime_up/.prime/stamp" ] && [ ! -L "$prime_stamp" ] || return
@@ -10366,6 +10369,16 @@ exit /b %errorlevel%
 python "%~dp0prime" %*
 exit /b %errorlevel%
 '''
+# The SHA-256 of entry scripts of earlier versions: `init` and `update` replace these, and none that was edited.
+OLDER_ENTRIES = """
+1e2f4428743c5e9873231017cfa7df8db10e31e583b21bc6bb785bb5d05c4d97
+2e5f508403c9901a68509f9333cd84bee3b6b53e99b4a524926e90055458936a
+63015388ec05afe5c0ac641ee532f7b7eb6df1ea10af3ec5ba1fa9f223c20a67
+9f0d9cd9b1e73e21b7551d1647026c11d4f148e02eed6e116d2fea293f4ea83e
+a635407d81876b837dcdb25ebe2ba1b94a7bf57a7bf7cd5fadc8faf216d8ea60
+c8f94d82813ed0c86aa53fd8c47f55611f447508afe6a558ee242ce776b70659
+fd171e048b40def14b400d28715ca4f786026517bba4583d6b09f86cd92b0a40
+""".split()
 IGNORED = (".prime/", ".venv", "__pycache__/")  # .venv without a slash: to git a link is no directory
 
 
@@ -10379,7 +10392,7 @@ def command_init(options):
     if not os.path.exists(os.path.join(root, PYPROJECT)):  # else that file says what the repo needs
         texts[os.path.join(root, OWN_CONFIG)] = starter_config(root)
     ignore = os.path.join(root, ".gitignore")
-    made = [path for path in texts if not os.path.exists(path)]
+    made = [path for path in texts if not os.path.exists(path) or is_older_entry(path, texts[path])]
     text = load_text(ignore, lambda data: data.decode("utf-8", "surrogateescape")) if os.path.isfile(ignore) else ""
     if with_ignored(text) != text:
         texts[ignore] = with_ignored(text)
@@ -10404,6 +10417,38 @@ def command_init(options):
     report.note("commit %s" % shown([os.path.relpath(path, root) for path in made]))
     report.note("then run %s" % shown([os.path.join(".", os.path.relpath(prime, root))]))
     return 0
+
+
+def is_older_entry(path, text):
+    """True if a file is an entry script as some version wrote it, and not this text. Says so if it was edited."""
+    if os.path.basename(path) not in ("prime", "prime.cmd") or not is_file(path):
+        return False
+    there = (bytes_of(path) or b"").replace(b"\r\n", b"\n")  # git may have changed the ends of lines
+    if there == text.encode().replace(b"\r\n", b"\n"):
+        return False
+    if hash_bytes(there) in OLDER_ENTRIES or there in (ENTRY_SCRIPT.encode(), ENTRY_CMD.encode()):
+        return True
+    report.note("%s was edited, and is left as it is" % tilde(path))
+    return False
+
+
+def renew_entries(path):
+    """Bring the entry scripts beside this file along with its new version at `path`, which has their texts."""
+    import ast
+
+    texts = {}
+    for node in ast.parse(load_text(path)).body:
+        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
+            if node.targets[0].id in ("ENTRY_SCRIPT", "ENTRY_CMD"):
+                texts[node.targets[0].id] = ast.literal_eval(node.value)
+    for name, key, end in (("prime", "ENTRY_SCRIPT", "\n"), ("prime.cmd", "ENTRY_CMD", "\r\n")):
+        entry = os.path.join(os.path.dirname(path), name)
+        text = texts.get(key, "").replace("\n", end)
+        if text and is_older_entry(entry, text):
+            mode = os.stat(entry).st_mode & 0o7777
+            write_atomic(entry, text.encode())
+            os.chmod(entry, mode)
+            report.note("%s: renewed" % tilde(entry))
 
 
 def check_init_target(root, path):
@@ -10501,9 +10546,11 @@ def command_update(options):
     version = take_other(options, path, os.stat(path).st_mode & 0o7777)
     if not version:
         report.note("%s is that version already (%s)" % (path, __version__))
+        renew_entries(path)
         return 0
     marks = [line[:1] for line in difflib.unified_diff(before, load_text(path).splitlines(), n=0)][2:]
     report.note("%s: %s -> %s (lines: +%d -%d)" % (path, __version__, version, marks.count("+"), marks.count("-")))
+    renew_entries(path)
     return 0
 
 
