@@ -1,12 +1,10 @@
 """`./prime` is for sh first: where a shell stamp shows that nothing changed, no python starts to learn that."""
 
-import json
 import os
 import re
 import shlex
 import shutil
 import subprocess
-import time
 
 import pytest
 from conftest import ENTRY_SCRIPT, Result, python, some_python
@@ -77,7 +75,7 @@ def test_prime_is_short(prime):
     assert len(lines) - len(names) <= 55
     assert not re.search(r"\beval\b|\bsource\b|^\s*\. ", head, re.MULTILINE)
     assert proto_prime.SHELL_MAGIC in head
-    listed = re.findall(r"\$(\w+)", "".join(names))
+    listed = re.findall(r"\$([A-Za-z_]\w*)", "".join(line for line in lines if "_VENV_DRIVER" in line or line[0] == "$"))
     assert listed == ["prime_name", proto_prime.PYTHON_VAR, proto_prime.DRIVER_VAR] + proto_prime.DECISIVE_VARS
 
 
@@ -155,7 +153,7 @@ def test_E2_environment_is_the_same_to_the_byte(plain, shell):
         assert by_sh.stdout == by_python.stdout, odd
         assert by_sh.stderr == by_python.stderr
         warm += by_sh.is_warm
-    assert warm >= 10 if shell in ("as it is", "dash") else not warm or shell == "busybox"
+    assert warm >= 10 if shell in ("as it is", "dash") else warm <= 1 or shell == "busybox"
 
 
 def test_E2_pythonhome_and_broken_site_do_not_matter(warm):
@@ -327,10 +325,11 @@ def test_environments_of_a_name(prime):
     repo = prime.repo
     repo.config('env_vars = {A = "1"}\n[env.docs]\nenv_vars = {A = "2"}\n')
     show = ["run", "python", "-c", "import os; print(os.environ['A'])"]
-    prime.settle()
     for _ in range(2):
         prime("-e", "docs", *show)
         repo.settle()
+    prime.settle()
+    prime("-e", "docs", *show)  # the generations changed since
     for argv, env, answer in ((show, {}, "1"), (["-e", "docs"] + show, {}, "2"), (show, {"PROTOPRIMER_ENV": "docs"}, "2")):
         done = prime(*argv, env=env)
         assert (done.stdout, done.is_warm) == (answer + "\n", True)
@@ -366,10 +365,10 @@ def test_E7_closed_streams_and_a_closed_pipe(warm):
 
 def test_stat_without_nanoseconds_and_files_without_number(plain):
     prime = Started(plain)
-    prime("boot")
-    plain.settle()
     stat = plain.program("stat", "#!/bin/sh\n/usr/bin/stat -c '%i %s %Y %Z' \"$4\"\n")
-    prime("boot")
+    for _ in range(2):
+        prime("boot")
+        plain.settle()
     assert not list(plain.path.glob(".prime/stamp/*.shell"))
     stat.unlink()
     plain.write("requirements.txt", "".join("-r parts/%d.txt\n" % number for number in range(300)))
@@ -414,11 +413,6 @@ def test_sh_prime_passes_over_a_python3_that_does_not_answer(plain):
     plain.link("python3.13", some_python())
     done = subprocess.run(["sh", "prime", "--version"], cwd=str(plain.path), env=plain.env, stdout=subprocess.PIPE)
     assert done.returncode == 0 and done.stdout.startswith(b"proto_prime ")
-
-
-OLD = """#!/usr/bin/env python3
-import proto_prime
-"""
 
 
 def older_text():
