@@ -11306,7 +11306,7 @@ def restore_environ():
         return
     if given:
         os.environ.clear()
-        os.environ.update(entry.split("=", 1) for entry in given.split("\0") if entry.find("=") > 0)
+        os.environ.update(entry.partition("=")[::2] for entry in given.split("\0") if entry.find("=") > 0)
 
 
 def isolate():

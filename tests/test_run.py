@@ -404,6 +404,8 @@ def test_signals_that_are_ignored_and_held_back(way, caller):
     prepare = dispositions(ignored, blocked)
     stdout, _ = way.run("cat", "/proc/self/status", preexec_fn=prepare, restore_signals=False)
     told = {name: int(mask, 16) for name, mask in re.findall(r"(Sig[BIC]\w+):\s*(\w+)", stdout.decode())}
+    if way.name == "sh" and caller == "children ignored":
+        ignored = []  # no shell can wait for its children then, so that each takes that back
     assert told == {"SigBlk": mask_of(blocked), "SigIgn": mask_of(ignored), "SigCgt": 0}
 
 

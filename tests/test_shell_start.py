@@ -312,9 +312,9 @@ def test_E9_nearer_config_and_other_ways_to_start(prime):
     for _ in range(2):
         prime(entry="tools/prime")
         repo.settle()
-    for entry, cwd in (("tools/prime", repo.path), ("./prime", repo.path / "tools"), (repo.path / "tools" / "prime", "/")):
+    starts = ("tools/prime", repo.path), ("./prime", repo.path / "tools"), (repo.path / "tools" / "prime", "/")
+    for entry, cwd in starts:
         assert prime(entry=str(entry), cwd=str(cwd)).is_warm
-    repo.write("link to prime", "").unlink()
     (repo.home / "prime").symlink_to(repo.path / "tools" / "prime")
     assert prime(entry=str(repo.home / "prime")).stderr.startswith(CURRENT)
     repo.write("tools/proto_prime.toml", "")
@@ -330,7 +330,8 @@ def test_environments_of_a_name(prime):
         repo.settle()
     prime.settle()
     prime("-e", "docs", *show)  # the generations changed since
-    for argv, env, answer in ((show, {}, "1"), (["-e", "docs"] + show, {}, "2"), (show, {"PROTOPRIMER_ENV": "docs"}, "2")):
+    for argv, env, answer in ((show, {}, "1"), (["-e", "docs"] + show, {}, "2"),
+                              (show, {"PROTOPRIMER_ENV": "docs"}, "2")):
         done = prime(*argv, env=env)
         assert (done.stdout, done.is_warm) == (answer + "\n", True)
     prime("use", "docs")
