@@ -8480,7 +8480,7 @@ def shell_stamp_path(root, requested):
 
 
 def write_shell_stamp(stamp, is_kept, form=None):
-    """Write the shell stamp beside a stamp that `is_kept`; remove the one that is there, if it is not or sh cannot tell.
+    """Write the shell stamp beside a stamp that `is_kept`; else, or if sh cannot tell, remove the one that is there.
 
     form  one of `STAT_FORMS`; None to ask `stat`
     """

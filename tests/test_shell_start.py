@@ -39,8 +39,8 @@ class Started:
         if shell and not shutil.which(shell[0]):
             pytest.skip("no " + shell[0])
         options.setdefault("cwd", str(self.repo.path))
-        done = subprocess.run([shutil.which(word) or word for word in shell[:1]] + list(shell[1:]) + [entry] + list(argv),
-                              env=environ, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        command = [shutil.which(word) for word in shell[:1]] + list(shell[1:]) + [entry] + list(argv)
+        done = subprocess.run(command, env=environ, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
                               timeout=240, **options)
         assert status is None or done.returncode == status, done.stderr
         result = Result(done.returncode, os.fsdecode(done.stdout), os.fsdecode(done.stderr))
@@ -75,7 +75,8 @@ def test_prime_is_short(prime):
     assert len(lines) - len(names) <= 55
     assert not re.search(r"\beval\b|\bsource\b|^\s*\. ", head, re.MULTILINE)
     assert proto_prime.SHELL_MAGIC in head
-    listed = re.findall(r"\$([A-Za-z_]\w*)", "".join(line for line in lines if "_VENV_DRIVER" in line or line[0] == "$"))
+    text = "".join(line for line in lines if "_VENV_DRIVER" in line or line[0] == "$")
+    listed = re.findall(r"\$([A-Za-z_]\w*)", text)
     assert listed == ["prime_name", proto_prime.PYTHON_VAR, proto_prime.DRIVER_VAR] + proto_prime.DECISIVE_VARS
 
 
@@ -102,8 +103,8 @@ def test_run_becomes_the_command_without_python(warm, shell):
     assert "Platform:" in done.stdout and done.is_warm == is_quick
 
 
-WORDS = [["-q"], ["-v"], ["info"], [""], ["boot", "x"], ["run"], ["run", "--"], ["run", "-x"], ["run", "no-such-program"],
-         ["run", "--no-boot", "python", "-V"], ["run", ""], ["-e"], ["-e", "other"], ["run", "true"], ["run", "hi.py"],
+WORDS = [["-q"], ["-v"], ["info"], [""], ["boot", "x"], ["run:x", "true"], ["run"], ["run", "--"], ["run", "-x"],
+         ["run", "no-such-program"], ["run", "--no-boot", "python", "-V"], ["run", ""], ["-e"], ["-e", "other"], ["run", "true"], ["run", "hi.py"],
          ["run", "./hi.py"], ["run", "pip python"]]
 
 
