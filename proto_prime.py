@@ -160,7 +160,7 @@ fetch_uv() { # [ARGS]: fetch uv into the user cache, by its stand-alone installe
     [ ! -e "$cache" ] || [ -O "$cache" ] ||
         fail "$cache belongs to another user" "PROTOPRIMER_CACHE_DIR names another directory"
     (umask 077 && mkdir -p "$aside") || fail "cannot write to $cache" "PROTOPRIMER_CACHE_DIR names another directory"
-    [ -z "${mark-}" ] || echo "Made by proto_prime.py, which may remove all that is in this directory." >"$mark"
+    [ -z "${mark-}" ] || echo "$mark_text" >"$mark"
     fetch "$url" "$aside/install.sh" || fail "cannot fetch $shown" "PROTOPRIMER_UV_INSTALLER_URL names another place"
     sum=$(sha256 "$aside/install.sh")
     [ "${PROTOPRIMER_UV_INSTALLER_SHA256:-$sum}" = "$sum" ] ||
@@ -186,8 +186,44 @@ is_foreign() { # DIRECTORY: true if it has files of others, and no mark of ours 
     return 1
 }
 
+can_write() { # DIRECTORY: true if files can be made in it, or in the nearest one above it that exists
+    at=$1
+    while ! [ -e "$at" ]; do
+        case $at in
+        */*) at=${at%/*} at=${at:-/} ;;
+        *) at=. ;;
+        esac
+    done
+    [ -w "$at" ] && [ -x "$at" ]
+}
+
+use_private() { # set $cache to a directory below the temporary one (M12)
+    private=${TMPDIR:-/tmp}/proto_prime-$(id -u)
+    if ! [ -e "$private" ] && (umask 077 && mkdir "$private"); then
+        echo "prime: the cache $cache cannot be written: $private is used" >&2
+    fi
+    [ -O "$private" ] && ! [ -h "$private" ] && can_write "$private/uv" ||
+        fail "cannot write to $cache" "PROTOPRIMER_CACHE_DIR names another directory"
+    cache=$private mark=$private/.proto-prime
+}
+
+lend_places() { # let uv keep in $cache what it cannot keep at home; the variables for that are $lent (M12)
+    if [ -z "${UV_CACHE_DIR-}" ] && ! can_write "${XDG_CACHE_HOME:-$home/.cache}/uv"; then
+        export UV_CACHE_DIR="$cache/tools/uv_cache_dir"
+        lent="$lent UV_CACHE_DIR"
+    fi
+    if [ -z "${UV_PYTHON_INSTALL_DIR-}" ] && ! can_write "${XDG_DATA_HOME:-$home/.local/share}/uv/python"; then
+        export UV_PYTHON_INSTALL_DIR="$cache/tools/uv_python_install_dir"
+        lent="$lent UV_PYTHON_INSTALL_DIR"
+    fi
+    [ -z "$lent" ] || {
+        (umask 077 && mkdir -p "$cache/tools") && echo "$mark_text" >"$cache/.proto-prime"
+    } || fail "cannot write to $cache" "PROTOPRIMER_CACHE_DIR names another directory"
+}
+
 provide() { # [ARGS]: set $python to a python that uv has installed, or installs now
-    home=${HOME-$(eval "echo ~$(id -un)")}
+    home=${HOME:-$(eval "echo ~$(id -un 2>/dev/null)")}
+    case $home in /*) ;; *) home=/dev/null ;; esac # a user without an entry in /etc/passwd
     cache=${XDG_CACHE_HOME:-$home/.cache}/proto_prime
     [ "$(uname)" != Darwin ] || cache=$home/Library/Caches/proto_prime
     cache=${PROTOPRIMER_CACHE_DIR:-$cache}
@@ -199,6 +235,8 @@ provide() { # [ARGS]: set $python to a python that uv has installed, or installs
         while is_foreign "$cache"; do cache=$cache/proto_prime; done
         mark=$cache/.proto-prime
     fi
+    can_write "$cache" || use_private
+    lend_places
     cache=$cache/uv
     for uv in uv "$home/.local/bin/uv" "$home/.cargo/bin/uv" "$cache"/uv-[0-9]*; do
         case $uv in */*) [ -O "$uv" ] || { uv= && continue; } ;; esac # with `sudo -E`, $home is another user's (H8)
@@ -215,7 +253,7 @@ provide() { # [ARGS]: set $python to a python that uv has installed, or installs
     } || fail "uv provides no python" "install one"
 }
 
-limit=
+limit= lent= mark_text="Made by proto_prime.py, which may remove all that is in this directory."
 ! command -v timeout >/dev/null || limit="timeout 5" # seconds: some pythons hang
 [ -f "$0" ] || fail "sh needs this as a file" "save it first, then: sh proto_prime.py"
 for python in python3 python python3.15 python3.14 python3.13 python3.12 python3.11 python3.10 python3.9 python3.8 \
@@ -224,6 +262,7 @@ for python in python3 python python3.15 python3.14 python3.13 python3.12 python3
     runs "$python" && exec "$python" "$0" "$@"
 done
 provide "$@"
+[ -z "$lent" ] || unset $lent
 exec "$python" "$0" "$@"
 '''
 __doc__ = """Take a repo from any python to the python and the dependencies that it requires.
@@ -714,7 +753,7 @@ def write_atomic(path, data):
             file.write(data)
         os.replace(aside, path)
     except BaseException as problem:
-        remove(aside)
+        tend(remove, aside)
         if isinstance(problem, OSError) and problem.filename in (None, aside):  # the user knows `path` alone
             problem.filename = path
         raise
@@ -727,6 +766,14 @@ def create_file(path):
     """
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | NO_FOLLOW
     return os.open(path, flags, 0o600 | 0o666 & openness(os.path.dirname(path)))
+
+
+def tend(work, path, *words):
+    """Call work(path, *words), book-keeping such as os.utime, or clearing away: that it fails is a detail (M11)."""
+    try:
+        work(path, *words)
+    except OSError as problem:
+        report.detail("cannot %s %s: %s" % (work.__name__, path, problem.strerror or problem))
 
 
 def make_directory(path, mode=None):
@@ -1037,7 +1084,7 @@ def open_log(directory):
     try:
         make_directory(directory)
         for old in list(filter(is_file, paths_named(directory, LOG_NAME)))[:-4]:
-            os.remove(old)
+            tend(os.remove, old)
         report.keep_log(path, os.fdopen(create_file(path), "wb", buffering=0))  # B5: a full disk shows at once
     except OSError as problem:  # the build goes on without a log
         report.detail("no log: %s" % problem)
@@ -1415,6 +1462,34 @@ def limit_hint(text):
     return LIMIT_HINT if any(sign in text for sign in signs + ["start new thread"]) else ""
 
 
+# What a function does to the path that it is given, where its name does not tell. An OSError is explained by them.
+ACTIONS = {"write_atomic": "write", "create_file": "create", "make_directory": "make", "make_own": "make",
+           "openness": "look at", "remove_file": "remove", "rename_aside": "rename", "open_lock": "lock",
+           "chunks_of": "read", "_replace": "make the link", "take_other": "replace", "discard": "remove"}
+
+
+def unforeseen(problem):
+    """The PrimeError for an OSError that nobody foresaw. It names the path and what was being done (M11).
+
+    Functions here are named by what they do: the innermost one that was given a path tells it.
+    """
+    import re
+
+    action, path, trace = "", "", problem.__traceback__
+    while trace:
+        frame, code = trace.tb_frame, trace.tb_frame.f_code
+        given = [frame.f_locals.get(name) for name in code.co_varnames[:code.co_argcount]]
+        given = [getattr(each, "path", each) for each in given]  # of a `Link`, a lock
+        paths = [each for each in given if isinstance(each, str) and os.path.isabs(each)]
+        if code.co_filename == unforeseen.__code__.co_filename and paths:
+            action, path = ACTIONS.get(code.co_name, code.co_name.strip("_").replace("_", " ")), paths[0]
+        trace = trace.tb_next
+    words = problem.strerror or str(problem)
+    place = problem.filename if isinstance(problem.filename, str) else path
+    place = re.sub(r"\.[0-9a-f]{16}\.prime-tmp$", "", place)  # the user knows the file alone that it was to become
+    return PrimeError("cannot %s %s: %s" % (action or "use", place, words) if place else words, hint=limit_hint(words))
+
+
 def _drain(pipe, chunks):
     """Read a pipe to its end. Puts pairs of the pipe and bytes into the queue `chunks`; the last bytes are b""."""
     chunk = b"-"
@@ -1786,14 +1861,14 @@ class aside_directory:
 
     def __enter__(self):
         for path in filter(is_old, own_entries(self.parent, ASIDE_NAME)):
-            remove(path)
+            tend(remove, path)
         with unbroken():
             make_own(self.path, 0o700)
         return self.path
 
     def __exit__(self, *_):
         with unbroken():
-            remove(self.path)
+            tend(remove, self.path)
 
 
 # --------------------------------------------------------------------------------------------------
@@ -1821,65 +1896,133 @@ def vendor_dir(root, *names):
 
 
 def home_dir():
-    """The user's home directory; without one a directory below the temporary one (E7)."""
-    try:
-        home = os.path.expanduser("~")
-    except KeyError:  # 3.6, a user without an entry
-        home = ""
-    return home if os.path.isabs(home) else private_dir("home")
+    """The user's home directory; without one os.devnull, below which nothing is found (M12)."""
+    home = os.path.expanduser("~") if WINDOWS else os.environ.get("HOME", "")
+    if not home:
+        import pwd
+
+        try:
+            home = pwd.getpwuid(os.getuid()).pw_dir
+        except KeyError:  # as in many containers
+            pass
+    return home if os.path.isabs(home) else os.devnull
 
 
-def private_dir(name):
-    """A directory below the temporary one that only this user can write; if there is none, os.devnull."""
-    path = os.path.join(os.environ.get("TMPDIR", "/tmp"), "%s-%d" % (name, os.getuid()))
-    try:
-        os.mkdir(path, 0o700)
-    except OSError:  # it exists, or cannot be made
-        pass
-    is_usable = os.path.isdir(path) and is_ours(path) and os.stat(path).st_uid == os.geteuid()  # not root's
+def private_dir(name, is_made=True):
+    """A directory below the temporary one that only this user can write; if there is none, os.devnull.
+
+    is_made  make it if it is missing
+    """
+    places = [os.environ.get(variable, "") for variable in ("TMPDIR", "TEMP", "TMP")] + ["/tmp", "/var/tmp"]
+    base = next((each for each in places if os.path.isabs(each) and can_write(each)), os.devnull)
+    user = getattr(os, "geteuid", int)()  # Windows has a temporary directory for each user
+    path = os.path.join(base, "%s-%d" % (name, user))
+    if is_made and not os.path.lexists(path):
+        try:
+            os.mkdir(path, 0o700)
+        except OSError:  # another process was faster, or it cannot be made
+            pass
+    is_usable = os.path.isdir(path) and is_ours(path) and os.stat(path).st_uid == user  # not root's
     return path if is_usable else os.devnull
 
 
-CACHES = ("answers", "pip", "uv", "locks", "shell", "scripts")  # the directories in the user's cache
+def can_write(directory):
+    """True if files can be made in a directory, or in the nearest one above it that exists.
+
+    Where it does not exist that is tried, for access() does not know all: not what is below /proc.
+    """
+    import errno
+
+    if os.path.isdir(directory):
+        return os.access(directory, os.W_OK | os.X_OK)
+    nearest = next(each for each in ancestors(os.path.abspath(directory)) if os.path.lexists(each))
+    probe = os.path.join(nearest, "%s.prime-tmp" % random_name())
+    try:
+        os.mkdir(probe, 0o700)
+    except OSError as problem:
+        return problem.errno in (errno.ENOSPC, errno.EDQUOT)  # B5: a full disk is no reason to go elsewhere
+    tend(os.rmdir, probe)
+    return True
+
+
+# The directories in the user's cache. `tools` holds what pip and uv keep, where they have no place of their own.
+CACHES = ("answers", "pip", "uv", "locks", "shell", "scripts", "tools")
 CACHE_HINT = "%s names another cache directory" % CACHE_VAR
 CACHE_TAG = b"Signature: 8a477f597d28d172789f06886806bc55\n# Made by proto_prime.py: https://bford.info/cachedir/\n"
 
 
 def cache_dir(*names):
     """A path in the user's cache (XDG base directories; on macOS and Windows their own)."""
-    home, base = home_dir(), os.environ.get(CACHE_VAR, "")
+    return cache_dirs(*names)[0]
+
+
+def cache_dirs(*names):
+    """The paths of `names` in each directory that is in use as the user's cache, a list of str: `open_cache`."""
+    return [below(each, names) for each in caches_in_use()]
+
+
+def writable_cache(*names):
+    """`cache_dir` for what must be written. Where the cache cannot be, a private directory is made for it (M12)."""
+    bases = caches_in_use()
+    if not can_write(bases[0]):
+        private = private_dir("proto_prime")
+        if private != os.devnull:
+            lack = "the cache %s cannot be written" % bases[0]
+            if bases[0].startswith(os.devnull):
+                lack = "there is no home directory"
+            report.note_once("%s: %s is used" % (lack, private))
+            bases.insert(0, private)
+            mark_cache(private)
+    return cache_dir(*names)
+
+
+def caches_in_use():
+    """The result of `open_cache` for what the environment variables say."""
+    base = os.environ.get(CACHE_VAR, "")
     if not base:
-        base = os.environ.get("XDG_CACHE_HOME") or os.path.join(home, ".cache")
+        base = os.environ.get("XDG_CACHE_HOME") or os.path.join(home_dir(), ".cache")
         if WINDOWS:
-            base = os.environ.get("LOCALAPPDATA") or home
+            base = os.environ.get("LOCALAPPDATA") or home_dir()
         elif sys.platform == "darwin":
-            base = os.path.join(home, "Library", "Caches")
+            base = os.path.join(home_dir(), "Library", "Caches")
         base = os.path.join(base, "proto_prime")
     base = os.path.abspath(base)
     if base not in _caches:
         _caches[base] = open_cache(base)
-    return below(_caches[base], names)
+    return _caches[base]
 
 
-_caches = {}  # type: dict  # the wanted directory to the one in use
+_caches = {}  # type: dict  # the wanted directory to those in use
 
 
 def open_cache(base):
-    """The directory in use as the user's cache: `base`, or a private one if others may write to that (H8)."""
+    """The directories in use as the user's cache, a list of str; what is new comes to stand in the first.
+
+    It is `base`; a private one if others may write to that (H8). If `base` cannot be written, and `writable_cache` made
+    a private one, that comes first, and what is in `base` still counts (M11, M12).
+    """
     is_own_name = not os.environ.get(CACHE_VAR)  # a directory that the user names may hold pip's and uv's caches
     base = own_directory(base, "proto_prime", lambda _, entries: is_own_name and set(entries) <= {"in-use", *CACHES})
-    reason = why_unsafe(base)
+    reason, bases = why_unsafe(base), [base]
     if reason:
-        private = private_dir("proto_prime")
-        report.note("the cache %s is not used, for %s; %s is" % (base, reason, private))
-        base = private
+        bases = [private_dir("proto_prime")]
+        report.note("the cache %s is not used, for %s; %s is" % (base, reason, bases[0]))
+    elif not can_write(base):
+        bases.insert(0, private_dir("proto_prime", is_made=False))
+        if bases[0] == os.devnull:
+            return bases[1:]
+    mark_cache(bases[0])
+    return bases
+
+
+def mark_cache(base):
+    """Make a directory the user's cache, as far as it can be written."""
     try:
         make_own(base, 0o700)
         if not os.path.lexists(os.path.join(base, "CACHEDIR.TAG")):
             write_atomic(os.path.join(base, "CACHEDIR.TAG"), CACHE_TAG)
     except OSError as problem:
         report.detail("the cache %s cannot be written: %s" % (base, problem.strerror))
-    return base
 
 
 def why_unsafe(cache):
@@ -1991,7 +2134,7 @@ def kind_of_root(root):
     """
     parent = os.path.dirname(root)
     state, name = os.path.split(parent)
-    if name == "scripts" and parent == cache_dir("scripts"):
+    if name == "scripts" and parent in cache_dirs("scripts"):
         return "script"
     if name == "made":
         named = named_state()
@@ -2004,6 +2147,11 @@ def named_state():
     """The state directory that PROTOPRIMER_STATE_DIR names; "" if it is unset."""
     named = os.environ.get(STATE_VAR)
     return own_directory(os.path.abspath(named), ".prime", is_older_state) if named else ""
+
+
+def state_hint(root):
+    """The hint where the state directory of a root cannot be where it is."""
+    return "%s names another place" % (CACHE_VAR if kind_of_root(root) == "script" else STATE_VAR)
 
 
 def state_dir(root, *names):
@@ -2029,7 +2177,7 @@ PATIENCE_SECONDS = 60  # after this time a waiting process says how to end the w
 def lock_files(path):
     """The files that stand for the lock `path`: itself, or one in the user cache if the file system has no locks."""
     yield path
-    yield cache_dir("locks", hash_bytes(os.fsencode(path))[:16])
+    yield writable_cache("locks", hash_bytes(os.fsencode(path))[:16])
 
 
 class locked:
@@ -2064,7 +2212,7 @@ class locked:
 
     def _variable(self):
         """The name of the variable that moves the lock elsewhere."""
-        return CACHE_VAR if self.path.startswith(cache_dir() + os.sep) else STATE_VAR
+        return CACHE_VAR if any(self.path.startswith(each + os.sep) for each in cache_dirs()) else STATE_VAR
 
     def _take(self, path):
         self.file = open_lock(path)
@@ -2124,7 +2272,7 @@ def open_lock(path):
         entry = os.fstat(descriptor)
         mode = 0o660 if openness(os.path.dirname(path)) & 0o020 else 0o600
         if entry.st_uid == os.geteuid() and entry.st_mode & 0o777 != mode:
-            os.fchmod(descriptor, mode)
+            tend(os.fchmod, descriptor, mode)
     return file
 
 
@@ -3257,6 +3405,8 @@ UV_NO_CONFIG UV_CONFIG_FILE""".split()
 # The variables of uv for pip's settings of where packages come from.
 INDEX_VARS = (("index-url", "UV_INDEX_URL"), ("extra-index-url", "UV_EXTRA_INDEX_URL"), ("find-links", "UV_FIND_LINKS"),
               ("no-index", "UV_NO_INDEX"))
+INDEX_LABELS = ["UV_DEFAULT_INDEX", "UV_INDEX"] + [name for _, name in INDEX_VARS]  # of inputs
+INDEX_LABELS += [setting + " of pip" for setting, _ in INDEX_VARS]
 
 
 def pip_variable(setting):
@@ -3413,6 +3563,14 @@ def decisive_marks():
     """
     names = [name for name in DECISIVE_VARS if name in os.environ]
     return variable_marks(names) if names else ""
+
+
+def are_same_marks(before, now):
+    """True if marks, as `decisive_marks` makes them, are the same, but for indexes that are not set any more."""
+    gone = set(before.split()) - set(now.split())
+    names = INDEX_LABELS + [pip_variable(setting) for setting, _ in INDEX_VARS]
+    return before == now or not set(now.split()) - set(before.split()) and {
+        mark.partition(":")[0] for mark in gone} <= set(names)
 
 
 def variable_marks(names):
@@ -4641,7 +4799,8 @@ def uv_directories(request):
     home = home_dir()
     if WINDOWS:
         return [os.path.join(os.environ.get("APPDATA") or home, "uv", "data", "python")]
-    return [os.path.join(os.environ.get("XDG_DATA_HOME") or os.path.join(home, ".local", "share"), "uv", "python")]
+    usual = os.path.join(os.environ.get("XDG_DATA_HOME") or os.path.join(home, ".local", "share"), "uv", "python")
+    return [usual, cache_dir("tools", "uv_python_install_dir")]  # `tool_places`
 
 
 def conda_directories(request):
@@ -5546,6 +5705,25 @@ FLAT_LAYOUT_HINT = "put proto_prime.py and prime into a directory such as tools/
     "[tool.setuptools] py-modules = [...]"
 
 
+def tool_places(*rows):
+    """Variables that give a tool directories that it can write, where its own cannot be written: a dict (M12).
+
+    rows  the variable; the XDG variable and the directory at home where the tool has its own, and its name there
+    """
+    places = {}
+    for variable, base, default, name in rows:
+        usual = os.path.join(os.environ.get(base) or os.path.join(home_dir(), default), name)
+        if WINDOWS or os.environ.get(variable) or can_write(usual):
+            continue
+        own = writable_cache("tools", variable.lower())
+        try:
+            make_own(own)
+            places[variable] = own
+        except OSError as problem:  # then the tool says what it cannot do without
+            report.detail("%s cannot be made: %s" % (own, problem.strerror))
+    return places
+
+
 def run_tool(argv, title, environ=None, cwd=os.sep, is_installer=True):
     """Run pip, uv, venv or a post_boot command as a step that people see; PrimeError if it fails."""
     report.step(title)
@@ -5554,7 +5732,7 @@ def run_tool(argv, title, environ=None, cwd=os.sep, is_installer=True):
     report.done()
     if not child.has_failed:
         return
-    status = child.problem or str(child).split(": ")[1]
+    status = "%s %s" % (argv[0], child.problem) if child.problem else str(child).split(": ")[1]
     output = child.tail(sys.maxsize)
     lines = causes(output) if is_installer else output[-12:]
     hints = tool_hints(title, child.stdout)
@@ -6827,12 +7005,15 @@ def pip_program(wheel):
     import zipfile
 
     use_cache()
-    target = cache_dir("pip", "%s-%s" % (pip_version(wheel), hash_file(wheel)[:16]))
+    places = cache_dirs("pip", "%s-%s" % (pip_version(wheel), hash_file(wheel)[:16]))
+    target = places[0]
     try:
         with zipfile.ZipFile(wheel) as archive:
             members = [each for each in archive.infolist() if each.filename.startswith("pip/")]
-            if not is_unpacked(members, target):
-                with aside_directory(cache_dir("pip")) as aside:
+            target = next((each for each in places if is_unpacked(members, each)), "")
+            if not target:
+                target = writable_cache("pip", os.path.basename(places[0]))
+                with aside_directory(os.path.dirname(target)) as aside:
                     archive.extractall(aside, members)
                     if os.path.lexists(target):  # a cleaner of temporary files took some of it
                         os.rename(target, os.path.join(aside, "old"))
@@ -6870,6 +7051,7 @@ def pip_environ(settings=None):
     environ.update(PIP_REQUIRE_VIRTUALENV="1", PIP_USER="0", PIP_DRY_RUN="0", PIP_NO_INPUT="1",
                    PIP_DISABLE_PIP_VERSION_CHECK="1", PIP_QUIET="0", PIP_VERBOSE="1")
     environ.setdefault("PIP_RETRIES", RETRIES)
+    environ.update(tool_places(("PIP_CACHE_DIR", "XDG_CACHE_HOME", ".cache", "pip")))
     if not pip_setting("keyring-provider"):  # M8: without input pip asks no keyring by itself
         environ["PIP_KEYRING_PROVIDER"] = "subprocess"
     if "SSL_CERT_FILE" in environ and "REQUESTS_CA_BUNDLE" not in environ and not pip_setting("cert"):  # as uv does
@@ -6905,7 +7087,7 @@ def run_pip(python, program, words, title, environ, root, directory):
     try:  # with PIP_VERBOSE: each build's output as it comes, and what the index answered to pip and the pips it starts
         run_tool([python, "-I"] + start + words + ["-v"], title, environ, root)
     finally:
-        remove(aside)
+        tend(remove, aside)
 
 
 # What a script's [tool.uv] may say that pip can do, too: its option, and what stands behind it for each value.
@@ -6986,7 +7168,7 @@ class PipDriver(Driver):
         loose = contents.unpinned_words(directory)
         if loose:
             self._pip(directory, ["--no-deps"] + options + loose, "installing with pip", root)
-        remove(aside)
+        tend(remove, aside)
 
     def _install_files(self, contents, directory, files, options, root):
         """Install the pins of a `Lock` whose files are in the directory `files`, by name and version.
@@ -7069,6 +7251,8 @@ def uv_environ(root="", has_lock=False):
         environ.update({"UV_CONFIG_FILE": own} if os.path.isfile(own) else {"UV_NO_CONFIG": "1"})
     environ.setdefault("UV_PYTHON_INSTALL_BIN", "0")
     environ.setdefault("UV_HTTP_RETRIES", RETRIES)
+    environ.update(tool_places(("UV_CACHE_DIR", "XDG_CACHE_HOME", ".cache", "uv"),
+                               ("UV_PYTHON_INSTALL_DIR", "XDG_DATA_HOME", ".local/share", "uv/python")))
     environ.pop("PIP_PROXY", None)  # it asks no proxy that only pip knows
     if is_offline():
         environ.update(UV_OFFLINE="1", UV_NO_CACHE="1")  # another machine has not what this one's cache holds
@@ -7105,7 +7289,7 @@ def find_uv(wanted, hashes=()):
         paths += [path for path in homes if is_ours(os.path.realpath(path))]
     use_cache()
     ending = "-(%s)" % "|".join(sha256[:16].lower() for sha256 in hashes) if hashes else ""
-    cached = newest_first([cache_dir("uv")], r"uv-\d[^-]*%s%s$" % (ending, EXE))
+    cached = newest_first(cache_dirs("uv"), r"uv-\d[^-]*%s%s$" % (ending, EXE))
     paths += [path for path in cached if is_ours(path) and (not hashes or is_as_fetched(path))]
     for path in paths:
         if not os.path.isfile(path) or not os.access(path, os.X_OK):
@@ -7152,7 +7336,7 @@ def fetch_uv(wanted, options, hashes=()):
     if is_offline() and "--find-links" not in options:
         raise PrimeError("there is no uv on this machine, and none can be fetched offline")
     requirement = "uv" + ",".join(clause.text for clause in wanted.clauses)
-    with locked(cache_dir("uv", "lock"), "fetching uv"):
+    with locked(writable_cache("uv", "lock"), "fetching uv"):
         path = find_uv(wanted, hashes)  # another process may have been faster
         if path:
             return path
@@ -7257,7 +7441,7 @@ def unpack_uv(wheel, directory, hashes):
         content = file_in_wheel(file, ".data/scripts/uv" + EXE, "%s is no wheel of uv" % os.path.basename(wheel))
     with open(program, "wb") as file:
         file.write(content)
-    os.chmod(program, 0o755)
+    tend(os.chmod, program, 0o755)
     return program, sha256 if hashes else ""
 
 
@@ -7312,7 +7496,7 @@ class UvDriver(Driver):
         write_atomic(path, ("# /// script\n%s# ///\n" % "".join("# %s\n" % line for line in lines)).encode())
         words = ["sync", "--script", path, "--active"] + ["--refresh"] * (self.is_anew and not is_offline())
         self._run(words + index_options(environment), "installing with uv", environment.root, VIRTUAL_ENV=directory)
-        remove(path)
+        tend(remove, path)
         return True
 
     def export_script(self, script, target):
@@ -7347,7 +7531,7 @@ class UvDriver(Driver):
             words = ["pip", "sync", "--allow-empty-requirements"] + options + [lock]
             words += ["--extra=" + name for name in contents.extras] + contents.group_options
             self._run(words, title, root)
-        remove(aside)
+        tend(remove, aside)
 
     def requirements(self, environment, lock="", directory=""):
         """Groups and applications with sources go to uv by its own words, so that it applies all that it knows.
@@ -7467,7 +7651,7 @@ class UvDriver(Driver):
             title = "resolving with uv%s" % (oldest and " for python %s and later" % oldest)
             self._run(words + list(options) + [aside], title, root)
         finally:
-            remove(aside)
+            tend(remove, aside)
 
 
 # --------------------------------------------------------------------------------------------------
@@ -7897,7 +8081,8 @@ def find_generation(environment, may_run=True):
     for generation in complete:
         generation.is_held = [digest(environment.inputs), os.path.basename(generation.path)] == choice
     held = [generation for generation in complete if generation.is_held]
-    same = [generation for generation in complete if generation.inputs == environment.inputs]
+    same = [generation for generation in complete if are_same_inputs(generation.inputs, environment.inputs)]
+    same.sort(key=lambda generation: generation.inputs != environment.inputs)
     damages = []
     for generation in held + same:
         damages.append(damage_of(generation, may_run))
@@ -7964,6 +8149,14 @@ def last_prefixes(environment, is_built):
 
 
 REPO_FIELDS = ("projects", "requirements_files", "lock_file")  # which by default follow from the files that are there
+
+
+def are_same_inputs(before, now):
+    """True if inputs are the same, but for settings of indexes that are not there any more.
+
+    A build of an image or a CI job often has these for a while alone, and what it installed is right without them.
+    """
+    return {label: value for label, value in before.items() if label in now or label not in INDEX_LABELS} == now
 
 
 def differences(environment, before, now, generation=None):
@@ -8076,8 +8269,7 @@ def prepare_state(root):
         if not os.path.lexists(ignore):
             write_atomic(ignore, IGNORE_ALL)
     except OSError as problem:
-        raise PrimeError("cannot write to %s: %s" % (base, problem.strerror),
-                         hint="%s names another place" % STATE_VAR)
+        raise PrimeError("cannot write to %s: %s" % (base, problem.strerror), hint=state_hint(root))
 
 
 def build(environment, python, driver):
@@ -8106,12 +8298,12 @@ def build(environment, python, driver):
         os.environ[BUILDING_VAR] = directory + os.pathsep + outer
         write_atomic(build_record(directory), b"%d" % os.getpid())
         generation = build_in(directory, environment, python, driver, meta)
-        remove(build_record(directory))
+        tend(remove, build_record(directory))
         return generation
     except BaseException:
         with unbroken():
-            remove(directory)
-            remove(build_record(directory))
+            tend(remove, directory)
+            tend(remove, build_record(directory))
         raise
     finally:
         os.environ.pop(BUILDING_VAR, None)
@@ -8145,7 +8337,7 @@ def build_in(directory, environment, python, driver, meta):
     if changed:  # what was installed is neither the old nor the new
         raise PrimeError("while the environment was built, %s" % changed[0], hint="do it again")
     write_atomic(os.path.join(directory, MARKER), as_json(meta).encode())
-    os.utime(os.path.dirname(directory))  # for the stamps that were written while it was built
+    tend(os.utime, os.path.dirname(directory))  # for the stamps that were written while it was built
     generation.seconds = time.monotonic() - start
     return generation
 
@@ -8185,7 +8377,7 @@ def install(environment, driver, directory):
     for part in driver.parts(environment, wanted.words):
         if part:
             driver.install(part, directory, options, environment.root)
-    remove(os.path.join(directory, "sources.txt"))
+    tend(remove, os.path.join(directory, "sources.txt"))
     for project in environment["projects"]:
         table = environment.config.project(project["path"]).get("project", {})
         if "scripts" in table and not project["installable"]:  # R3
@@ -8663,7 +8855,8 @@ class Stamp:
         parts = (bytes_of(path) or b"").decode("utf-8", "surrogateescape").split("\0")
         if parts[:1] + parts[-1:] != [STAMP_MAGIC] * 2 or len(parts) < STAMP_HEAD:
             return None
-        if head and not (is_same_place(parts[2], head[2]) and parts[:2] + parts[3:STAMP_HEAD] == head[:2] + head[3:]):
+        if head and not (parts[:2] + parts[3:STAMP_HEAD - 1] == head[:2] + head[3:-1] and
+                         is_same_place(parts[2], head[2]) and are_same_marks(parts[STAMP_HEAD - 1], head[-1])):
             return None
         begin = STAMP_HEAD + 6
         try:
@@ -9125,9 +9318,8 @@ def have_generation(environment, stage, is_anew=False):
     if stage != "required":
         report.detail("stage required: skipped, %s builds with %s" % (running_python(), python))
     if os.pathsep in state_dir(environment.root):
-        variable = CACHE_VAR if kind_of_root(environment.root) == "script" else STATE_VAR
         raise PrimeError('%s has a "%s", so that PATH cannot name it' % (state_dir(environment.root), os.pathsep),
-                         hint="%s names another place" % variable)
+                         hint=state_hint(environment.root))
     prepare_state(environment.root)
     reason = "a new one is asked for" if is_anew else "; ".join(reasons)
     with locked(state_dir(environment.root, "lock"), "building %s" % environment.title, reason):
@@ -9147,7 +9339,10 @@ def boot_environment(environment, stage, is_anew=False, moves_link=True):
     moves_link  whether `.venv` is to lead to it
     """
     generation = have_generation(environment, stage, is_anew)
-    prepare_state(environment.root)
+    try:
+        prepare_state(environment.root)
+    except PrimeError as problem:  # M11: there is an environment, and what cannot be kept beside it is no matter
+        report.detail(str(problem))
     if is_anew:
         write_held(environment)
     link = link_of(environment) if moves_link else Link(environment.root, "")
@@ -9430,11 +9625,15 @@ def in_need(environments, links):
 
 # What `clean --all` removes from the user cache, by the names that we give: files, and directories with our mark.
 CACHE_FILES = (("answers", "[0-9a-f]{16}"), ("uv", r"uv-\d.*|lock"))
-CACHE_TREES = (("pip", r"\d.*-[0-9a-f]{16}|" + ASIDE_NAME), ("shell", DIGEST_NAME), ("uv", ASIDE_NAME))
+CACHE_TREES = (("pip", r"\d.*-[0-9a-f]{16}|" + ASIDE_NAME), ("shell", DIGEST_NAME), ("uv", ASIDE_NAME),
+               ("tools", "(pip|uv)_cache_dir"))
 
 
 def clear_cache():
     """Empty the user cache, unless a boot uses it. What is locked, or used by a running process, stays (H18)."""
+    if not can_write(cache_dir()):
+        report.note("the cache %s stays, for it cannot be written" % tilde(cache_dir()))
+        return
     with open_lock(cache_dir("in-use")) as file:
         if not try_lock(file):
             report.note("the cache %s stays, for another prime uses it" % tilde(cache_dir()))
@@ -9484,6 +9683,19 @@ def read_stdin():
     return data.decode("utf-8-sig", "replace")
 
 
+def complete_script(root, texts):
+    """The `Environment` of a script in a cache that can only be read, if it is complete there; else None (M11).
+
+    root   str, its directory there; texts  dict, the files that must be in it, by name
+    """
+    if not is_ours(root) or os.access(root, os.W_OK) or not os.path.isdir(state_dir(root, "envs")):
+        return None
+    if any(bytes_of(os.path.join(root, file)) != text.encode() for file, text in texts.items()):
+        return None
+    environment = load_environment(load_config(root))
+    return environment if find_generation(environment)[0] else None
+
+
 def script_environment(options, source, name=""):
     """The `Environment` of the script with this source text, in the user cache; None if it has no metadata (PEP 723).
 
@@ -9502,7 +9714,11 @@ def script_environment(options, source, name=""):
     if settings and not lock:
         texts[PYPROJECT] = "[tool]\nuv = %s\n" % as_toml(from_directory(settings, os.path.dirname(name)))
     keys = sorted(texts.items()) + ([name, hash_file(lock)] if lock else [])
-    root = cache_dir("scripts", digest(keys))
+    for place in cache_dirs("scripts", digest(keys)):
+        found = complete_script(place, texts)
+        if found:
+            return found
+    root = writable_cache("scripts", digest(keys))
     if os.path.lexists(root) and not is_ours(root):
         raise PrimeError("%s belongs to another user, or others may write to it" % root, hint=CACHE_HINT)
     make_own(root)
@@ -9511,7 +9727,7 @@ def script_environment(options, source, name=""):
             write_atomic(os.path.join(root, file), text.encode())
     if lock and not os.path.exists(os.path.join(root, "pylock.toml")):
         driver_of(environment, "venv_uv").export_script(name, os.path.join(root, "pylock.toml"))
-    os.utime(root)  # `clean` removes those that were not run for long
+    tend(os.utime, root)  # `clean` removes those that were not run for long
     return load_environment(load_config(root))
 
 
@@ -9686,7 +9902,7 @@ def shell_start(kind, prefix, name, environ):
     """
     import shlex
 
-    directory = cache_dir("shell", digest([prefix, name, environ.get("ENV"), environ.get("ZDOTDIR")]))
+    directory = writable_cache("shell", digest([prefix, name, environ.get("ENV"), environ.get("ZDOTDIR")]))
     make_own(directory)
     if not is_ours(directory):  # the shell would run what others put there
         raise PermissionError(13, "belongs to another user, or others may write to it", directory)
@@ -9741,7 +9957,7 @@ def resolve(environment, driver, python, target):
     try:
         resolve_for(oldest_ones, lambda oldest: driver.resolve(lines, target, python, options, root, oldest))
     finally:
-        remove(target + ".sources")
+        tend(remove, target + ".sources")
 
 
 def resolve_for(oldest_ones, function):
@@ -9794,7 +10010,7 @@ def command_lock(options):
             resolve(environment, driver, python, aside)
         text, count = lock_text(environment, load_text(aside))
     finally:
-        remove(aside)
+        tend(remove, aside)
     write_atomic(target, text.encode())
     note_pins("%s names %s; commit it" % (name, counted(count)), decisive, before)
     return 0
@@ -10408,7 +10624,7 @@ def command_init(options):
         else:
             write_atomic(path, text.encode("utf-8", "surrogateescape"))  # R5: a .gitignore is bytes
         if path != ignore:
-            os.chmod(path, 0o755 if path in (own, prime) else 0o644)
+            tend(os.chmod, path, 0o755 if path in (own, prime) else 0o644)
     if not made:
         report.note("all is there already")
         return 0
@@ -10580,11 +10796,11 @@ def take_other(options, path, mode):
         load_text(aside)  # PrimeError if it is not UTF-8
         if hash_file(aside) == hash_file(path):
             return ""
-        os.chmod(aside, mode)
+        tend(os.chmod, aside, mode)
         os.replace(aside, path)
         return words[1]
     finally:
-        remove(aside)
+        tend(remove, aside)
 
 
 def fetch_release(options, target, trust):
@@ -11013,7 +11229,7 @@ class Server:
         except BaseException:
             if not configured and is_marked(directory) and not is_link(directory):
                 with unbroken():
-                    remove(directory)
+                    tend(remove, directory)
             raise
         finally:
             self.creating.discard(name)
@@ -11138,8 +11354,8 @@ class Server:
         kept = None
         for log in logs:  # it would be removed with an environment that cannot be made
             kept = state_dir(self.root, "log", os.path.basename(log))
-            os.makedirs(os.path.dirname(kept), exist_ok=True)
-            os.replace(log, kept)
+            tend(make_directory, os.path.dirname(kept))
+            tend(os.replace, log, kept)
         return RpcError(NO_PYTHON if has_no_python else WORK_FAILED, message or str(child), {"log": kept})
 
 
@@ -11149,8 +11365,10 @@ def outcome_of(function):
         return {"result": function()}
     except RpcError as error:
         return error.outcome()
-    except (PrimeError, OSError) as problem:
+    except PrimeError as problem:
         return work_failed(str(problem)).outcome()
+    except OSError as problem:
+        return work_failed(str(unforeseen(problem))).outcome()
     except Interrupted:
         raise
     except Exception as problem:  # a fault of ours fails one request, not the session
@@ -11382,8 +11600,7 @@ def status_of(work):
     except BrokenPipeError:  # `| head -1`
         return 128 + 13
     except OSError as problem:
-        words = problem.strerror or str(problem)
-        return fail(PrimeError(words, problem.filename or "", hint=limit_hint(words)))
+        return fail(unforeseen(problem))
     except UnicodeError as problem:  # E10: python 3.6 in the C locale
         return fail(PrimeError("a path or a value has characters that this locale cannot say: %s" % problem))
     except Interrupted as stop:

@@ -336,6 +336,7 @@ class OtherUser:
         options.setdefault("cwd", str(self.place))
         options.setdefault("timeout", 240)
         environ = dict({"PATH": "/usr/bin:/bin", "HOME": str(self.place / "nobody"), "LANG": "C.UTF-8"}, **(env or {}))
+        environ = {name: value for name, value in environ.items() if value is not None}
         who = str(self.uid if uid is None else uid)
         argv = ["setpriv", "--reuid=" + who, "--regid=" + who, "--clear-groups"] + [str(word) for word in argv]
         return subprocess.run(argv, env=environ, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
@@ -347,6 +348,28 @@ class OtherUser:
         for path in paths:
             for each in [path] + (list(path.rglob("*")) if path.is_dir() and not path.is_symlink() else []):
                 os.lchown(str(each), owner, owner)
+
+    def checkout(self, wheelhouse, config="", uv=False):
+        """A repo of this user, whose wheels every user may read. Returns its path, and the variables that it takes.
+
+        uv  whether there is one on PATH; else it comes with the wheels
+        """
+        path, wheels = self.place / "checkout", self.place / "wheels"
+        temporary = self.place / "tmp"
+        for each in path, wheels, temporary:
+            each.mkdir()
+        for wheel in wheelhouse.glob("*.whl"):
+            shutil.copy(str(wheel), str(wheels))
+        if uv:
+            shutil.copy(uv_program(), str(self.place / "uv"))
+        shutil.copy(str(TOP / "proto_prime.py"), str(path))
+        (path / "proto_prime.toml").write_text(config)
+        self.give(path, temporary)
+        (self.place / "uv.toml").write_text('no-index = true\nfind-links = [%s]\n' % json.dumps(wheels.as_uri()))
+        return path, {
+            "PATH": "%s:/usr/bin:/bin" % self.place, "TMPDIR": str(temporary), "PIP_NO_INDEX": "1",
+            "PIP_FIND_LINKS": wheels.as_uri(), "UV_CONFIG_FILE": str(self.place / "uv.toml"),
+            "UV_PYTHON_DOWNLOADS": "never"}
 
 
 @pytest.fixture

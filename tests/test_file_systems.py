@@ -340,7 +340,9 @@ def test_B4_no_locks_anywhere(repo, lockless, tmp_path, name):
 def test_B4_no_locks_and_no_cache(repo, lockless):
     repo.config()
     lockless("ENOLCK", repo.path)
-    result = repo.prime(status=None, timeout=30, env={"PROTOPRIMER_CACHE_DIR": "/proc/no-such-cache"})
+    (repo.home / ("proto_prime-%d" % os.geteuid())).write_text("where a private one would be (M12)")
+    env = {"PROTOPRIMER_CACHE_DIR": "/proc/no-such-cache", "TMPDIR": str(repo.home)}
+    result = repo.prime(status=None, timeout=30, env=env)
     check_failure(result, "cannot lock .*: " + re.escape(os.strerror(errno.ENOLCK)))
     assert "hint: PROTOPRIMER_STATE_DIR names another place" in result.stderr
 

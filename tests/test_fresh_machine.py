@@ -384,10 +384,13 @@ CACHES = [
     ({"XDG_CACHE_HOME": "/tmp/x y"}, "tmp/x y/proto_prime/uv"),
     ({"PROTOPRIMER_CACHE_DIR": "/tmp/it's a cache"}, "tmp/it's a cache/uv"),
     ({"PROTOPRIMER_CACHE_DIR": "a cache"}, "repo/a cache/uv"),
+    ({"HOME": "/etc/passwd"}, "tmp/proto_prime-0/uv"),
+    ({"XDG_CACHE_HOME": "a/b", "XDG_DATA_HOME": "c"}, "repo/a/b/proto_prime/uv"),
 ]
+IDS = ["no HOME", "XDG", "own", "relative", "HOME no directory", "relative XDG"]
 
 
-@pytest.mark.parametrize("env, place", CACHES, ids=["no HOME", "XDG", "own", "relative"])
+@pytest.mark.parametrize("env, place", CACHES, ids=IDS)
 def test_uv_goes_where_the_file_itself_will_look_for_it(bare, env, place):
     _, stderr = bare.prime(status=1, env=env)
     assert " into /%s, and fetch one\n" % place in stderr
@@ -421,10 +424,11 @@ def test_H8_uv_in_the_home_of_another_user_is_not_run(bare, place):
     assert ("belongs to another user" in stderr) == (place.startswith(CACHE))
 
 
-def test_E7_cache_that_cannot_be_written(bare):
+def test_M12_cache_that_cannot_be_written_and_none_that_is_private(bare):
     bare.put(HOME + "/.cache", "a file")
+    bare.put("tmp/proto_prime-0", "a file")
     error = bare.refused()
-    assert "error: cannot write to /%s\n  hint: PROTOPRIMER_CACHE_DIR names another directory" % CACHE in error
+    assert "error: cannot write to /%s\n  hint: PROTOPRIMER_CACHE_DIR names another directory" % CACHE[:-3] in error
     assert bare.asked() == []
 
 
@@ -537,6 +541,25 @@ def test_uv_alone_fetches_a_python_once(make_machine):
         (machine.root / place).parent.mkdir(parents=True, exist_ok=True)
         (machine.root / before).rename(machine.root / place)
     assert machine.asked() == []
+
+
+@pytest.mark.slow  # it downloads a python
+@pytest.mark.parametrize("more, cache", [
+    ({}, "/tmp/proto_prime-0"), ({"PROTOPRIMER_CACHE_DIR": "/tmp/named"}, "/tmp/named")], ids=["no cache", "a cache"])
+def test_M12_python_that_is_fetched_without_a_home_is_found_again(make_machine, more, cache):
+    machine = make_machine()
+    moved_python(machine)
+    machine.program("uv", Path(uv_program()).read_bytes())
+    machine.env.update(more, HOME="/etc/passwd")
+    path, stderr = machine.prime("python")
+    assert path.startswith("%s/tools/uv_python_install_dir/cpython-3.12" % cache), stderr
+    said = "prime: the cache /etc/passwd/.cache/proto_prime cannot be written: %s is used\n" % cache
+    assert stderr.startswith(said * (not more) + TOLD + "uv will fetch one\n") and stderr.count(cache + " is") < 2
+    machine.asked()
+    assert machine.prime("python") == (path, "")
+    assert machine.asked() == []
+    # The commands of the user do not get what was lent to uv.
+    assert machine.prime("run", "sh", "-c", "echo $UV_CACHE_DIR$UV_PYTHON_INSTALL_DIR")[0] == "\n"
 
 
 def test_uv_that_may_not_fetch_a_python(make_machine):

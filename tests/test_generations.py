@@ -763,22 +763,17 @@ def test_E7_no_HOME(plain):
     assert plain.inside("print(1)") == "1"
 
 
-def test_E7_HOME_that_cannot_be_written_is_no_matter_with_uv_at_hand(plain):
-    plain.link("uv", uv_program())
-    plain.env.update(HOME="/proc/no-such-home", PROTOPRIMER_VENV_DRIVER="venv_uv")
-    plain.env.pop("PROTOPRIMER_CACHE_DIR")
-    plain.prime()
-    assert plain.inside("print(1)") == "1"
-
-
-def test_E7_HOME_that_cannot_be_written_is_said_where_it_matters(plain):
-    plain.env.update(HOME="/proc/no-such-home", PROTOPRIMER_VENV_DRIVER="venv_pip")
+def test_M12_home_and_temporary_directory_that_cannot_be_written_are_said_where_it_matters(plain, tmp_path):
+    (tmp_path / ("proto_prime-%d" % os.geteuid())).write_text("a file of that name")
+    plain.env.update(HOME="/proc/no-such-home", PROTOPRIMER_VENV_DRIVER="venv_pip", TMPDIR=str(tmp_path))
     plain.env.pop("PROTOPRIMER_CACHE_DIR")
     result = plain.prime(status=1)
     assert "/proc/no-such-home" in result.stderr
     assert "hint: PROTOPRIMER_CACHE_DIR names another cache directory" in result.stderr
     assert "Traceback" not in result.stderr
-    plain.prime(env={"PROTOPRIMER_CACHE_DIR": str(plain.home / "cache")})
+    plain.link("uv", uv_program())
+    plain.prime(env={"PROTOPRIMER_VENV_DRIVER": "venv_uv"})
+    plain.prime("reset", env={"PROTOPRIMER_CACHE_DIR": str(plain.home / "cache")})
 
 
 def test_E7_current_directory_deleted(plain):

@@ -545,12 +545,12 @@ def open_place():
         yield Path(place)
 
 
-def test_E7_home_of_nobody_that_is_another_users(open_place):
+def test_M12_private_directory_that_is_another_users(open_place):
     if os.geteuid():
         pytest.skip("not root: no other user to be")
     (open_place / "home-54321").mkdir()
     code = "import os; os.setgroups([]); os.setgid(54321); os.setuid(54321); import sys; sys.path.insert(0, %r)\n" \
-        "import proto_prime\ntry: print(proto_prime.home_dir())\nexcept proto_prime.PrimeError as error: print(error)"
+        "import proto_prime; print(proto_prime.private_dir('home'))"
     shutil.copy(proto_prime.__file__, str(open_place))
     env = {"TMPDIR": str(open_place), "PATH": "/usr/bin:/bin"}
     command = ["/usr/bin/python3", "-I", "-B", "-c", code % str(open_place)]

@@ -246,3 +246,15 @@ def test_M10_variables_that_decide_and_others(client, wheels):
         assert "is current" in client.prime(env=env).stderr
     if client.tool == "UV":
         assert version_in(client, env={"UV_OVERRIDE": "overrides.txt"}) == "1"
+
+
+@pytest.mark.slow
+def test_M10_index_that_was_there_for_the_build_alone(client, index):
+    """As in the layers of an image, and in a CI job."""
+    name = {"PIP": "PIP_INDEX_URL", "UV": "UV_DEFAULT_INDEX"}[client.tool]
+    assert version_in(client, env={name: index.url()}) == "2"
+    client.settle()
+    client.prime(env={name: index.url()})
+    for _ in range(2):
+        assert "is current" in client.prime(env={name: None}).stderr
+    assert "changed" in client.prime("info", status=1, env={name: index.url("other")}).stdout
