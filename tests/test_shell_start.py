@@ -40,8 +40,8 @@ class Started:
             pytest.skip("no " + shell[0])
         options.setdefault("cwd", str(self.repo.path))
         command = [shutil.which(word) for word in shell[:1]] + list(shell[1:]) + [entry] + list(argv)
-        done = subprocess.run(command, env=environ, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                              timeout=240, **options)
+        done = subprocess.run(command, env=environ, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                              stderr=subprocess.PIPE, timeout=240, **options)
         assert status is None or done.returncode == status, done.stderr
         result = Result(done.returncode, os.fsdecode(done.stdout), os.fsdecode(done.stderr))
         result.is_warm = not self.note.exists()
@@ -104,8 +104,9 @@ def test_run_becomes_the_command_without_python(warm, shell):
 
 
 WORDS = [["-q"], ["-v"], ["info"], [""], ["boot", "x"], ["run:x", "true"], ["run"], ["run", "--"], ["run", "-x"],
-         ["run", "no-such-program"], ["run", "--no-boot", "python", "-V"], ["run", ""], ["-e"], ["-e", "other"], ["run", "true"], ["run", "hi.py"],
-         ["run", "./hi.py"], ["run", "pip python"]]
+         ["run", "no-such-program"], ["run", "--no-boot", "python", "-V"], ["run", ""], ["-e"], ["-e", "other"],
+         ["run", "true"], ["run", "hi.py"], ["run", "./hi.py"], ["run", "pip python"]]
+
 
 
 @pytest.mark.parametrize("words", WORDS, ids=" ".join)
