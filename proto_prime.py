@@ -10654,9 +10654,9 @@ def renew_entries(path):
 
     texts = {}
     for node in ast.parse(load_text(path)).body:
-        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
-            if node.targets[0].id in ("ENTRY_SCRIPT", "ENTRY_CMD"):
-                texts[node.targets[0].id] = ast.literal_eval(node.value)
+        name = getattr(node.targets[0], "id", "") if isinstance(node, ast.Assign) else ""
+        if isinstance(node, ast.Assign) and name in ("ENTRY_SCRIPT", "ENTRY_CMD"):
+            texts[name] = ast.literal_eval(node.value)
     for name, key, end in (("prime", "ENTRY_SCRIPT", "\n"), ("prime.cmd", "ENTRY_CMD", "\r\n")):
         entry = os.path.join(os.path.dirname(path), name)
         text = texts.get(key, "").replace("\n", end)
