@@ -8541,7 +8541,8 @@ def builds(root):
     except (FileNotFoundError, NotADirectoryError):
         return []
     except OSError as problem:  # else all would seem to be gone (M23)
-        raise PrimeError("cannot read %s: %s" % (envs, problem.strerror), hint="%s names another place" % STATE_VAR)
+        hint = limit_hint(problem.strerror) or "%s names another place" % STATE_VAR
+        raise PrimeError("cannot read %s: %s" % (envs, problem.strerror), hint=hint)
     return [path for path in paths_named(envs, BUILD_NAME) if is_build(path)]
 
 
@@ -11607,8 +11608,14 @@ class Server:
             reply(None if is_notification else dict({"jsonrpc": "2.0", "id": ident}, **outcome))
 
         def work():
-            reply_with(outcome_of(call))
+            try:
+                outcome = outcome_of(call)
+            except MemoryError:  # even for telling of it (H16)
+                outcome = no_memory
+            reply_with(outcome)
             self.workers.discard(threading.current_thread())
+
+        no_memory = RpcError(INTERNAL_ERROR, "out of memory").outcome()
 
         try:
             call = self.call_for(request)

@@ -188,7 +188,7 @@ def test_init_again_changes_nothing_that_people_edited(client):
     client.write(".gitattributes", "tools/prime -text")
     init(client)
     assert {name: (client.path / name).read_text() for name in edited} == edited
-    assert (client.path / ".gitignore").read_text() == "# mine\n.prime/\n.venv\n__pycache__/\n"
+    assert (client.path / ".gitignore").read_text() == "# mine\n.prime/\n.venv\n.python-envs\n__pycache__/\n"
     assert (client.path / ".gitattributes").read_text() == (
         "tools/prime -text\n/tools/proto_prime.py text eol=lf\n/tools/prime.cmd text eol=crlf\n")
 

@@ -15,7 +15,7 @@ import proto_prime
 CANDIDATE_KEYS = ["implementation", "path", "reason", "source", "verdict", "version"]
 INFO_KEYS = [
     "config", "current", "driver", "environment", "index", "package_changes", "packages", "reasons",
-    "required", "root", "schema", "selected_python", "venv",
+    "required", "root", "schema", "selected_python", "uv", "venv",
 ]
 
 
