@@ -6362,8 +6362,9 @@ def guard(directory):
     answer, child = ask_python(python, "answer = [sys.prefix, sys.base_prefix]", timeout=None)
     prefix, base_prefix = answer or ["", ""]
     if child.has_failed or os.path.realpath(prefix) != os.path.realpath(directory) or prefix == base_prefix:
-        lines = child.tail() if child.has_failed else ["its prefix is %s" % prefix]
-        raise PrimeError("nothing is installed with %s, not the python of its environment" % python, tried=lines)
+        lines = child.tail() or [str(child)] if child.has_failed else ["its prefix is %s" % prefix]
+        raise PrimeError("nothing is installed with %s, not the python of its environment" % python, tried=lines,
+                         hint=limit_hint("\n".join(lines)))
     if os.path.islink(python) and not is_script(base):  # a copy is a base of its own
         remember(base, [], topic)
 
