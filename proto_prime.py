@@ -11481,6 +11481,9 @@ def check_params(method, params):
     return {name: params[name] for name in checks if name in params}
 
 
+WORKER_BYTES = 1 << 25  # free for a thread, whose stack is 8 MiB: without memory it would die unheard (H16)
+
+
 class Server:
     """Answers the messages of one client.
 
@@ -11609,14 +11612,8 @@ class Server:
             reply(None if is_notification else dict({"jsonrpc": "2.0", "id": ident}, **outcome))
 
         def work():
-            try:
-                outcome = outcome_of(call)
-            except MemoryError:  # even for telling of it (H16)
-                outcome = no_memory
-            reply_with(outcome)
+            reply_with(outcome_of(call))
             self.workers.discard(threading.current_thread())
-
-        no_memory = RpcError(INTERNAL_ERROR, "out of memory").outcome()
 
         try:
             call = self.call_for(request)
@@ -11627,10 +11624,11 @@ class Server:
         worker = threading.Thread(target=work, daemon=True)
         self.workers.add(worker)
         try:
+            bytes(WORKER_BYTES)
             worker.start()
-        except RuntimeError as problem:  # the system has no more threads
+        except (RuntimeError, MemoryError) as problem:  # the system has no more threads, or memory for another one
             self.workers.discard(worker)
-            reply_with(RpcError(INTERNAL_ERROR, str(problem)).outcome())
+            reply_with(RpcError(INTERNAL_ERROR, str(problem) or "out of memory").outcome())
 
     def call_for(self, request):
         """A function without arguments that does what a request asks for.

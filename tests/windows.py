@@ -116,8 +116,8 @@ def bootstrap(root, downloads):
 
 def call(argv, **options):
     """Run a program that must succeed; CalledProcessError with its output if it does not."""
-    subprocess.run(argv, check=True, timeout=900, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                   **options)
+    subprocess.run(argv, check=True, timeout=900, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                   stderr=subprocess.STDOUT, **options)
 
 
 class Windows:
