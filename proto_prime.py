@@ -3890,12 +3890,16 @@ def uv_files():
         return []
     if os.environ.get("UV_CONFIG_FILE"):
         return [os.path.abspath(os.environ["UV_CONFIG_FILE"])]
-    home = os.environ.get("XDG_CONFIG_HOME") or os.path.join(home_dir(), ".config")
-    dirs = (os.environ.get("XDG_CONFIG_DIRS") or "/etc/xdg").split(os.pathsep)
-    bases = [home] + dirs + ["/etc"]
+    bases = (os.environ.get("XDG_CONFIG_DIRS") or "/etc/xdg").split(os.pathsep) + ["/etc"]
     if WINDOWS:
-        bases = [os.environ.get("APPDATA", ""), os.environ.get("PROGRAMDATA", "")]
-    return [os.path.join(base, "uv", "uv.toml") for base in bases if base]
+        bases = [os.environ.get("PROGRAMDATA", "")]
+    return [users_uv_file()] + [os.path.join(base, "uv", "uv.toml") for base in bases if base]
+
+
+def users_uv_file():
+    """The file in which uv looks for the user's own settings: a path, whether it exists or not."""
+    home = os.environ.get("APPDATA" if WINDOWS else "XDG_CONFIG_HOME") or os.path.join(home_dir(), ".config")
+    return os.path.join(home, "uv", "uv.toml")
 
 
 def uv_index_origin(root):
@@ -3968,10 +3972,11 @@ def decisive_marks():
 
 def are_same_marks(before, now):
     """True if marks, as `decisive_marks` makes them, are the same, but for indexes that are not set any more."""
-    gone = set(before.split()) - set(now.split())
+    if before == now:
+        return True
+    gone, come = set(before.split()) - set(now.split()), set(now.split()) - set(before.split())
     names = INDEX_LABELS + [pip_variable(setting) for setting, _ in INDEX_VARS]
-    return before == now or not set(now.split()) - set(before.split()) and {
-        mark.partition(":")[0] for mark in gone} <= set(names)
+    return not come and {mark.partition(":")[0] for mark in gone} <= set(names)
 
 
 def variable_marks(names):
@@ -7599,17 +7604,18 @@ def pip_environ(settings=None):
               would break a step that installs pip or uv (M7)
     """
     environ = clean_environ(for_tool=True)
+    told = pip_settings()
     if settings is not None:
-        chosen = {pip_variable(name): value for name, (value, _) in pip_settings().items() if name in settings}
+        chosen = {pip_variable(name): value for name, (value, _) in told.items() if name in settings}
         environ = {name: value for name, value in environ.items() if not name.startswith("PIP_")}
         environ.update(chosen, PIP_CONFIG_FILE=os.devnull)
     environ.update(PIP_REQUIRE_VIRTUALENV="1", PIP_USER="0", PIP_DRY_RUN="0", PIP_NO_INPUT="1",
                    PIP_DISABLE_PIP_VERSION_CHECK="1", PIP_QUIET="0", PIP_VERBOSE="1")
     environ.setdefault("PIP_RETRIES", RETRIES)
     environ.update(tool_places(("PIP_CACHE_DIR", "XDG_CACHE_HOME", ".cache", "pip")))
-    if not pip_setting("keyring-provider"):  # M8: without input pip asks no keyring by itself
+    if "keyring-provider" not in told:  # M8: without input pip asks no keyring by itself
         environ["PIP_KEYRING_PROVIDER"] = "subprocess"
-    if "SSL_CERT_FILE" in environ and "REQUESTS_CA_BUNDLE" not in environ and not pip_setting("cert"):  # as uv does
+    if "SSL_CERT_FILE" in environ and "REQUESTS_CA_BUNDLE" not in environ and "cert" not in told:  # as uv does
         environ["PIP_CERT"] = environ["SSL_CERT_FILE"]
     if is_offline():
         links = filter(is_local, environ.get("PIP_FIND_LINKS", "").split())
@@ -7808,8 +7814,7 @@ def uv_environ(root="", has_lock=False):
     environ = clean_environ(for_tool=True)
     environ.update(settings_for_uv(root, has_lock or not root))
     if root and "UV_CONFIG_FILE" not in environ and has_foreign_settings(root):
-        config_home = environ.get("XDG_CONFIG_HOME") or os.path.join(home_dir(), ".config")
-        own = os.path.join(config_home, "uv", "uv.toml")
+        own = os.path.abspath(users_uv_file())
         environ.update({"UV_CONFIG_FILE": own} if os.path.isfile(own) else {"UV_NO_CONFIG": "1"})
     environ.setdefault("UV_PYTHON_INSTALL_BIN", "0")
     environ.setdefault("UV_HTTP_RETRIES", RETRIES)
@@ -9481,7 +9486,7 @@ def write_stamp(environment, generation, link):
         generation.path,
         link,
         current_line(environment, generation),
-        variable_marks(sorted(variables_in(environment))),
+        variable_marks(sorted(label[2:-1] for label in environment.inputs if label.startswith("${"))),
         list(environment["env_vars"].items()),
         files)
     key = digest([environment.name, environment.inputs])
