@@ -840,11 +840,14 @@ NO_FOLLOW = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0) | getattr
 LEFTOVER_SECONDS = 3600  # at this age a temporary file is that of a killed command
 
 
+UNFINISHED = ".prime-tmp"  # the ending of what is not yet what it will be, and of what is made to try a directory
+
+
 def temporary_path(path):
     """A new name beside `path` for its unfinished content. Removes the leftovers of killed commands there."""
     directory, name = os.path.split(path)
-    remove_leftovers(directory, name + ".", ".prime-tmp")
-    return "%s.%s.prime-tmp" % (path, random_name())
+    remove_leftovers(directory, name + ".", UNFINISHED)
+    return "%s.%s%s" % (path, random_name(), UNFINISHED)
 
 
 def random_name():
@@ -1975,7 +1978,7 @@ def own_directory(base, name, is_older):
             entries = entries_of(base)
         except OSError:  # it does not exist, or cannot be read, which its first use will report
             break
-        foreign = [entry for entry in entries if not entry.startswith(MARK + ".")]  # but for an unfinished mark
+        foreign = [entry for entry in entries if not entry.endswith(UNFINISHED)]  # which others make just now (B3)
         if not foreign or is_marked(base) or is_older(base, foreign):
             break
         base = below(base, [name])
@@ -2139,7 +2142,7 @@ def can_write(directory):
     if os.path.isdir(directory):
         return os.access(directory, os.W_OK | os.X_OK)
     nearest = next(each for each in ancestors(os.path.abspath(directory)) if os.path.lexists(each))
-    probe = os.path.join(nearest, "%s.prime-tmp" % random_name())
+    probe = os.path.join(nearest, random_name() + UNFINISHED)
     try:
         os.mkdir(probe, 0o700)
     except OSError as problem:

@@ -137,6 +137,14 @@ def test_H2_repo_as_cache_keeps_its_directories(plain):
     assert (plain.path / "scripts" / "build.sh").read_text() == "mine" == (plain.path / "uv" / "uv-1").read_text()
 
 
+@pytest.mark.parametrize("name", [".proto-prime.0123456789abcdef", ".prime-probe.0123456789abcdef", "0123456789abcdef"])
+def test_B3_state_that_another_boot_makes_just_now_is_no_foreign_directory(plain, name):
+    (plain.path / ".prime").mkdir()
+    (plain.path / ".prime" / (name + ".prime-tmp")).touch()  # what it writes or tries before the mark is there
+    plain.prime()
+    assert (plain.path / ".prime" / "lock").is_file() and not (plain.path / ".prime" / ".prime").exists()
+
+
 def test_H2_directories_of_ours_are_marked(plain, tmp_path):
     plain.env["PROTOPRIMER_CACHE_DIR"] = str(tmp_path / "own cache")
     plain.env["PROTOPRIMER_STATE_DIR"] = str(tmp_path / "own state")
