@@ -2182,17 +2182,18 @@ def writable_cache(*names):
     return cache_dir(*names)
 
 
+def users_caches(is_mac=sys.platform == "darwin"):
+    """The directory of a user's caches (XDG base directories; on macOS and Windows their own)."""
+    if WINDOWS:
+        return os.environ.get("LOCALAPPDATA") or home_dir()
+    if is_mac:
+        return os.path.join(home_dir(), "Library", "Caches")
+    return os.environ.get("XDG_CACHE_HOME") or os.path.join(home_dir(), ".cache")
+
+
 def caches_in_use():
     """The result of `open_cache` for what the environment variables say."""
-    base = os.environ.get(CACHE_VAR, "")
-    if not base:
-        base = os.environ.get("XDG_CACHE_HOME") or os.path.join(home_dir(), ".cache")
-        if WINDOWS:
-            base = os.environ.get("LOCALAPPDATA") or home_dir()
-        elif sys.platform == "darwin":
-            base = os.path.join(home_dir(), "Library", "Caches")
-        base = os.path.join(base, "proto_prime")
-    base = os.path.abspath(base)
+    base = os.path.abspath(os.environ.get(CACHE_VAR) or os.path.join(users_caches(), "proto_prime"))
     if base not in _caches:
         _caches[base] = open_cache(base)
     return _caches[base]
@@ -9944,13 +9945,14 @@ def command_info(options):
     else:
         selected = candidate_for(environment, reasons)
     driver = generation.driver if generation else environment["venv_driver"]
+    uv = uv_for_info(environment, driver)
     data = masked_values({
         "schema": SCHEMA,
         "root": environment.root,
         "config": {name: {"value": environment[name], "from": environment.origins[name]} for name in FIELDS},
         "environment": environment.name,
         "driver": driver,
-        "uv": uv_for_info(environment, driver),
+        "uv": uv,
         "index": dict(zip(("url", "from"), index_and_origin(environment, driver))),
         "required": {"request": environment.required.text, "from": environment.required.origin},
         "selected_python": selected and selected.as_dict(),
@@ -9960,6 +9962,8 @@ def command_info(options):
         "packages": packages,
         "package_changes": [{"name": name, "built": before or None, "installed": now or None}
                             for name, before, now in changes],
+        "cache_key": cache_key(environment, selected and selected.interpreter),
+        "cache_paths": cache_paths(environment, selected and selected.interpreter, uv and (uv["path"] or "")),
     })
     emit(as_json(data) if options.json else info_text(data))
     return 1 if reasons else 0
@@ -10006,6 +10010,70 @@ def uv_for_info(environment, driver):
     wanted = parse_uv_version(environment["uv_version"])
     path = find_uv(wanted, environment["uv_sha256"], use_of_uv(environment, driver), passed)
     return {"path": path or None, "version": str(uv_version(path)) if path else None, "passed_over": passed}
+
+
+def cache_key(environment, python):
+    """A name for what an environment depends on, the same on every machine of one platform, for a cache of CI (N3).
+
+    python  `Interpreter` that it has or would get, or None
+    No path counts by where it is: neither the root, nor the home directory, nor that of the python.
+    """
+    root, parent, home = [os.path.join(path, "") for path in (
+        environment.root, os.path.dirname(environment.root), home_dir())]
+    places = (root, ""), (parent, "../"), (home, "~/")
+
+    def portable(text):
+        text += os.sep  # that of a directory has none
+        for place, name in places:
+            text = text.replace(place, name) if len(place) > 1 else text
+        return slashed(text[:-1])
+
+    fields, files = {}, []
+    for label, value in environment.inputs.items():
+        path = label[len("file "):] if label.startswith("file ") else ""
+        if not path:
+            fields[label] = value
+        elif value:  # one that is not there says nothing
+            files.append([portable(path) if path.startswith(root) else os.path.basename(path), value])
+    for label in ("ref root", PYTHON_VAR):
+        del fields[label]
+    made_by = [python.implementation, python.version, python.bits, python.is_free_threaded] if python else []
+    return "prime-%s-%s" % (this_platform(), digest([masked_values(fields, portable), sorted(files), made_by]))
+
+
+def cache_paths(environment, python, uv):
+    """What a job of CI keeps for the next one, which may stand elsewhere, a list of directories (N3).
+
+    python  `Interpreter` that the environment has or would get; None if uv fetches one
+    uv      str, the path of the uv that a build takes, "" if one is fetched; None if it takes none
+    No environment is among them: its programs name the place where it is.
+    """
+    paths = [cache_dir()] + ([pip_cache()] if environment["venv_driver"] == "venv_pip" else [])
+    if uv is not None:
+        paths.append(uv_cache(uv, environment.root))
+    if environment["venv_driver"] != "venv_pip":
+        named = os.environ.get("UV_PYTHON_INSTALL_DIR")
+        places = [os.path.abspath(named)] if named else uv_directories(environment.required)
+        real = os.path.realpath(python.path) if python else ""
+        paths += [each for each in places if real.startswith(os.path.join(os.path.realpath(each), ""))]
+        paths += [] if python else places[:1]
+    return [each for each in paths if each == paths[0] or not each.startswith(os.path.join(paths[0], ""))]
+
+
+def pip_cache():
+    """The directory in which pip keeps what it fetched, whether it exists or not."""
+    named = pip_environ().get("PIP_CACHE_DIR") or pip_setting("cache-dir")  # the first may be lent by us (M12)
+    return os.path.abspath(named or os.path.join(users_caches(), "pip", "cache" if WINDOWS else ""))
+
+
+def uv_cache(uv, root):
+    """The directory in which uv keeps what it fetched. It is asked; but "" stands for one that is not there yet."""
+    environ = uv_environ(root)
+    child = run_child([uv, "cache", "dir"], environ, cwd=root, timeout=UV_SECONDS) if uv else None
+    if child and not child.has_failed and child.stdout.strip():
+        return os.path.join(root, os.fsdecode(child.stdout).strip())
+    usual = os.path.join(users_caches(is_mac=False), "uv", "cache" if WINDOWS else "")
+    return os.path.abspath(environ.get("UV_CACHE_DIR") or usual)
 
 
 def info_text(data):
