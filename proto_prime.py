@@ -239,16 +239,19 @@ lend_places() { # let uv keep in $cache what it cannot keep at home; the variabl
 }
 
 provide() { # [ARGS]: set $python to a python that uv has installed, or installs now
+    cache=${PROTOPRIMER_CACHE_DIR-}
+    while [ "${cache#:}" != "$cache" ]; do cache=${cache#:}; done
+    named=${cache%%:*} # the others are for what runs under a python
     home=${HOME:-$(eval "echo ~$(id -un 2>/dev/null)")}
     case $home in /*) ;; *) home=/dev/null ;; esac # a user without an entry in /etc/passwd
     cache=${XDG_CACHE_HOME:-$home/.cache}/proto_prime
     [ "$(uname)" != Darwin ] || cache=$home/Library/Caches/proto_prime
-    cache=${PROTOPRIMER_CACHE_DIR:-$cache}
+    cache=${named:-$cache}
     case $cache in
     /*) ;;
     *) cache=$PWD/$cache ;;
     esac
-    if [ -n "${PROTOPRIMER_CACHE_DIR-}" ]; then
+    if [ -n "$named" ]; then
         while is_foreign "$cache"; do cache=$cache/proto_prime; done
         mark=$cache/.proto-prime
     fi
@@ -2192,14 +2195,19 @@ def users_caches(is_mac=sys.platform == "darwin"):
 
 
 def caches_in_use():
-    """The result of `open_cache` for what the environment variables say."""
-    base = os.path.abspath(os.environ.get(CACHE_VAR) or os.path.join(users_caches(), "proto_prime"))
-    if base not in _caches:
-        _caches[base] = open_cache(base)
-    return _caches[base]
+    """The directories in use as the user's cache, a list of str: `open_cache` of the first that PROTOPRIMER_CACHE_DIR
+    names, and those of the others from which we may read (N2).
+    """
+    named = os.environ.get(CACHE_VAR, "")
+    if named not in _caches:
+        bases = [os.path.abspath(each) for each in named.split(os.pathsep) if each]
+        bases = bases or [os.path.abspath(os.path.join(users_caches(), "proto_prime"))]
+        _caches[named] = open_cache(bases[0])
+        _caches[named] += [each for each in map(open_shared_cache, bases[1:]) if each and each not in _caches[named]]
+    return _caches[named]
 
 
-_caches = {}  # type: dict  # the wanted directory to those in use
+_caches = {}  # type: dict  # what the variable says to the directories in use
 
 
 def open_cache(base):
@@ -2220,6 +2228,15 @@ def open_cache(base):
             return bases[1:]
     mark_cache(bases[0])
     return bases
+
+
+def open_shared_cache(base):
+    """The directory in use as a cache that is only read; "" if there is none, or others may write to it (N2, H8)."""
+    base = own_directory(base, "proto_prime", lambda *_: False)
+    reason = why_unsafe(base)
+    if reason:
+        report.note_once("the cache %s is not used, for %s" % (base, reason))
+    return base if os.path.isdir(base) and not reason else ""
 
 
 def mark_cache(base):
@@ -2461,15 +2478,19 @@ PATIENCE_SECONDS = 60  # after this time a waiting process says how to end the w
 
 
 def lock_files(path):
-    """The files that stand for the lock `path`: itself, or one in the user cache if the file system has no locks."""
+    """The files that stand for the lock `path`: itself; if its file system has no locks, as some that machines share,
+    one in the user cache; if that has none either, one of this machine alone (B4, N2).
+    """
     yield path
-    yield writable_cache("locks", hash_bytes(os.fsencode(path))[:16])
+    name = hash_bytes(os.fsencode(path))[:16]
+    yield writable_cache("locks", name)
+    yield os.path.join(private_dir("proto_prime"), "locks", name)
 
 
 class locked:
     """Hold the lock file at `path` inside `with`; the system frees it when its holder dies.
 
-    path     str; where the file system has no locks, a file in the user cache stands for it (B4)
+    path     str; where the file system has no locks, one of `lock_files` stands for it
     purpose  str, what this process does with it, for the messages of others that wait
     reason   str, why, for the error if it cannot be locked
     Waits without limit, and says once for whom.
@@ -2615,13 +2636,14 @@ def use_cache():
 
     if _in_use:
         return
-    try:
-        _in_use.append(open_lock(cache_dir("in-use")))
-        while not try_lock(_in_use[0], is_shared=True):
-            check_stops()
-            time.sleep(0.01)
-    except OSError as problem:  # a file system without locks
-        report.detail("cannot lock %s: %s" % (cache_dir("in-use"), problem.strerror))
+    for number, path in enumerate(cache_dirs("in-use")):
+        try:
+            _in_use.append(open(path, "rb") if number else open_lock(path))  # only the first is written (N2)
+            while not try_lock(_in_use[-1], is_shared=True):
+                check_stops()
+                time.sleep(0.01)
+        except OSError as problem:  # a file system without locks
+            report.detail("cannot lock %s: %s" % (path, problem.strerror))
 
 
 # --------------------------------------------------------------------------------------------------
@@ -5146,29 +5168,32 @@ def read_answer(path, version, implementation, bits, threads, stdlib):
 
 
 def cached_answer(path, topic):
-    """The file that keeps an answer of the program at `path`, and how that file begins while the answer holds."""
+    """The names below the cache of what keeps an answer of the program at `path`, and how it begins while it holds."""
     question = path + topic
-    file = cache_dir("answers", hash_bytes(os.fsencode(question))[:16])
-    return file, [str(SCHEMA), question, signature(path)]
+    names = ["answers", hash_bytes(os.fsencode(question))[:16]]
+    return names, [str(SCHEMA), question, signature(path)]
 
 
 def remember(path, answer, topic=""):
     """Keep in the user cache what the program at `path` said of itself, or of a topic: a list of str."""
-    file, head = cached_answer(path, topic)
+    names, head = cached_answer(path, topic)
     try:
-        write_atomic(file, os.fsencode("\0".join(head + answer + ["."])))
+        write_atomic(cache_dir(*names), os.fsencode("\0".join(head + answer + ["."])))
     except OSError:  # a cache that cannot be written is none
         pass
 
 
 def recall(path, make, topic=""):
     """make(path, *answer) with the answer that `remember` kept; None without one, or if the program's file changed."""
-    file, head = cached_answer(path, topic)
-    try:
-        kept = os.fsdecode(bytes_of(file) or b"").split("\0") if is_ours(file) else []
-        return make(path, *kept[3:-1]) if kept[:3] + kept[-1:] == head + ["."] else None
-    except (ValueError, TypeError, PrimeError):
-        return None
+    names, head = cached_answer(path, topic)
+    for file in cache_dirs(*names):
+        try:
+            kept = os.fsdecode(bytes_of(file) or b"").split("\0") if is_ours(file) else []
+            if kept[:3] + kept[-1:] == head + ["."]:
+                return make(path, *kept[3:-1])
+        except (ValueError, TypeError, PrimeError):
+            pass
+    return None
 
 
 def what_version(python):
@@ -8957,7 +8982,7 @@ def build(environment, python, driver):
     try:
         # A prime that a setup.py runs would wait for our lock: `unfinished_prefix`.
         os.environ[BUILDING_VAR] = directory + os.pathsep + outer
-        write_atomic(build_record(directory), b"%d" % os.getpid())
+        write_atomic(build_record(directory), ("%d on %s" % (os.getpid(), host_name())).encode())
         generation = build_in(directory, environment, python, driver, meta)
         tend(remove, build_record(directory))
         return generation
@@ -9188,10 +9213,10 @@ def unfinished_prefix(root):
 
 def is_being_built(root, directory):
     """True if the process that recorded that it builds this directory is the one that holds the lock (H17)."""
-    lock, pid = state_dir(root, "lock"), bytes_of(build_record(directory))
-    if not pid:
+    lock, builder = state_dir(root, "lock"), bytes_of(build_record(directory))
+    if not builder:
         return False
-    is_holder = any((bytes_of(path) or b"").startswith(LOCK_HEAD + pid + b" on ") for path in lock_files(lock))
+    is_holder = any((bytes_of(path) or b"").startswith(LOCK_HEAD + builder + b": ") for path in lock_files(lock))
     return is_holder and is_held(lock)
 
 
@@ -9201,8 +9226,15 @@ def free_directory(environment, key):
     Never a directory that exists: children of a build that was killed may still write to it (B1).
     """
     directory = unused(state_dir(environment.root, "envs", "%s-%s" % (environment.name, key)))
-    discard(path for path in builds(environment.root) if not is_complete(path))
+    discard(path for path in builds(environment.root) if not is_complete(path) and not may_be_built(path))
     return directory
+
+
+def may_be_built(directory):
+    """True if another machine may be at work on a build, though we hold the lock: it may be one that it cannot see."""
+    record = build_record(directory)
+    host = (bytes_of(record) or b"").partition(b" on ")[2]
+    return host not in (b"", host_name().encode()) and not is_old(record)
 
 
 def discard(paths, tell=None):
@@ -9913,7 +9945,8 @@ def prefix_of(environment, options, boots):
     if prefix:
         return prefix
     is_script = kind_of_root(environment.root) == "script"  # the stage belongs to the repo, not to it
-    if boots:
+    is_read = is_script and os.path.dirname(environment.root) != cache_dir("scripts")  # then `complete_script` found it
+    if boots and not is_read:
         stage = "" if is_script else options.stage
         return boot_environment(environment, stage, moves_link=not environment.requested, needs_link=False).path
     hint = "run it without --no-boot" if is_script else "prime boot"
@@ -10302,11 +10335,12 @@ def read_stdin():
 
 
 def complete_script(root, texts):
-    """The `Environment` of a script in a cache that can only be read, if it is complete there; else None (M11).
+    """The `Environment` of a script in a cache that is only read, if it is complete there; else None (M11, N2).
 
     root   str, its directory there; texts  dict, the files that must be in it, by name
     """
-    if not is_ours(root) or os.access(root, os.W_OK) or not os.path.isdir(state_dir(root, "envs")):
+    is_written = root == cache_dir("scripts", os.path.basename(root)) and os.access(root, os.W_OK)
+    if not is_ours(root) or is_written or not os.path.isdir(state_dir(root, "envs")):
         return None
     if any(bytes_of(os.path.join(root, file)) != text.encode() for file, text in texts.items()):
         return None
