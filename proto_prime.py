@@ -3632,7 +3632,7 @@ FIELDS = {
 SOURCE_FIELDS = ("venv_driver", "uv_version", "uv_sha256", "index_url", "extra_index_urls", "find_links", "no_index")
 # Changing one needs no rebuild; but a link of another name than usual is an input: a generation's scripts name it (M1).
 RUNTIME_FIELDS = ("env_vars", "tasks", "venv_dir_rel_path", "default_env", "platforms")
-REPO_FIELDS = ("default_env", "tasks")  # no environment has its own
+ROOT_FIELDS = ("default_env", "tasks")  # no environment has its own
 FREE_FIELDS = ("env_vars", "tasks", "post_boot")  # any text: it is for the user's own programs
 PARSED_FIELDS = ("required_python_version", "uv_version")  # `check_text` is skipped: their own parsers check them
 PROJECT_KEYS = {"path": "text", "extras": "texts", "groups": "texts", "editable": "flag"}
@@ -3816,7 +3816,7 @@ def load_config(root):
             raise config.error(field, 'environment name "%s" has more than letters, digits, - and _' % name)
         if why_no_file_name(name):  # directories are named after it
             raise config.error(field, 'environment name "%s": %s' % (name, why_no_file_name(name)))
-        check_fields(config, table, set(FIELDS) - set(REPO_FIELDS), field + ".")
+        check_fields(config, table, set(FIELDS) - set(ROOT_FIELDS), field + ".")
     config.tasks = read_tasks(config)
     return config
 
@@ -4740,10 +4740,23 @@ def inputs_of(environment):
         inputs["venv_dir_rel_path"] = environment["venv_dir_rel_path"]
     for path in input_files(environment):
         environment.config.look(path)
-        inputs["file " + path] = hash_file(path)
+        inputs["file " + path] = hash_input(environment.config, path)
     inputs.update(setting_inputs(environment))
     inputs.update({"${%s}" % name: digest(masked_input(lines)) for name, lines in variables_in(environment).items()})
     return masked_input(inputs)
+
+
+def hash_input(config, path):
+    """`hash_file` of an input; of the file with our table, a hash of all else in it: who edits a task waits for no
+    build (U2). The fields that decide are inputs themselves.
+    """
+    if config.file != PYPROJECT or path != os.path.join(config.root, PYPROJECT):
+        return hash_file(path)
+    import json
+
+    tools = {name: tool for name, tool in config.pyproject["tool"].items() if name != "proto-prime"}
+    others = dict(config.pyproject, tool=tools)
+    return hash_bytes(json.dumps(others, sort_keys=True, default=str).encode())
 
 
 def setting_inputs(environment):
