@@ -7,7 +7,7 @@
 #   venv      the environment's python, or the program that the user asked for
 #
 # What happens, by function (chapter Stages):
-#   nothing changed:  main -> fast_path -> Stamp.holds -> hand_over
+#   nothing changed:  main -> fast_path -> [a task: run_task_at_once ->] Stamp.holds -> hand_over
 #   back on inputs of before:  main -> fast_path -> return_to -> Link.move -> hand_over
 #   else:             main -> fast_path -> parse_command_line -> open_environment -> have_generation
 #                     -> select_interpreter -> [hop: this file again, under that python] -> build -> Link.publish
@@ -36,13 +36,14 @@
 #                Command line
 #   from python  boot() and start(), switch_env()
 #
-# Who changes something here keeps to this: the fast path uses os and sys alone. run_child starts every child,
-#   replace_process becomes every program, write_atomic writes every file, ask_python asks every python. Config.look
-#   remembers a file before it is read. An error that a user can mend is a PrimeError. Only what carries our mark is
-#   removed. Python 3.6 syntax. A new place of pythons: a row of LOCATIONS and a word in the start by sh. A new field: a
-#   row of FIELDS; if it goes to pip and uv, a line of index_options and a name in SOURCE_FIELDS. README lists both.
-#   Codes such as E7 name what must be survived: C pythons that lie, E the caller's environment, B what breaks half-way,
-#   T time that passes, I input, H hostile repos and users, R repos, M machines as they are. tests/faults.md has them.
+# Who changes something here keeps to this: the fast path uses os and sys alone. run_child starts every child, but
+#   run_beside those that have our terminal; replace_process becomes every program, write_atomic writes every file,
+#   ask_python asks every python. Config.look remembers a file before it is read. An error that a user can mend is a
+#   PrimeError. Only what carries our mark is removed. Python 3.6 syntax. A new place of pythons: a row of LOCATIONS and
+#   a word in the start by sh. A new field: a row of FIELDS; if it goes to pip and uv, a line of index_options and a name
+#   in SOURCE_FIELDS. README lists both. Codes such as E7 name what must be survived: C pythons that lie, E the caller's
+#   environment, B what breaks half-way, T time that passes, I input, H hostile repos and users, R repos, M machines as
+#   they are, U everyday use. tests/faults.md has them.
 #
 # MIT License
 #
