@@ -369,10 +369,11 @@ class Bench:
 
         return [self.slow_runs] + self.medians(self.slow_runs, run, first)
 
-    def restored(self):
+    def restored(self, has_environment=False):
         """A boot of a fresh clone on a machine whose caches were restored, and `uv sync` of one; both have the uv.lock
-        and a uv. What a cache of CI restores is the cache of uv, and ours."""
-        locked = self.uv_project()
+        and a uv. What a cache of CI restores is the cache of uv, and ours; with `has_environment` the environment, too.
+        """
+        locked, kept = self.uv_project(), self.base / "kept environment"
 
         def side(name, command):
             path = self.base / ("restored by " + name)
@@ -385,6 +386,12 @@ class Bench:
                 path.mkdir()
                 for file in files:
                     shutil.copy(str(file), str(path))
+                if name == "prime" and has_environment:
+                    if not kept.exists():
+                        timed()
+                        shutil.move(str(path / ".prime"), str(kept))
+                        (path / ".venv").unlink()
+                    shutil.copytree(str(kept), str(path / ".prime"), symlinks=True)
                 time.sleep(0.1)  # files as fresh as that get no stamp
                 return timed()
 
@@ -426,7 +433,8 @@ ROWS = [
     ("back to a known branch, uv", "first boot, uv at hand", 0.05, lambda b: b.boots("venv_uv", "back", "first")),
     ("64 boots at once of a fresh clone, pip", "one boot, pip", 1.3, lambda b: b.many_at_once("venv_pip")),
     ("64 boots at once of a fresh clone, uv", "one boot, uv at hand", None, lambda b: b.many_at_once("venv_uv")),
-    ("boot on a restored cache", "uv sync on a restored cache", 1.1, Bench.restored),
+    ("boot, environment restored", "uv sync on a restored cache", 1.1, lambda b: b.restored(has_environment=True)),
+    ("boot on a restored cache of wheels", "uv sync on a restored cache", None, Bench.restored),
     ("import proto_prime: modules", "python -c pass", 0, Bench.imported),
 ]
 for kind, one in (("requirements files", "one requirements file"), ("projects", "one project, three files each")):

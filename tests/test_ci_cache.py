@@ -94,6 +94,36 @@ def test_N3_caches_inside_of_the_clone_are_kept_as_well(machine, index, tmp_path
         save(clone, tmp_path / "kept")
 
 
+@pytest.mark.parametrize("driver_name", ["venv_uv"])
+def test_N3_environment_that_is_restored_at_its_path_is_current(machine, index, tmp_path, driver_name):
+    """The fastest of all, where each machine has the clone in one place; elsewhere it is built again."""
+    first = machine("first")
+    first.prime()
+    for name in (".prime", ".venv"):
+        shutil.move(str(first.path / name), str(tmp_path / name))
+    for path in first.path.glob("*.*"):
+        os.utime(str(path))  # as a new clone of the same
+    for name in (".prime", ".venv"):
+        shutil.move(str(tmp_path / name), str(first.path / name))
+    shutil.rmtree(str(first.home))
+    index.asked.clear()
+    assert ".venv is current" in first.prime().stderr
+    assert index.asked == []
+    second = machine("second")
+    shutil.copytree(str(first.path / ".prime"), str(second.path / ".prime"), symlinks=True)
+    assert "prime: building environment default: " in second.prime().stderr
+    assert second.inside("import six, sys; print(sys.prefix)").startswith(str(second.path))
+
+
+def test_N5_model_counts_what_a_day_costs():
+    fleet = pytest.importorskip("fleet")  # it needs `resource`, which Windows does not have
+    costs = {"index_bytes": 2e6, "cache_bytes": 1e6, "core_seconds": 3.6, "wall_seconds": 2}
+    row = {"case": "a case", "by": "uv", "miss": costs, "hit": dict.fromkeys(costs, 0)}
+    told = fleet.model(row, jobs=10000, hits=0.75)
+    assert told["day"] == {"index_gigabytes": 5, "cache_gigabytes": 2.5, "core_hours": pytest.approx(2.5)}
+    assert fleet.cells(told) == ("a case", "0.0", "0.0", "0.00", "0.00", "5", "2", "2.5")
+
+
 def test_N3_key_is_another_where_something_else_would_be_installed(repo):
     repo.project(["six"])
     keys = [repo.info()["cache_key"]]
