@@ -273,6 +273,7 @@ provide() { # [ARGS]: set $python to a python that uv has installed, or installs
     } || fail "uv provides no python" "install one"
 }
 
+export PROTOPRIMER_TYPED="${PROTOPRIMER_TYPED:-$0}"
 lent= mark_text="Made by proto_prime.py, which may remove all that is in this directory."
 [ -f "$0" ] || fail "sh needs this as a file" "save it first, then: sh proto_prime.py"
 for python in python3 python python3.15 python3.14 python3.13 python3.12 python3.11 python3.10 python3.9 python3.8 \
@@ -313,6 +314,7 @@ OLDEST_UV_PYTHON = (3, 8)  # that may deploy uv: its wheel says Requires-Python 
 
 PY_EXEC = "PROTOPRIMER_PY_EXEC"  # "<stage>:<ref root>", internal
 SAID_VAR = "PROTOPRIMER_SAID"  # what the stage before has to say to the log, internal
+TYPED_VAR = "PROTOPRIMER_TYPED"  # the file that was given to `sh`, internal
 BUILDING_VAR = "PROTOPRIMER_BUILDING"  # the directories of the generations that are being built, internal
 ENV_VAR = "PROTOPRIMER_ENV"
 ROOT_VAR = "PROTOPRIMER_ROOT"
@@ -373,6 +375,7 @@ class Reporter:
     verbosity  int: -1 errors alone, 0 notices too, 1 decisions and commands too, 2 the children's output too
     log        the open log file, or None; `log_path` is its path
     unlogged   list of str, the text from before there was a log
+    as_typed   function from a str to a str: names this program in a hint as the user started it
     live_line  str, the line that `tick` renews on a terminal
     """
 
@@ -380,7 +383,7 @@ class Reporter:
         self.verbosity = 0
         self.log, self.log_path, self.unlogged = None, "", []  # type: ignore[var-annotated]
         self.step_title, self.step_start, self.is_live, self.live_line = "", 0.0, False, ""
-        self.noted = set()  # type: set
+        self.noted, self.as_typed = set(), str  # type: set, type | Callable
 
     def note(self, text, lines=()):
         """Print a line, and indented ones below it, unless the user asked for quiet."""
@@ -401,7 +404,7 @@ class Reporter:
         """Print a PrimeError with its attempts and its hint."""
         lines = ["prime: error: %s" % error] + ["  " + line for line in error.tried]
         if error.hint:
-            lines.append("  hint: " + error.hint)
+            lines.append("  hint: " + self.as_typed(error.hint))
         self._say("\n".join(map(one_line, lines)), -1)
 
     def arrow(self):
@@ -514,11 +517,11 @@ def clipped(text, room):
     return text
 
 
-def columns():
-    """The width of the terminal at stderr, in characters; 80 if it has none."""
+def columns(file=2):
+    """The width of the terminal at stderr, or at another file, in characters; 80 if it is none."""
     try:
-        return os.get_terminal_size(2).columns or 80  # 0: the terminal does not know its width
-    except OSError:  # stderr was closed
+        return os.get_terminal_size(file).columns or 80  # 0: the terminal does not know its width
+    except OSError:  # it was closed, or is a pipe
         return 80
 
 
@@ -566,15 +569,41 @@ def as_json(value):
 NEAR_CAP = 100  # characters of a name that are compared; the time grows with their square (H10)
 
 
-def nearest(name, names):
-    """The hint for an unknown name: the nearest of the valid `names`, else all of them; "" if there are none."""
+def nearest_name(name, names, likeness=0.6):
+    """The one of the valid `names` that an unknown one was meant for; "" if none is that much like it, at most 1."""
     import difflib
 
     names = [each for each in names if len(each) <= NEAR_CAP]
-    matches = difflib.get_close_matches(name[:NEAR_CAP], names, 1, 0.5)
-    if matches:
-        return 'did you mean "%s"?' % matches[0]
+    return (difflib.get_close_matches(name[:NEAR_CAP], names, 1, likeness) + [""])[0]
+
+
+def nearest(name, names):
+    """The hint for an unknown name: the nearest of the valid `names`, else all of them; "" if there are none."""
+    near = nearest_name(name, names, 0.5)
+    if near:
+        return 'did you mean "%s"?' % near
+    names = [each for each in names if len(each) <= NEAR_CAP]
     return "known: " + ", ".join(sorted(names)) if names else ""
+
+
+def wrapped(text, room, indent=""):
+    """`text` in lines of at most so many columns that break between words alone; all but the first are indented."""
+    import textwrap
+
+    return textwrap.wrap(text, max(room, 20), subsequent_indent=indent, break_long_words=False,
+                         break_on_hyphens=False) or [""]
+
+
+def in_two_columns(rows, room):
+    """Lines of labels, each with the text on its meaning to the right, in so many columns. rows: pairs of str."""
+    lines, wide = [], min(max(len(label) for label, _ in rows), room // 3) if rows else 0
+    for label, text in rows:
+        texts = wrapped(text, room - wide - 4)
+        if len(label) > wide:
+            lines += wrapped("  " + label, room, "    ")
+            label = ""
+        lines += ["  %-*s  %s" % (wide, label if not number else "", line) for number, line in enumerate(texts)]
+    return lines
 
 
 def shown_value(value):
@@ -1214,7 +1243,7 @@ def open_log(directory):
 # Both get an environment that points no interpreter to the files of another.
 
 # They point an interpreter to the environment or the files of another (bpo-35811).
-FOREIGN_VARS = (PY_EXEC, SAID_VAR, "PYTHONEXECUTABLE", "__PYVENV_LAUNCHER__", "PYTHONHOME", "VIRTUAL_ENV",
+FOREIGN_VARS = (PY_EXEC, SAID_VAR, TYPED_VAR, "PYTHONEXECUTABLE", "__PYVENV_LAUNCHER__", "PYTHONHOME", "VIRTUAL_ENV",
                 "VIRTUAL_ENV_PROMPT")
 # A pyenv shim sets these for the program that it starts. With them every other shim fails.
 SHIM_VARS = ("PYENV_DIR", "PYENV_VERSION", "PYENV_HOOK_PATH")
@@ -2309,6 +2338,30 @@ def find_root(option=""):
                 is_left_aside(path, script or starts[0], hint) for path in configs)):
             return directory
     return starts[0]
+
+
+# What makes a directory a repo, or one above it. Of pip's files any counts that begins and ends so.
+REPO_MARKS = {PYPROJECT, OWN_CONFIG, "setup.py", "setup.cfg", "pylock.toml", "uv.lock", ".python-version", "requirements",
+              ".git", ".hg", ".jj", ".svn"}
+
+
+def check_repo(root):
+    """PrimeError if a ref root is a directory of anything, such as ~/Downloads: no environment is made there (U4)."""
+    if kind_of_root(root) != "repo":
+        return
+    for directory in ancestors(root):
+        try:
+            names = os.listdir(directory)
+        except OSError:  # a directory above that may not be read
+            names = [name for name in REPO_MARKS if os.path.lexists(os.path.join(directory, name))]
+        pips = [name for name in names if name.startswith("requirements") and name.endswith((".txt", ".in"))]
+        if pips or REPO_MARKS & set(names):
+            return
+    hint = "prime init DIR sets up your repo in DIR; prime init ., this directory"
+    if not own_file():
+        hint = "go to your repo; or save this as proto_prime.py, then: python3 proto_prime.py init"
+    raise PrimeError("%s is no repo: neither there nor above is a %s, proto_prime.toml, requirements.txt, .python-version "
+                     "or .git" % (tilde(root), PYPROJECT), hint=hint, status=2)
 
 
 def is_left_aside(path, beside, hint):
@@ -8222,8 +8275,8 @@ class UvDriver(Driver):
             argv = [self.uv, "lock", "--locked", "--python", python]
             if run_child(argv, uv_environ(environment.root), copy, log=report.output).has_failed:
                 raise self._out_of_date(environment)
-        report.note("only the repo's own versions are old in %s (%s): it is used; prime lock renews it" % (
-            environment["lock_file"], ", ".join(changes)))
+        report.note("only the repo's own versions are old in %s (%s): it is used; %s renews it" % (
+            environment["lock_file"], ", ".join(changes), report.as_typed("prime lock ").strip()))
         return "--frozen"
 
     def _out_of_date(self, environment):
@@ -9108,10 +9161,32 @@ def command_argv(command, prefix, search):
     if is_outside and name.rstrip("0123456789.") == "pip":  # would be another python's
         raise PrimeError(NO_PIP, status=127, hint=NO_PIP_HINT)
     if not program:
-        raise no_program(name, search, "no program %s in the environment or on PATH" % name)
+        raise no_program(name, search, "no program %s in the environment or on PATH" % name, hint_for(command, prefix))
     if is_outside and is_python_program(program):
         report.note_once("the environment has no %s: %s is run, a python program from outside" % (name, tilde(program)))
     return [program] + list(command[1:])
+
+
+def programs_of(prefix):
+    """The names of the programs in an environment, a list of str: without other names of its python, and activation."""
+    directory = os.path.join(prefix, BIN)
+    names = set(os.listdir(directory)) if os.path.isdir(directory) else set()
+    found = set()
+    for name in names:
+        path = os.path.join(directory, name)
+        is_ours = name.lower().startswith(("activate", "deactivate", ".", "_")) or has_bytes(path, NO_PIP.encode())
+        if os.path.isfile(path) and os.access(path, os.X_OK) and not is_ours:
+            found.add(name[:-len(EXE)] if EXE and name.lower().endswith(EXE) else name)
+    return sorted(name for name in found if name.rstrip("0123456789.") not in found - {name})
+
+
+def hint_for(command, prefix):
+    """What to type instead of `run` with a program that is not there: one that is, if a word of the command was meant."""
+    name, programs = command[0], programs_of(prefix)
+    if len(command) == 1 and name.strip() != name.split(" ")[0]:
+        return "it is one word, with the blanks in it; several are: prime run %s" % name.strip()
+    near = nearest_name(name, programs)
+    return "did you mean: prime run %s" % shown([near, *command[1:]]) if near else ""
 
 
 def no_program(name, search, text, hint=""):
@@ -9617,6 +9692,7 @@ def note_outlived(root, prefix=""):
         problem = "which is gone"
     elif not current or is_same_place(active, current):
         return
+    remedy = report.as_typed(remedy)
     report.note_once("VIRTUAL_ENV names %s, %s; type: %s" % (os.path.basename(active), problem, remedy))
 
 
@@ -9664,6 +9740,10 @@ def fast_path(argv):
 RUN_USAGE = "prime run [--no-boot] [--] CMD..."
 
 
+class NoCommand(PrimeError):
+    """`run` stands alone."""
+
+
 def run_words(words):
     """Parse the words behind `run`. Returns whether it boots, and the command, a list of str that is not empty.
 
@@ -9677,7 +9757,7 @@ def run_words(words):
         raise PrimeError("run: unknown option %s" % command[0], status=2,
                          hint="%s; other options stand before run" % RUN_USAGE)
     if not command:
-        raise PrimeError("run: no command is given", hint=RUN_USAGE, status=2)
+        raise NoCommand("run: no command is given", hint=RUN_USAGE, status=2)
     return boots, command
 
 
@@ -9712,6 +9792,8 @@ def hop(python, root):
     report.detail("stage required: going on under %s" % python)
     messages = "".join(report.unlogged)[-20000:].replace("\0", "?")
     environ = dict(clean_environ(), **{PY_EXEC: "required:%s" % root, SAID_VAR: messages})
+    if TYPED_VAR in os.environ:
+        environ[TYPED_VAR] = os.environ[TYPED_VAR]
     if active_generation(root):  # for `note_outlived`; no foreign one, and tools get none (E1)
         environ["VIRTUAL_ENV"] = active_generation(root)
     if not WINDOWS:  # until the new process can say that it was interrupted
@@ -9816,6 +9898,7 @@ def have_generation(environment, stage, is_anew=False):
         return generation
     if unfinished_prefix(environment.root):
         raise PrimeError("%s is being built by what started this" % environment.title)
+    check_repo(environment.root)
     python = select_interpreter(environment, stage, is_anew)
     is_running = os.path.realpath(running_python()) == os.path.realpath(python.path)
     if stage == "wild" and script_path() and not (is_running and sys.prefix == sys.base_prefix):
@@ -9897,8 +9980,28 @@ def open_environment(options, may_lack_lock=False):
     return load_environment(config, requested or used_name(config), requested, may_lack_lock)
 
 
+def peek(options):
+    """What is there, without a build or a complaint: the `Environment`, or None, and the directory of its build, or ""."""
+    try:
+        environment = open_environment(options, may_lack_lock=True)
+        generation = in_use(environment, generations(environment))
+        return environment, generation.path if generation else ""
+    except (PrimeError, OSError):
+        return None, ""
+
+
+def lines_of_programs(environment, prefix):
+    """What `run` can run of an environment, lines of text, whose build is in the directory `prefix`."""
+    if not environment:
+        return []
+    text = "%s: %s" % (environment.title, ", ".join(programs_of(prefix)))
+    if not prefix:
+        text = "%s is not built yet" % environment.title
+    return wrapped(text, columns() - 3, "  ")
+
+
 def command_boot(options, is_anew=False):
-    """make the environment current: build what is missing"""
+    """create or update the environment, .venv; the default"""
     environment = open_environment(options)
     generation = boot_environment(environment, options.stage, is_anew)
     if not generation.is_new:
@@ -9929,7 +10032,7 @@ def prefix_of(environment, options, boots):
 
 
 def command_info(options):
-    """what is configured, from where, and whether the environment is current"""
+    """show what is configured, installed and out of date"""
     environment = open_environment(options)
     current, reasons = find_generation(environment)
     complete = generations(environment)
@@ -10038,7 +10141,7 @@ def info_text(data):
 
 
 def command_python(options):
-    """the path of the python that a request selects"""
+    """print the path of the Python that is selected"""
     environment = open_environment(options)
     if options.request is not None:
         request = parse_request(options.request, "command line")
@@ -10068,7 +10171,7 @@ def command_python(options):
 
 
 def command_use(options):
-    """make an environment this clone's from now on"""
+    """switch this clone to another environment"""
     if not options.name:
         raise PrimeError("use: no environment is named", status=2)
     environment = load_environment(load_config(options.root), options.name)
@@ -10082,7 +10185,7 @@ def command_use(options):
 
 
 def command_reset(options):
-    """a new generation from scratch; the old one stays until the new one works"""
+    """rebuild from scratch, and pick Python again"""
     return command_boot(options, is_anew=True)
 
 
@@ -10106,7 +10209,7 @@ def generations_before(environment, current):
 
 
 def command_rollback(options):
-    """back to the generation before, until an input changes"""
+    """undo the last rebuild, until dependencies change"""
     environment = open_environment(options)
     current, _ = find_generation(environment)
     older = generations_before(environment, current)
@@ -10117,7 +10220,8 @@ def command_rollback(options):
     write_held(environment, older[0])
     generation = boot_environment(environment, "", moves_link=not environment.requested)
     report.note(current_line(environment, generation))
-    report.note("prime use %s takes that back; so does any change of what is installed" % environment.name)
+    taker = report.as_typed("prime use %s" % environment.name)
+    report.note("%s takes that back; so does any change of what is installed" % taker)
     return 0
 
 
@@ -10126,7 +10230,7 @@ SCRIPT_DAYS = 30  # `clean` removes the environment of a script that was not run
 
 
 def command_clean(options):
-    """remove generations that nothing refers to"""
+    """remove builds that nothing uses"""
     config = load_config(options.root)
     names = sorted(config.names())
     environments = [load_environment(config, name) for name in names]
@@ -10370,8 +10474,12 @@ def derived_config(environment, required, dependencies=(), lock=""):
 
 
 def command_run(options):
-    """become a command in the environment"""
-    boots, words = run_words(options.words)
+    """update the environment, then run a program in it"""
+    try:
+        boots, words = run_words(options.words)
+    except NoCommand as problem:
+        problem.tried = lines_of_programs(*peek(options))
+        raise
     source, name = "", words[0]
     if name == "-":
         source, name = read_stdin(), ""
@@ -10386,7 +10494,7 @@ def command_run(options):
 
 
 def command_shell(options):
-    """become your shell, with the environment active"""
+    """start your shell in the environment"""
     environment = open_environment(options)
     prefix = prefix_of(environment, options, boots=True)
     link = link_of(environment)
@@ -10395,14 +10503,17 @@ def command_shell(options):
     shell = os.environ.get("COMSPEC", "cmd.exe") if WINDOWS else os.environ.get("SHELL") or "/bin/sh"
     environ = dict(activated(prefix, environment["env_vars"]), VIRTUAL_ENV_PROMPT=environment.prompt)
     program = find_program(shell, environ["PATH"])
+    name = os.path.basename(program).lower()
     if not program:
         raise no_program(shell, environ["PATH"], "there is no shell %s" % shell, hint="set SHELL")
     try:
-        words, variables = shell_start(os.path.basename(program), prefix, environment.prompt, environ)
+        words, variables = shell_start(name, prefix, environment.prompt, environ)
     except OSError as problem:  # the prompt is a courtesy: the shell starts without it
         report.note("the shell is not told of the environment: %s" % problem)
         words, variables = [], {}
-    if os.path.isfile(program) and os.access(program, os.X_OK):
+    if options.line is not None:  # it reads no file of the user's that could set another PATH, but those of fish
+        words, variables = [*words[:2 * (name == "fish")], "/c" if name == "cmd.exe" else "-c", options.line], {}
+    elif os.path.isfile(program) and os.access(program, os.X_OK):
         report.note("%s, in environment %s; exit leaves it" % (program, environment.name))
     try:
         replace_process([program] + words, dict(environ, **variables))
@@ -10471,6 +10582,7 @@ def shell_start(kind, prefix, name, environ):
 
 def tools_of(environment):
     """The driver `venv_uv`, which resolves for both, and an environment's `Interpreter`, whatever its lock says."""
+    check_repo(environment.root)
     environment.locked = []
     python = python_to_build(environment)
     return driver_of(environment, "venv_uv", "pylock.toml"), python
@@ -10525,7 +10637,7 @@ def depends_on_python(problem):
 
 
 def command_lock(options):
-    """write pylock.toml (PEP 751): what is required, resolved for every platform, with hashes; or renew uv.lock"""
+    """pin all packages for every platform: pylock.toml, uv.lock"""
     environment = open_environment(options, may_lack_lock=True)
     driver, python = tools_of(environment)
     is_main = environment.name == environment.config.table.get("default_env", "default")
@@ -10634,7 +10746,7 @@ class Vendoring:
 
 
 def command_vendor(options):
-    """all that a boot without network needs, put into a directory"""
+    """download everything for an offline install"""
     environment = open_environment(options)
     root = environment.root
     target = os.path.abspath(options.directory or vendor_dir(root))
@@ -10656,7 +10768,7 @@ def command_vendor(options):
     if work.missing:  # R19
         raise PrimeError("%s, but a boot without network lacks more" % holds, tried=work.missing,
                          hint="require what has wheels, or put wheels into a directory that find_links names")
-    hint = "prime --offline uses it"
+    hint = report.as_typed("prime --offline uses it")
     if target != vendor_dir(root):
         hint = 'find_links = ["%s"] with no_index = true uses it' % path_below(target, root)
     report.note("%s; %s" % (holds, hint))
@@ -11027,6 +11139,7 @@ def write_manifest(target, names):
 ENTRY_SCRIPT = '''\
 #!/usr/bin/env python3
 """:" #
+export PROTOPRIMER_TYPED="$0" #
 file=$0 # sh prime: where maybe no python is, nor `readlink -f`
 until [ -f "$(dirname "$file")/proto_prime.py" ] || ! target=$(readlink "$file"); do #
     case $target in /*) file=$target ;; *) file=$(dirname "$file")/$target ;; esac #
@@ -11076,7 +11189,7 @@ IGNORED = (".prime/", ".venv", ENVS_FILE, "__pycache__/")  # .venv without a sla
 
 
 def command_init(options):
-    """put this file, an entry script and what they need into a repo"""
+    """put proto_prime.py and prime into a repo"""
     root = os.path.abspath(options.directory or os.curdir)
     os.makedirs(root, exist_ok=True)
     directory, reason = home_of(root)
@@ -11219,7 +11332,7 @@ def is_flat(root):
 
 
 def command_update(options):
-    """replace this file by another version, verified, or leave it untouched"""
+    """replace proto_prime.py by another version"""
     import difflib
 
     path = own_file()
@@ -11901,30 +12014,74 @@ COMMANDS = {
 }
 JSON_OPTION = ("--json",), {"action": "store_true", "help": "as JSON"}
 ARGUMENTS = {
+    "shell": [(("-c",), {"dest": "line", "metavar": "CMD", "help": "run one line of the shell, and end"})],
     "info": [JSON_OPTION],
     "python": [
+        (("request",), {"nargs": "?", "metavar": "REQUEST", "help": 'such as 3.12 or ">=3.10"; default: what the repo asks for'}),
+        (("--all",), {"action": "store_true", "help": "list every Python, and why it was not selected"}),
         JSON_OPTION,
-        (("--all",), {"action": "store_true", "help": "every candidate, and the verdict on it"}),
-        (("request",), {"nargs": "?", "metavar": "REQUEST", "help": "default: the repo's own"}),
     ],
-    "use": [(("name",), {"metavar": "NAME"})],
-    "lock": [(("--upgrade",), {"action": "store_true", "help": "leave what was pinned before"})],
+    "use": [(("name",), {"metavar": "NAME", "help": "an environment of the config, or default"})],
+    "lock": [(("--upgrade",), {"action": "store_true", "help": "ignore the versions pinned so far"})],
     "vendor": [
         (("directory",), {"nargs": "?", "metavar": "DIR", "help": "default: vendor, or .prime-vendor if it is one"}),
-        (("--python",), {"action": "store_true", "help": "a python for each of the platforms, too"}),
+        (("--python",), {"action": "store_true", "help": "a Python for each of the platforms, too"}),
     ],
     "init": [
-        (("directory",), {"nargs": "?", "metavar": "DIR", "help": "default: the current directory"}),
-        (("--from",), {"dest": "source", "metavar": "URL-OR-FILE", "help": "where the file is; default: this one"}),
-        (("--sha256",), {"metavar": "HEX", "help": "what it must be"}),
+        (("directory",), {"nargs": "?", "metavar": "DIR", "help": "the repo; default: the current directory"}),
+        (("--from",), {"dest": "source", "metavar": "URL-OR-FILE", "help": "the proto_prime.py to copy; default: this one"}),
+        (("--sha256",), {"metavar": "HEX", "help": "its expected SHA-256"}),
     ],
     "update": [
         (("release",), {"nargs": "?", "metavar": "VERSION", "help": "default: the newest of the index"}),
-        (("--from",), {"dest": "source", "metavar": "URL-OR-FILE", "help": "where the other version is"}),
-        (("--sha256",), {"metavar": "HEX", "help": "what it must be"}),
+        (("--from",), {"dest": "source", "metavar": "URL-OR-FILE", "help": "URL or file to copy from"}),
+        (("--sha256",), {"metavar": "HEX", "help": "its expected SHA-256"}),
     ],
-    "clean": [(("--all",), {"action": "store_true", "help": "every generation, and the user's caches"})],
+    "clean": [(("--all",), {"action": "store_true", "help": "every build, and the user's caches"})],
 }  # type: dict
+# Options of every command.
+OPTIONS = [
+    (("-e", "--env"), {"dest": "env", "metavar": "NAME", "help": "environment NAME"}),
+    (("-v", "--verbose"), {"action": "count", "help": "say more; -vv says all"}),
+    (("-q", "--quiet"), {"action": "store_true", "help": "only errors"}),
+    (("--offline",), {"action": "store_true", "help": "no network"}),
+    (("--root",), {"metavar": "DIR", "help": "the top of the repo"}),
+    (("-V", "--version"), {"action": "version", "version": "proto_prime %s" % __version__, "help": "the version"}),
+    (("-h", "--help"), {"action": "help", "help": "this text"}),
+]
+DAILY = ("boot", "run", "shell", "info")  # what most people need
+# What `run` takes for a command, for its help.
+FORMS = (
+    ("PROGRAM [ARGS...]", "of the environment, such as pytest -q; else of PATH"),
+    ("FILE.py [ARGS...]", "by the environment's Python; with metadata (PEP 723), in an environment of its own"),
+    ("-m MODULE [ARGS...]", "as python -m does"),
+    ("-", "the script on stdin"),
+    ("(nothing)", "list the programs of the environment"),
+    ("--no-boot", "before it: in the environment as it is, without an update"),
+    ("--", "before it: what follows is the command, whatever it is called"),
+)
+# What people type who know other tools; what they type here instead, and what that does.
+WORDS_OF_OTHERS = (
+    ("install sync setup bootstrap venv virtualenv create prepare ensure deps build-env", "",
+     "creates or updates .venv, with all that the repo asks for"),
+    ("upgrade update-deps upgrade-deps update-all bump", "upgrade", ""),
+    ("activate workon source console", "shell", "starts your shell in the environment; exit leaves it"),
+    ("test tests", "run python -m unittest", "runs the tests of unittest; run pytest, those of pytest"),
+    ("exec start x uvx pipx", "run CMD", "runs CMD in the environment"),
+    ("list freeze show packages tree outdated status doctor envs config", "info", "shows packages, Python and config"),
+    ("pin compile lockfile pip-compile", "lock", "pins all packages"),
+    ("switch select checkout", "use NAME", "switches this clone to environment NAME"),
+    ("undo revert back downgrade", "rollback", "undoes the last rebuild"),
+    ("rebuild recreate refresh reinstall", "reset", "rebuilds the environment from scratch"),
+    ("delete destroy purge prune gc rm", "clean --all", "removes what was built"),
+    ("self-update selfupdate", "update", "replaces proto_prime.py by another version"),
+    ("which where interpreter pythons", "python --all", "lists every Python"),
+    ("new", "init", "puts proto_prime.py and prime into a repo"),
+    ("download bundle", "vendor", "downloads everything for an offline install"),
+    ("version", "--version", "tells the version"),
+    ("commands usage man tasks", "help", "lists the commands"),
+)
+INSTALLERS = ("add", "remove", "uninstall", "require", "install", "pip", "pip3")  # with the name of a package behind it
 
 
 class Options:
@@ -11934,7 +12091,7 @@ class Options:
     env = root = name = directory = source = sha256 = release = ""
     verbose = 0
     quiet = offline = json = all = upgrade = python = False
-    request = None  # type: str | None
+    request = line = None  # type: str | None
     words = []  # type: list  # those behind `run`
 
 
@@ -11946,9 +12103,12 @@ def parse_command_line(argv):
     options = Options()
     index = command_index(argv)
     command, rest = argv[index: index + 1], argv[index + 1:]
+    if command == ["help"]:
+        command, rest = rest[:1], ["-h"]
     if command:
         if command[0] not in COMMANDS:
-            raise PrimeError("unknown command %s" % command[0], hint="prime --help", status=2)
+            make_parser().parse_args(argv[:index], namespace=options)
+            raise unknown_command(options, command[0], rest)
         options.command = command[0]
     if options.command == "run" and rest[:1] not in (["-h"], ["--help"]):
         options.words, rest = rest, []
@@ -11968,43 +12128,171 @@ def command_index(argv):
     index = 0
     while index < len(argv) and argv[index].startswith("-"):
         word = argv[index]
-        is_root = word.startswith("--r") and "=" not in word  # argparse takes --ro for --root
+        is_long = word.startswith(("--r", "--e")) and "=" not in word  # argparse takes --ro for --root
         is_env = not word.startswith("--") and word.find("e") == len(word) - 1  # -e, or -ve
-        index += 2 if is_root or is_env else 1
+        index += 2 if is_long or is_env else 1
     return index
+
+
+LOG_LEVELS = {"error": -1, "warning": 0, "info": 1, "debug": 2}
 
 
 def verbosity_from_environment():
     """The value of `Reporter.verbosity` that PROTOPRIMER_LOG_LEVEL asks for."""
-    return {"error": -1, "info": 1, "debug": 2}.get(os.environ.get(LOG_VAR, "").lower(), 0)
+    level = os.environ.get(LOG_VAR, "").lower() or "warning"
+    if level not in LOG_LEVELS:
+        report.note_once("%s=%s is not known; it is one of %s" % (LOG_VAR, level, ", ".join(LOG_LEVELS)))
+    return LOG_LEVELS.get(level, 0)
+
+
+def unknown_command(options, word, rest):
+    """The PrimeError for a word that is no command: what was meant, as far as that can be told (U1).
+
+    options  `Options`, with the options before the word;  rest  list of str, the words behind it
+    """
+    environment, prefix = None, ""
+    try:
+        environment, prefix = peek(open_options(options))
+    except (PrimeError, OSError):  # there is no such root
+        pass
+    typed = [each for each in ("-e", options.env) if options.env]
+    hint = hint_of_others(environment, word, rest)
+    programs = programs_of(prefix)
+    if word in programs and word not in INSTALLERS or is_script(word):
+        hint = "did you mean: prime " + shown([*typed, "run", word, *rest])
+    elif not hint:
+        others = " ".join(words for words, _, _ in WORDS_OF_OTHERS).split()
+        near = nearest_name(word, [*COMMANDS, *programs, *others])
+        hint = "prime help" if not near else hint_of_others(environment, near, rest)
+        words = ["run", near] if near in programs else [near]
+        hint = hint or "did you mean: prime " + shown([*typed, *words, *rest])
+    return PrimeError("unknown command %s" % word, hint=hint, status=2)
+
+
+def is_script(word):
+    """True if a word is the path of a python file, or of a program."""
+    return os.path.isfile(word) and (word.endswith(".py") or os.path.dirname(word) != "")
+
+
+def hint_of_others(environment, word, rest):
+    """The hint for a command of another tool; "" if the word is none. Arguments as for `unknown_command`."""
+    if word in ("pip", "pip3") and rest[:1] in (["list"], ["freeze"], ["show"]):
+        word = "list"
+    if word in INSTALLERS and (rest or word != "install"):
+        return "%s, then: %s" % (where_to_add(environment), entry())
+    if word.rstrip("0123456789.") in ("python", "py"):
+        return "did you mean: prime " + shown(["run", "python", *rest])
+    for words, typed, does in WORDS_OF_OTHERS:
+        if word in words.split():
+            if typed == "upgrade":
+                has_lock = environment and environment["lock_file"]
+                return "prime lock --upgrade ignores the versions pinned so far" if has_lock else \
+                    "prime reset installs the newest versions that the repo allows"
+            return "%s %s" % ("prime " + typed if typed else entry(), does)
+    return ""
+
+
+def where_to_add(environment):
+    """Where a repo lists its packages, as an imperative."""
+    if not environment:
+        return "list packages in pyproject.toml or requirements.txt"
+    if environment["requirements_files"]:
+        return "list packages in " + environment["requirements_files"][0]
+    if "project" in environment.config.pyproject:
+        return "list packages in %s, dependencies of [project]" % PYPROJECT
+    return "list packages in %s, dependencies" % (environment.config.file or OWN_CONFIG)
 
 
 def make_parser(command=""):
     """The parser of a command's options and arguments, or of a command line without a command."""
     import argparse
 
-    def formatter(prog):  # made for each argument, and one without a width loads shutil
-        return argparse.RawDescriptionHelpFormatter(prog, width=100)
-
     class Parser(argparse.ArgumentParser):
         def error(self, message):
-            raise PrimeError(message, hint="%s --help" % self.prog, status=2)
+            word = message.partition("unrecognized arguments: ")[2].split(" ")[0]
+            near = nearest_name(word, self._option_string_actions) if word[:1] == "-" else ""
+            hint = "did you mean: %s %s" % (self.prog, near) if near else "%s --help" % self.prog
+            raise PrimeError(message, hint=hint, status=2)
 
-    rows = ["  %-8s  %s" % (name, function.__doc__) for name, function in COMMANDS.items()]
-    parser = Parser(
-        prog=("prime %s" % command).strip(), argument_default=argparse.SUPPRESS, formatter_class=formatter,
-        usage={"": "prime [options] [COMMAND ...]", "run": RUN_USAGE}.get(command),
-        description=COMMANDS[command].__doc__ if command else __doc__.split("\n")[0],
-        epilog=None if command else "\n".join(["commands, boot if none is given:"] + rows))
-    parser.add_argument("-v", dest="verbose", action="count", help="say more; -vv says all")
-    parser.add_argument("-q", dest="quiet", action="store_true", help="print errors alone")
-    parser.add_argument("-e", dest="env", metavar="NAME", help="the environment, not the clone's own")
-    parser.add_argument("--root", metavar="DIR", help="the ref root, not the one that is found")
-    parser.add_argument("--offline", action="store_true", help="open no socket")
-    parser.add_argument("--version", action="version", version="proto_prime %s" % __version__)
-    for names, settings in ARGUMENTS.get(command, ()):
+        def print_help(self, file=None):
+            width = columns(1)
+            emit(help_of(command, width) if command else help_of_all(width))
+
+    parser = Parser(prog=("prime %s" % command).strip(), argument_default=argparse.SUPPRESS, add_help=False)
+    for names, settings in [*OPTIONS, *ARGUMENTS.get(command, ())]:
         parser.add_argument(*names, **settings)
     return parser
+
+
+HELP_COLUMNS, HELP_LINES = 80, 24  # of the help, where the terminal is that wide
+
+
+def described(names, settings):
+    """An option or argument as help shows it: "--from FILE", "DIR"."""
+    value = settings.get("metavar", "")
+    return value if names[0][:1] != "-" else ("%s %s" % (names[0], value)).strip()
+
+
+def help_of_all(width, tasks=()):
+    """The text of `prime -h` for a terminal that is so many columns wide: what is done every day first (U5).
+
+    tasks  pairs of str, the names of the repo's tasks and their help
+    """
+    width = min(width, HELP_COLUMNS)
+    about = [(name, function.__doc__.split("\n")[0]) for name, function in COMMANDS.items()]
+    daily = [row for row in about if row[0] in DAILY]
+    rare = [row for row in about if row[0] not in DAILY]
+    options = ["%s (%s)" % (described(*row), row[1]["help"]) for row in OPTIONS]
+    usage = "usage: %s [OPTIONS] [COMMAND%s] [ARGS...]" % (entry(), " | TASK" if tasks else "")
+    head = wrapped(usage, width, "  ") + ["", "Every day:"] + in_two_columns(daily, width)
+    foot = [""] + wrapped("Options, before the command: %s." % ", ".join(options), width, "  ")
+    lines = in_two_columns(rare, width)
+    room = HELP_LINES - len(head) - len(foot) - 2
+    if tasks and len(tasks) + 1 + len(lines) > room:
+        lines = wrapped("  " + ", ".join(name for name, _ in rare), width, "  ")
+    if tasks:
+        head += ["Tasks of this repo:"] + in_two_columns(tasks, width)
+    title = wrapped("Less often (%s help COMMAND tells more):" % entry(), width, "  ")
+    return "\n".join(head + [""] + title + lines + foot) + "\n"
+
+
+def help_of(command, width):
+    """The text of `prime COMMAND -h`, as `help_of_all`: what it does, its own options, those of every command."""
+    width = min(width, HELP_COLUMNS)
+    own = ARGUMENTS.get(command, ())
+    rows = [(described(*row), row[1]["help"]) for row in own] + (list(FORMS) if command == "run" else [])
+    words = [described(*row) if row[0] == ("name",) else "[%s]" % described(*row) for row in own]
+    usage = RUN_USAGE if command == "run" else " ".join(["prime", command, *words])
+    lines = wrapped(as_typed("usage: " + usage), width, "  ") + [""]
+    lines += wrapped(COMMANDS[command].__doc__.split("\n")[0], width)
+    lines += [""] + in_two_columns(rows, width) if rows else []
+    options = ", ".join(described(*row) for row in OPTIONS)
+    lines += [""] + wrapped("Options of every command: %s; %s -h tells more." % (options, entry()), width, "  ")
+    return "\n".join(lines) + "\n"
+
+
+def entry():
+    """How the user started this, words for a shell: "./prime", "sh prime", "python3 proto_prime.py"."""
+    path, typed = sys.argv[0] if sys.argv else "", os.environ.get(TYPED_VAR, "")
+    if typed:
+        return "sh " + shown([typed])
+    if not os.path.isfile(path):
+        return "... | python3 -"
+    if is_installed() and os.path.realpath(path) == own_file():
+        return "python3 -m proto_prime"
+    directory, name = os.path.split(path)
+    if WINDOWS and os.path.isfile(path + ".cmd"):
+        return shown([path])
+    if not os.path.isfile(path) or not directory or not os.access(path, os.X_OK) or WINDOWS:
+        return "python3 " + shown([path])
+    return shown([name if find_program(name) == path else path])
+
+
+def as_typed(text):
+    """A hint, in which `prime COMMAND` is what the user types for it: see `entry`."""
+    import re
+
+    return re.sub(r"(?<![\w./'-])prime (?=-|(?:help|%s)\b)" % "|".join(COMMANDS), lambda _: entry() + " ", text)
 
 
 def isolate():
@@ -12039,6 +12327,8 @@ def main(argv=None):
     Errors are reported and give the status. SystemExit for --help and --version, by argparse.
     """
     is_ours = argv is None
+    if is_ours:
+        report.as_typed = as_typed
     argv = sys.argv[1:] if argv is None else list(argv)
 
     def work():
