@@ -354,7 +354,10 @@ class PrimeError(Exception):
         self.hint, self.status = hint, status
 
     def __str__(self):
-        return "%s (%s)" % (self.message, self.where) if self.where else self.message
+        message, file = self.message, self.where.replace(":", ",").split(",")[0]
+        if file and message.startswith(file + ": "):  # no place is told twice
+            message = message[len(file) + 2:]
+        return "%s (%s)" % (message, self.where) if self.where and "(%s)" % self.where not in message else message
 
 
 class Mismatch(PrimeError):
@@ -3696,6 +3699,109 @@ def normalized(name):
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
+def is_our_name(name):
+    """True for `proto-prime` as the name of a table, in any spelling."""
+    return normalized(name).replace("-", "") == "protoprime"
+
+
+# What people write for a field, with - or _, and from other tools' files (U10).
+MEANT = {word: field for field, words in {
+    "required_python_version": "python python_version requires_python required_python target_python",
+    "dependencies": "packages package deps requires requirements requirement install_requires install modules",
+    "requirements_files": "requirements_file requirements_txt requirement_files",
+    "constraints_file": "constraints constraint constraints_files",
+    "env_vars": "environment environ variables vars set_env setenv environment_variables",
+    "venv_dir_rel_path": "venv venv_dir venv_path venv_name env_dir",
+    "venv_driver": "driver backend installer tool",
+    "projects": "project extras groups dependency_groups path paths members",
+    "lock_file": "lock lockfile",
+    "index_url": "index indexes index_urls registry",
+    "post_boot": "post_install post_create hooks commands",
+    "default_env": "default default_environment",
+    "python_selector_file_rel_path": "selector python_selector",
+    "uv_version": "uv",
+}.items() for word in words.split()}
+# Options of pip that people put where requirements stand, and the field for each.
+OPTIONS_OF_PIP = {
+    "-r": "requirements_files", "--requirement": "requirements_files", "-c": "constraints_file",
+    "--constraint": "constraints_file", "-e": "projects", "--editable": "projects", "-i": "index_url",
+    "--index-url": "index_url", "--extra-index-url": "extra_index_urls", "-f": "find_links",
+    "--find-links": "find_links", "--no-index": "no_index",
+}
+
+
+def as_meant(field, value, typed=""):
+    """The value of a field that somebody meant by one of another kind; None if that cannot be told.
+
+    typed  str, how the value stands in the file
+    """
+    import shlex
+
+    kind = FIELDS[field][0]
+    is_text = isinstance(value, str)
+    if kind == "driver" and is_text:
+        value = "venv_" + normalized(value).split("-")[0].replace("virtualenv", "pip").replace("venv", "pip")
+    elif kind == "text" and isinstance(value, (int, float)) and not isinstance(value, bool):
+        value = typed or str(value)
+    elif kind == "flag" and is_text:
+        value = means_yes(value)
+    elif kind in ("texts", "projects", "platforms", "hashes") and is_text:
+        value = [value]
+    elif field == "dependencies" and isinstance(value, dict) and all(isinstance(each, str) for each in value.values()):
+        value = [name + ("" if each == "*" else each if each[:1] in "=<>!~" else (">=" if each[:1] == "^" else "==")
+                         + each.lstrip("^")) for name, each in value.items()]  # as Poetry and Pipenv have it
+    elif kind == "projects" and isinstance(value, dict):
+        value = [value]
+    elif kind == "commands" and (is_text or is_texts(value)):
+        value = [shlex.split(each) if "'" not in each and '"' not in each else [each]
+                 for each in ([value] if is_text else value)]
+    elif kind == "table" and isinstance(value, dict):
+        value = {name: str(each).lower() if isinstance(each, bool) else str(each) for name, each in value.items()}
+    return value if KINDS[kind][1](value) else None
+
+
+def hint_for_value(field, value, typed=""):
+    """The hint for a value that a field does not take: the line that works; "" if none is near."""
+    value = as_meant(field, value, typed)
+    return "" if value is None else "did you mean: %s = %s" % (field, shown_toml(value))
+
+
+def shown_toml(value):
+    """A value as TOML in a hint: short, with bare keys, or dots."""
+    import re
+
+    text = re.sub(r'"([A-Za-z0-9_-]+)" = ', r"\1 = ", as_toml(value))
+    return text if len(text) <= 200 else "..."
+
+
+def hint_for_field(config, key, value, typed=""):
+    """The hint for a field that is not known; "" if none of those that are was meant, as far as one can tell (U10)."""
+    name = key.replace("-", "_").lower()
+    if config.file == OWN_CONFIG and (key == "tool" or is_our_name(key)):
+        inner = value.get("proto-prime", {}) if isinstance(value, dict) else {}
+        return "the fields stand at the top of %s: leave out [%s]" % (
+            OWN_CONFIG, "tool.proto-prime" if inner or key == "tool" else key)
+    if config.file == OWN_CONFIG and key in ("project", "build-system", "dependency-groups"):
+        return "[%s] belongs into %s" % (key, PYPROJECT)
+    field = MEANT.get(name, "")
+    if name in ("extras", "groups", "dependency_groups"):
+        value = {"path": ".", "extras" if name == "extras" else "groups": [value] if isinstance(value, str) else value}
+    if field == "env_vars" and isinstance(value, dict) and any(isinstance(each, dict) for each in value.values()):
+        return "did you mean: [env.%s]" % next(iter(value))
+    if not field:
+        return ""
+    return hint_for_value(field, value, typed) or 'did you mean "%s"?' % field
+
+
+def hint_for_option(text):
+    """The hint for an option of pip in a list of requirements: the field for it; "" if there is none."""
+    option, _, value = text.strip().replace("=", " ", text.startswith("--")).partition(" ")
+    if option[:2] in ("-r", "-c", "-e", "-i", "-f") and len(option) > 2:
+        option, value = option[:2], option[2:]
+    field = OPTIONS_OF_PIP.get(option, "")
+    return hint_for_value(field, value.strip() or "yes") if field and (value or field == "no_index") else ""
+
+
 SCRIPT_METADATA = "the script's metadata, PEP 723"
 
 
@@ -3722,9 +3828,11 @@ class Config:
         self.table = table_in(self.pyproject, PYPROJECT, "tool", "proto-prime")
         tools = self.pyproject.get("tool", {})
         for name in tools:
-            if normalized(name).replace("-", "") == "protoprime" and name != "proto-prime":
-                raise PrimeError("%s: [tool.%s] is not known" % (PYPROJECT, name), PYPROJECT, status=2,
+            if is_our_name(name) and name != "proto-prime":
+                raise PrimeError("[tool.%s] is not known" % name, PYPROJECT, status=2,
                                  hint="did you mean [tool.proto-prime]?")
+        for name in filter(is_our_name, self.pyproject):
+            raise PrimeError("[%s] is not known" % name, PYPROJECT, status=2, hint="did you mean [tool.proto-prime]?")
         if "proto-prime" in tools:
             if own_text is not None:
                 raise PrimeError("both %s and [tool.proto-prime] in %s configure %s" % (OWN_CONFIG, PYPROJECT, root),
@@ -3759,9 +3867,15 @@ class Config:
         """The names of all environments, a set."""
         return set(self.table.get("env", {})) | {"default"}
 
-    def error(self, key, message, names=(), at=""):
+    def error(self, key, message, names=(), at="", hint=""):
         """A PrimeError about the name `key`: with the line of it, or of `at`, and the nearest of the valid `names`."""
-        return PrimeError(message, self.where(at or key), hint=nearest(key, names), status=2)
+        return PrimeError(message, self.where(at or key), hint=hint or nearest(key, names), status=2)
+
+    def typed_value(self, name):
+        """What stands behind the name of a field in its line, a str: 3.10 is another number than 3.1; "" if in none."""
+        number = self.where(name).rpartition(", line ")[2]
+        line = self.text.split("\n")[int(number) - 1] if number.isdigit() else ""
+        return line.partition("=")[2].partition("#")[0].strip()
 
     def where(self, name):
         """The file, and the line that defines a dotted name of our table, else the line of the table around it."""
@@ -3810,7 +3924,8 @@ def load_config(root):
     for name, table in table_in(config.table, config.file, "env").items():
         field = "env." + name
         if not isinstance(table, dict):
-            raise config.error(field, "%s is not a table of fields" % field)
+            hint = "variables stand in env_vars: env_vars = %s" % shown_toml({name: str(table)})
+            raise config.error(field, "%s is not a table of fields" % field, hint=hint)
         if not all(char.isalnum() or char in "-_" for char in name) or not name:
             raise config.error(field, 'environment name "%s" has more than letters, digits, - and _' % name)
         if why_no_file_name(name):  # directories are named after it
@@ -3824,12 +3939,14 @@ def check_fields(config, table, fields, prefix):
     for key, value in table.items():
         field = prefix + key
         if key not in fields:
-            raise config.error(key, 'unknown field "%s"' % field, fields, field)
+            hint = hint_for_field(config, key, value, config.typed_value(field))
+            raise config.error(key, 'unknown field "%s"' % field, fields, field, hint)
         if key == "env":  # the named environments, which `load_config` checks
             continue
         expected, is_valid = KINDS[FIELDS[key][0]]
         if not is_valid(value):
-            raise config.error(field, "%s must be %s, not %s" % (field, expected, shown_value(value)))
+            raise config.error(field, "%s must be %s, not %s" % (field, expected, shown_value(value)),
+                               hint=hint_for_value(key, value, config.typed_value(field)))
         if "\\u0000" in as_json(value).replace("\\\\", ""):  # JSON for a NUL
             raise config.error(field, "%s has a NUL, which no path and no argument can have" % field)
         if key in FREE_FIELDS + PARSED_FIELDS:
@@ -3838,7 +3955,7 @@ def check_fields(config, table, fields, prefix):
             for _, text in texts_in(value):
                 check_text(text, field, config.file, is_requirement=key == "dependencies")
         except PrimeError as problem:
-            problem.where = config.where(field)
+            problem.where, problem.hint = config.where(field), hint_for_option(text)
             raise
 
 
@@ -4147,7 +4264,8 @@ def load_environment(config, name="", requested="", may_lack_lock=False):
     environment = Environment(config, name, requested)
     driver = os.environ.get(DRIVER_VAR)
     if driver and driver not in DRIVERS:
-        raise PrimeError("%s=%s is not one of %s" % (DRIVER_VAR, driver, ", ".join(DRIVERS)), status=2)
+        hint = hint_for_value("venv_driver", driver).replace("venv_driver = ", DRIVER_VAR + "=").replace('"', "")
+        raise PrimeError("%s=%s is not one of %s" % (DRIVER_VAR, driver, ", ".join(DRIVERS)), hint=hint, status=2)
     if driver:
         environment.set("venv_driver", driver, DRIVER_VAR)
     fill_defaults(environment)
@@ -4351,7 +4469,9 @@ def find_required(environment):
     try:
         environment.also = [Request(specifiers, origin, parse_clauses(specifiers))] if specifiers else []
     except (PrimeError, AttributeError):  # the latter if it is no string
-        raise PrimeError('malformed requires-python "%s"' % (specifiers,), PYPROJECT, status=2)
+        is_version = isinstance(specifiers, str) and specifiers[:1].isdigit()
+        raise PrimeError('malformed requires-python "%s"' % (specifiers,), PYPROJECT, status=2,
+                         hint='did you mean: requires-python = ">=%s"' % specifiers if is_version else "")
     check_text(specifiers or "", "requires-python", PYPROJECT)
     field = "required_python_version"
     if not environment[field]:
@@ -5664,6 +5784,19 @@ def demand(interpreter, requests, source):
             source, interpreter, request, request.origin, reason))
 
 
+def hint_for_choice(text):
+    """The hint for a value of PROTOPRIMER_PYTHON that is no python: it is a path or a program, no request (U10)."""
+    try:
+        wanted = parse_request(text)
+    except PrimeError:
+        wanted = None
+    if not wanted or text[:1] not in "0123456789<>=!~":
+        return "it is the path of a Python, or the name of one on PATH"
+    name = "python" + text
+    typed = name if find_program(name) else '"$(%s)"' % report.as_typed("prime python %s" % shown([text]))
+    return "it is a path, or a name on PATH: %s=%s" % (PYTHON_VAR, typed)
+
+
 def probe_python(required="", selector="", root="", name="default", tried=None, also=()):
     """Select a python: PROTOPRIMER_PYTHON, else the selector, else the search.
 
@@ -5679,7 +5812,7 @@ def probe_python(required="", selector="", root="", name="default", tried=None, 
         try:
             chosen = interpreter_at(find_program(path) or path)
         except PrimeError as problem:
-            raise PrimeError("%s: %s" % (source, problem))
+            raise PrimeError("%s: %s" % (source, str(problem).replace(path + " ", "it ", 1)), hint=hint_for_choice(path))
     elif selector:
         chosen = select_python(request, selector, root, name)
     if chosen is None:
@@ -11216,6 +11349,7 @@ def command_init(options):
             write_atomic(path, text.encode("utf-8", "surrogateescape"))  # R5: a .gitignore is bytes
         if os.path.basename(path) not in lines:
             tend(os.chmod, path, 0o755 if path in (own, prime) else 0o644)
+    note_left_aside(root)
     if not made:
         report.note("all is there already")
         return 0
@@ -11224,6 +11358,52 @@ def command_init(options):
     report.note("commit %s" % shown([os.path.relpath(path, root) for path in made]))
     report.note("then run %s" % shown([os.path.join(".", os.path.relpath(prime, root))]))
     return 0
+
+
+def note_left_aside(root):
+    """Say which extras, groups and requirements files of a repo no environment takes, and the line that takes them."""
+    try:
+        environment = load_environment(load_config(root), may_lack_lock=True)
+        document = environment.config.pyproject
+        extras = list(table_in(document, PYPROJECT, "project", "optional-dependencies"))
+        groups = list(groups_of(document))
+        taken = set(with_includes(environment, environment["requirements_files"] + [environment["constraints_file"]]))
+    except (PrimeError, OSError):  # the first boot says what is wrong
+        return
+    own = ([each for each in environment["projects"] if each["path"] == root] + [{"extras": [], "groups": []}])[0]
+    left = {"extra": left_of(extras, own["extras"]), "group": left_of(groups, own["groups"])}
+    lines = []
+    if any(left.values()):
+        wanted = {"extras": own["extras"] + left["extra"], "groups": own["groups"] + left["group"]}
+        project = {"path": ".", **{name: names for name, names in wanted.items() if names}}
+        lines.append("projects = " + shown_toml([project]))
+    files = [path for path in requirements_files_in(root) if environment.path(path) not in taken]
+    if files:
+        left["file"] = files
+        lines.append("requirements_files = " + shown_toml(environment["requirements_files"] + files))
+    kinds = ["%s %s" % (kind + "s" * (len(names) > 1), ", ".join(names)) for kind, names in left.items() if names]
+    if kinds:
+        is_project = os.path.exists(os.path.join(root, PYPROJECT))
+        place = "[tool.proto-prime] of " + PYPROJECT if is_project else OWN_CONFIG
+        report.note("left aside: %s; in %s this takes them:" % ("; ".join(kinds), place), lines)
+
+
+def left_of(names, taken):
+    """Those of the `names` of extras or groups that are not `taken`, in any spelling."""
+    taken = set(map(normalized, taken))
+    return [name for name in names if normalized(name) not in taken]
+
+
+def requirements_files_in(root):
+    """The files of a repo that look like requirements for pip, as paths that are relative to the root."""
+    found = []
+    for directory in ("", "requirements"):
+        place = os.path.join(root, directory)
+        for name in sorted(os.listdir(place)) if os.path.isdir(place) else []:
+            is_named = directory or "requirements" in name.lower()
+            if is_named and name.endswith(".txt") and not name.startswith("constraints"):
+                found.append(directory + "/" + name if directory else name)
+    return found
 
 
 def check_init_target(root, path):
@@ -12158,7 +12338,7 @@ def unknown_command(options, word, rest):
     typed = [each for each in ("-e", options.env) if options.env]
     hint = hint_of_others(environment, word, rest)
     programs = programs_of(prefix)
-    if word in programs and word not in INSTALLERS or is_script(word):
+    if word in programs and word not in INSTALLERS or is_runnable(word):
         hint = "did you mean: prime " + shown([*typed, "run", word, *rest])
     elif not hint:
         others = " ".join(words for words, _, _ in WORDS_OF_OTHERS).split()
@@ -12169,7 +12349,7 @@ def unknown_command(options, word, rest):
     return PrimeError("unknown command %s" % word, hint=hint, status=2)
 
 
-def is_script(word):
+def is_runnable(word):
     """True if a word is the path of a python file, or of a program."""
     return os.path.isfile(word) and (word.endswith(".py") or os.path.dirname(word) != "")
 
@@ -12227,7 +12407,7 @@ def make_parser(command=""):
 HELP_COLUMNS, HELP_LINES = 80, 24  # of the help, where the terminal is that wide
 
 
-def described(names, settings):
+def label_of(names, settings):
     """An option or argument as help shows it: "--from FILE", "DIR"."""
     value = settings.get("metavar", "")
     return value if names[0][:1] != "-" else ("%s %s" % (names[0], value)).strip()
@@ -12242,7 +12422,7 @@ def help_of_all(width, tasks=()):
     about = [(name, function.__doc__.split("\n")[0]) for name, function in COMMANDS.items()]
     daily = [row for row in about if row[0] in DAILY]
     rare = [row for row in about if row[0] not in DAILY]
-    options = ["%s (%s)" % (described(*row), row[1]["help"]) for row in OPTIONS]
+    options = ["%s (%s)" % (label_of(*row), row[1]["help"]) for row in OPTIONS]
     usage = "usage: %s [OPTIONS] [COMMAND%s] [ARGS...]" % (entry(), " | TASK" if tasks else "")
     head = wrapped(usage, width, "  ") + ["", "Every day:"] + in_two_columns(daily, width)
     foot = [""] + wrapped("Options, before the command: %s." % ", ".join(options), width, "  ")
@@ -12260,13 +12440,13 @@ def help_of(command, width):
     """The text of `prime COMMAND -h`, as `help_of_all`: what it does, its own options, those of every command."""
     width = min(width, HELP_COLUMNS)
     own = ARGUMENTS.get(command, ())
-    rows = [(described(*row), row[1]["help"]) for row in own] + (list(FORMS) if command == "run" else [])
-    words = [described(*row) if row[0] == ("name",) else "[%s]" % described(*row) for row in own]
+    rows = [(label_of(*row), row[1]["help"]) for row in own] + (list(FORMS) if command == "run" else [])
+    words = [label_of(*row) if row[0] == ("name",) else "[%s]" % label_of(*row) for row in own]
     usage = RUN_USAGE if command == "run" else " ".join(["prime", command, *words])
     lines = wrapped(as_typed("usage: " + usage), width, "  ") + [""]
     lines += wrapped(COMMANDS[command].__doc__.split("\n")[0], width)
     lines += [""] + in_two_columns(rows, width) if rows else []
-    options = ", ".join(described(*row) for row in OPTIONS)
+    options = ", ".join(label_of(*row) for row in OPTIONS)
     lines += [""] + wrapped("Options of every command: %s; %s -h tells more." % (options, entry()), width, "  ")
     return "\n".join(lines) + "\n"
 
