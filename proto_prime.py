@@ -590,11 +590,14 @@ def nearest(name, names):
 
 
 def wrapped(text, room, indent=""):
-    """`text` in lines of at most so many columns that break between words alone; all but the first are indented."""
+    """`text` in lines of at most so many columns, which break between words alone, and not at U+00A0.
+
+    indent  str, before all lines but the first
+    """
     import textwrap
 
-    return textwrap.wrap(text, max(room, 20), subsequent_indent=indent, break_long_words=False,
-                         break_on_hyphens=False) or [""]
+    lines = textwrap.wrap(text, max(room, 20), subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
+    return [line.replace("\xa0", " ") for line in lines] or [""]
 
 
 def in_two_columns(rows, room):
@@ -9842,7 +9845,7 @@ def fast_path(argv):
     command, requested = [], os.environ.get(ENV_VAR, "")
     if PY_EXEC in os.environ or LOG_VAR in os.environ:
         return None
-    if argv[:1] == ["-e"] and argv[1:]:
+    if argv[:1] in (["-e"], ["--env"]) and argv[1:]:
         requested = argv[1] or requested
         argv = argv[2:]
     try:
@@ -12423,7 +12426,8 @@ def help_of_all(width, tasks=()):
     daily = [row for row in about if row[0] in DAILY]
     rare = [row for row in about if row[0] not in DAILY]
     options = ["%s (%s)" % (label_of(*row), row[1]["help"]) for row in OPTIONS]
-    usage = "usage: %s [OPTIONS] [COMMAND%s] [ARGS...]" % (entry(), " | TASK" if tasks else "")
+    typed = entry().replace(" ", "\xa0")
+    usage = "usage:\xa0%s [OPTIONS] [COMMAND%s] [ARGS...]" % (typed, " | TASK" if tasks else "")
     head = wrapped(usage, width, "  ") + ["", "Every day:"] + in_two_columns(daily, width)
     foot = [""] + wrapped("Options, before the command: %s." % ", ".join(options), width, "  ")
     lines = in_two_columns(rare, width)
@@ -12432,7 +12436,7 @@ def help_of_all(width, tasks=()):
         lines = wrapped("  " + ", ".join(name for name, _ in rare), width, "  ")
     if tasks:
         head += ["Tasks of this repo:"] + in_two_columns(tasks, width)
-    title = wrapped("Less often (%s help COMMAND tells more):" % entry(), width, "  ")
+    title = wrapped("Less often (%s help COMMAND tells more):" % typed, width, "  ")
     return "\n".join(head + [""] + title + lines + foot) + "\n"
 
 
@@ -12443,11 +12447,12 @@ def help_of(command, width):
     rows = [(label_of(*row), row[1]["help"]) for row in own] + (list(FORMS) if command == "run" else [])
     words = [label_of(*row) if row[0] == ("name",) else "[%s]" % label_of(*row) for row in own]
     usage = RUN_USAGE if command == "run" else " ".join(["prime", command, *words])
-    lines = wrapped(as_typed("usage: " + usage), width, "  ") + [""]
+    typed = entry().replace(" ", "\xa0")
+    lines = wrapped("usage:\xa0" + usage.replace("prime", typed, 1), width, "  ") + [""]
     lines += wrapped(COMMANDS[command].__doc__.split("\n")[0], width)
     lines += [""] + in_two_columns(rows, width) if rows else []
-    options = ", ".join(label_of(*row) for row in OPTIONS)
-    lines += [""] + wrapped("Options of every command: %s; %s -h tells more." % (options, entry()), width, "  ")
+    options = ", ".join(label_of(*row).replace(" ", "\xa0") for row in OPTIONS)
+    lines += [""] + wrapped("Options of every command: %s; %s\xa0-h tells more." % (options, typed), width, "  ")
     return "\n".join(lines) + "\n"
 
 
