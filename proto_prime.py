@@ -12393,8 +12393,11 @@ def make_parser(command=""):
     class Parser(argparse.ArgumentParser):
         def error(self, message):
             word = message.partition("unrecognized arguments: ")[2].split(" ")[0]
-            near = nearest_name(word, self._option_string_actions) if word[:1] == "-" else ""
-            hint = "did you mean: %s %s" % (self.prog, near) if near else "%s --help" % self.prog
+            options = [each[2:] for each in self._option_string_actions if each[:2] == "--"]
+            near = nearest_name(word.strip("-"), options) if word[:1] == "-" else ""
+            hint = "did you mean: %s --%s" % (self.prog, near) if near else "%s --help" % self.prog
+            if command == "shell" and not near and word[:1] not in ("", "-"):
+                hint = "did you mean: prime run %s" % message.partition(": ")[2]
             raise PrimeError(message, hint=hint, status=2)
 
         def print_help(self, file=None):
