@@ -3765,7 +3765,7 @@ MEANT = {word: field for field, words in {
     "dependencies": "packages package deps requires requirements requirement install_requires install modules",
     "requirements_files": "requirements_file requirements_txt requirement_files",
     "constraints_file": "constraints constraint constraints_files",
-    "env_vars": "environment environ variables vars set_env setenv environment_variables",
+    "env_vars": "environment environments envs environ variables vars set_env setenv environment_variables",
     "venv_dir_rel_path": "venv venv_dir venv_path venv_name env_dir",
     "venv_driver": "driver backend installer tool",
     "projects": "project extras groups dependency_groups path paths members",
@@ -3773,6 +3773,7 @@ MEANT = {word: field for field, words in {
     "index_url": "index indexes index_urls registry",
     "post_boot": "post_install post_create hooks commands",
     "default_env": "default default_environment",
+    "tasks": "scripts task",
     "python_selector_file_rel_path": "selector python_selector",
     "uv_version": "uv",
 }.items() for word in words.split()}
@@ -11086,7 +11087,6 @@ def shell_start(kind, prefix, name, environ):
 
 def tools_of(environment):
     """The driver `venv_uv`, which resolves for both, and an environment's `Interpreter`, whatever its lock says."""
-    check_repo(environment.root)
     environment.locked = []
     python = python_to_build(environment)
     return driver_of(environment, "venv_uv", "pylock.toml"), python
@@ -11143,6 +11143,7 @@ def depends_on_python(problem):
 def command_lock(options):
     """pin all packages for every platform: pylock.toml, uv.lock"""
     environment = open_environment(options, may_lack_lock=True)
+    check_repo(environment.root)
     driver, python = tools_of(environment)
     is_main = environment.name == environment.config.table.get("default_env", "default")
     name = "pylock.toml" if is_main else "pylock.%s.toml" % environment.name
@@ -11253,6 +11254,7 @@ def command_vendor(options):
     """download everything for an offline install"""
     environment = open_environment(options)
     root = environment.root
+    check_repo(root)
     target = os.path.abspath(options.directory or vendor_dir(root))
     check_vendor_target(root, target)
     read_manifest(target)
@@ -12713,11 +12715,12 @@ def unknown_command(options, word, *rest):
     if is_program and word not in INSTALLERS:
         hint = "did you mean: prime " + shown([*typed, "run", word, *rest])
     elif not hint:
-        near = nearest_name(word, [*COMMANDS, *tasks, *programs, *TOOLS])
+        names, others = [*COMMANDS, *tasks, *programs, *TOOLS], " ".join(row[0] for row in WORDS_OF_OTHERS).split()
+        near = nearest_name(word, names + others)
+        hint = hint_of_others(environment, nearest_name(word, [near], 0.8), rest)
+        near = "" if hint else nearest_name(word, names)
         words = [near] if near in COMMANDS or near in tasks else ["run", near]
-        others = " ".join(words for words, _, _ in WORDS_OF_OTHERS).split()
-        hint = hint_of_others(environment, nearest_name(word, others, 0.8), rest) or "prime help"
-        hint = "did you mean: prime " + shown([*typed, *words, *rest]) if near else hint
+        hint = "did you mean: prime " + shown([*typed, *words, *rest]) if near else hint or "prime help"
     return PrimeError("unknown command %s" % word, hint=hint, status=2)
 
 
