@@ -7,7 +7,7 @@
 #   venv      the environment's python, or the program that the user asked for
 #
 # What happens, by function (chapter Stages):
-#   nothing changed:  main -> fast_path -> Stamp.holds -> hand_over
+#   nothing changed:  main -> fast_path -> [a task: run_task_at_once ->] Stamp.holds -> hand_over
 #   back on inputs of before:  main -> fast_path -> return_to -> Link.move -> hand_over
 #   else:             main -> fast_path -> parse_command_line -> open_environment -> have_generation
 #                     -> select_interpreter -> [hop: this file again, under that python] -> build -> Link.publish
@@ -36,13 +36,14 @@
 #                Command line
 #   from python  boot() and start(), switch_env()
 #
-# Who changes something here keeps to this: the fast path uses os and sys alone. run_child starts every child,
-#   replace_process becomes every program, write_atomic writes every file, ask_python asks every python. Config.look
-#   remembers a file before it is read. An error that a user can mend is a PrimeError. Only what carries our mark is
-#   removed. Python 3.6 syntax. A new place of pythons: a row of LOCATIONS and a word in the start by sh. A new field: a
-#   row of FIELDS; if it goes to pip and uv, a line of index_options and a name in SOURCE_FIELDS. README lists both.
-#   Codes such as E7 name what must be survived: C pythons that lie, E the caller's environment, B what breaks half-way,
-#   T time that passes, I input, H hostile repos and users, R repos, M machines as they are. tests/faults.md has them.
+# Who changes something here keeps to this: the fast path uses os and sys alone. run_child starts every child, but
+#   run_beside those that have our terminal; replace_process becomes every program, write_atomic writes every file,
+#   ask_python asks every python. Config.look remembers a file before it is read. An error that a user can mend is a
+#   PrimeError. Only what carries our mark is removed. Python 3.6 syntax. A new place of pythons: a row of LOCATIONS and
+#   a word in the start by sh. A new field: a row of FIELDS; if it goes to pip and uv, a line of index_options and a name
+#   in SOURCE_FIELDS. README lists both. Codes such as E7 name what must be survived: C pythons that lie, E the caller's
+#   environment, B what breaks half-way, T time that passes, I input, H hostile repos and users, R repos, M machines as
+#   they are, U everyday use. tests/faults.md has them.
 #
 # MIT License
 #
@@ -4115,16 +4116,15 @@ def words_of(config, field, command):
         raise config.error(field, "%s: %s: %s" % (field, problem, shown_value(command)))
     for word in command.split():
         if word in SHELL_WORDS and word in words:  # and not in quotes
-            problem = config.error(field, "%s: no shell runs this, and %s would be a word of the command" % (field, word))
-            problem.hint = 'needs = [...] runs other tasks before it; or name a shell: run = ["sh", "-c", "..."]'
-            raise problem
+            hint = 'needs = [...] runs other tasks before it; or name a shell: run = ["sh", "-c", "..."]'
+            raise PrimeError("%s: no shell runs this, and %s would be a word of the command" % (field, word),
+                             config.where(field), hint=hint, status=2)
     if not words or not words[0]:
         raise config.error(field, "%s: the command is empty" % field)
     name, sign, text = words[0].partition("=")
     if sign and name.isidentifier():
-        problem = config.error(field, "%s: no shell runs this, and %s is no program" % (field, words[0]))
-        problem.hint = "env_vars = {%s = %s} sets it" % (name, as_toml(text))
-        raise problem
+        raise PrimeError("%s: no shell runs this, and %s is no program" % (field, words[0]), config.where(field),
+                         hint="env_vars = {%s = %s} sets it" % (name, as_toml(text)), status=2)
     return words
 
 
@@ -4134,20 +4134,24 @@ def add_steps(config, tasks, name, done):
     PrimeError with status 2 for a need that does not exist, or that needs itself.
     """
     waiting = [] if name in done else [(name, iter(tasks[name].needs))]
+    chain = {name: None}  # of those that wait, in their order
     while waiting:  # no recursion, for a chain may be long (H10)
         current, needs = waiting[-1]
         need = next(needs, None)
-        chain = [each for each, _ in waiting]
+        field = "tasks.%s.needs" % current
         if need is None:
             done[current] = None
+            del chain[current]
             waiting.pop()
         elif need not in tasks:
-            message = '%s: there is no task "%s"' % (" -> ".join(chain + [need]), need)
-            raise config.error(need, message, tasks, "tasks.%s.needs" % current)
+            message = '%s: there is no task "%s"' % (" -> ".join(list(chain)[-3:] + [need]), need)
+            raise config.error(need, message, tasks, field)
         elif need in chain:
-            circle = " -> ".join(chain[chain.index(need):] + [need])
-            raise config.error(need, "%s: each of these tasks waits for the next" % circle, (), "tasks.%s.needs" % current)
+            circle = list(chain)[list(chain).index(need):] + [need]
+            message = "%s: each of these tasks waits for the next" % " -> ".join(circle[:20])
+            raise config.error(need, message, (), field)
         elif need not in done:
+            chain[need] = None
             waiting.append((need, iter(tasks[need].needs)))
 
 
@@ -10955,8 +10959,7 @@ def command_task(options):
     tasks = [config.tasks[each] for each in steps]
     words = options.words[1:]
     if words and not tasks[-1].words:
-        raise PrimeError("task %s takes no arguments: it has no command, only needs" % name, config.where("tasks." + name),
-                         status=2)
+        raise config.error("tasks." + name, "task %s takes no arguments: it has no command, only needs" % name)
     tasks = [each for each in tasks if each.words]
     if tasks[1:]:  # no stage may start all over, which would run them twice
         options.stage = ""
