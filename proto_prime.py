@@ -387,7 +387,8 @@ class Reporter:
         self.verbosity = 0
         self.log, self.log_path, self.unlogged = None, "", []  # type: ignore[var-annotated]
         self.step_title, self.step_start, self.is_live, self.live_line = "", 0.0, False, ""
-        self.noted, self.as_typed = set(), str  # type: set, type | Callable
+        self.noted = set()  # type: set
+        self.as_typed = lambda text: text
 
     def note(self, text, lines=()):
         """Print a line, and indented ones below it, unless the user asked for quiet."""
@@ -2390,8 +2391,8 @@ def find_root(option=""):
 
 
 # What makes a directory a repo, or one above it. Of pip's files any counts that begins and ends so.
-REPO_MARKS = {PYPROJECT, OWN_CONFIG, "setup.py", "setup.cfg", "pylock.toml", "uv.lock", ".python-version", "requirements",
-              ".git", ".hg", ".jj", ".svn"}
+REPO_MARKS = {PYPROJECT, OWN_CONFIG, "setup.py", "setup.cfg", "pylock.toml", "uv.lock", ".python-version",
+              "requirements", ".git", ".hg", ".jj", ".svn"}
 
 
 def check_repo(root):
@@ -2409,8 +2410,8 @@ def check_repo(root):
     hint = "prime init DIR sets up your repo in DIR; prime init ., this directory"
     if not own_file():
         hint = "go to your repo; or save this as proto_prime.py, then: python3 proto_prime.py init"
-    raise PrimeError("%s is no repo: neither there nor above is a %s, proto_prime.toml, requirements.txt, .python-version "
-                     "or .git" % (tilde(root), PYPROJECT), hint=hint, status=2)
+    raise PrimeError("%s is no repo: no pyproject.toml, proto_prime.toml, requirements.txt, .python-version or .git is "
+                     "there or above" % tilde(root), hint=hint, status=2)
 
 
 def is_left_aside(path, beside, hint):
@@ -6021,7 +6022,8 @@ def probe_python(required="", selector="", root="", name="default", tried=None, 
         try:
             chosen = interpreter_at(find_program(path) or path)
         except PrimeError as problem:
-            raise PrimeError("%s: %s" % (source, str(problem).replace(path + " ", "it ", 1)), hint=hint_for_choice(path))
+            reason = str(problem).replace(path + " ", "it ", 1)
+            raise PrimeError("%s: %s" % (source, reason), hint=hint_for_choice(path))
     elif selector:
         chosen = select_python(request, selector, root, name)
     if chosen is None:
@@ -10398,7 +10400,7 @@ def open_environment(options, may_lack_lock=False):
 
 
 def peek(options):
-    """What is there, without a build or a complaint: the `Environment`, or None, and the directory of its build, or ""."""
+    """What is there, without a build or an error: the `Environment`, or None; the directory of its build, or ""."""
     try:
         environment = open_environment(options, may_lack_lock=True)
         generation = in_use(environment, generations(environment))
@@ -10926,7 +10928,7 @@ def what_runs(options, environment, prefix):
 
 
 def hint_for(command, options, environment, prefix):
-    """What to type instead of `run` with a program that is not there: one that is, or a task, if that was meant (U1)."""
+    """What to type instead of `run` with a program that is not there: one that is, or a task (U1)."""
     name, programs = command[0], programs_of(prefix)
     if len(command) == 1 and name.strip() != name.split(" ")[0]:
         return "it is one word, with the blanks in it; several are: prime run %s" % name.strip()
@@ -12573,7 +12575,7 @@ ARGUMENTS = {
     "shell": [(("-c",), {"dest": "line", "metavar": "CMD", "help": "run one line of the shell, and end"})],
     "info": [JSON_OPTION],
     "python": [
-        (("request",), {"nargs": "?", "metavar": "REQUEST", "help": 'such as 3.12 or ">=3.10"; default: what the repo asks for'}),
+        (("request",), {"nargs": "?", "metavar": "REQUEST", "help": 'such as 3.12 or ">=3.10"; default: the repo\'s'}),
         (("--all",), {"action": "store_true", "help": "list every Python, and why it was not selected"}),
         JSON_OPTION,
     ],
@@ -12585,7 +12587,7 @@ ARGUMENTS = {
     ],
     "init": [
         (("directory",), {"nargs": "?", "metavar": "DIR", "help": "the repo; default: the current directory"}),
-        (("--from",), {"dest": "source", "metavar": "URL-OR-FILE", "help": "the proto_prime.py to copy; default: this one"}),
+        (("--from",), {"dest": "source", "metavar": "URL-OR-FILE", "help": "the file to copy; default: this one"}),
         (("--sha256",), {"metavar": "HEX", "help": "its expected SHA-256"}),
     ],
     "update": [
@@ -12637,8 +12639,8 @@ WORDS_OF_OTHERS = (
     ("commands usage man tasks", "help", "lists the commands"),
 )
 # Programs that people call by their names, whether the environment has them yet or not.
-TOOLS = """pytest ruff mypy black isort flake8 pylint tox nox coverage ipython jupyter notebook flask django-admin uvicorn
-gunicorn celery alembic pre-commit sphinx-build mkdocs twine hatch poetry pdm""".split()
+TOOLS = """pytest ruff mypy black isort flake8 pylint tox nox coverage ipython jupyter notebook flask django-admin
+uvicorn gunicorn celery alembic pre-commit sphinx-build mkdocs twine hatch poetry pdm""".split()
 INSTALLERS = ("add", "remove", "uninstall", "require", "install", "pip", "pip3")  # with the name of a package behind it
 
 
@@ -12790,7 +12792,7 @@ def label_of(names, settings):
 
 
 def help_of(command, options, width):
-    """The text of help in lines of at most `width` columns: of a command, of the task in `options`, else of all (U5)."""
+    """The text of help in lines of at most `width` columns: of a command, a task in `options`, or of all (U5)."""
     try:
         tasks = load_config(find_root(options.root)).tasks
     except (PrimeError, OSError):  # help is for those whose config is broken, too
@@ -12816,7 +12818,7 @@ def help_of_all(typed, tasks, width):
 
     typed  str, how the user starts this; tasks  list of pairs of str, the names of the repo's tasks and their help
     """
-    about = [(name, function.__doc__.split("\n")[0]) for name, function in COMMANDS.items()]
+    about = [(name, (function.__doc__ or "").split("\n")[0]) for name, function in COMMANDS.items()]
     daily = [row for row in about if row[0] in DAILY]
     rare = [row for row in about if row[0] not in DAILY]
     options = ["%s (%s)" % (label_of(*row), row[1]["help"]) for row in OPTIONS]
@@ -12839,7 +12841,7 @@ def help_of_command(command, typed, width):
     words = [label_of(*row) if row[0] == ("name",) else "[%s]" % label_of(*row) for row in own]
     usage = RUN_USAGE.partition(" ")[2] if command == "run" else " ".join([command, *words])
     lines = wrapped("usage:\xa0%s %s" % (typed, usage), width, "  ") + [""]
-    lines += wrapped(COMMANDS[command].__doc__.split("\n")[0], width)
+    lines += wrapped((COMMANDS[command].__doc__ or "").split("\n")[0], width)
     lines += [""] + in_two_columns(rows, width) if rows else []
     options = ", ".join(label_of(*row).replace(" ", "\xa0") for row in OPTIONS)
     return lines + [""] + wrapped("Options of every command: %s; %s\xa0-h tells more." % (options, typed), width, "  ")

@@ -183,7 +183,8 @@ def test_M1_every_command_tells_who_is_left_behind_what_to_type(plain):
                  ("clean",)):
         assert plain.prime(*argv, env=env, status=None).stderr.count(said) == 1, argv
         assert plain.prime("-q", *argv, env=env, status=None).stderr == ""
-    for name, typed in (("default", "source .venv/bin/activate"), ("docs", "exit, then " + plain.typed("-e docs shell")),
+    for name, typed in (("default", "source .venv/bin/activate"),
+                        ("docs", "exit, then " + plain.typed("-e docs shell")),
                         ("other", "exit, then " + plain.typed("shell"))):
         value = str(old.parent / (name + "-0123456789ab"))
         result = plain.prime(env=dict(env, VIRTUAL_ENV=value))

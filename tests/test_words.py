@@ -206,7 +206,8 @@ def test_U1_what_is_done_every_day_imports_nothing_for_it(plain):
 # -- U4: no repo -----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("argv", [[], ["run", "ls"], ["shell"], ["reset"], ["lock"], ["vendor"], ["--root", ".", "boot"]])
+@pytest.mark.parametrize("argv", [[], ["run", "ls"], ["shell"], ["reset"], ["lock"], ["vendor"],
+                                  ["--root", ".", "boot"]])
 def test_U4_directory_that_is_no_repo_gets_no_environment_but_init(repo, argv):
     before = sorted(os.listdir(str(repo.path)))
     said = repo.prime(*argv, status=2).stderr
@@ -227,7 +228,8 @@ def test_U4_piped_start_the_same_and_init_makes_it_a_repo(repo):
 
 
 @pytest.mark.parametrize("mark", ["pyproject.toml", "proto_prime.toml", "setup.py", "setup.cfg", "requirements.txt",
-                                  "requirements-dev.txt", "requirements/base.txt", "uv.lock", ".python-version", ".git/HEAD"])
+                                  "requirements-dev.txt", "requirements/base.txt", "uv.lock", ".python-version",
+                                  ".git/HEAD"])
 @pytest.mark.parametrize("place", ["", "above"])
 def test_U4_any_file_of_a_repo_makes_it_one_from_above_too(tmp_path, mark, place):
     root = tmp_path / "downloads"
@@ -258,7 +260,8 @@ def test_U5_help_has_24_lines_of_80_columns_with_what_is_done_every_day_first(pl
     rows = shown_on(80, "-h")
     assert len(rows) <= 24 and max(map(len, rows)) <= 80
     text = "\n".join(rows)
-    names = ["boot", "run", "shell", "info"] + ["task-%d" % each for each in range(6)] * bool(config) + ["python", "lock"]
+    tasks = ["task-%d" % each for each in range(6)] if config else []
+    names = ["boot", "run", "shell", "info", *tasks, "python", "lock"]
     places = [re.search(r"^ +(.*, )?%s\b" % name, text, re.MULTILINE).start() for name in names]
     assert places == sorted(places) and all(re.search(r"\b%s\b" % name, text) for name in proto_prime.COMMANDS)
     argv = [str(some_python()), "prime", "-h"]
@@ -286,9 +289,10 @@ def test_U5_help_of_a_command_has_its_own_options_first(plain):
 
 # -- U10: mistakes in the config -------------------------------------------------------------------
 
+AT_THE_TOP = "the fields stand at the top of proto_prime.toml: leave out "
 MISTAKES = [  # a config, and the hint
-    ('[tool.proto-prime]\npython = "3.12"', "the fields stand at the top of proto_prime.toml: leave out [tool.proto-prime]"),
-    ('[proto_prime]\npython = "3.12"', "the fields stand at the top of proto_prime.toml: leave out [proto_prime]"),
+    ('[tool.proto-prime]\npython = "3.12"', AT_THE_TOP + "[tool.proto-prime]"),
+    ('[proto_prime]\npython = "3.12"', AT_THE_TOP + "[proto_prime]"),
     ('venv_driver = "uv"', 'did you mean: venv_driver = "venv_uv"'),
     ('venv_driver = "pip"', 'did you mean: venv_driver = "venv_pip"'),
     ('python = "3.12"', 'did you mean: required_python_version = "3.12"'),
@@ -359,10 +363,19 @@ def test_U10_unknown_log_level_is_told_once_and_no_matter(plain):
         assert said.count("PROTOPRIMER_LOG_LEVEL=loud is not known; it is one of error, warning, info, debug") == count
 
 
+GROUPS = """\
+[project]
+name = "x"
+version = "1"
+[project.optional-dependencies]
+Docs_x = []
+[dependency-groups]
+dev = []
+lint = []
+"""
 LEFT = {
-    "a project": ({"pyproject.toml": '[project]\nname = "x"\nversion = "1"\n[project.optional-dependencies]\nDocs_x = []\n'
-                                     "[dependency-groups]\ndev = []\nlint = []\n", "requirements.txt": "six\n"},
-                  "left aside: extra Docs_x; group lint; file requirements.txt; in [tool.proto-prime] of pyproject.toml",
+    "a project": ({"pyproject.toml": GROUPS, "requirements.txt": "six\n"},
+                  "left aside: extra Docs_x; group lint; file requirements.txt; in [tool.proto-prime] of",
                   'projects = [{path = ".", extras = ["Docs_x"], groups = ["dev", "lint"]}]\n'
                   'requirements_files = ["requirements.txt"]'),
     "requirements": ({"requirements.txt": "-r base.txt\n", "base.txt": "six\n", "requirements-dev.txt": "idna\n",
