@@ -131,7 +131,7 @@ class Machine:
             pytest.skip("no mount namespace to be had")
         self.root, self.path, self.server = root, root, server
         self.mounts = [place for place in LIBRARIES if not os.path.islink(place)] + ["/dev", "/proc"]
-        for name in ("bin", "etc", "tmp", "repo", HOME):
+        for name in ("bin", "etc", "tmp", "repo/.git", HOME):
             (root / name).mkdir(parents=True)
         for place in filter(os.path.islink, LIBRARIES):
             (root / place[1:]).symlink_to(os.readlink(place))
