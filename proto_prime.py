@@ -2406,7 +2406,7 @@ def check_repo(root):
         pips = [name for name in names if name.startswith("requirements") and name.endswith((".txt", ".in"))]
         if pips or REPO_MARKS & set(names):
             return
-    hint = "prime init DIR sets up your repo in DIR; prime init ., this directory"
+    hint = "prime init DIR sets up the repo in DIR; without DIR, the current directory"
     if not own_file():
         hint = "go to your repo; or save this as proto_prime.py, then: python3 proto_prime.py init"
     raise PrimeError("%s is no repo: no pyproject.toml, proto_prime.toml, requirements.txt, .python-version or .git is "
@@ -3792,14 +3792,12 @@ def as_meant(field, value, typed=""):
 
     typed  str, how the value stands in the file
     """
-    import shlex
-
     kind = FIELDS[field][0]
     is_text = isinstance(value, str)
     if kind == "driver" and is_text:
         value = "venv_" + normalized(value).split("-")[0].replace("virtualenv", "pip").replace("venv", "pip")
     elif kind == "text" and isinstance(value, (int, float)) and not isinstance(value, bool):
-        value = typed or str(value)
+        value = typed if typed[:1].isdigit() else str(value)
     elif kind == "flag" and is_text:
         value = means_yes(value)
     elif kind in ("texts", "projects", "platforms", "hashes") and is_text:
@@ -3810,8 +3808,8 @@ def as_meant(field, value, typed=""):
     elif kind == "projects" and isinstance(value, dict):
         value = [value]
     elif kind == "commands" and (is_text or is_texts(value)):
-        value = [shlex.split(each) if "'" not in each and '"' not in each else [each]
-                 for each in ([value] if is_text else value)]
+        commands = [value] if is_text else value
+        value = [[each] if set(each) & set("'\"\\") else each.split() for each in commands]
     elif kind == "table" and isinstance(value, dict):
         value = {name: str(each).lower() if isinstance(each, bool) else str(each) for name, each in value.items()}
     return value if KINDS[kind][1](value) else None
@@ -3835,9 +3833,8 @@ def hint_for_field(config, key, value, typed=""):
     """The hint for a field that is not known; "" if none of those that are was meant, as far as one can tell (U10)."""
     name = key.replace("-", "_").lower()
     if config.file == OWN_CONFIG and (key == "tool" or is_our_name(key)):
-        inner = value.get("proto-prime", {}) if isinstance(value, dict) else {}
-        return "the fields stand at the top of %s: leave out [%s]" % (
-            OWN_CONFIG, "tool.proto-prime" if inner or key == "tool" else key)
+        table = "tool.proto-prime" if key == "tool" else key
+        return "the fields stand at the top of %s: leave out [%s]" % (OWN_CONFIG, table)
     if config.file == OWN_CONFIG and key in ("project", "build-system", "dependency-groups"):
         return "[%s] belongs into %s" % (key, PYPROJECT)
     field = MEANT.get(name, "")
@@ -6002,7 +5999,7 @@ def hint_for_choice(text):
     if not wanted or text[:1] not in "0123456789<>=!~":
         return "it is the path of a Python, or the name of one on PATH"
     name = "python" + text
-    typed = name if find_program(name) else '"$(%s)"' % report.as_typed("prime python %s" % shown([text]))
+    typed = name if find_program(name) else '"$(prime python %s)"' % shown([text])
     return "it is a path, or a name on PATH: %s=%s" % (PYTHON_VAR, typed)
 
 
@@ -8618,8 +8615,8 @@ class UvDriver(Driver):
             argv = [self.uv, "lock", "--locked", "--python", python]
             if run_child(argv, uv_environ(environment.root), copy, log=report.output).has_failed:
                 raise self._out_of_date(environment)
-        report.note("only the repo's own versions are old in %s (%s): it is used; %s renews it" % (
-            environment["lock_file"], ", ".join(changes), report.as_typed("prime lock ").strip()))
+        report.note("only the repo's own versions are old in %s (%s): it is used; %s" % (
+            environment["lock_file"], ", ".join(changes), report.as_typed("prime lock renews it")))
         return "--frozen"
 
     def _out_of_date(self, environment):
@@ -10936,18 +10933,22 @@ def hint_for(command, options, environment, prefix):
         words = ["run", near] if near in programs else [":" * (near in options.commands) + near]
         return "did you mean: prime %s" % shown([*words, *command[1:]])
     is_path = os.path.dirname(name) or name.endswith(".py")
-    return "" if is_path else "if a package brings it, %s, then: prime boot" % where_to_add(environment)
+    return "" if is_path else "if a package brings it, " + where_to_add(environment)
 
 
 def where_to_add(environment):
-    """Where a repo lists its packages, as an imperative. environment: `Environment`, or None if that is not known."""
+    """How a package is added, a clause for a hint. environment: `Environment`, or None if that is not known."""
     if not environment:
-        return "list packages in pyproject.toml or requirements.txt"
-    if environment["requirements_files"]:
-        return "list packages in " + environment["requirements_files"][0]
-    if "project" in environment.config.pyproject:
-        return "list packages in %s, dependencies of [project]" % PYPROJECT
-    return "list packages in %s, dependencies" % (environment.config.file or OWN_CONFIG)
+        place = "pyproject.toml or requirements.txt"
+    elif environment["requirements_files"]:
+        place = environment["requirements_files"][0]
+    elif "project" in environment.config.pyproject:
+        place = "dependencies of [project] in " + PYPROJECT
+    else:
+        table = "[tool.proto-prime] in " * (environment.config.file == PYPROJECT)
+        place = "dependencies of " + table + (environment.config.file or OWN_CONFIG)
+    has_lock = environment and environment["lock_file"]
+    return "list it in %s, then: %s" % (place, "prime lock and prime boot" if has_lock else "prime boot")
 
 
 def command_task(options):
@@ -12643,6 +12644,9 @@ uvicorn gunicorn celery alembic pre-commit sphinx-build mkdocs twine hatch poetr
 INSTALLERS = ("add", "remove", "uninstall", "require", "install", "pip", "pip3")  # with the name of a package behind it
 
 
+OURS = (*COMMANDS, "help")  # the words that mean no task
+
+
 class Options:
     """The options and arguments of a command line; these are the defaults."""
 
@@ -12651,7 +12655,7 @@ class Options:
     verbose = 0
     quiet = offline = json = all = upgrade = python = False
     request = line = None  # type: str | None
-    commands = COMMANDS  # the words that mean no task
+    commands = OURS
     words = []  # type: list  # those behind `run`, or a task and those behind it
 
 
@@ -12676,9 +12680,7 @@ def parse_command_line(argv):
     arguments = argv[:index] + rest
     if arguments or options.command in ARGUMENTS:  # argparse takes as long as the rest of a quick boot
         make_parser("".join(command), options).parse_args(arguments, namespace=options)
-    report.verbosity = options.verbose or verbosity_from_environment()
-    if options.quiet:
-        report.verbosity = -1
+    report.verbosity = -1 if options.quiet else options.verbose or verbosity_from_environment()
     if options.offline:
         os.environ[OFFLINE_VAR] = "1"
     return options
@@ -12712,7 +12714,7 @@ def unknown_command(options, word, *rest):
     options  `Options`, with the options before the word;  rest  str, the words behind it
     """
     environment, prefix = peek(options)
-    tasks = [name for name, _ in task_rows(environment.config.tasks if environment else {}, COMMANDS)]
+    tasks = [name for name, _ in task_rows(environment.config.tasks if environment else {}, OURS)]
     typed = [each for each in ("-e", options.env) if options.env]
     hint, programs = hint_of_others(environment, word, rest), programs_of(prefix)
     is_program = word in [*programs, *TOOLS] or is_runnable(word) or not hint and find_program(word)
@@ -12742,7 +12744,7 @@ def hint_of_others(environment, word, rest):
         place = "[tasks] of %s" % OWN_CONFIG if own else "[tool.proto-prime.tasks] of " + PYPROJECT
         return 'prime run pytest; or make it a task: test = "pytest -q" in ' + place
     if word in INSTALLERS and (rest or word != "install"):
-        return "%s, then: %s" % (where_to_add(environment), entry())
+        return where_to_add(environment)
     if word.rstrip("0123456789.") in ("python", "py"):
         return "did you mean: prime " + shown(["run", "python", *rest])
     for words, typed, does in WORDS_OF_OTHERS:
@@ -12751,7 +12753,7 @@ def hint_of_others(environment, word, rest):
                 has_lock = environment and environment["lock_file"]
                 return "prime lock --upgrade ignores the versions pinned so far" if has_lock else \
                     "prime reset installs the newest versions that the repo allows"
-            return "%s %s" % ("prime " + typed if typed else entry(), does)
+            return " ".join(filter(None, ["prime", typed, does]))
     return ""
 
 
@@ -12800,7 +12802,7 @@ def help_of(command, options, width):
     if command:
         lines = help_of_command(command, typed, width)
     elif not options.words:
-        rows = [(name, one_line(text)) for name, text in task_rows(tasks, COMMANDS)]
+        rows = [(name, one_line(text)) for name, text in task_rows(tasks, OURS)]
         lines = help_of_all(typed, rows, width)
     else:
         word = options.words[0]
@@ -12876,7 +12878,7 @@ def as_typed(text):
     """A hint, in which `prime COMMAND` is what the user types for it: see `entry`."""
     import re
 
-    return re.sub(r"(?<![\w./'-])prime (?=[-:\w])", lambda _: entry() + " ", text)
+    return re.sub(r"(?<![\w./'-])prime(?= [-:\w]|$)", lambda _: entry(), text)
 
 
 def isolate():
@@ -12919,7 +12921,7 @@ def main(argv=None):
         if is_ours:
             isolate()
             catch_signals()
-        status = fast_path(argv, COMMANDS)
+        status = fast_path(argv, OURS)
         if status is not None:
             return status
         options = parse_command_line(argv)

@@ -91,9 +91,9 @@ MEANT = [  # what is typed, and the hint
     ("sync", "./prime creates or updates .venv, with all that the repo asks for"),
     ("setup", "./prime creates or updates .venv, with all that the repo asks for"),
     ("instal", "./prime creates or updates .venv, with all that the repo asks for"),
-    ("install six", "list packages in proto_prime.toml, dependencies, then: ./prime"),
-    ("add six", "list packages in proto_prime.toml, dependencies, then: ./prime"),
-    ("pip install six", "list packages in proto_prime.toml, dependencies, then: ./prime"),
+    ("install six", "list it in dependencies of proto_prime.toml, then: ./prime boot"),
+    ("add six", "list it in dependencies of proto_prime.toml, then: ./prime boot"),
+    ("pip install six", "list it in dependencies of proto_prime.toml, then: ./prime boot"),
     ("pip list", "./prime info shows packages, Python and config"),
     ("update-deps", "./prime reset installs the newest versions that the repo allows"),
     ("activate", "./prime shell starts your shell in the environment; exit leaves it"),
@@ -122,12 +122,12 @@ def test_U1_program_of_the_environment_and_place_of_packages(plain, hint):
     add_program(plain, "frobnicate")
     assert hint("frobnicate", "x") == "did you mean: ./prime run frobnicate x"
     assert hint("frobnicat") == "did you mean: ./prime run frobnicate"
-    assert hint("add", "six") == "list packages in requirements.txt, then: ./prime"
+    assert hint("add", "six") == "list it in requirements.txt, then: ./prime boot"
     assert hint("run", "frobincate", "-q", status=127) == "did you mean: ./prime run frobnicate -q"
     assert hint("run", "frobnicate -q", status=127) == (
         "it is one word, with the blanks in it; several are: ./prime run frobnicate -q")
     assert hint("run", "xyzzy", status=127) == (
-        "if a package brings it, list packages in requirements.txt, then: ./prime boot")
+        "if a package brings it, list it in requirements.txt, then: ./prime boot")
     assert hint("run", "./xyzzy", status=127) == ""
 
 
@@ -176,11 +176,13 @@ def test_U1_hints_name_the_entry_script_as_it_was_typed(plain, how):
     plain.config('required_python_version = "%s"\nvenv_driver = "venv_pip"' % ("3.11" if "3.11" in PYTHONS else "3.9"))
     plain.write("tools/prime", (plain.path / "prime").read_text(), executable=True)
     (plain.path / "tools" / "proto_prime.py").symlink_to(TOP / "proto_prime.py")
-    for argv, meant in (("pytset", "run pytest"), ("run pythno", "run python")):
+    for argv, meant in (("pytset", "did you mean: %s run pytest"), ("run pythno", "did you mean: %s run python"),
+                        ("sync", "%s creates or updates .venv, with all that the repo asks for"),
+                        ("add x", "list it in dependencies of proto_prime.toml, then: %s boot")):
         done = subprocess.run(["sh", "-c", "%s %s" % (words, argv)], cwd=str(plain.path), env=plain.env,
                               stderr=subprocess.PIPE, universal_newlines=True)
         entry = named % plain.path if "%" in named else named
-        assert "hint: did you mean: %s %s\n" % (entry, meant) in done.stderr
+        assert "hint: %s\n" % (meant % entry) in done.stderr
     code = "%s run python -c 'import os; print([name for name in os.environ if \"PROTOPRIMER_TYPED\" in name])'" % words
     told = subprocess.check_output(["sh", "-c", code], cwd=str(plain.path), env=plain.env, universal_newlines=True)
     assert told == "[]\n"
@@ -313,6 +315,7 @@ MISTAKES = [  # a config, and the hint
     ('post_boot = ["pip check"]', 'did you mean: post_boot = [["pip", "check"]]'),
     ('no_index = "yes"', "did you mean: no_index = true"),
     ('lock = "uv.lock"', 'did you mean: lock_file = "uv.lock"'),
+    ('env.docs = {python = 3}', 'did you mean: required_python_version = "3"'),
     ('scripts = {check = "true"}', 'did you mean: tasks = {check = "true"}'),
     ('[project]\nname = "x"', "[project] belongs into pyproject.toml"),
 ]
