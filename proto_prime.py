@@ -10936,8 +10936,8 @@ def hint_for(command, options, environment, prefix):
     return "" if is_path else "if a package brings it, " + where_to_add(environment)
 
 
-def where_to_add(environment):
-    """How a package is added, a clause for a hint. environment: `Environment`, or None if that is not known."""
+def where_to_add(environment, does="list it in"):
+    """How a package is added, or what else is done with it, a clause for a hint; environment  may be None."""
     if not environment:
         place = "pyproject.toml or requirements.txt"
     elif environment["requirements_files"]:
@@ -10948,7 +10948,7 @@ def where_to_add(environment):
         table = "[tool.proto-prime] in " * (environment.config.file == PYPROJECT)
         place = "dependencies of " + table + (environment.config.file or OWN_CONFIG)
     has_lock = environment and environment["lock_file"]
-    return "list it in %s, then: %s" % (place, "prime lock and prime boot" if has_lock else "prime boot")
+    return "%s %s, then: %s" % (does, place, "prime lock and prime boot" if has_lock else "prime boot")
 
 
 def command_task(options):
@@ -12744,7 +12744,8 @@ def hint_of_others(environment, word, rest):
         place = "[tasks] of %s" % OWN_CONFIG if own else "[tool.proto-prime.tasks] of " + PYPROJECT
         return 'prime run pytest; or make it a task: test = "pytest -q" in ' + place
     if word in INSTALLERS and (rest or word != "install"):
-        return where_to_add(environment)
+        does = "take it out of" if {"remove", "uninstall"} & {word, *rest[:1]} else "list it in"
+        return where_to_add(environment, does)
     if word.rstrip("0123456789.") in ("python", "py"):
         return "did you mean: prime " + shown(["run", "python", *rest])
     for words, typed, does in WORDS_OF_OTHERS:
