@@ -209,7 +209,7 @@ def test_M16_uv_version_that_is_too_old_is_an_error_that_names_the_least(wanted,
 def pipless(repo, mounts, spare_python):
     """A repo for the driver venv_pip, whose python 3.12 has no pip; in a mount namespace, and nothing else on PATH."""
     shutil.rmtree(str(spare_python.parent.parent / "lib" / "python3.12" / "ensurepip"))
-    for name in ("sh", "env", "nsenter"):
+    for name in ("sh", "env"):
         repo.link(name, shutil.which(name))
     repo.env.update(PATH=str(repo.bin), PROTOPRIMER_VENV_DRIVER="venv_pip", PROTOPRIMER_PYTHON=str(spare_python),
                     PROTOPRIMER_CACHE_DIR=str(repo.home / "cache"))
