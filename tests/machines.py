@@ -277,9 +277,7 @@ class Mac(Machine):
 # Stands in the sitecustomize of a python, and plays another system in our own processes alone, not in pip's.
 PERSONA = """\
 import os, sys
-with open("/proc/self/cmdline", "rb") as file:
-    words = file.read().split(bytes(1))
-if {b"prime", b"proto_prime.py"} & set(map(os.path.basename, words[1:4])):
+if {"prime", "proto_prime.py"} & set(map(os.path.basename, sys.orig_argv[1:4])):
     exec(%r)
 """
 DARWIN = """
@@ -306,13 +304,14 @@ def pthread_sigmask(how, signals):
 _signal.pthread_sigmask = pthread_sigmask
 _signal.valid_signals = lambda: set(valid)
 """
-FRAMEWORK = DARWIN + """
+FRAMEWORK = """
 import sysconfig
-sys._framework = "Python"
-sys.executable = os.environ.get("__PYVENV_LAUNCHER__", sys.executable)
 prefix = sys.base_prefix[:sys.base_prefix.index("/Python.framework")]
 sysconfig.get_config_vars().update(PYTHONFRAMEWORK="Python", PYTHONFRAMEWORKDIR="Python.framework",
                                    PYTHONFRAMEWORKPREFIX=prefix)
+""" + DARWIN + """
+sys._framework = "Python"
+sys.executable = os.environ.pop("PLAYED_LAUNCHER", sys.executable)
 """
 PERSONAS = {"darwin": DARWIN, "musl": MUSL, "framework": FRAMEWORK}
 
@@ -325,7 +324,7 @@ def take_on(python, persona):
 
 
 # What bin/python3.12 is in a framework: it starts the program of an app, which says by a variable by what path it was
-# started (CPython's Mac/Tools/pythonw.c). Pythons up to 3.7 leave that to their children (bpo-22490), as this does.
+# started (CPython's Mac/Tools/pythonw.c). Pythons up to 3.7 hand that on to their children (bpo-22490), as this does.
 LAUNCHER = """\
 #include <limits.h>
 #include <stdio.h>
@@ -336,10 +335,6 @@ LAUNCHER = """\
 int main(int argc, char **argv)
 {
     char self[PATH_MAX], app[2 * PATH_MAX], *found, *place;
-    if (!realpath("/proc/self/exe", self))
-        return 125;
-    *strrchr(self, '/') = 0;
-    snprintf(app, sizeof app, "%s/../Resources/Python.app/Contents/MacOS/Python", self);
     if (!strchr(argv[0], '/')) {
         found = strdup(getenv("PATH") ? getenv("PATH") : "");
         for (place = strtok(found, ":"); place; place = strtok(NULL, ":")) {
@@ -350,7 +345,15 @@ int main(int argc, char **argv)
             }
         }
     }
+    if (!realpath(argv[0], self))
+        return 125;
+    setenv("PLAYED_LAUNCHER", argv[0], 1);
+    snprintf(app, sizeof app, "%.*s/../pyvenv.cfg", (int)(strrchr(argv[0], '/') - argv[0]), argv[0]);
+    if (access(app, F_OK))
+        argv[0] = strdup(self); /* on macOS a python finds itself by its library, whatever link leads to it */
     setenv("__PYVENV_LAUNCHER__", argv[0], 1);
+    *strrchr(self, '/') = 0;
+    snprintf(app, sizeof app, "%s/../Resources/Python.app/Contents/MacOS/Python", self);
     execv(app, argv);
     return 126;
 }
@@ -511,6 +514,7 @@ apt-get update -q
 pythons=$(apt-cache pkgnames python3.1 | grep '^python3.1[4-9]-venv$')
 apt-get install -qy --download-only base-files coreutils dash $pythons
 for each in cache/archives/base-files*.deb cache/archives/*.deb; do dpkg -x "$each" root; done
+cat root/usr/share/ca-certificates/mozilla/*.crt >root/etc/ssl/certs/ca-certificates.crt  # as its installation does
 """
 
 

@@ -26,13 +26,15 @@ class Persona:
     notices  list of str: what the lines of a command without work may say besides
     sees     whether it can be told there what runs
     happens  what happens to that machine after the first boot, a function
-    server   the options of `Repo.popen` for a server
+    cache    the user cache, below the home, if it is not the one of all tests
     """
 
     def __init__(self, repo, python=None, entries=("prime",), cwd=None, root="", notices=(), sees=True,
-                 happens=lambda: None):
+                 happens=lambda: None, cache=""):
         self.repo, self.python, self.entries, self.cwd, self.root = repo, python, list(entries), cwd, root
-        self.notices, self.sees, self.happens = notices, sees, happens
+        self.notices, self.sees, self.happens, self.cache = notices, sees, happens, cache
+        if cache:
+            repo.env["PROTOPRIMER_CACHE_DIR"] = None  # it is where that machine has it
 
     def options(self):
         self.entries.append(self.entries.pop(0))  # each name in turn
@@ -54,7 +56,7 @@ class Persona:
 
     def generations(self):
         """The complete generations, wherever they are."""
-        states = [self.path] + list(Path(self.repo.env["PROTOPRIMER_CACHE_DIR"]).glob("states/*"))
+        states = [self.path] + list((self.repo.home / self.cache).glob("states/*"))
         found = [marker.parent for state in states for marker in state.glob(".prime/envs/*/proto-prime.json")]
         return sorted(str(path)[len(self.root) if str(path).startswith(self.root) else 0:] for path in found)
 
@@ -106,7 +108,7 @@ def go_through(persona):
     assert persona.inside() == first
     done = prime("clean")
     if persona.sees:
-        assert "removed %s\n" % second in done.stderr and persona.generations() == [first]
+        assert "/%s\n" % os.path.basename(second) in done.stderr and persona.generations() == [first]
     else:
         assert "it cannot be told what runs" in done.stderr and second in persona.generations()
 
@@ -117,6 +119,7 @@ def go_through(persona):
     assert third not in (first, second)
 
     check_server(persona, third)
+    assert not persona.cache or (persona.repo.home / persona.cache).is_dir()
     done = prime("clean", "--all")
     if persona.sees:
         assert persona.generations() == [] and persona.leads_to() is None
@@ -176,18 +179,16 @@ def case_insensitive(request, repo):
 
 def no_links(request, repo):
     """A network share that has no links, no modes, no times and no locks."""
-    repo.env["PROTOPRIMER_CACHE_DIR"] = str(repo.home / "cache")
     lacking(repo, "symlink link chmod utime flock", "EPERM", repo.path)
-    return Persona(repo)
+    return Persona(repo, cache=".cache/proto_prime")
 
 
 def exfat(request, repo):
     """A stick."""
     mounts = request.getfixturevalue("mounts")
-    repo.env["PROTOPRIMER_CACHE_DIR"] = str(repo.home / "cache")
     disk = Disk(repo, mounts)
     request.addfinalizer(disk.close)
-    return Persona(repo, mounts.python, root=mounts.root)
+    return Persona(repo, mounts.python, root=mounts.root, cache=".cache/proto_prime")
 
 
 def own_python(request, repo, persona=None):
@@ -201,7 +202,7 @@ def own_python(request, repo, persona=None):
 
 def darwin(request, repo):
     """A python that lacks what macOS does."""
-    return Persona(repo, own_python(request, repo, "darwin"))
+    return Persona(repo, own_python(request, repo, "darwin"), cache="Library/Caches/proto_prime")
 
 
 def musl(request, repo):
@@ -214,7 +215,7 @@ def framework(request, repo):
     """A python of python.org's installer for macOS."""
     found = make_framework(request.getfixturevalue("spare_python"), repo.home / "Library" / "Frameworks")
     repo.env["PROTOPRIMER_PYTHON"] = str(found)
-    return Persona(repo, found)
+    return Persona(repo, found, cache="Library/Caches/proto_prime")
 
 
 def mac(request, repo):
@@ -225,8 +226,8 @@ def mac(request, repo):
     repo.program("ps", "#!/bin/sh\necho '/sbin/launchd PATH=/bin caf\\M-C\\M-)=1'\n")
     add_mac_tools(repo.bin)
     repo.env["PATH"] = str(repo.bin)
-    mounts.sh("mount --bind /dev/null /usr/bin/timeout; mount -t tmpfs none /mnt")
-    return Persona(repo, mounts.program("sh-inside", "/bin/sh"))
+    mounts.sh("mount -t tmpfs none /proc")
+    return Persona(repo, mounts.program("sh-inside", "/bin/sh"), cache=persona.cache)
 
 
 def homebrew(request, repo):
@@ -260,8 +261,7 @@ def other_user(request, repo):
     house = other.place / "wheels"
     shutil.copytree(repo.env["PIP_FIND_LINKS"][len("file://"):], str(house))
     found = Repo(other.place / "a repo", other.place / "home", other.place / "shared", house)
-    for name in ("PROTOPRIMER_VENV_DRIVER",):
-        found.env[name] = repo.env[name]
+    found.env["PROTOPRIMER_VENV_DRIVER"] = repo.env["PROTOPRIMER_VENV_DRIVER"]
     (found.path / "proto_prime.py").unlink()
     shutil.copy(str(TOP / "proto_prime.py"), str(found.path))
     shutil.copy(uv_program(), str(found.bin / "uv"))
