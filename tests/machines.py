@@ -311,7 +311,7 @@ sysconfig.get_config_vars().update(PYTHONFRAMEWORK="Python", PYTHONFRAMEWORKDIR=
                                    PYTHONFRAMEWORKPREFIX=prefix)
 """ + DARWIN + """
 sys._framework = "Python"
-sys.executable = os.environ.pop("PLAYED_LAUNCHER", sys.executable)
+sys.executable = os.environ["__PYVENV_LAUNCHER__"] = os.environ.pop("PLAYED_LAUNCHER", sys.executable)
 """
 PERSONAS = {"darwin": DARWIN, "musl": MUSL, "framework": FRAMEWORK}
 

@@ -15,7 +15,7 @@ if os.name != "posix":
     pytest.skip("these are machines with POSIX", allow_module_level=True)
 
 WHERE = "import six, sys; print(sys.prefix)"
-ENDS = "import os, six, sys; print(sys.argv[1:], os.environ.get('__PYVENV_LAUNCHER__')); sys.exit(7)"
+ENDS = "import six, sys; print(sys.argv[1:]); sys.exit(7)"
 
 
 class Persona:
@@ -97,7 +97,8 @@ def go_through(persona):
     others = [line for line in lines[1:] if not any(notice in line for notice in persona.notices)]
     assert " is current (environment default, python 3." in lines[0] and others == [], done.stderr
 
-    assert prime("run", "python", "-c", ENDS, "a b", "", status=7).stdout == "['a b', ''] None\n"
+    assert prime("run", "python", "-c", ENDS, "a b", "", status=7).stdout == "['a b', '']\n"
+    assert prime("run", "sh", "-c", "echo ${__PYVENV_LAUNCHER__-unset}").stdout == "unset\n"
     done = persona.shell('python -c "%s"\nexit 3\n' % WHERE.replace("prefix", "base_prefix == sys.prefix"), status=3)
     assert done.stdout == "False\n" and "in environment default; exit leaves it" in done.stderr
 
@@ -178,9 +179,9 @@ def case_insensitive(request, repo):
     """NTFS as Windows and macOS see a disk: each name in the case that somebody types."""
     mounts = request.getfixturevalue("mounts")
     place = repo.path.parent / "disk"
-    repo.path.rename(repo.path.parent / "Repo")
     place.mkdir()
-    repo.path = (repo.path.parent / "Repo").rename(place / "Repo") or place / "Repo"
+    repo.path.rename(place / "Repo")
+    repo.path = place / "Repo"
     disk = Disk(repo, mounts, "ntfs", place)
     request.addfinalizer(disk.close)
     return Persona(repo, mounts.python, [place / "Repo" / "prime", place / "REPO" / "Prime"], repo.home, mounts.root)
@@ -265,7 +266,7 @@ def homebrew(request, repo):
 
 
 def other_user(request, repo):
-    """A user whose home is not there, in a checkout of his own; root is the one who started it."""
+    """A user in a checkout of his own, whose commands root starts."""
     other = request.getfixturevalue("other_user")
     house = other.place / "wheels"
     shutil.copytree(repo.env["PIP_FIND_LINKS"][len("file://"):], str(house))
