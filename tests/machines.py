@@ -313,7 +313,7 @@ sysconfig.get_config_vars().update(PYTHONFRAMEWORK="Python", PYTHONFRAMEWORKDIR=
 sys._framework = "Python"
 sys.executable = os.environ["__PYVENV_LAUNCHER__"] = os.environ.pop("PLAYED_LAUNCHER", sys.executable)
 """
-PERSONAS = {"darwin": DARWIN, "musl": MUSL, "framework": FRAMEWORK}
+PERSONAS = {"musl": MUSL, "framework": FRAMEWORK}
 
 
 def take_on(python, persona):

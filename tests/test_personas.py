@@ -201,28 +201,16 @@ def exfat(request, repo):
     return Persona(repo, mounts.python, root=mounts.root, cache=".cache/proto_prime")
 
 
-def own_python(request, repo, persona=None):
-    """Let the repo have a python of its own, which is what it requires. Returns its path."""
-    found = request.getfixturevalue("spare_python")
-    if persona:
-        take_on(found, persona)
-    repo.env["PROTOPRIMER_PYTHON"] = str(found)
-    return found
-
-
-def darwin(request, repo):
-    """A python that lacks what macOS does."""
-    return Persona(repo, own_python(request, repo, "darwin"), cache="Library/Caches/proto_prime")
-
-
 def musl(request, repo):
     """A python for which signals 32 to 34 are none; commands are started as where nothing can be replaced."""
-    repo.env["PROTOPRIMER_SPAWN"] = "1"
-    return Persona(repo, own_python(request, repo, "musl"))
+    found = request.getfixturevalue("spare_python")
+    take_on(found, "musl")
+    repo.env.update(PROTOPRIMER_PYTHON=str(found), PROTOPRIMER_SPAWN="1")
+    return Persona(repo, found)
 
 
 def framework(request, repo):
-    """A python of python.org's installer for macOS."""
+    """A python of python.org's installer for macOS, which lacks what that system does."""
     found = make_framework(request.getfixturevalue("spare_python"), repo.home / "Library" / "Frameworks")
     repo.env["PROTOPRIMER_PYTHON"] = str(found)
     return Persona(repo, found, cache="Library/Caches/proto_prime")
@@ -282,7 +270,7 @@ def other_user(request, repo):
     return Persona(found, start)
 
 
-FITTING = [without_proc, two_mounts, case_insensitive, no_links, exfat, darwin, musl, framework, mac, homebrew,
+FITTING = [without_proc, two_mounts, case_insensitive, no_links, exfat, musl, framework, mac, homebrew,
            other_user]
 
 
@@ -303,5 +291,5 @@ def test_whole_way_with_the_newest_pythons_of_debian(repo, shared, driver, mount
         if not (root / "usr/bin" / ("python" + version)).exists():
             pytest.skip("there is no python %s in Debian's newest suite" % version)
     repo.env.update(PROTOPRIMER_PYTHON="/usr/bin/python" + required, PYTHONWARNINGS="error:::proto_prime")
-    start = mounts.program("python-" + wild, "/usr/bin/python" + wild, "-W", "error", root=root)
+    start = mounts.program("python-" + wild, "/usr/bin/python" + wild, "-X", "dev", "-W", "error", root=root)
     go_through(Persona(repo, start))
