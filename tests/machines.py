@@ -313,7 +313,13 @@ sysconfig.get_config_vars().update(PYTHONFRAMEWORK="Python", PYTHONFRAMEWORKDIR=
 sys._framework = "Python"
 sys.executable = os.environ["__PYVENV_LAUNCHER__"] = os.environ.pop("PLAYED_LAUNCHER", sys.executable)
 """
-PERSONAS = {"musl": MUSL, "framework": FRAMEWORK}
+# What the file itself is warned of is an error, though it keeps warnings to itself (E2).
+STRICT = """
+import warnings
+warnings.filterwarnings("error", module="__main__|proto_prime")
+warnings.simplefilter = lambda *_: None
+"""
+PERSONAS = {"musl": MUSL, "framework": FRAMEWORK, "strict": STRICT}
 
 
 def take_on(python, persona):
@@ -547,9 +553,14 @@ def newest_debian():
 
 
 def enter_debian(mounts, *shared):
-    """Let a `Mounts` have the root of `newest_debian`, where directories are at the same paths. Returns that root."""
+    """Let a `Mounts` have the root of `newest_debian`, where directories are at the same paths. Returns that root.
+
+    Its pythons are strict with warnings.
+    """
     root = newest_debian()
     mounts.sh("""root=$1; shift
 mount -t overlay overlay -o "lowerdir=$root,upperdir=$(mktemp -d /mnt/XXXXXX),workdir=$(mktemp -d /mnt/XXXXXX)" "$root"
 for each in /proc /dev "$@"; do mkdir -p "$root$each"; mount --rbind "$each" "$root$each"; done""", root, *shared)
+    mounts.sh('for each in "$1"/etc/python3.*; do printf %s "$2" >"$each/sitecustomize.py"; done', root,
+              PERSONA % PERSONAS["strict"])
     return root
