@@ -374,12 +374,13 @@ class Reporter:
     log        the open log file, or None; `log_path` is its path
     unlogged   list of str, the text from before there was a log
     live_line  str, the line that `tick` renews on a terminal
+    waits_for  str, what the tool of a step said last, which the live line shows
     """
 
     def __init__(self):
         self.verbosity = 0
         self.log, self.log_path, self.unlogged = None, "", []  # type: ignore[var-annotated]
-        self.step_title, self.step_start, self.is_live, self.live_line = "", 0.0, False, ""
+        self.step_title, self.step_start, self.is_live, self.live_line, self.waits_for = "", 0.0, False, "", ""
         self.noted = set()  # type: set
 
     def note(self, text, lines=()):
@@ -434,16 +435,22 @@ class Reporter:
 
             room = columns() - 3  # an echoed ^C takes two columns, and some terminals wrap after the last one
             spent = " %d s" % (time.monotonic() - self.step_start)
-            line = clipped(clipped(self.step_title, room - len(spent)) + spent, room)
+            line = clipped(clipped(self._step_text(room), room - len(spent)) + spent, room)
             if line != self.live_line:
                 self.live_line = line  # before it is shown, for an interrupt may come meanwhile
                 self._show("\r\x1b[K" + line)
+
+    def _step_text(self, room):
+        """What a live line of so many columns shows: the step's title, and what it waits for; alone if few."""
+        if not self.waits_for or room < 60:
+            return self.waits_for or self.step_title
+        return "%s: %s" % (clipped(self.step_title, room // 2), self.waits_for)
 
     def done(self):
         """Remove the live line, if there is one."""
         if self.live_line and is_foreground():
             self._show("\r\x1b[K")
-        self.is_live, self.live_line = False, ""
+        self.is_live, self.live_line, self.waits_for = False, "", ""
 
     def keep_log(self, path, file):
         """Write everything to this open binary file too: what was said before, and what comes."""
@@ -514,11 +521,27 @@ def clipped(text, room):
     return text
 
 
-def columns():
-    """The width of the terminal at stderr, in characters; 80 if it has none."""
+def width_of(text):
+    """The number of columns that a text takes on a terminal, by the rule of `clipped`."""
+    return len(text) + sum(char >= "\u1100" for char in text)
+
+
+def pointed(line, index):
+    """Two lines for an error: a line of a file, and a caret below its character at `index`.
+
+    Only what fits in a row of the terminal is shown of it, for the caret would stand below another row.
+    """
+    before, after, room = visible(line[:index]), visible(line[index:index + 500]), columns() - 8
+    while width_of(before) > room - 8:
+        before = "..." + before[len(before) // 4 + 4:]
+    return [clipped(before + after, room), " " * width_of(before) + "^"] if line.strip() else []
+
+
+def columns(file=2):
+    """The width of the terminal at stderr, or at another file descriptor, in characters; 80 if it has none."""
     try:
-        return os.get_terminal_size(2).columns or 80  # 0: the terminal does not know its width
-    except OSError:  # stderr was closed
+        return os.get_terminal_size(file).columns or 80  # 0: the terminal does not know its width
+    except OSError:  # it is a pipe, or was closed
         return 80
 
 
@@ -1377,10 +1400,7 @@ class Child:
         data = self.stderr if self.stderr.strip() else self.stdout
         if len(data) >= OUTPUT_CAP:  # its start was cut away, maybe within a URL (H14)
             data = re.split(br"\s", data, maxsplit=1)[-1]
-        text = masked(data.strip().decode("utf-8", "backslashreplace"))
-        text = re.sub(r"\x1b\[[0-?]*[ -/]*[@-~]", "", text)  # colours, which FORCE_COLOR brings
-        last = [line.rstrip().rpartition("\r")[2].expandtabs() for line in text.split("\n")]  # \r overwrites a line
-        return [visible(line) for line in last if line.strip()][-lines:]
+        return printed_lines(data)[-lines:]
 
     def __str__(self):
         if self.problem:
@@ -1390,6 +1410,19 @@ class Child:
             reason = "exit status 0x%X" % self.status
         lines = self.tail()  # a shell that finds no program says so first, a traceback ends with the error
         return ": ".join(["failed", reason] + (lines[:1] if self.status in (126, 127) else lines[-1:]))
+
+
+def printed_lines(data):
+    """The non-blank lines of a program's output as a terminal would show them: a list of str.
+
+    data  bytes, whole lines, as `masked` needs
+    """
+    import re
+
+    text = masked(data.strip().decode("utf-8", "backslashreplace"))
+    text = re.sub(r"\x1b\[[0-?]*[ -/]*[@-~]", "", text)  # colours, which FORCE_COLOR brings
+    lines = [line.rstrip().rpartition("\r")[2].expandtabs() for line in text.split("\n")]  # \r overwrites a line
+    return [visible(line) for line in lines if line.strip()]
 
 
 def signal_name(number):
@@ -2884,17 +2917,22 @@ class Link:
 class TomlError(ValueError):
     """Text that is not TOML: `message` says what is wrong, `line` and `column` (both from 1) say where.
 
-    Made from the source and the position of the mistake in it.
+    Made from the source and the position of the mistake in it; `source` is the text of that line.
     """
 
     def __init__(self, src, pos, message):
         self.message = message
         self.line = src.count("\n", 0, pos) + 1
         self.column = pos - src.rfind("\n", 0, pos)
+        self.source = src[pos - self.column + 1:].partition("\n")[0]
         ValueError.__init__(self, message, self.line, self.column)
 
     def __str__(self):
         return "%s (line %d, column %d)" % (self.message, self.line, self.column)
+
+    def as_error(self, file):
+        """The PrimeError for a file that is not TOML: it shows the line, and a caret below the mistake."""
+        return PrimeError("%s: %s" % (file, self), status=2, tried=pointed(self.source, self.column - 1))
 
 
 def parse_toml(text, is_head=False):
@@ -3695,7 +3733,7 @@ class Config:
             try:
                 self.documents[path] = text, parse_toml(text or "")
             except TomlError as error:
-                raise PrimeError("%s: %s" % (path, error), status=2)
+                raise error.as_error(path)
         return self.documents[path]
 
     def project(self, directory):
@@ -6220,6 +6258,10 @@ BUILD_FAILED = r"finished with status 'error'|^ *× .* did not run|Command error
 PIP_RUNS = r"^ *Running command "
 PIP_STAGE = r"Processing |Collecting |Obtaining |(?:Building|Installing) .*packages:"
 UV_QUOTES = r"^ *\[std(?:out|err)\]$"
+WHEEL_OR_SDIST = r"(?:\S*/)?([\w.-]+?)-(\d[^-\s]*?)(?:-\S+\.whl|\.tar\.gz|\.zip)\S*"
+# The lines by which they say what they work at.
+WORKS_AT = r" *(?:Collecting|Download(?:ing|ed)|Using cached|Obtaining|Processing|Preparing|Getting requ\w+|Build(?:ing|t)|" \
+    r"Running setup\.py|Installing|Cloning|Updat(?:ing|ed)|Resolved|Prepared) "
 
 # How they say that they got no connection: a pattern that the output must hold besides, and one for the URL or host.
 UNREACHED = (
@@ -6257,7 +6299,8 @@ def run_tool(argv, title, environ=None, cwd=os.sep, is_installer=True):
     """Run pip, uv, venv or a post_boot command as a step that people see; PrimeError if it fails."""
     report.step(title)
     environ = dict(clean_environ(for_tool=True) if environ is None else environ, PWD=cwd)  # ${PWD} in a file for pip
-    child = run_child(argv, environ, cwd=cwd, log=log_of_tool, cap=TOOL_CAP, is_merged=True)
+    log = log_of_installer if is_installer else log_of_command
+    child = run_child(argv, environ, cwd=cwd, log=log, cap=TOOL_CAP, is_merged=True)
     report.done()
     if not child.has_failed:
         return
@@ -6275,11 +6318,22 @@ def run_tool(argv, title, environ=None, cwd=os.sep, is_installer=True):
     raise PrimeError("%s failed: %s" % (title, status), tried=lines, hint="; ".join(filter(None, hints)))
 
 
-def log_of_tool(data):
-    """`report.output` without what pip tells of each file in an index, thousands of lines."""
+def log_of_installer(data):
+    """`report.output` without what pip tells of each file in an index, thousands of lines. What it works at is shown."""
     import re
 
-    report.output(re.sub(br"(?m)^ *(?:Found|Skipping) link.*\n", b"", data))
+    data = re.sub(br"(?m)^ *(?:Found|Skipping) link.*\n", b"", data)
+    lines = [line.strip() for line in printed_lines(data) if re.match(WORKS_AT, line)] if report.is_live else []
+    if lines:
+        report.waits_for = re.sub(WHEEL_OR_SDIST, r"\1 \2", lines[-1])
+    report.output(data)
+
+
+def log_of_command(data):
+    """`report.output`; the last line is shown as what a command of the repo works at."""
+    if report.is_live:
+        report.waits_for = ([report.waits_for] + printed_lines(data))[-1]
+    report.output(data)
 
 
 def causes(output):
@@ -6863,7 +6917,7 @@ def read_lock(environment, path):
                     raise TypeError("%s = %s" % (field, shown_value(document[field])))
             environment.locks[path] = Lock(path, document, *chosen_parts(environment))
         except TomlError as error:
-            raise PrimeError("%s: %s" % (path, error), status=2)
+            raise error.as_error(path)
         except (KeyError, TypeError, AttributeError, ValueError, RecursionError) as problem:
             raise PrimeError("%s is not as PEP 751 says: %r" % (path, problem), status=2)
     return environment.locks[path]
@@ -10319,7 +10373,7 @@ def script_metadata(source):
     try:
         document = parse_toml(blocks[0])
     except TomlError as error:
-        raise PrimeError("the script's metadata (PEP 723): %s" % error, status=2)
+        raise error.as_error("the script's metadata (PEP 723)")
     required, dependencies = document.get("requires-python", ""), document.get("dependencies", [])
     for name, kind, value in (("requires-python", "text", required), ("dependencies", "texts", dependencies)):
         expected, is_valid = KINDS[kind]
@@ -12089,7 +12143,8 @@ def status_of(work):
         catch_signals(is_over=True)
         for process in list(_live):  # other threads wait for these
             end_group(process, grace=0)
-        return fail(PrimeError("interrupted by %s" % signal_name(stop.signum), status=128 + stop.signum))
+        return fail(PrimeError("interrupted by %s; nothing is half-done" % signal_name(stop.signum),
+                               hint="to go on: " + shown(["prime"] + sys.argv[1:]), status=128 + stop.signum))
     except MemoryError:  # H16
         return fail(PrimeError("there is not enough memory", hint=LIMIT_HINT))
     except Exception as problem:
