@@ -549,7 +549,7 @@ def in_columns(rows, room):
     if max(map(width_of, lines), default=0) <= room:
         return lines
     return [line for head, row in zip(heads, rows)
-            for line in [head.rstrip(), *wrapped("      " + row[-1], room, "      ")]]
+            for line in [head.rstrip(), *("      " + line for line in wrapped(row[-1], room - 6))]]
 
 
 def pointed(line, index):
@@ -10666,7 +10666,7 @@ def lines_of_group(reason, pythons, room):
     lines = ["%s (%d):" % (one_line(reason), len(pythons))]
     for each in pythons:
         lines += ["  " + line for line in in_columns([row_of(each)], room - 2)]
-        lines += wrapped("      " + one_line(each.reason), room, "      ") if reason == "broken" else []
+        lines += ["      " + line for line in wrapped(one_line(each.reason), room - 6)] if reason == "broken" else []
     return lines
 
 
