@@ -81,6 +81,13 @@ fail() {
     exit 1
 }
 
+interrupted() { # STATUS: end, for a signal came
+    rm -rf "${aside:-/nowhere/at/all}"
+    echo "prime: error: interrupted; nothing is half-done" >&2
+    echo "  hint: the same command goes on" >&2
+    exit "$1"
+}
+
 runs() { # PROGRAM: true if it is a python that can run this file. Status 0 does not tell: an empty file has it
     path=$(command -v "$1") || return 1
     if [ "$path" -ef /usr/bin/python3 ] && [ -x /usr/bin/xcode-select ]; then
@@ -170,9 +177,9 @@ fetch_uv() { # [ARGS]: fetch uv into the user cache, by its stand-alone installe
     shown=$url
     case $url in *@*) shown=${url%%//*}//***@${url##*@} ;; esac # H14
     agree "uv will be fetched with $shown into $cache, and fetch one" "$@"
-    trap 'rm -rf "$aside"; exit 129' HUP
-    trap 'rm -rf "$aside"; exit 130' INT
-    trap 'rm -rf "$aside"; exit 143' TERM
+    trap 'interrupted 129' HUP
+    trap 'interrupted 130' INT
+    trap 'interrupted 143' TERM
     [ ! -e "$cache" ] || [ -O "$cache" ] ||
         fail "$cache belongs to another user" "PROTOPRIMER_CACHE_DIR names another directory"
     (umask 077 && mkdir -p "$aside") || fail "cannot write to $cache" "PROTOPRIMER_CACHE_DIR names another directory"
@@ -381,7 +388,7 @@ class Reporter:
         self.verbosity = 0
         self.log, self.log_path, self.unlogged = None, "", []  # type: ignore[var-annotated]
         self.step_title, self.step_start, self.is_live, self.live_line, self.waits_for = "", 0.0, False, "", ""
-        self.noted = set()  # type: set
+        self.patience, self.noted = 0, set()  # type: float, set
 
     def note(self, text, lines=()):
         """Print a line, and indented ones below it, unless the user asked for quiet."""
@@ -419,20 +426,27 @@ class Reporter:
 
     def step(self, title):
         """Announce long work: by a plain line, or on a terminal by a live line that stays until `done`."""
-        import time
-
-        self.step_title, self.step_start = "prime: " + one_line(masked(title)), time.monotonic()
-        self.is_live = self.verbosity == 0 and self._is_terminal() and is_foreground()
+        self.wait(title, 0)
         if self.is_live:
             self.tick()
         else:
             self.note(title)
+
+    def wait(self, title, patience=1):
+        """Begin work that is seldom long: if it lasts longer than so many seconds, a terminal shows a live line."""
+        import time
+
+        self.step_title, self.step_start = "prime: " + one_line(masked(title)), time.monotonic()
+        self.patience = patience
+        self.is_live = self.verbosity == 0 and self._is_terminal() and is_foreground()
 
     def tick(self):
         """Renew the live line if it changed. Called some ten times a second while a child works."""
         if self.is_live and is_foreground():
             import time
 
+            if time.monotonic() - self.step_start < self.patience:
+                return
             room = columns() - 3  # an echoed ^C takes two columns, and some terminals wrap after the last one
             spent = " %d s" % (time.monotonic() - self.step_start)
             line = clipped(clipped(self._step_text(room), room - len(spent)) + spent, room)
@@ -5826,6 +5840,7 @@ def judge_all(tried, requests):
                     return
                 judge(candidate, requests)
 
+        report.wait("asking %d pythons" % len(unknown))
         threads = [threading.Thread(target=work) for _ in unknown[:ASKED_AT_ONCE]]
         try:
             with unbroken():
@@ -5836,6 +5851,7 @@ def judge_all(tried, requests):
         for thread in threads:
             while thread.is_alive():  # a signal in the moment before a wait would be noticed after it
                 thread.join(0.1)
+        report.done()
     for candidate in tried:
         if candidate.verdict == "not-tried":
             judge(candidate, requests)
@@ -5855,7 +5871,9 @@ def search_python(required="", tried=None, also=()):
     tried = [] if tried is None else tried
     chosen, best, enough = None, -2, 2 if request.names_prerelease else 3  # as of `Version.phase`
     for candidate in candidates(request):
+        report.wait("asking %s" % tilde(candidate.path))
         tried.append(judge(candidate, (request,) + tuple(also)))
+        report.done()
         if candidate.verdict != "matches":
             continue
         phase = Version(candidate.interpreter.version).phase
@@ -5893,7 +5911,9 @@ def select_python(required, selector, root, name="default"):
     elif not os.access(path, os.X_OK):
         raise PrimeError("python selector %s is not executable" % path, hint="chmod +x it", status=2)
     environ = dict(clean_environ(for_tool=True), PROTOPRIMER_REF_ROOT=root, PROTOPRIMER_ENV=name)
+    report.wait("asking the python selector %s" % selector)
     child = run_child(argv, environ, cwd=root, timeout=SELECTOR_SECONDS)
+    report.done()
     if child.has_failed:
         raise PrimeError("python selector %s %s" % (path, child), tried=child.tail())
     lines = [line.strip() for line in os.fsdecode(child.stdout).splitlines() if line.strip()]

@@ -109,6 +109,20 @@ def test_U9_live_line_shows_the_package_that_is_downloaded_and_its_size(slow_ind
 
 
 @pytest.mark.parametrize("columns", WIDTHS)
+@pytest.mark.parametrize("argv, live", [
+    (["python", "3.9"], r"^prime: asking ~/bin/python3\.9 1 s$"),
+    (["python", "--all"], r"^prime: asking \d+ pythons 1 s$"),
+    (["-e", "by-selector", "python"], "^prime: asking the python selector"),
+])
+def test_U9_live_line_names_the_python_that_is_asked_for_long(repo, terminal, columns, argv, live):
+    repo.program("python3.9", "#!/bin/sh\nexec sleep 3\n")
+    repo.write("slow.py", "import time\ntime.sleep(1.5)\n")
+    repo.config('[env.by-selector]\npython_selector_file_rel_path = "slow.py"\n')
+    repo.env["PROTOPRIMER_CACHE_DIR"] = str(repo.home / "cache")
+    terminal(columns).prime(*argv).until(live).process.kill()
+
+
+@pytest.mark.parametrize("columns", WIDTHS)
 def test_U9_interrupt_key_says_that_nothing_is_half_done_and_how_to_go_on(repo, terminal, columns):
     hold = make_wait(repo)
     window = terminal(columns).prime("run", "true").until("^prime: post_boot: slow 0 s$")
