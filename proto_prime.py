@@ -680,6 +680,11 @@ def shown(argv):
     return masked(" ".join(shlex.quote(word) if "\n" not in word else "'...'" for word in argv))
 
 
+def typed(*words):
+    """A command of ours as the user types it, on one line."""
+    return shown(["prime", *words])
+
+
 # Where a URL begins: its "://", or "//" in front of a word; in JSON also with backslashes.
 URL_SLASHES = r"((?::|(?<![\w/\\.:~)\]-]))(?:\\?/){2,})"
 # What stands between the slashes and an "@" or "/" and is a host for sure: [IPv6], IPv4, localhost or nothing.
@@ -10234,7 +10239,7 @@ def no_python(environment, problem=None):
     if len(tried) > len(misses):
         words = [*(["-e", environment.requested] if environment.requested else []), "python"]
         words += [required.text] if is_typed(required) or kind_of_root(environment.root) == "script" else []
-        lines.append("and %d more: prime %s --all" % (len(tried) - len(misses), shown(words)))
+        lines.append("and %d more: %s" % (len(tried) - len(misses), typed(*words, "--all")))
     lines += ["uv: %s" % problem] + problem.tried if problem else []
     hint = limit_hint(reasons) or hint_for_python(environment, misses, problem)
     return PrimeError("no python satisfies " + " and ".join(requests), origin, lines, hint)
@@ -10537,7 +10542,7 @@ def info_text(environment, data):
         ("environment", [environment_text(environment)]),
         ("python", python_texts(environment, data)),
         ("packages", package_texts(data)),
-        ("link" if " -> " in link else "directory", [link]),
+        ("directory" if venv and " -> " not in link else "link", [link]),
         ("root", [data["root"]]),
         ("driver", [data["driver"]]),
         ("uv", ["; passed over: ".join([uv["path"] or "none here, one is fetched"] + uv["passed_over"])] if uv else []),
@@ -10564,12 +10569,11 @@ def state_text(environment, data):
     """Whether an environment is current; if not, why not, and what to type."""
     option = ["-e", environment.requested] if environment.requested else []
     if not data["reasons"]:
-        return "up to date" + (", held there by a rollback -> " + shown(["prime", "use", environment.name])
+        return "up to date" + (", held there by a rollback -> " + typed("use", environment.name)
                                if data["venv"]["held"] else "")
     reasons = [reason for reason in data["reasons"] if data["venv"] or reason != "it was not built yet"]
     state = ": ".join(filter(None, ["OUT OF DATE" if data["venv"] else "NOT BUILT", "; ".join(reasons)]))
-    words = ["prime", *option, *([] if data["selected_python"] else ["python", "--all"])]
-    return "%s -> %s" % (state, shown(words))
+    return "%s -> %s" % (state, typed(*option, *([] if data["selected_python"] else ["python", "--all"])))
 
 
 def environment_text(environment):
@@ -10586,7 +10590,10 @@ def environment_text(environment):
 def python_texts(environment, data):
     """The python of an environment, and who asked for which: a list of lines."""
     selected, venv = data["selected_python"], data["venv"]
-    lines = ["%s  %s" % (selected["version"], tilde(selected["path"])) if selected else "none fits"]
+    lines = ["none fits"]
+    if selected:
+        name = "" if selected["implementation"] == "cpython" else selected["implementation"] + " "
+        lines = ["%s%s  %s" % (name, selected["version"], tilde(selected["path"]))]
     if venv and (not selected or selected["version"] != venv["version"]):
         lines = ["%s now; next: %s" % (venv["version"], lines[0])]
     requests = [asked(each, environment) for each in dict.fromkeys(environment.wanted()) if each.text]
@@ -10595,8 +10602,8 @@ def python_texts(environment, data):
 
 def package_texts(data):
     """How many packages there are, where they are listed, and what others did to them: a list of lines."""
-    places = ", ".join(data["packages_from"]) or "no file, for none lists any"
-    lines = ["%d, from %s" % (len(data["packages"]), places)]
+    places = ", ".join(data["packages_from"])
+    lines = ["%d%s" % (len(data["packages"]), ", from " + places if places else "; no file lists any")]
     changes = [(each["name"], each["built"], each["installed"]) for each in data["package_changes"]]
     if changes:
         lines.append("changed by others since the build: " + "; ".join(change_lines(changes)))
@@ -12794,7 +12801,7 @@ def status_of(work):
         for process in list(_live):  # other threads wait for these
             end_group(process, grace=0)
         return fail(PrimeError("interrupted by %s; nothing is half-done" % signal_name(stop.signum),
-                               hint="to go on: " + shown(["prime"] + sys.argv[1:]), status=128 + stop.signum))
+                               hint="to go on: " + typed(*sys.argv[1:]), status=128 + stop.signum))
     except MemoryError:  # H16
         return fail(PrimeError("there is not enough memory", hint=LIMIT_HINT))
     except Exception as problem:
