@@ -26,7 +26,7 @@ prime: building environment default: it was not built yet
 prime: nothing to install: no [project], requirements.txt, or dependencies in the config
 """
 END = "prime: .venv is ready (environment default, %s)\n" % READY
-INTERRUPTED = "prime: error: interrupted by signal 2 (SIGINT); nothing is half-done\n  hint: to go on: prime\n"
+INTERRUPTED = "prime: error: interrupted by signal 2 (SIGINT); nothing is half-done\n  hint: to go on: python3 prime\n"
 
 
 @pytest.fixture
