@@ -3980,6 +3980,9 @@ def read_task(config, name, value):
     field = "tasks." + name
     if not all(char.isalnum() or char in "-_.:" for char in name) or name[:1] in ("", "-", ".", ":"):
         raise config.error(field, 'task name "%s" is not of letters, digits and -_.: alone' % one_line(name[:200]))
+    if name in FIELDS:  # the line was added below [tasks]
+        raise PrimeError("%s: %s is a field, and no task" % (field, name), config.where(field), status=2,
+                         hint="move its line above [%stasks]" % ("tool.proto-prime." * (config.file == PYPROJECT)))
     table = value if isinstance(value, dict) else {"run": value}
     for key, item in table.items():
         at = field + "." + key if table is value else field
@@ -12484,7 +12487,7 @@ def parse_command_line(argv):
     index = command_index(argv)
     command, rest = argv[index: index + 1], argv[index + 1:]
     if command:
-        options.command = "" if task_name(command[0], COMMANDS) else command[0]  # U2
+        options.command = command[0] if command[0] in COMMANDS else ""  # a task, or nothing that is known (U2)
     if not options.command:
         options.words, command, rest = argv[index:], [], []
     if options.command == "run" and rest[:1] not in (["-h"], ["--help"]):

@@ -180,6 +180,7 @@ WRONG = {
     "assignment": ('test = "A=1 pytest"', 'A=1 is no program.*\n.*env_vars = {A = "1"}'),
     "name": ('"a b" = "x"', 'task name "a b"'),
     "option as name": ('"-v" = "x"', 'task name "-v"'),
+    "field of ours": ('test = "x"\ndependencies = ["six"]', 'dependencies is a field.*line 4.*\n.*above .tasks.'),
     "unknown need": ('test = {run = "x", needs = ["biuld"]}\nbuild = "x"',
                      'test -> biuld: there is no task "biuld".*line 3.*\n.*"build"'),
     "cycle": ('a = {run = "x", needs = ["b"]}\nb = {run = "x", needs = ["c"]}\nc = {run = "x", needs = ["b"]}',
@@ -217,7 +218,7 @@ def test_U2_command_goes_before_a_task_of_its_name_which_a_colon_names(tasked):
 
 def test_U2_word_that_is_neither_command_nor_task_is_an_error(tasked):
     repo = tasked('[tasks]\nshow = "true"\n')
-    for word in ("shwo", ":shwo"):
+    for word in ("shwo", ":shwo", ":", "", "::"):
         assert "unknown command %s" % word in repo.prime(word, status=2).stderr
 
 
