@@ -6,13 +6,15 @@ import re
 import shutil
 import subprocess
 
-import proto_prime
 import pytest
 from conftest import PYTHONS, python
 
+import proto_prime
+
 ODD = "it's \"q\" $HOME `x` $(x) %PATH% ! !! \\ \\n ^&|<> \u4f60 \U0001f600 \nsecond\r\n\t end "
 SHOW = "import json, os, sys; print(json.dumps([dict(os.environ), sys.prefix]))"
-SHELLS = {"sh": [], "bash": ["--norc"], "dash": [], "zsh": ["-f"], "mksh": [], "busybox": ["sh"], "fish": ["--no-config"]}
+SHELLS = {"sh": [], "bash": ["--norc"], "dash": [], "zsh": ["-f"], "mksh": [], "busybox": ["sh"],
+          "fish": ["--no-config"]}
 
 
 @pytest.fixture

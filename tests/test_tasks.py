@@ -8,7 +8,7 @@ import subprocess
 
 import pytest
 from conftest import PYTHONS, python
-from helpers import wait_for
+from helpers import Terminal, wait_for
 
 # Where it runs, in which environment, with which arguments and variables.
 SHOW = """\
@@ -163,6 +163,18 @@ def test_U2_signal_ends_the_need_that_runs(tasked, number):
     assert process.returncode == 128 + number and stdout == "", stderr
     with pytest.raises(ProcessLookupError):
         os.kill(int(pid.read_text()), 0)
+
+
+def test_U2_key_of_the_terminal_reaches_the_need_once(tasked):
+    count = "import signal, sys, time\nkeys = []\nsignal.signal(signal.SIGINT, lambda *_: keys.append(1))\n" \
+        "open('ready', 'w').close()\ntime.sleep(1)\nopen('keys', 'w').write(str(len(keys)))\nsys.exit(5)\n"
+    repo = tasked('[tasks]\ntop = {run = "echo top", needs = ["long"]}\nlong = "python count.py"\n')
+    repo.write("count.py", count)
+    terminal = Terminal(repo).prime("top")
+    wait_for((repo.path / "ready").exists)
+    terminal.type("\x03")
+    assert terminal.process.wait(timeout=20) == 130
+    assert (repo.path / "keys").read_text() == "1"
 
 
 WRONG = {

@@ -79,10 +79,13 @@ def test_U2_U3_tasks_and_the_variables_of_an_environment(windows_repo):
     """A string is split as POSIX does; what `env --shell cmd` prints is called as a batch file."""
     repo = windows_repo("3.13", "venv_uv")
     odd = "it's \"q\" %PATH% & echo HACKED | x > y < z ^ (a) end"
-    repo.write("show.py", "import json, os, sys\nprint(json.dumps([sys.argv[1:], os.environ.get('ODD'), sys.prefix]))\n")
-    repo.write("env.bat", "@python prime -e default env --shell cmd > out.cmd\r\n@call out.cmd\r\n@python show.py\r\n")
+    show = "import json, os, sys\nprint(json.dumps([sys.argv[1:], os.environ.get('ODD'), sys.prefix]))\n"
+    repo.write("show.py", show)
+    lines = "@python prime -e default env --shell cmd > out.cmd", "@call out.cmd", "@python show.py", ""
+    repo.write("env.bat", "\r\n".join(lines))
     repo.write("proto_prime.toml", "env_vars = {ODD = %s}\nenv_file = \".env\"\n[tasks]\n"
-               "show = {run = \"python show.py 'a  b' \\\"\\\"\", needs = [\"first\"]}\nfirst = \"python -c print(1)\"\n"
+               "show = {run = \"python show.py 'a  b' \\\"\\\"\", needs = [\"first\"]}\n"
+               "first = \"python -c print(1)\"\n"
                "seven = {run = [\"cmd\", \"/c\", \"exit 7\"], cwd = \"..\"}\n" % json.dumps(odd))
     repo.write(".env", "ODD=x\r\nFILE='two\r\nlines'\r\n")
     first, again, seven, called = repo.primes(
