@@ -11179,7 +11179,7 @@ def shell_start(kind, prefix, name, environ):
 
 
 def command_env(options):
-    """what an active environment sets, for a shell to eval, for direnv, for CI"""
+    """print what an active environment sets, for a shell, direnv or CI"""
     shell = options.shell or ("pwsh" if WINDOWS else "sh")
     missing = [name for name in GITHUB_FILES if shell == "github" and not os.environ.get(name)]
     if missing:
@@ -12761,8 +12761,9 @@ COMMANDS = {
 }
 JSON_OPTION = ("--json",), {"action": "store_true", "help": "as JSON"}
 ARGUMENTS = {
-    "env": [(("--shell",), {"choices": list(ENV_SHELLS) + ["github", "json"], "help":
-                            "default: sh, on Windows pwsh; github adds to the files $GITHUB_ENV and $GITHUB_PATH"})],
+    "env": [(("--shell",), {"choices": [*ENV_SHELLS, "github", "json"], "metavar": "SHELL", "help":
+                            "for whom: %s, json; or github, which adds to $GITHUB_ENV and $GITHUB_PATH; default: sh, "
+                            "on Windows pwsh" % ", ".join(ENV_SHELLS)})],
     "shell": [(("-c",), {"dest": "line", "metavar": "CMD", "help": "run one line of the shell, and end"})],
     "info": [JSON_OPTION],
     "python": [
