@@ -1391,13 +1391,84 @@ def started_with(name):
         return os.environ.get(name, "")
 
 
-def activated(prefix, env_vars=()):
-    """The environment of a user's command inside the environment directory `prefix`."""
-    environ = with_variables(clean_environ(), env_vars)
+def activated(prefix, env_vars=(), env_file=""):
+    """The variables of a user's command inside the environment directory `prefix`.
+
+    env_vars  dict or pairs; they go before those that the caller has set
+    env_file  str, the path of a file of variables; those of the caller go before them
+    """
+    environ = clean_environ()
+    for name, value in read_env_file(env_file).items():
+        environ.setdefault(variable_name(name), value)
+    environ = with_variables(environ, env_vars)
     search = environ.get("PATH", os.defpath)
     environ["VIRTUAL_ENV"] = prefix
     environ["PATH"] = os.path.join(prefix, BIN) + (os.pathsep + search if search else "")
     return environ
+
+
+def read_env_file(path):
+    """The variables in a file of NAME=VALUE lines: a dict, empty if there is none. The fast path comes here.
+
+    A line may begin with `export`. In a value nothing is replaced: it ends with the line or before " #". In quotes it
+    may have several lines, and in double ones the escapes of `ENV_ESCAPES`.
+    PrimeError with status 2 and the number of the line: what stands there may be secret.
+    """
+    if not path:
+        return {}
+    if not os.path.exists(path):
+        for example in [path + end for end in (".example", ".sample", ".template")]:
+            if os.path.exists(example):
+                report.note_once("%s is missing; %s shows what it holds" % (tilde(path), os.path.basename(example)))
+        return {}
+    text = load_text(path, lambda data: data.decode("utf-8", "surrogateescape")).replace("\r\n", "\n")
+    found, pos = {}, 0  # type: dict, int
+    while pos < len(text):
+        pos = read_env_line(text, pos, path, found)
+    return {name: os.fsdecode(value.encode("utf-8", "surrogateescape"))
+            for name, value in found.items() if name not in FOREIGN_VARS}
+
+
+ENV_ESCAPES = {"n": "\n", "r": "\r", "t": "\t", "\\": "\\", '"': '"', "$": "$", "`": "`"}
+
+
+def read_env_line(text, pos, path, found):
+    """Read the line at a position of a file of variables into `found`, a dict. Returns the position behind it."""
+    end = text.find("\n", pos) % (len(text) + 1)  # -1 becomes the end of the text
+    line = text[pos:end]
+    if line.strip()[:1] in ("", "#"):
+        return end + 1
+    name, sign, value = line.partition("=")
+    words = name.split()
+    name = words[-1] if len(words) == 1 or words[:1] == ["export"] and len(words) == 2 else ""
+    problem = "" if sign and name and all(char.isalnum() or char in "_.-" for char in name) else "is no NAME=VALUE"
+    if not problem and value.strip()[:1] in ("'", '"'):
+        value, begin = read_env_quoted(text, end - len(value.lstrip()))
+        end = text.find("\n", begin) % (len(text) + 1)
+        if not begin or text[begin:end].strip()[:1] not in ("", "#"):
+            problem = "has more behind its quotes" if begin else "begins a value whose quote does not end"
+    else:
+        value = value.partition(" #")[0].partition("\t#")[0].strip()
+    if problem or "\0" in value:
+        number = text.count("\n", 0, pos) + 1
+        raise PrimeError("%s, line %d: it %s" % (path, number, problem or "has a NUL"), status=2)
+    found[name] = value
+    return end + 1
+
+
+def read_env_quoted(text, pos):
+    """The value in the quotes that begin at a position, and the position behind them; 0 if they do not end."""
+    quote, parts = text[pos], []  # type: str, list
+    pos += 1
+    while True:
+        end = text.find(quote, pos)
+        escape = text.find("\\", pos, end) if quote == '"' else -1
+        if end < 0:
+            return "", 0
+        if escape < 0:
+            return "".join(parts) + text[pos:end], end + 1
+        parts += [text[pos:escape], ENV_ESCAPES.get(text[escape + 1], text[escape:escape + 2])]
+        pos = escape + 2
 
 
 def variable_name(name):
@@ -3764,6 +3835,7 @@ FIELDS = {
     "find_links": ("texts", [], "directories or pages with wheels"),
     "no_index": ("flag", False, "use find_links alone"),
     "env_vars": ("table", {}, "set for commands run in the environment"),
+    "env_file": ("text", "", "a file of NAME=VALUE lines, which set what the caller has not set"),
     "tasks": ("tasks", {}, "commands of the repo by name: ./prime NAME runs one in its environment"),
     "post_boot": ("commands", [], "commands run in each new generation before it is published"),
     "default_env": ("text", "default", "the environment that is meant when none is named"),
@@ -3771,7 +3843,7 @@ FIELDS = {
 # Where packages come from, and by which tool: a script with metadata takes these over from the repo.
 SOURCE_FIELDS = ("venv_driver", "uv_version", "uv_sha256", "index_url", "extra_index_urls", "find_links", "no_index")
 # Changing one needs no rebuild; but a link of another name than usual is an input: a generation's scripts name it (M1).
-RUNTIME_FIELDS = ("env_vars", "tasks", "venv_dir_rel_path", "default_env", "platforms")
+RUNTIME_FIELDS = ("env_vars", "env_file", "tasks", "venv_dir_rel_path", "default_env", "platforms")
 ROOT_FIELDS = ("default_env", "tasks")  # no environment has its own
 FREE_FIELDS = ("env_vars", "tasks", "post_boot")  # any text: it is for the user's own programs
 PARSED_FIELDS = ("required_python_version", "uv_version")  # `check_text` is skipped: their own parsers check them
@@ -4160,6 +4232,9 @@ def read_task(config, name, value):
     field = "tasks." + name
     if not all(char.isalnum() or char in "-_.:" for char in name) or name[:1] in ("", "-", ".", ":"):
         raise config.error(field, 'task name "%s" is not of letters, digits and -_.: alone' % one_line(name[:200]))
+    if name in FIELDS:  # the line was added below [tasks]
+        raise PrimeError("%s: %s is a field, and no task" % (field, name), config.where(field), status=2,
+                         hint="move its line above [%stasks]" % ("tool.proto-prime." * (config.file == PYPROJECT)))
     table = value if isinstance(value, dict) else {"run": value}
     for key, item in table.items():
         at = field + "." + key if table is value else field
@@ -4500,6 +4575,15 @@ class Environment:
         """How a shell's prompt calls it, less what a shell takes for more than text: venv and uv do not quote that."""
         name = os.path.basename(self.root) + ("" if self.name == "default" else "-" + self.name)
         return "".join(char for char in name if char.isalnum() or char in " ._-")
+
+    @property
+    def env_file(self):
+        """The path of its file of variables; "" if it has none."""
+        return self.path(self["env_file"]) if self["env_file"] else ""
+
+    def environ(self, prefix, more=()):
+        """The variables of a command in its directory `prefix`: `activated`, with `more` of them, a dict."""
+        return activated(prefix, dict(self["env_vars"], **dict(more)), self.env_file)
 
     def wanted(self):
         """All `Request`s that its python must fulfil, a list."""
@@ -9888,14 +9972,15 @@ class Stamp:
     link       `Link`, as it was published; its path is "" if the boot did not touch the link
     message    str, what a boot says that has nothing to do
     marks      str, of the variables in requirements files, as `variable_marks` makes it
+    env_file   str, the path of the file of variables of the environment; "" if it has none
     variables  list of (name, value), the `env_vars` of the environment
     tasks      list of str, the tasks as `Task.row` makes them
     files      list of (path, signature, hash): the hash is "" if the file must not be touched
     """
 
-    def __init__(self, head, prefix, link, message, marks, variables, tasks, files):
+    def __init__(self, head, prefix, link, message, marks, env_file, variables, tasks, files):
         self.head, self.prefix, self.link, self.message = head, prefix, link, message
-        self.marks, self.variables, self.tasks, self.files = marks, variables, tasks, files
+        self.marks, self.env_file, self.variables, self.tasks, self.files = marks, env_file, variables, tasks, files
 
     @classmethod
     def load(cls, path, head=None):
@@ -9909,9 +9994,9 @@ class Stamp:
         if head and not (parts[:2] + parts[3:STAMP_HEAD - 1] == head[:2] + head[3:-1] and
                          is_same_place(parts[2], head[2]) and are_same_marks(parts[STAMP_HEAD - 1], head[-1])):
             return None
-        begin = STAMP_HEAD + 7
+        begin = STAMP_HEAD + 8
         try:
-            prefix, link, target, message, marks, count, more = parts[STAMP_HEAD:begin]
+            prefix, link, target, message, marks, env_file, count, more = parts[STAMP_HEAD:begin]
             middle = begin + 2 * int(count)
             end = middle + int(more)
         except ValueError:
@@ -9920,7 +10005,8 @@ class Stamp:
         tasks, files = parts[middle:end], list(zip(parts[end:-1:3], parts[end + 1:-1:3], parts[end + 2:-1:3]))
         if head and marks and marks != variable_marks([mark.partition(":")[0] for mark in marks.split()]):
             return None
-        return cls(parts[:STAMP_HEAD], prefix, Link(parts[2], link, target), message, marks, variables, tasks, files)
+        link = Link(parts[2], link, target)
+        return cls(parts[:STAMP_HEAD], prefix, link, message, marks, env_file, variables, tasks, files)
 
     def holds(self, moves_link):
         """True if every file has its signature, and with `moves_link` if the link is right."""
@@ -9935,6 +10021,10 @@ class Stamp:
     def task(self, name):
         """The `Task` of this name, None if there is none that needs no other."""
         return next((Task.from_row(row) for row in self.tasks if row.startswith(name + "\2")), None)
+
+    def environ(self, more=()):
+        """The variables of a command in its environment: `activated`, with `more` of them, a dict."""
+        return activated(self.prefix, dict(self.variables, **dict(more)), self.env_file)
 
     def is_usable(self):
         """True if its generation is there, current or not."""
@@ -9956,7 +10046,7 @@ class Stamp:
                 remove_file(path)
                 return False
             parts = self.head + [self.prefix, self.link.path, self.link.target]
-            parts += [self.message, self.marks, str(len(self.variables)), str(len(self.tasks))]
+            parts += [self.message, self.marks, self.env_file, str(len(self.variables)), str(len(self.tasks))]
             for entry in self.variables + [self.tasks] + self.files:
                 parts += entry
             write_atomic(path, "\0".join(parts + [STAMP_MAGIC]).encode("utf-8", "surrogateescape"))
@@ -10036,6 +10126,7 @@ def write_stamp(environment, generation, link):
         link,
         current_line(environment, generation),
         variable_marks(sorted(label[2:-1] for label in environment.inputs if label.startswith("${"))),
+        environment.env_file,
         list(environment["env_vars"].items()),
         list(filter(None, (task.row() for task in config.tasks.values()))),
         files)
@@ -10204,7 +10295,7 @@ def fast_path(argv, commands=()):
         if os.environ.get("VIRTUAL_ENV", stamp.prefix) != stamp.prefix:
             note_outlived(root, stamp.prefix)
         if command:
-            hand_over(command, stamp.prefix, stamp.variables)
+            hand_over(command, stamp.prefix, stamp.environ())
         report.note(stamp.message)
         return 0
     except (PrimeError, OSError, ValueError):
@@ -10246,8 +10337,7 @@ def run_task_at_once(root, name, named, words):
         return None
     if os.environ.get("VIRTUAL_ENV", stamp.prefix) != stamp.prefix:
         note_outlived(root, stamp.prefix)
-    variables = dict(stamp.variables, **task.variables)
-    return hand_over(task.words + words, stamp.prefix, variables, task.directory(root))
+    return hand_over(task.words + words, stamp.prefix, stamp.environ(task.variables), task.directory(root))
 
 
 RUN_USAGE = "prime run [--no-boot] [--] CMD..."
@@ -10274,13 +10364,12 @@ def run_words(words):
     return boots, command
 
 
-def hand_over(command, prefix, env_vars, cwd=""):
+def hand_over(command, prefix, environ, cwd=""):
     """Become the user's command inside the environment directory `prefix`; with `cwd` in that directory.
 
     That is the generation, not the link: what runs keeps the packages that it began with, and whoever removes
     generations sees in its environment that it uses this one.
     """
-    environ = activated(prefix, env_vars)
     with working_directory(cwd, environ):
         replace_process(*program_in(command, prefix, environ))
 
@@ -11240,7 +11329,7 @@ def command_run(options):
     environment = environment_to_run(options, words[0])
     prefix = prefix_of(environment, options, boots)
     try:
-        hand_over(words, prefix, environment["env_vars"])
+        hand_over(words, prefix, environment.environ(prefix))
     except OSError as problem:
         raise cannot_run(words[0], problem)
     except PrimeError as problem:
@@ -11323,7 +11412,7 @@ def run_task(task, options, start):
     options.env = options.env or task.env
     environment = environment_to_run(options, task.script(options.root))
     prefix = prefix_of(environment, options, boots=True)
-    environ = activated(prefix, dict(environment["env_vars"], **task.variables))
+    environ = environment.environ(prefix, task.variables)
     report.detail("task %s: %s" % (task.name, shown(task.words)))
     with working_directory(task.directory(options.root), environ):
         try:
@@ -11341,15 +11430,20 @@ def task_rows(tasks, commands):
             for name, task in tasks.items()]
 
 
-def command_shell(options):
-    """start your shell in the environment"""
-    environment = open_environment(options)
+def environment_of_shell(environment, options):
+    """The directory of the environment for a shell, made current, and the variables of the shell, a dict."""
     prefix = prefix_of(environment, options, boots=True)
     link = link_of(environment)
     if is_same_place(link.path, prefix):  # a shell outlives generations, and uses the one of the moment (M1)
         prefix = link.path
+    return prefix, dict(environment.environ(prefix), VIRTUAL_ENV_PROMPT=environment.prompt)
+
+
+def command_shell(options):
+    """start your shell in the environment"""
+    environment = open_environment(options)
+    prefix, environ = environment_of_shell(environment, options)
     shell = os.environ.get("COMSPEC", "cmd.exe") if WINDOWS else os.environ.get("SHELL") or "/bin/sh"
-    environ = dict(activated(prefix, environment["env_vars"]), VIRTUAL_ENV_PROMPT=environment.prompt)
     program = find_program(shell, environ["PATH"])
     name = os.path.basename(program).lower()
     if not program:
@@ -11420,6 +11514,100 @@ def shell_start(kind, prefix, name, environ):
     for file, text in files.items():
         write_atomic(os.path.join(directory, file), (text % values).encode("utf-8", "surrogateescape"))
     return [word % values for word in words], {variable: text % values for variable, text in variables.items()}
+
+
+def command_env(options):
+    """print what an active environment sets, for a shell, direnv or CI"""
+    shell = options.shell or ("pwsh" if WINDOWS else "sh")
+    missing = [name for name in GITHUB_FILES if shell == "github" and not os.environ.get(name)]
+    if missing:
+        raise PrimeError("%s is not set: --shell github is for a step of GitHub Actions" % missing[0], status=2)
+    environment = open_environment(options)
+    prefix, environ = environment_of_shell(environment, options)
+    programs = os.path.join(prefix, BIN)
+    environ["PATH"] = os.pathsep.join([programs] + search_of_shell(environment.root, environ["PATH"], programs))
+    names = ["VIRTUAL_ENV", "VIRTUAL_ENV_PROMPT", "PATH"]
+    names += map(variable_name, list(environment["env_vars"]) + list(read_env_file(environment.env_file)))
+    values = {name: environ[name] for name in names}
+    if shell == "json":
+        emit(as_json({"schema": SCHEMA, "set": values, "unset": ["PYTHONHOME"], "path": [programs]}))
+        return 0
+    for name in [name for name in values if not is_settable(name, values[name], shell)]:
+        report.note("%s is left out: %s cannot set it" % (visible(name), shell))
+        del values[name]
+    if shell == "github":
+        write_for_github(values, programs)
+    else:
+        emit("".join(env_lines(values, shell)))
+    return 0
+
+
+def search_of_shell(root, search, programs):
+    """The directories of a search path without those of this repo's environments, so that it may be evaluated twice.
+
+    Without those, too, that a shim of pyenv put before the caller's: the shell would find no shim any more.
+    programs  str, the directory that stands first on it
+    """
+    envs, pyenv = state_dir(root, "envs"), os.environ.get("PYENV_ROOT", "") if "PYENV_DIR" in os.environ else ""
+    others = [each for each in search.split(os.pathsep)
+              if each != programs and os.path.dirname(os.path.dirname(each)) != envs]
+    begins = tuple(os.path.join(pyenv, name, "") for name in ("versions", "libexec", "plugins"))
+    while pyenv and others and (others[0] + os.sep).startswith(begins):
+        others.pop(0)
+    return others
+
+
+def is_settable(name, value, shell):
+    """True if a shell has a way to set a variable to a value. A name that is more than letters could be a command."""
+    is_plain = name.isidentifier() and name.encode("ascii", "ignore").decode() == name
+    return is_plain and not (shell == "cmd" and set("\r\n") & set(value))
+
+
+def pwsh_quote(text):
+    """A text in single quotes, as PowerShell reads it: typographic ones end it as well."""
+    return "'%s'" % "".join(char * 2 if char in "'\u2018\u2019\u201a\u201b" else char for char in text)
+
+
+def cmd_quote(text):
+    """A text behind `set NAME=` in a batch file, as cmd reads it: outside of quotes, for one in it would end them."""
+    return "".join("%%" if char == "%" else "^" + char if char in '^&|<>()"!' else char for char in text)
+
+
+# How a shell sets a variable, how it takes PYTHONHOME away, and how it quotes a value.
+ENV_SHELLS = {
+    "sh": ("export %s=%s;\n", "unset PYTHONHOME;\n", sh_quote),
+    "fish": ("set -gx %s %s;\n", "set -e PYTHONHOME;\n", fish_quote),
+    "pwsh": ("$env:%s = %s\n", "Remove-Item -ErrorAction Ignore Env:PYTHONHOME\n", pwsh_quote),
+    "cmd": ("@set %s=%s\r\n", "@set PYTHONHOME=\r\n", cmd_quote),
+}  # type: dict
+GITHUB_FILES = ("GITHUB_ENV", "GITHUB_PATH")
+
+
+def env_lines(values, shell):
+    """The lines that set variables, a dict, in a shell of `ENV_SHELLS`."""
+    line, unset, quote = ENV_SHELLS[shell]
+    for name, value in values.items():
+        is_list = shell == "fish" and name == "PATH"  # which an old fish does not split
+        parts = [each for each in value.split(os.pathsep) if each] if is_list else [value]
+        yield line % (name, " ".join(map(quote, parts)))
+    yield unset
+
+
+def write_for_github(values, programs):
+    """Give variables, a dict, and the directory of programs to the later steps of a job of GitHub Actions.
+
+    Source: https://docs.github.com/actions/reference/workflow-commands-for-github-actions#environment-files
+    """
+    lines = []
+    for name, value in values.items():
+        end = "end-" + random_name()  # none that a value could have
+        is_simple = not set("\r\n") & set(value)
+        lines.append("%s=%s\n" % (name, value) if is_simple else "%s<<%s\n%s\n%s\n" % (name, end, value, end))
+    texts = "".join(line for line in lines if not line.startswith("PATH=")), programs + "\n"
+    for variable, text in zip(GITHUB_FILES, texts):
+        with open(os.environ[variable], "ab") as file:
+            file.write(text.encode("utf-8", "surrogateescape"))
+    report.note("later steps have %s, and %s first on PATH" % (", ".join(sorted(set(values) - {"PATH"})), programs))
 
 
 # --------------------------------------------------------------------------------------------------
@@ -12896,6 +13084,7 @@ COMMANDS = {
     "boot": command_boot,
     "run": command_run,
     "shell": command_shell,
+    "env": command_env,
     "info": command_info,
     "python": command_python,
     "use": command_use,
@@ -12910,6 +13099,9 @@ COMMANDS = {
 }
 JSON_OPTION = ("--json",), {"action": "store_true", "help": "as JSON"}
 ARGUMENTS = {
+    "env": [(("--shell",), {"choices": [*ENV_SHELLS, "github", "json"], "metavar": "SHELL", "help":
+                            "for whom: %s, json; or github, which adds to $GITHUB_ENV and $GITHUB_PATH; default: sh, "
+                            "on Windows pwsh" % ", ".join(ENV_SHELLS)})],
     "shell": [(("-c",), {"dest": "line", "metavar": "CMD", "help": "run one line of the shell, and end"})],
     "info": [JSON_OPTION],
     "python": [
@@ -12989,7 +13181,7 @@ class Options:
     """The options and arguments of a command line; these are the defaults."""
 
     command = "boot"  # "" for a task
-    env = root = name = directory = source = sha256 = release = ""
+    env = root = name = directory = source = sha256 = release = shell = ""
     verbose = 0
     quiet = offline = json = all = upgrade = python = False
     request = line = None  # type: str | None
@@ -13009,7 +13201,7 @@ def parse_command_line(argv):
     if asked:
         command, rest = [word for word in rest if word[:1] != "-"][:1], []
     if command:
-        options.command = "" if task_name(command[0], COMMANDS) else command[0]  # U2
+        options.command = command[0] if command[0] in COMMANDS else ""  # a task, or nothing that is known (U2)
     if not options.command:
         options.words, command, rest = [*command, *rest], [], []
     rest += ["-h"] * asked
@@ -13442,14 +13634,16 @@ def restart_in_environment(target, boots):
     report.verbosity = verbosity_from_environment()
     stamp = None if stage else read_stamp(root, requested)
     if stamp and (stamp.holds(not requested) if boots else stamp.is_usable()):
-        prefix, env_vars = stamp.prefix, stamp.variables
+        prefix, env_vars, env_file = stamp.prefix, stamp.variables, stamp.env_file
     else:
         options = open_options(Options())
         environment = open_environment(options)
-        prefix, env_vars = prefix_of(environment, options, boots), environment["env_vars"]
-    environ = activated(prefix, env_vars)
+        prefix = prefix_of(environment, options, boots)
+        env_vars, env_file = environment["env_vars"], environment.env_file
+    environ = activated(prefix, env_vars, env_file)
     # Some variables act as python starts, so that they must be there already.
-    has_variables = all(os.environ.get(name) == environ[variable_name(name)] for name in dict(env_vars))
+    names = list(dict(env_vars)) + list(read_env_file(env_file))
+    has_variables = all(os.environ.get(name) == environ[variable_name(name)] for name in names)
     if has_variables and os.path.realpath(sys.prefix) == os.path.realpath(prefix):
         os.environ.clear()
         os.environ.update(environ)

@@ -86,6 +86,7 @@ WRONG_TYPES = {
     "find_links": ['"wheels"', "[1]"],
     "no_index": ['"yes"', "1", "[]"],
     "env_vars": ['"A=1"', "[]", "{A = 1}", "{A = true}"],
+    "env_file": ["1", '[".env"]'],
     "tasks": ['"pytest"', "[]", "1"],
     "post_boot": ['"make"', '["make"]', "[[]]", "[[1]]"],
     "default_env": ["1", "[]"],
@@ -255,8 +256,8 @@ def test_defaults(repo):
         "required_python_version": "", "python_selector_file_rel_path": "", "venv_driver": "auto",
         "venv_dir_rel_path": ".venv", "projects": [], "dependencies": [], "requirements_files": [],
         "constraints_file": "", "lock_file": "", "platforms": [], "uv_version": "", "uv_sha256": [], "index_url": "",
-        "extra_index_urls": [], "find_links": [], "no_index": False, "env_vars": {}, "tasks": {}, "post_boot": [],
-        "default_env": "default",
+        "extra_index_urls": [], "find_links": [], "no_index": False, "env_vars": {}, "env_file": "", "tasks": {},
+        "post_boot": [], "default_env": "default",
     }
 
 
