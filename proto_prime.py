@@ -81,6 +81,13 @@ fail() {
     exit 1
 }
 
+interrupted() { # STATUS: end, for a signal came
+    rm -rf "${aside:-/nowhere/at/all}"
+    echo "prime: error: interrupted; nothing is half-done" >&2
+    echo "  hint: the same command goes on" >&2
+    exit "$1"
+}
+
 runs() { # PROGRAM: true if it is a python that can run this file. Status 0 does not tell: an empty file has it
     path=$(command -v "$1") || return 1
     if [ "$path" -ef /usr/bin/python3 ] && [ -x /usr/bin/xcode-select ]; then
@@ -170,9 +177,9 @@ fetch_uv() { # [ARGS]: fetch uv into the user cache, by its stand-alone installe
     shown=$url
     case $url in *@*) shown=${url%%//*}//***@${url##*@} ;; esac # H14
     agree "uv will be fetched with $shown into $cache, and fetch one" "$@"
-    trap 'rm -rf "$aside"; exit 129' HUP
-    trap 'rm -rf "$aside"; exit 130' INT
-    trap 'rm -rf "$aside"; exit 143' TERM
+    trap 'interrupted 129' HUP
+    trap 'interrupted 130' INT
+    trap 'interrupted 143' TERM
     [ ! -e "$cache" ] || [ -O "$cache" ] ||
         fail "$cache belongs to another user" "PROTOPRIMER_CACHE_DIR names another directory"
     (umask 077 && mkdir -p "$aside") || fail "cannot write to $cache" "PROTOPRIMER_CACHE_DIR names another directory"
@@ -276,6 +283,7 @@ provide() { # [ARGS]: set $python to a python that uv has installed, or installs
     } || fail "uv provides no python" "install one"
 }
 
+export PROTOPRIMER_TYPED="${PROTOPRIMER_TYPED:-$0}"
 lent= mark_text="Made by proto_prime.py, which may remove all that is in this directory."
 [ -f "$0" ] || fail "sh needs this as a file" "save it first, then: sh proto_prime.py"
 for python in python3 python python3.15 python3.14 python3.13 python3.12 python3.11 python3.10 python3.9 python3.8 \
@@ -316,6 +324,7 @@ OLDEST_UV_PYTHON = (3, 8)  # that may deploy uv: its wheel says Requires-Python 
 
 PY_EXEC = "PROTOPRIMER_PY_EXEC"  # "<stage>:<ref root>", internal
 SAID_VAR = "PROTOPRIMER_SAID"  # what the stage before has to say to the log, internal
+TYPED_VAR = "PROTOPRIMER_TYPED"  # the file that was given to `sh`, internal
 BUILDING_VAR = "PROTOPRIMER_BUILDING"  # the directories of the generations that are being built, internal
 ENV_VAR = "PROTOPRIMER_ENV"
 ROOT_VAR = "PROTOPRIMER_ROOT"
@@ -355,7 +364,10 @@ class PrimeError(Exception):
         self.hint, self.status = hint, status
 
     def __str__(self):
-        return "%s (%s)" % (self.message, self.where) if self.where else self.message
+        message, file = self.message, self.where.replace(":", ",").split(",")[0]
+        if file and message.startswith(file + ": "):  # no place is told twice
+            message = message[len(file) + 2:]
+        return "%s (%s)" % (message, self.where) if self.where and "(%s)" % self.where not in message else message
 
 
 class Mismatch(PrimeError):
@@ -376,14 +388,17 @@ class Reporter:
     verbosity  int: -1 errors alone, 0 notices too, 1 decisions and commands too, 2 the children's output too
     log        the open log file, or None; `log_path` is its path
     unlogged   list of str, the text from before there was a log
+    as_typed   function from a str to a str: names this program in a hint as the user started it
     live_line  str, the line that `tick` renews on a terminal
+    waits_for  str, what the tool of a step said last, which the live line shows
     """
 
     def __init__(self):
         self.verbosity = 0
         self.log, self.log_path, self.unlogged = None, "", []  # type: ignore[var-annotated]
-        self.step_title, self.step_start, self.is_live, self.live_line = "", 0.0, False, ""
-        self.noted = set()  # type: set
+        self.step_title, self.step_start, self.is_live, self.live_line, self.waits_for = "", 0.0, False, "", ""
+        self.patience, self.noted = 0, set()  # type: float, set
+        self.as_typed = lambda text: text
 
     def note(self, text, lines=()):
         """Print a line, and indented ones below it, unless the user asked for quiet."""
@@ -404,7 +419,7 @@ class Reporter:
         """Print a PrimeError with its attempts and its hint."""
         lines = ["prime: error: %s" % error] + ["  " + line for line in error.tried]
         if error.hint:
-            lines.append("  hint: " + error.hint)
+            lines.append("  hint: " + self.as_typed(error.hint))
         self._say("\n".join(map(one_line, lines)), -1)
 
     def arrow(self):
@@ -421,32 +436,45 @@ class Reporter:
 
     def step(self, title):
         """Announce long work: by a plain line, or on a terminal by a live line that stays until `done`."""
-        import time
-
-        self.step_title, self.step_start = "prime: " + one_line(masked(title)), time.monotonic()
-        self.is_live = self.verbosity == 0 and self._is_terminal() and is_foreground()
+        self.wait(title, 0)
         if self.is_live:
             self.tick()
         else:
             self.note(title)
+
+    def wait(self, title, patience=1):
+        """Begin work that is seldom long: if it lasts longer than so many seconds, a terminal shows a live line."""
+        import time
+
+        self.step_title, self.step_start = "prime: " + one_line(masked(title)), time.monotonic()
+        self.patience = patience
+        self.is_live = self.verbosity == 0 and self._is_terminal() and is_foreground()
 
     def tick(self):
         """Renew the live line if it changed. Called some ten times a second while a child works."""
         if self.is_live and is_foreground():
             import time
 
+            if time.monotonic() - self.step_start < self.patience:
+                return
             room = columns() - 3  # an echoed ^C takes two columns, and some terminals wrap after the last one
             spent = " %d s" % (time.monotonic() - self.step_start)
-            line = clipped(clipped(self.step_title, room - len(spent)) + spent, room)
+            line = clipped(clipped(self._step_text(room), room - len(spent)) + spent, room)
             if line != self.live_line:
                 self.live_line = line  # before it is shown, for an interrupt may come meanwhile
                 self._show("\r\x1b[K" + line)
+
+    def _step_text(self, room):
+        """What a live line of so many columns shows: the step's title, and what it waits for; alone if few."""
+        if not self.waits_for or room < 60:
+            return self.waits_for or self.step_title
+        return "%s: %s" % (clipped(self.step_title, room // 2), self.waits_for)
 
     def done(self):
         """Remove the live line, if there is one."""
         if self.live_line and is_foreground():
             self._show("\r\x1b[K")
-        self.is_live, self.live_line = False, ""
+        self.is_live, self.live_line, self.waits_for = False, "", ""
 
     def keep_log(self, path, file):
         """Write everything to this open binary file too: what was said before, and what comes."""
@@ -517,11 +545,44 @@ def clipped(text, room):
     return text
 
 
-def columns():
-    """The width of the terminal at stderr, in characters; 80 if it has none."""
+def width_of(text):
+    """The number of columns that a text takes on a terminal, by the rule of `clipped`."""
+    return len(text) + sum(char >= "\u1100" for char in text)
+
+
+def room_on(file):
+    """The columns for a table at a file descriptor: those of a terminal; elsewhere no line is broken."""
+    return columns(file) if os.isatty(file) else sys.maxsize
+
+
+def in_columns(rows, room):
+    """Rows of texts as lines, a list of str. If one is too wide, the last text of each row stands below the others."""
+    rows = [[one_line(text) for text in row] for row in rows]
+    widths = [max(map(width_of, column)) for column in zip(*rows)]
+    heads = ["  ".join(text + " " * (width - width_of(text)) for text, width in zip(row[:-1], widths)) for row in rows]
+    lines = ["%s  %s" % (head, row[-1]) for head, row in zip(heads, rows)]
+    if max(map(width_of, lines), default=0) <= room:
+        return lines
+    return [line for head, row in zip(heads, rows)
+            for line in [head.rstrip(), *("      " + line for line in wrapped(row[-1], room - 6))]]
+
+
+def pointed(line, index):
+    """Two lines for an error: a line of a file, and a caret below its character at `index`.
+
+    Only what fits in a row of the terminal is shown of it, for the caret would stand below another row.
+    """
+    before, after, room = visible(line[:index]), visible(line[index:index + 500]), columns() - 8
+    while width_of(before) > room - 8:
+        before = "..." + before[len(before) // 4 + 4:]
+    return [clipped(before + after, room), " " * width_of(before) + "^"] if line.strip() else []
+
+
+def columns(file=2):
+    """The width of the terminal at stderr, or at another file, in characters; 80 if it is none."""
     try:
-        return os.get_terminal_size(2).columns or 80  # 0: the terminal does not know its width
-    except OSError:  # stderr was closed
+        return os.get_terminal_size(file).columns or 80  # 0: the terminal does not know its width
+    except OSError:  # it was closed, or is a pipe
         return 80
 
 
@@ -569,15 +630,44 @@ def as_json(value):
 NEAR_CAP = 100  # characters of a name that are compared; the time grows with their square (H10)
 
 
-def nearest(name, names):
-    """The hint for an unknown name: the nearest of the valid `names`, else all of them; "" if there are none."""
+def nearest_name(name, names, likeness=0.6):
+    """The one of the valid `names` that an unknown one was meant for; "" if none is that much like it, at most 1."""
     import difflib
 
     names = [each for each in names if len(each) <= NEAR_CAP]
-    matches = difflib.get_close_matches(name[:NEAR_CAP], names, 1, 0.5)
-    if matches:
-        return 'did you mean "%s"?' % matches[0]
+    return (difflib.get_close_matches(name[:NEAR_CAP], names, 1, likeness) + [""])[0]
+
+
+def nearest(name, names):
+    """The hint for an unknown name: the nearest of the valid `names`, else all of them; "" if there are none."""
+    near = nearest_name(name, names, 0.5)
+    if near:
+        return 'did you mean "%s"?' % near
+    names = [each for each in names if len(each) <= NEAR_CAP]
     return "known: " + ", ".join(sorted(names)) if names else ""
+
+
+def wrapped(text, room, indent=""):
+    """`text` in lines of at most so many columns, which break between words alone, and not at U+00A0.
+
+    indent  str, before all lines but the first
+    """
+    import textwrap
+
+    lines = textwrap.wrap(text, max(room, 20), subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
+    return [line.replace("\xa0", " ") for line in lines] or [""]
+
+
+def in_two_columns(rows, room):
+    """Lines of labels, each with the text on its meaning to the right, in so many columns. rows: pairs of str."""
+    lines, wide = [], min(max(len(label) for label, _ in rows), room // 3) if rows else 0
+    for label, text in rows:
+        texts = wrapped(text, room - wide - 4)
+        if len(label) > wide:
+            lines += wrapped("  " + label, room, "    ")
+            label = ""
+        lines += ["  %-*s  %s" % (wide, label if not number else "", line) for number, line in enumerate(texts)]
+    return lines
 
 
 def shown_value(value):
@@ -619,6 +709,11 @@ def shown(argv):
     import shlex
 
     return masked(" ".join(shlex.quote(word) if "\n" not in word else "'...'" for word in argv))
+
+
+def typed(*words):
+    """A command of ours as the user types it, on one line."""
+    return report.as_typed(shown(["prime", *words]))
 
 
 # Where a URL begins: its "://", or "//" in front of a word; in JSON also with backslashes.
@@ -1217,7 +1312,7 @@ def open_log(directory):
 # Both get an environment that points no interpreter to the files of another.
 
 # They point an interpreter to the environment or the files of another (bpo-35811).
-FOREIGN_VARS = (PY_EXEC, SAID_VAR, "PYTHONEXECUTABLE", "__PYVENV_LAUNCHER__", "PYTHONHOME", "VIRTUAL_ENV",
+FOREIGN_VARS = (PY_EXEC, SAID_VAR, TYPED_VAR, "PYTHONEXECUTABLE", "__PYVENV_LAUNCHER__", "PYTHONHOME", "VIRTUAL_ENV",
                 "VIRTUAL_ENV_PROMPT")
 # A pyenv shim sets these for the program that it starts. With them every other shim fails.
 SHIM_VARS = ("PYENV_DIR", "PYENV_VERSION", "PYENV_HOOK_PATH")
@@ -1299,13 +1394,84 @@ def started_with(name):
         return os.environ.get(name, "")
 
 
-def activated(prefix, env_vars=()):
-    """The environment of a user's command inside the environment directory `prefix`."""
-    environ = with_variables(clean_environ(), env_vars)
+def activated(prefix, env_vars=(), env_file=""):
+    """The variables of a user's command inside the environment directory `prefix`.
+
+    env_vars  dict or pairs; they go before those that the caller has set
+    env_file  str, the path of a file of variables; those of the caller go before them
+    """
+    environ = clean_environ()
+    for name, value in read_env_file(env_file).items():
+        environ.setdefault(variable_name(name), value)
+    environ = with_variables(environ, env_vars)
     search = environ.get("PATH", os.defpath)
     environ["VIRTUAL_ENV"] = prefix
     environ["PATH"] = os.path.join(prefix, BIN) + (os.pathsep + search if search else "")
     return environ
+
+
+def read_env_file(path):
+    """The variables in a file of NAME=VALUE lines: a dict, empty if there is none. The fast path comes here.
+
+    A line may begin with `export`. In a value nothing is replaced: it ends with the line or before " #". In quotes it
+    may have several lines, and in double ones the escapes of `ENV_ESCAPES`.
+    PrimeError with status 2 and the number of the line: what stands there may be secret.
+    """
+    if not path:
+        return {}
+    if not os.path.exists(path):
+        for example in [path + end for end in (".example", ".sample", ".template")]:
+            if os.path.exists(example):
+                report.note_once("%s is missing; %s shows what it holds" % (tilde(path), os.path.basename(example)))
+        return {}
+    text = load_text(path, lambda data: data.decode("utf-8", "surrogateescape")).replace("\r\n", "\n")
+    found, pos = {}, 0  # type: dict, int
+    while pos < len(text):
+        pos = read_env_line(text, pos, path, found)
+    return {name: os.fsdecode(value.encode("utf-8", "surrogateescape"))
+            for name, value in found.items() if name not in FOREIGN_VARS}
+
+
+ENV_ESCAPES = {"n": "\n", "r": "\r", "t": "\t", "\\": "\\", '"': '"', "$": "$", "`": "`"}
+
+
+def read_env_line(text, pos, path, found):
+    """Read the line at a position of a file of variables into `found`, a dict. Returns the position behind it."""
+    end = text.find("\n", pos) % (len(text) + 1)  # -1 becomes the end of the text
+    line = text[pos:end]
+    if line.strip()[:1] in ("", "#"):
+        return end + 1
+    name, sign, value = line.partition("=")
+    words = name.split()
+    name = words[-1] if len(words) == 1 or words[:1] == ["export"] and len(words) == 2 else ""
+    problem = "" if sign and name and all(char.isalnum() or char in "_.-" for char in name) else "is no NAME=VALUE"
+    if not problem and value.strip()[:1] in ("'", '"'):
+        value, begin = read_env_quoted(text, end - len(value.lstrip()))
+        end = text.find("\n", begin) % (len(text) + 1)
+        if not begin or text[begin:end].strip()[:1] not in ("", "#"):
+            problem = "has more behind its quotes" if begin else "begins a value whose quote does not end"
+    else:
+        value = value.partition(" #")[0].partition("\t#")[0].strip()
+    if problem or "\0" in value:
+        number = text.count("\n", 0, pos) + 1
+        raise PrimeError("%s, line %d: it %s" % (path, number, problem or "has a NUL"), status=2)
+    found[name] = value
+    return end + 1
+
+
+def read_env_quoted(text, pos):
+    """The value in the quotes that begin at a position, and the position behind them; 0 if they do not end."""
+    quote, parts = text[pos], []  # type: str, list
+    pos += 1
+    while True:
+        end = text.find(quote, pos)
+        escape = text.find("\\", pos, end) if quote == '"' else -1
+        if end < 0:
+            return "", 0
+        if escape < 0:
+            return "".join(parts) + text[pos:end], end + 1
+        parts += [text[pos:escape], ENV_ESCAPES.get(text[escape + 1], text[escape:escape + 2])]
+        pos = escape + 2
 
 
 def variable_name(name):
@@ -1380,10 +1546,7 @@ class Child:
         data = self.stderr if self.stderr.strip() else self.stdout
         if len(data) >= OUTPUT_CAP:  # its start was cut away, maybe within a URL (H14)
             data = re.split(br"\s", data, maxsplit=1)[-1]
-        text = masked(data.strip().decode("utf-8", "backslashreplace"))
-        text = re.sub(r"\x1b\[[0-?]*[ -/]*[@-~]", "", text)  # colours, which FORCE_COLOR brings
-        last = [line.rstrip().rpartition("\r")[2].expandtabs() for line in text.split("\n")]  # \r overwrites a line
-        return [visible(line) for line in last if line.strip()][-lines:]
+        return printed_lines(data)[-lines:]
 
     def __str__(self):
         if self.problem:
@@ -1393,6 +1556,19 @@ class Child:
             reason = "exit status 0x%X" % self.status
         lines = self.tail()  # a shell that finds no program says so first, a traceback ends with the error
         return ": ".join(["failed", reason] + (lines[:1] if self.status in (126, 127) else lines[-1:]))
+
+
+def printed_lines(data):
+    """The non-blank lines of a program's output as a terminal would show them: a list of str.
+
+    data  bytes, whole lines, as `masked` needs
+    """
+    import re
+
+    text = masked(data.strip().decode("utf-8", "backslashreplace"))
+    text = re.sub(r"\x1b\[[0-?]*[ -/]*[@-~]", "", text)  # colours, which FORCE_COLOR brings
+    lines = [line.rstrip().rpartition("\r")[2].expandtabs() for line in text.split("\n")]  # \r overwrites a line
+    return [visible(line) for line in lines if line.strip()]
 
 
 def signal_name(number):
@@ -2372,6 +2548,30 @@ def find_root(option=""):
     return starts[0]
 
 
+# What makes a directory a repo, or one above it. Of pip's files any counts that begins and ends so.
+REPO_MARKS = {PYPROJECT, OWN_CONFIG, "setup.py", "setup.cfg", "pylock.toml", "uv.lock", ".python-version",
+              "requirements", ".git", ".hg", ".jj", ".svn"}
+
+
+def check_repo(root):
+    """PrimeError if a ref root is a directory of anything, such as ~/Downloads: no environment is made there (U4)."""
+    if kind_of_root(root) != "repo":
+        return
+    for directory in ancestors(root):
+        try:
+            names = os.listdir(directory)
+        except OSError:  # a directory above that may not be read
+            names = [name for name in REPO_MARKS if os.path.lexists(os.path.join(directory, name))]
+        pips = [name for name in names if name.startswith("requirements") and name.endswith((".txt", ".in"))]
+        if pips or REPO_MARKS & set(names):
+            return
+    hint = "prime init DIR sets up the repo in DIR; without DIR, the current directory"
+    if not own_file():
+        hint = "go to your repo; or save this as proto_prime.py, then: python3 proto_prime.py init"
+    raise PrimeError("%s is no repo: no pyproject.toml, proto_prime.toml, requirements.txt, .python-version or .git is "
+                     "there or above" % tilde(root), hint=hint, status=2)
+
+
 def is_left_aside(path, beside, hint):
     """True if a file above the repo does not count, because it belongs to another user; says so once (H12).
 
@@ -2960,17 +3160,22 @@ class Link:
 class TomlError(ValueError):
     """Text that is not TOML: `message` says what is wrong, `line` and `column` (both from 1) say where.
 
-    Made from the source and the position of the mistake in it.
+    Made from the source and the position of the mistake in it; `source` is the text of that line.
     """
 
     def __init__(self, src, pos, message):
         self.message = message
         self.line = src.count("\n", 0, pos) + 1
         self.column = pos - src.rfind("\n", 0, pos)
+        self.source = src[pos - self.column + 1:].partition("\n")[0]
         ValueError.__init__(self, message, self.line, self.column)
 
     def __str__(self):
         return "%s (line %d, column %d)" % (self.message, self.line, self.column)
+
+    def as_error(self, file):
+        """The PrimeError for a file that is not TOML: it shows the line, and a caret below the mistake."""
+        return PrimeError("%s: %s" % (file, self), status=2, tried=pointed(self.source, self.column - 1))
 
 
 def parse_toml(text, is_head=False):
@@ -3297,10 +3502,16 @@ def list_toml_patterns():
     }
 
 
+def is_bare(key):
+    """True for a key that stands in TOML without quotes."""
+    return bool(key) and all(char.isalnum() and char <= "z" or char in "-_" for char in key)
+
+
 def as_toml(value):
     """A value of `parse_toml` as TOML on one line."""
     if isinstance(value, dict):
-        return "{%s}" % ", ".join("%s = %s" % (as_toml(key), as_toml(each)) for key, each in value.items())
+        keys = {key: key if is_bare(key) else as_toml(key) for key in value}
+        return "{%s}" % ", ".join("%s = %s" % (keys[key], as_toml(each)) for key, each in value.items())
     if isinstance(value, list):
         return "[%s]" % ", ".join(map(as_toml, value))
     if isinstance(value, (str, bool)):
@@ -3658,6 +3869,7 @@ FIELDS = {
     "find_links": ("texts", [], "directories or pages with wheels"),
     "no_index": ("flag", False, "use find_links alone"),
     "env_vars": ("table", {}, "set for commands run in the environment"),
+    "env_file": ("text", "", "a file of NAME=VALUE lines, which set what the caller has not set"),
     "tasks": ("tasks", {}, "commands of the repo by name: ./prime NAME runs one in its environment"),
     "post_boot": ("commands", [], "commands run in each new generation before it is published"),
     "default_env": ("text", "default", "the environment that is meant when none is named"),
@@ -3665,7 +3877,7 @@ FIELDS = {
 # Where packages come from, and by which tool: a script with metadata takes these over from the repo.
 SOURCE_FIELDS = ("venv_driver", "uv_version", "uv_sha256", "index_url", "extra_index_urls", "find_links", "no_index")
 # Changing one needs no rebuild; but a link of another name than usual is an input: a generation's scripts name it (M1).
-RUNTIME_FIELDS = ("env_vars", "tasks", "venv_dir_rel_path", "default_env", "platforms")
+RUNTIME_FIELDS = ("env_vars", "env_file", "tasks", "venv_dir_rel_path", "default_env", "platforms")
 ROOT_FIELDS = ("default_env", "tasks")  # no environment has its own
 FREE_FIELDS = ("env_vars", "tasks", "post_boot")  # any text: it is for the user's own programs
 PARSED_FIELDS = ("required_python_version", "uv_version")  # `check_text` is skipped: their own parsers check them
@@ -3729,6 +3941,107 @@ def normalized(name):
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
+def is_our_name(name):
+    """True for `proto-prime` as the name of a table, in any spelling."""
+    return normalized(name).replace("-", "") == "protoprime"
+
+
+# What people write for a field, with - or _, and from other tools' files (U10).
+MEANT = {word: field for field, words in {
+    "required_python_version": "python python_version requires_python required_python target_python",
+    "dependencies": "packages package deps requires requirements requirement install_requires install modules",
+    "requirements_files": "requirements_file requirements_txt requirement_files",
+    "constraints_file": "constraints constraint constraints_files",
+    "env_vars": "environment environments envs environ variables vars set_env setenv environment_variables",
+    "venv_dir_rel_path": "venv venv_dir venv_path venv_name env_dir",
+    "venv_driver": "driver backend installer tool",
+    "projects": "project extras groups dependency_groups path paths members",
+    "lock_file": "lock lockfile",
+    "index_url": "index indexes index_urls registry",
+    "post_boot": "post_install post_create hooks commands",
+    "default_env": "default default_environment",
+    "tasks": "scripts task",
+    "python_selector_file_rel_path": "selector python_selector",
+    "uv_version": "uv",
+}.items() for word in words.split()}
+# Options of pip that people put where requirements stand, and the field for each.
+OPTIONS_OF_PIP = {
+    "-r": "requirements_files", "--requirement": "requirements_files", "-c": "constraints_file",
+    "--constraint": "constraints_file", "-e": "projects", "--editable": "projects", "-i": "index_url",
+    "--index-url": "index_url", "--extra-index-url": "extra_index_urls", "-f": "find_links",
+    "--find-links": "find_links", "--no-index": "no_index",
+}
+
+
+def as_meant(field, value, typed=""):
+    """The value of a field that somebody meant by one of another kind; None if that cannot be told.
+
+    typed  str, how the value stands in the file
+    """
+    kind = FIELDS[field][0]
+    is_text = isinstance(value, str)
+    if kind == "driver" and is_text:
+        value = "venv_" + normalized(value).split("-")[0].replace("virtualenv", "pip").replace("venv", "pip")
+    elif kind == "text" and isinstance(value, (int, float)) and not isinstance(value, bool):
+        value = typed if typed[:1].isdigit() else str(value)
+    elif kind == "flag" and is_text:
+        value = means_yes(value)
+    elif kind in ("texts", "projects", "platforms", "hashes") and is_text:
+        value = [value]
+    elif field == "dependencies" and isinstance(value, dict) and all(isinstance(each, str) for each in value.values()):
+        value = [name + ("" if each == "*" else each if each[:1] in "=<>!~" else (">=" if each[:1] == "^" else "==")
+                         + each.lstrip("^")) for name, each in value.items()]  # as Poetry and Pipenv have it
+    elif kind == "projects" and isinstance(value, dict):
+        value = [value]
+    elif kind == "commands" and (is_text or is_texts(value)):
+        commands = [value] if is_text else value
+        value = [[each] if set(each) & set("'\"\\") else each.split() for each in commands]
+    elif kind == "table" and isinstance(value, dict):
+        value = {name: str(each).lower() if isinstance(each, bool) else str(each) for name, each in value.items()}
+    return value if KINDS[kind][1](value) else None
+
+
+def hint_for_value(field, value, typed=""):
+    """The hint for a value that a field does not take: the line that works; "" if none is near."""
+    value = as_meant(field, value, typed)
+    return "" if value is None else "did you mean: %s = %s" % (field, shown_toml(value))
+
+
+def shown_toml(value):
+    """A value as TOML in a hint: short, with bare keys, or dots."""
+    import re
+
+    text = re.sub(r'"([A-Za-z0-9_-]+)" = ', r"\1 = ", as_toml(value))
+    return text if len(text) <= 200 else "..."
+
+
+def hint_for_field(config, key, value, typed=""):
+    """The hint for a field that is not known; "" if none of those that are was meant, as far as one can tell (U10)."""
+    name = key.replace("-", "_").lower()
+    if config.file == OWN_CONFIG and (key == "tool" or is_our_name(key)):
+        table = "tool.proto-prime" if key == "tool" else key
+        return "the fields stand at the top of %s: leave out [%s]" % (OWN_CONFIG, table)
+    if config.file == OWN_CONFIG and key in ("project", "build-system", "dependency-groups"):
+        return "[%s] belongs into %s" % (key, PYPROJECT)
+    field = MEANT.get(name, "")
+    if name in ("extras", "groups", "dependency_groups"):
+        value = {"path": ".", "extras" if name == "extras" else "groups": [value] if isinstance(value, str) else value}
+    if field == "env_vars" and isinstance(value, dict) and any(isinstance(each, dict) for each in value.values()):
+        return "did you mean: [env.%s]" % next(iter(value))
+    if not field:
+        return ""
+    return hint_for_value(field, value, typed) or 'did you mean "%s"?' % field
+
+
+def hint_for_option(text):
+    """The hint for an option of pip in a list of requirements: the field for it; "" if there is none."""
+    option, _, value = text.strip().replace("=", " ", text.startswith("--")).partition(" ")
+    if option[:2] in ("-r", "-c", "-e", "-i", "-f") and len(option) > 2:
+        option, value = option[:2], option[2:]
+    field = OPTIONS_OF_PIP.get(option, "")
+    return hint_for_value(field, value.strip() or "yes") if field and (value or field == "no_index") else ""
+
+
 SCRIPT_METADATA = "the script's metadata, PEP 723"
 
 
@@ -3757,9 +4070,11 @@ class Config:
         self.table = table_in(self.pyproject, PYPROJECT, "tool", "proto-prime")
         tools = self.pyproject.get("tool", {})
         for name in tools:
-            if normalized(name).replace("-", "") == "protoprime" and name != "proto-prime":
-                raise PrimeError("%s: [tool.%s] is not known" % (PYPROJECT, name), PYPROJECT, status=2,
+            if is_our_name(name) and name != "proto-prime":
+                raise PrimeError("[tool.%s] is not known" % name, PYPROJECT, status=2,
                                  hint="did you mean [tool.proto-prime]?")
+        for name in filter(is_our_name, self.pyproject):
+            raise PrimeError("[%s] is not known" % name, PYPROJECT, status=2, hint="did you mean [tool.proto-prime]?")
         if "proto-prime" in tools:
             if own_text is not None:
                 raise PrimeError("both %s and [tool.proto-prime] in %s configure %s" % (OWN_CONFIG, PYPROJECT, root),
@@ -3783,7 +4098,7 @@ class Config:
             try:
                 self.documents[path] = text, parse_toml(text or "")
             except TomlError as error:
-                raise PrimeError("%s: %s" % (path, error), status=2)
+                raise error.as_error(path)
         return self.documents[path]
 
     def project(self, directory):
@@ -3794,9 +4109,15 @@ class Config:
         """The names of all environments, a set."""
         return set(self.table.get("env", {})) | {"default"}
 
-    def error(self, key, message, names=(), at=""):
+    def error(self, key, message, names=(), at="", hint=""):
         """A PrimeError about the name `key`: with the line of it, or of `at`, and the nearest of the valid `names`."""
-        return PrimeError(message, self.where(at or key), hint=nearest(key, names), status=2)
+        return PrimeError(message, self.where(at or key), hint=hint or nearest(key, names), status=2)
+
+    def typed_value(self, name):
+        """What stands behind the name of a field in its line, a str: 3.10 is another number than 3.1; "" if in none."""
+        number = self.where(name).rpartition(", line ")[2]
+        line = self.text.split("\n")[int(number) - 1] if number.isdigit() else ""
+        return line.partition("=")[2].partition("#")[0].strip()
 
     def where(self, name):
         """The file, and the line that defines a dotted name of our table, else the line of the table around it."""
@@ -3845,7 +4166,8 @@ def load_config(root):
     for name, table in table_in(config.table, config.file, "env").items():
         field = "env." + name
         if not isinstance(table, dict):
-            raise config.error(field, "%s is not a table of fields" % field)
+            hint = "variables stand in env_vars: env_vars = %s" % shown_toml({name: str(table)})
+            raise config.error(field, "%s is not a table of fields" % field, hint=hint)
         if not all(char.isalnum() or char in "-_" for char in name) or not name:
             raise config.error(field, 'environment name "%s" has more than letters, digits, - and _' % name)
         if why_no_file_name(name):  # directories are named after it
@@ -3860,12 +4182,14 @@ def check_fields(config, table, fields, prefix):
     for key, value in table.items():
         field = prefix + key
         if key not in fields:
-            raise config.error(key, 'unknown field "%s"' % field, fields, field)
+            hint = hint_for_field(config, key, value, config.typed_value(field))
+            raise config.error(key, 'unknown field "%s"' % field, fields, field, hint)
         if key == "env":  # the named environments, which `load_config` checks
             continue
         expected, is_valid = KINDS[FIELDS[key][0]]
         if not is_valid(value):
-            raise config.error(field, "%s must be %s, not %s" % (field, expected, shown_value(value)))
+            raise config.error(field, "%s must be %s, not %s" % (field, expected, shown_value(value)),
+                               hint=hint_for_value(key, value, config.typed_value(field)))
         if "\\u0000" in as_json(value).replace("\\\\", ""):  # JSON for a NUL
             raise config.error(field, "%s has a NUL, which no path and no argument can have" % field)
         if key in FREE_FIELDS + PARSED_FIELDS:
@@ -3874,7 +4198,7 @@ def check_fields(config, table, fields, prefix):
             for _, text in texts_in(value):
                 check_text(text, field, config.file, is_requirement=key == "dependencies")
         except PrimeError as problem:
-            problem.where = config.where(field)
+            problem.where, problem.hint = config.where(field), hint_for_option(text)
             raise
 
 
@@ -3942,6 +4266,9 @@ def read_task(config, name, value):
     field = "tasks." + name
     if not all(char.isalnum() or char in "-_.:" for char in name) or name[:1] in ("", "-", ".", ":"):
         raise config.error(field, 'task name "%s" is not of letters, digits and -_.: alone' % one_line(name[:200]))
+    if name in FIELDS:  # the line was added below [tasks]
+        raise PrimeError("%s: %s is a field, and no task" % (field, name), config.where(field), status=2,
+                         hint="move its line above [%stasks]" % ("tool.proto-prime." * (config.file == PYPROJECT)))
     table = value if isinstance(value, dict) else {"run": value}
     for key, item in table.items():
         at = field + "." + key if table is value else field
@@ -4283,6 +4610,15 @@ class Environment:
         name = os.path.basename(self.root) + ("" if self.name == "default" else "-" + self.name)
         return "".join(char for char in name if char.isalnum() or char in " ._-")
 
+    @property
+    def env_file(self):
+        """The path of its file of variables; "" if it has none."""
+        return self.path(self["env_file"]) if self["env_file"] else ""
+
+    def environ(self, prefix, more=()):
+        """The variables of a command in its directory `prefix`: `activated`, with `more` of them, a dict."""
+        return activated(prefix, dict(self["env_vars"], **dict(more)), self.env_file)
+
     def wanted(self):
         """All `Request`s that its python must fulfil, a list."""
         return [self.required] + self.also + self.locked
@@ -4319,7 +4655,8 @@ def load_environment(config, name="", requested="", may_lack_lock=False):
     environment = Environment(config, name, requested)
     driver = os.environ.get(DRIVER_VAR)
     if driver and driver not in DRIVERS:
-        raise PrimeError("%s=%s is not one of %s" % (DRIVER_VAR, driver, ", ".join(DRIVERS)), status=2)
+        hint = hint_for_value("venv_driver", driver).replace("venv_driver = ", DRIVER_VAR + "=").replace('"', "")
+        raise PrimeError("%s=%s is not one of %s" % (DRIVER_VAR, driver, ", ".join(DRIVERS)), hint=hint, status=2)
     if driver:
         environment.set("venv_driver", driver, DRIVER_VAR)
     fill_defaults(environment)
@@ -4523,7 +4860,9 @@ def find_required(environment):
     try:
         environment.also = [Request(specifiers, origin, parse_clauses(specifiers))] if specifiers else []
     except (PrimeError, AttributeError):  # the latter if it is no string
-        raise PrimeError('malformed requires-python "%s"' % (specifiers,), PYPROJECT, status=2)
+        is_version = isinstance(specifiers, str) and specifiers[:1].isdigit()
+        raise PrimeError('malformed requires-python "%s"' % (specifiers,), PYPROJECT, status=2,
+                         hint='did you mean: requires-python = ">=%s"' % specifiers if is_version else "")
     check_text(specifiers or "", "requires-python", PYPROJECT)
     field = "required_python_version"
     if not environment[field]:
@@ -5673,9 +6012,33 @@ class Candidate:
         return {"path": self.path, "source": self.source, "verdict": self.verdict, "reason": self.reason,
                 "version": python and python.version, "implementation": python and python.implementation}
 
-    def __str__(self):
-        version = self.interpreter.version if self.interpreter else "-"
-        return "%-40s %-9s %s" % (tilde(self.path), version, self.reason or self.verdict)
+    @property
+    def version(self):
+        """What `python --all` and errors call its version: "3.12.1", "pypy 3.10.14", "3.13.0t"; "" if it is broken."""
+        python = self.interpreter
+        if not python:
+            return ""
+        name = "" if python.implementation == "cpython" else python.implementation + " "
+        return name + python.version + "t" * python.is_free_threaded
+
+    def distance(self, requests):
+        """How far it is from what is wanted, for sorting: a list of int.
+
+        Of a broken one the name alone tells the version; it is near only if that is what is wanted.
+        """
+        python = self.interpreter
+        if python:
+            request, version = first_failing(python, requests)[0], Version(python.version)
+            clause = request.failing(version) if request else None
+            is_far = bool(request and request.implementation not in ("", python.implementation))
+        else:
+            numbers = numbers_in(os.path.basename(self.path)) or [99]
+            version = Version(".".join(map(str, numbers)))
+            clause = ([clause for request in requests for clause in request.clauses] + [None])[0]
+            is_far = not clause or not clause.contains(version)
+        wanted = clause.version.release if clause and clause.version else version.release
+        pairs = zip((version.release + (0, 0))[:3], (wanted + (0, 0))[:3])
+        return [int(is_far)] + [abs(mine - other) for mine, other in pairs]
 
 
 def why_not(request, interpreter):
@@ -5731,6 +6094,14 @@ def request_with_origin(request):
     return '%s "%s" of %s' % (field, request, file)
 
 
+def nearest_misses(tried, requests):
+    """Of `Candidate`s that do not fulfil `requests` the three that come nearest, no two alike: a list."""
+    misses = {}  # type: dict
+    for candidate in sorted(tried, key=lambda each: each.distance(requests)):
+        misses.setdefault((candidate.version or os.path.basename(candidate.path), candidate.reason), candidate)
+    return list(misses.values())[:3]
+
+
 def judge(candidate, requests):
     """Ask a candidate, and set its verdict and reason: does it fulfil all of `requests`? Returns the candidate."""
     try:
@@ -5762,6 +6133,7 @@ def judge_all(tried, requests):
                     return
                 judge(candidate, requests)
 
+        report.wait("asking %d pythons" % len(unknown))
         threads = [threading.Thread(target=work) for _ in unknown[:ASKED_AT_ONCE]]
         try:
             with unbroken():
@@ -5772,6 +6144,7 @@ def judge_all(tried, requests):
         for thread in threads:
             while thread.is_alive():  # a signal in the moment before a wait would be noticed after it
                 thread.join(0.1)
+        report.done()
     for candidate in tried:
         if candidate.verdict == "not-tried":
             judge(candidate, requests)
@@ -5791,7 +6164,9 @@ def search_python(required="", tried=None, also=()):
     tried = [] if tried is None else tried
     chosen, best, enough = None, -2, 2 if request.names_prerelease else 3  # as of `Version.phase`
     for candidate in candidates(request):
+        report.wait("asking %s" % tilde(candidate.path))
         tried.append(judge(candidate, (request,) + tuple(also)))
+        report.done()
         if candidate.verdict != "matches":
             continue
         phase = Version(candidate.interpreter.version).phase
@@ -5829,7 +6204,9 @@ def select_python(required, selector, root, name="default"):
     elif not os.access(path, os.X_OK):
         raise PrimeError("python selector %s is not executable" % path, hint="chmod +x it", status=2)
     environ = dict(clean_environ(for_tool=True), PROTOPRIMER_REF_ROOT=root, PROTOPRIMER_ENV=name)
+    report.wait("asking the python selector %s" % selector)
     child = run_child(argv, environ, cwd=root, timeout=SELECTOR_SECONDS)
+    report.done()
     if child.has_failed:
         raise PrimeError("python selector %s %s" % (path, child), tried=child.tail())
     lines = [line.strip() for line in os.fsdecode(child.stdout).splitlines() if line.strip()]
@@ -5852,6 +6229,19 @@ def demand(interpreter, requests, source):
             source, interpreter, request, request.origin, reason))
 
 
+def hint_for_choice(text):
+    """The hint for a value of PROTOPRIMER_PYTHON that is no python: it is a path or a program, no request (U10)."""
+    try:
+        wanted = parse_request(text)
+    except PrimeError:
+        wanted = None
+    if not wanted or text[:1] not in "0123456789<>=!~":
+        return "it is the path of a Python, or the name of one on PATH"
+    name = "python" + text
+    typed = name if find_program(name) else '"$(prime python %s)"' % shown([text])
+    return "it is a path, or a name on PATH: %s=%s" % (PYTHON_VAR, typed)
+
+
 def probe_python(required="", selector="", root="", name="default", tried=None, also=()):
     """Select a python: PROTOPRIMER_PYTHON, else the selector, else the search.
 
@@ -5867,7 +6257,8 @@ def probe_python(required="", selector="", root="", name="default", tried=None, 
         try:
             chosen = interpreter_at(find_program(path) or path)
         except PrimeError as problem:
-            raise PrimeError("%s: %s" % (source, problem))
+            reason = str(problem).replace(path + " ", "it ", 1)
+            raise PrimeError("%s: %s" % (source, reason), hint=hint_for_choice(path))
     elif selector:
         chosen = select_python(request, selector, root, name)
     if chosen is None:
@@ -6461,6 +6852,10 @@ BUILD_FAILED = r"finished with status 'error'|^ *× .* did not run|Command error
 PIP_RUNS = r"^ *Running command "
 PIP_STAGE = r"Processing |Collecting |Obtaining |(?:Building|Installing) .*packages:"
 UV_QUOTES = r"^ *\[std(?:out|err)\]$"
+WHEEL_OR_SDIST = r"(?:\S*/)?([\w.-]+?)-(\d[^-\s]*?)(?:-\S+\.whl|\.tar\.gz|\.zip)\S*"
+# The lines by which they say what they work at.
+WORKS_AT = r" *(?:Collecting|Download(?:ing|ed)|Using cached|Obtaining|Processing|Preparing|" \
+    r"Getting requ\w+|Build(?:ing|t)|Running setup\.py|Installing|Cloning|Updat(?:ing|ed)|Resolved|Prepared) "
 
 # How they say that they got no connection: a pattern that the output must hold besides, and one for the URL or host.
 UNREACHED = (
@@ -6498,7 +6893,8 @@ def run_tool(argv, title, environ=None, cwd=os.sep, is_installer=True):
     """Run pip, uv, venv or a post_boot command as a step that people see; PrimeError if it fails."""
     report.step(title)
     environ = dict(clean_environ(for_tool=True) if environ is None else environ, PWD=cwd)  # ${PWD} in a file for pip
-    child = run_child(argv, environ, cwd=cwd, log=log_of_tool, cap=TOOL_CAP, is_merged=True)
+    log = log_of_installer if is_installer else log_of_command
+    child = run_child(argv, environ, cwd=cwd, log=log, cap=TOOL_CAP, is_merged=True)
     report.done()
     if not child.has_failed:
         return
@@ -6516,11 +6912,22 @@ def run_tool(argv, title, environ=None, cwd=os.sep, is_installer=True):
     raise PrimeError("%s failed: %s" % (title, status), tried=lines, hint="; ".join(filter(None, hints)))
 
 
-def log_of_tool(data):
-    """`report.output` without what pip tells of each file in an index, thousands of lines."""
+def log_of_installer(data):
+    """`report.output` without what pip tells of each file in an index: thousands of lines. Shows what it works at."""
     import re
 
-    report.output(re.sub(br"(?m)^ *(?:Found|Skipping) link.*\n", b"", data))
+    data = re.sub(br"(?m)^ *(?:Found|Skipping) link.*\n", b"", data)
+    lines = [line.strip() for line in printed_lines(data) if re.match(WORKS_AT, line)] if report.is_live else []
+    if lines:
+        report.waits_for = re.sub(WHEEL_OR_SDIST, r"\1 \2", lines[-1])
+    report.output(data)
+
+
+def log_of_command(data):
+    """`report.output`; the last line is shown as what a command of the repo works at."""
+    if report.is_live:
+        report.waits_for = ([report.waits_for] + printed_lines(data))[-1]
+    report.output(data)
 
 
 def causes(output):
@@ -7104,7 +7511,7 @@ def read_lock(environment, path):
                     raise TypeError("%s = %s" % (field, shown_value(document[field])))
             environment.locks[path] = Lock(path, document, *chosen_parts(environment))
         except TomlError as error:
-            raise PrimeError("%s: %s" % (path, error), status=2)
+            raise error.as_error(path)
         except (KeyError, TypeError, AttributeError, ValueError, RecursionError) as problem:
             raise PrimeError("%s is not as PEP 751 says: %r" % (path, problem), status=2)
     return environment.locks[path]
@@ -8463,8 +8870,8 @@ class UvDriver(Driver):
             argv = [self.uv, "lock", "--locked", "--python", python]
             if run_child(argv, uv_environ(environment.root), copy, log=report.output).has_failed:
                 raise self._out_of_date(environment)
-        report.note("only the repo's own versions are old in %s (%s): it is used; prime lock renews it" % (
-            environment["lock_file"], ", ".join(changes)))
+        report.note("only the repo's own versions are old in %s (%s): it is used; %s" % (
+            environment["lock_file"], ", ".join(changes), report.as_typed("prime lock renews it")))
         return "--frozen"
 
     def _out_of_date(self, environment):
@@ -9415,6 +9822,19 @@ def command_argv(command, prefix, search):
     return [program] + list(command[1:])
 
 
+def programs_of(prefix):
+    """The names of the programs in an environment, a list of str: without other names of its python, and activation."""
+    directory = os.path.join(prefix, BIN)
+    names = set(os.listdir(directory)) if os.path.isdir(directory) else set()
+    found = set()
+    for name in names:
+        path = os.path.join(directory, name)
+        is_ours = name.lower().startswith(("activate", "deactivate", ".", "_")) or has_bytes(path, NO_PIP.encode())
+        if os.path.isfile(path) and os.access(path, os.X_OK) and not is_ours:
+            found.add(name[:-len(EXE)] if EXE and name.lower().endswith(EXE) else name)
+    return sorted(name for name in found if name.rstrip("0123456789.") not in found - {name})
+
+
 def no_program(name, search, text, hint=""):
     """The PrimeError for a program that is not on the search path, or there without the right to start it (M23)."""
     for path in [os.path.join(directory or os.curdir, name) for directory in search.split(os.pathsep)]:
@@ -9656,14 +10076,15 @@ class Stamp:
     link       `Link`, as it was published; its path is "" if the boot did not touch the link
     message    str, what a boot says that has nothing to do
     marks      str, of the variables in requirements files, as `variable_marks` makes it
+    env_file   str, the path of the file of variables of the environment; "" if it has none
     variables  list of (name, value), the `env_vars` of the environment
     tasks      list of str, the tasks as `Task.row` makes them
     files      list of (path, signature, hash): the hash is "" if the file must not be touched
     """
 
-    def __init__(self, head, prefix, link, message, marks, variables, tasks, files):
+    def __init__(self, head, prefix, link, message, marks, env_file, variables, tasks, files):
         self.head, self.prefix, self.link, self.message = head, prefix, link, message
-        self.marks, self.variables, self.tasks, self.files = marks, variables, tasks, files
+        self.marks, self.env_file, self.variables, self.tasks, self.files = marks, env_file, variables, tasks, files
 
     @classmethod
     def load(cls, path, head=None):
@@ -9677,9 +10098,9 @@ class Stamp:
         if head and not (parts[:2] + parts[3:STAMP_HEAD - 1] == head[:2] + head[3:-1] and
                          is_same_place(parts[2], head[2]) and are_same_marks(parts[STAMP_HEAD - 1], head[-1])):
             return None
-        begin = STAMP_HEAD + 7
+        begin = STAMP_HEAD + 8
         try:
-            prefix, link, target, message, marks, count, more = parts[STAMP_HEAD:begin]
+            prefix, link, target, message, marks, env_file, count, more = parts[STAMP_HEAD:begin]
             middle = begin + 2 * int(count)
             end = middle + int(more)
         except ValueError:
@@ -9688,7 +10109,8 @@ class Stamp:
         tasks, files = parts[middle:end], list(zip(parts[end:-1:3], parts[end + 1:-1:3], parts[end + 2:-1:3]))
         if head and marks and marks != variable_marks([mark.partition(":")[0] for mark in marks.split()]):
             return None
-        return cls(parts[:STAMP_HEAD], prefix, Link(parts[2], link, target), message, marks, variables, tasks, files)
+        link = Link(parts[2], link, target)
+        return cls(parts[:STAMP_HEAD], prefix, link, message, marks, env_file, variables, tasks, files)
 
     def holds(self, moves_link):
         """True if every file has its signature, and with `moves_link` if the link is right."""
@@ -9703,6 +10125,10 @@ class Stamp:
     def task(self, name):
         """The `Task` of this name, None if there is none that needs no other."""
         return next((Task.from_row(row) for row in self.tasks if row.startswith(name + "\2")), None)
+
+    def environ(self, more=()):
+        """The variables of a command in its environment: `activated`, with `more` of them, a dict."""
+        return activated(self.prefix, dict(self.variables, **dict(more)), self.env_file)
 
     def is_usable(self):
         """True if its generation is there, current or not."""
@@ -9724,7 +10150,7 @@ class Stamp:
                 remove_file(path)
                 return False
             parts = self.head + [self.prefix, self.link.path, self.link.target]
-            parts += [self.message, self.marks, str(len(self.variables)), str(len(self.tasks))]
+            parts += [self.message, self.marks, self.env_file, str(len(self.variables)), str(len(self.tasks))]
             for entry in self.variables + [self.tasks] + self.files:
                 parts += entry
             write_atomic(path, "\0".join(parts + [STAMP_MAGIC]).encode("utf-8", "surrogateescape"))
@@ -9804,6 +10230,7 @@ def write_stamp(environment, generation, link):
         link,
         current_line(environment, generation),
         variable_marks(sorted(label[2:-1] for label in environment.inputs if label.startswith("${"))),
+        environment.env_file,
         list(environment["env_vars"].items()),
         list(filter(None, (task.row() for task in config.tasks.values()))),
         files)
@@ -9932,6 +10359,7 @@ def note_outlived(root, prefix=""):
         problem = "which is gone"
     elif not current or is_same_place(active, current):
         return
+    remedy = report.as_typed(remedy)
     report.note_once("VIRTUAL_ENV names %s, %s; type: %s" % (os.path.basename(active), problem, remedy))
 
 
@@ -9949,7 +10377,7 @@ def fast_path(argv, commands=()):
     command, name, named = [], "", ""
     if PY_EXEC in os.environ or LOG_VAR in os.environ:
         return None
-    if argv[:1] == ["-e"] and argv[1:]:
+    if argv[:1] in (["-e"], ["--env"]) and argv[1:]:
         named, argv = argv[1], argv[2:]
     try:
         if argv[:1] == ["run"]:
@@ -9974,7 +10402,7 @@ def fast_path(argv, commands=()):
         if os.environ.get("VIRTUAL_ENV", stamp.prefix) != stamp.prefix:
             note_outlived(root, stamp.prefix)
         if command:
-            hand_over(command, stamp.prefix, stamp.variables)
+            hand_over(command, stamp.prefix, stamp.environ())
         report.note(stamp.message)
         return 0
     except (PrimeError, OSError, ValueError):
@@ -10016,8 +10444,7 @@ def run_task_at_once(root, name, named, words):
         return None
     if os.environ.get("VIRTUAL_ENV", stamp.prefix) != stamp.prefix:
         note_outlived(root, stamp.prefix)
-    variables = dict(stamp.variables, **task.variables)
-    return hand_over(task.words + words, stamp.prefix, variables, task.directory(root))
+    return hand_over(task.words + words, stamp.prefix, stamp.environ(task.variables), task.directory(root))
 
 
 TURN_SECONDS = 2
@@ -10049,6 +10476,10 @@ def take_turn(root):
 RUN_USAGE = "prime run [--no-boot] [--] CMD..."
 
 
+class NoCommand(PrimeError):
+    """`run` stands alone, or a word is neither a command nor a task."""
+
+
 def run_words(words):
     """Parse the words behind `run`. Returns whether it boots, and the command, a list of str that is not empty.
 
@@ -10062,17 +10493,16 @@ def run_words(words):
         raise PrimeError("run: unknown option %s" % command[0], status=2,
                          hint="%s; other options stand before run" % RUN_USAGE)
     if not command:
-        raise PrimeError("run: no command is given", hint=RUN_USAGE, status=2)
+        raise NoCommand("run: no command is given", hint=RUN_USAGE, status=2)
     return boots, command
 
 
-def hand_over(command, prefix, env_vars, cwd=""):
+def hand_over(command, prefix, environ, cwd=""):
     """Become the user's command inside the environment directory `prefix`; with `cwd` in that directory.
 
     That is the generation, not the link: what runs keeps the packages that it began with, and whoever removes
     generations sees in its environment that it uses this one.
     """
-    environ = activated(prefix, env_vars)
     with working_directory(cwd, environ):
         replace_process(*program_in(command, prefix, environ))
 
@@ -10131,6 +10561,8 @@ def hop(python, root):
     report.detail("stage required: going on under %s" % python)
     messages = "".join(report.unlogged)[-20000:].replace("\0", "?")
     environ = dict(clean_environ(), **{PY_EXEC: "required:%s" % root, SAID_VAR: messages})
+    if TYPED_VAR in os.environ:
+        environ[TYPED_VAR] = os.environ[TYPED_VAR]
     if active_generation(root):  # for `note_outlived`; no foreign one, and tools get none (E1)
         environ["VIRTUAL_ENV"] = active_generation(root)
     if not WINDOWS:  # until the new process can say that it was interrupted
@@ -10162,30 +10594,39 @@ def select_interpreter(environment, stage, is_anew=False):
 
 def fetch_python(environment):
     """Let uv download a python for an environment; PrimeError if it cannot."""
+    try:
+        if is_offline():
+            raise PrimeError("offline, so that uv may not download it")
+        driver_of(environment, "venv_uv", "an environment").provide(uv_request(environment))
+    except PrimeError as problem:
+        raise no_python(environment, problem)
+
+
+def uv_request(environment):
+    """All that an environment requires of its python, as uv understands it: a str."""
     text = environment.required.uv_text
     if text[:1] in ("", "<", ">", "=", "!", "~"):  # a specifier can name the other requests as well
         texts = [request.uv_text for request in environment.wanted() if request.text]
         text = ",".join(dict.fromkeys(texts))
-    try:
-        if is_offline():
-            raise PrimeError("offline, so that uv may not download it")
-        driver_of(environment, "venv_uv", "an environment").provide(text)
-    except PrimeError as problem:
-        raise no_python(environment, ["uv: %s" % problem] + problem.tried)
+    return text
 
 
 def is_contradictory(environment):
-    """True if requires-python excludes all that a plain request such as 3.12 names."""
-    operands = [clause.operand.replace(".*", "")
-                for clause in environment.required.clauses if clause.operator == "=="]
-    releases = [operand for operand in operands if operand.replace(".", "").isdigit()]
-    return any(excludes(request, release) for release in releases for request in environment.also)
+    """True if no version at all fulfils the requests of an environment together, though it does each of them.
 
-
-def excludes(request, release):
-    """True if one clause of a `Request` fails at both ends of a release such as 3.12: two may leave some between."""
-    first = request.failing(Version(release))
-    return first is not None and first is request.failing(Version(release + ".99"))
+    The clauses change their mind at the versions that they name: those, and what is next to them, are tried.
+    """
+    requests = [request for request in environment.wanted() if request.clauses]
+    versions = {}  # type: dict
+    for version in [clause.version for request in requests for clause in request.clauses if clause.version]:
+        major, minor, micro = (version.release + (0, 0))[:3]
+        texts = [version.text] + ["%d.%d.%d" % numbers for numbers in (
+            (major, minor, micro), (major, minor, micro + 1), (major, minor, max(micro - 1, 0)), (major, minor, 999),
+            (major, minor + 1, 0), (major, max(minor - 1, 0), 999), (major + 1, 0, 0))]
+        versions.update((text, Version(text)) for text in texts)
+    fulfilled = [{text for text, version in versions.items() if request.failing(version) is None}
+                 for request in requests]
+    return len(requests) > 1 and all(fulfilled) and not set.intersection(*fulfilled)
 
 
 def probe_for(environment):
@@ -10196,32 +10637,87 @@ def probe_for(environment):
                         environment.tried, environment.wanted()[1:])
 
 
-def no_python(environment, more=()):
-    """The PrimeError for requests that no python satisfies: which they are, and why each candidate fails.
+def no_python(environment, problem=None):
+    """The PrimeError for requests that no python satisfies: which they are, the nearest misses, and what to do.
 
-    more  list of str, what else was tried
+    problem  `PrimeError`, why uv could not download one; None if it was not asked to
     """
-    required, is_contrary = environment.required, is_contradictory(environment)
-    reasons = "".join(candidate.reason for candidate in environment.tried)
-    others = [request for request in environment.wanted()[1:] if request is not required and
-              (not required.text or is_contrary or request_with_origin(request) in reasons)]
-    field = "requires-python" if required in environment.also else "required_python_version"
-    if required.origin == "command line":
-        field = "the request"
-    requests, origin = list(map(request_with_origin, others)), required.origin
+    required, wanted = environment.required, [each for each in environment.wanted() if each.text]
+    tried, reasons = environment.tried, "".join(candidate.reason for candidate in environment.tried)
+    if is_contradictory(environment):
+        named = ['"%s" (%s)' % (request, place_of(request, environment)) for request in dict.fromkeys(wanted)]
+        message = "no python satisfies %s " % ("both" if len(named) == 2 else "all of") + " and ".join(named)
+        files = " or ".join(dict.fromkeys(place_of(each, environment).partition(": ")[0] for each in wanted))
+        return PrimeError(message, hint="no version is in all of them: change %s" % files)
+    others = [request for request in wanted if request is not required and
+              (not required.text or request_with_origin(request) in reasons)]
+    requests, origin = list(map(request_with_origin, others)), place_of((others + [required])[0], environment)
     if required.text or not others:
-        requests.insert(0, '%s "%s"' % (field, required))
-    else:
-        origin = others[0].origin
-    hint = "install it"
-    if is_contrary:
-        hint = "they exclude each other: change one of them"
-    elif environment["venv_driver"] == "venv_pip" and field != "the request":
-        hint += ', or set venv_driver = "venv_uv" and allow downloads'
-    if set(others) & set(environment.locked):
-        hint += "; or let prime lock make %s anew, for another python" % environment["lock_file"]
-    tried = [str(candidate) for candidate in environment.tried] + list(more)
-    return PrimeError("no python satisfies " + " and ".join(requests), origin, tried, limit_hint(reasons) or hint)
+        field = "the request" if is_typed(required) else required.origin.partition(": ")[2].rpartition(".")[2]
+        requests.insert(0, ('%s "%s"' % (field, required)).strip())
+        origin = place_of(required, environment)
+    misses = nearest_misses(tried, environment.wanted())
+    rows = [(each.version or "-", tilde(each.path), each.reason or each.verdict) for each in misses]
+    lines = in_columns(rows, room_on(2) - 2)
+    if len(tried) > len(misses):
+        words = [*(["-e", environment.requested] if environment.requested else []), "python"]
+        words += [required.text] if is_typed(required) or kind_of_root(environment.root) == "script" else []
+        lines.append("and %d more: %s" % (len(tried) - len(misses), typed(*words, "--all")))
+    lines += ["uv: %s" % problem] + problem.tried if problem else []
+    hint = limit_hint(reasons) or hint_for_python(environment, misses, problem)
+    return PrimeError("no python satisfies " + " and ".join(requests), origin, lines, hint)
+
+
+def is_typed(request):
+    """True if a request is that of the command line."""
+    return request.origin == "command line"
+
+
+def place_of(request, environment):
+    """Where a request stands, for people: a file, in the repo by its relative path, and maybe the field."""
+    return tilde(request.origin.replace(environment.root + os.sep, "", 1))
+
+
+def hint_for_python(environment, misses, problem):
+    """What to do if no python fits, and the cause: which is there, what excludes it, or what keeps uv from a download.
+
+    misses, problem  as in `no_python`: the list of `Candidate`s, and why uv failed
+    """
+    version = next((each for each in misses if each.version), None)
+    cause = "no python was found that runs"
+    if version:
+        verb = "" if version.reason.startswith("is ") else "is "
+        cause = "%s %s%s" % (version.version, verb, version.reason or version.verdict)
+    elif environment.required.path:
+        cause = environment.required.path + " is none"
+    way = way_to_install(environment)
+    locked = [request for request in environment.locked if version and request_with_origin(request) in version.reason]
+    if locked:
+        way = "prime lock makes %s anew for the python that is here; or %s" % (environment["lock_file"], way)
+    elif is_offline():
+        cause, way = "no network is allowed", "without --offline and %s uv may download it" % OFFLINE_VAR
+    elif problem and "No download found" in "".join(problem.tried):
+        cause, way = "uv knows no such python", "change the request in %s" % place_of(environment.required, environment)
+    elif problem and "python-downloads" in "".join(problem.tried).replace("_", "-").lower():
+        cause, way = "uv may not download pythons", "UV_PYTHON_DOWNLOADS=automatic lets it"
+    elif problem:
+        cause, way = "uv could not download it", problem.hint or way
+    elif environment["venv_driver"] == "venv_pip" and not is_typed(environment.required):
+        way += "; or %s=venv_uv lets uv download it" % DRIVER_VAR
+    return "%s: %s" % (cause, way)
+
+
+def way_to_install(environment):
+    """What a user types to install a python that an environment requires."""
+    text = uv_request(environment)
+    if environment.required.path:
+        return "name another" + ("" if is_typed(environment.required) else
+                                 " in %s" % place_of(environment.required, environment))
+    if find_program("uv"):
+        return shown(["uv", "python", "install", text])
+    if find_program("pyenv") and text.replace(".", "").isdigit():
+        return "pyenv install " + text
+    return "install python " + text
 
 
 def have_generation(environment, stage, is_anew, finish):
@@ -10237,6 +10733,7 @@ def have_generation(environment, stage, is_anew, finish):
         return finish(generation)
     if unfinished_prefix(environment.root):
         raise PrimeError("%s is being built by what started this" % environment.title)
+    check_repo(environment.root)
     python = select_interpreter(environment, stage, is_anew)
     is_running = os.path.realpath(running_python()) == os.path.realpath(python.path)
     if stage == "wild" and script_path() and not (is_running and sys.prefix == sys.base_prefix):
@@ -10324,8 +10821,18 @@ def open_environment(options, may_lack_lock=False):
     return load_environment(config, requested or used_name(config), requested, may_lack_lock)
 
 
+def peek(options):
+    """What is there, without a build or an error: the `Environment`, or None; the directory of its build, or ""."""
+    try:
+        environment = open_environment(options, may_lack_lock=True)
+        generation = in_use(environment, generations(environment))
+        return environment, generation.path if generation else ""
+    except (PrimeError, OSError):
+        return None, ""
+
+
 def command_boot(options, is_anew=False):
-    """make the environment current: build what is missing"""
+    """create or update the environment, .venv; the default"""
     environment = open_environment(options)
     generation = boot_environment(environment, options.stage, is_anew)
     if not generation.is_new:
@@ -10357,7 +10864,7 @@ def prefix_of(environment, options, boots):
 
 
 def command_info(options):
-    """what is configured, from where, and whether the environment is current"""
+    """show what is configured, installed and out of date"""
     environment = open_environment(options)
     current, reasons = find_generation(environment)
     complete = generations(environment)
@@ -10367,17 +10874,17 @@ def command_info(options):
     last = generation or last_used(environment, complete)  # which is damaged, if others took something out
     packages = packages_of(last.path) if last else {}
     changes = package_changes(last.packages, packages) if last and last.packages is not None else []
-    if current:
-        selected = Candidate(current.python.path, "generation", current.python, "selected")
-    else:
-        selected = candidate_for(environment, reasons)
+    known = current and Candidate(current.python.path, "generation", current.python, "selected")
+    selected = known or candidate_for(environment, reasons)
     driver = generation.driver if generation else environment["venv_driver"]
     uv = uv_for_info(environment, driver)
     data = masked_values({
         "schema": SCHEMA,
         "root": environment.root,
-        "config": {name: {"value": environment[name], "from": environment.origins[name]} for name in FIELDS},
+        "config": {name: {"value": public_value(environment, name), "from": environment.origins[name]}
+                   for name in FIELDS},
         "environment": environment.name,
+        "environments": sorted(environment.config.names()),
         "driver": driver,
         "uv": uv,
         "index": dict(zip(("url", "from"), index_and_origin(environment, driver))),
@@ -10388,13 +10895,36 @@ def command_info(options):
         "reasons": reasons,
         "tasks": {task.name: task.as_dict() for task in environment.config.tasks.values()},
         "packages": packages,
+        "packages_from": packages_from(environment),
         "package_changes": [{"name": name, "built": before or None, "installed": now or None}
                             for name, before, now in changes],
         "cache_key": cache_key(environment, selected and selected.interpreter),
         "cache_paths": cache_paths(environment, selected and selected.interpreter, uv and (uv["path"] or "")),
     })
-    emit(as_json(data) if options.json else info_text(data))
+    emit(as_json(data) if options.json else info_text(environment, data))
     return 1 if reasons else 0
+
+
+def public_value(environment, field):
+    """The value of a field as a config would have it, less what `complete_project` adds; paths are absolute."""
+    if field != "projects":
+        return environment[field]
+    return [{key: project[key] for key in PROJECT_KEYS} for project in environment["projects"]]
+
+
+def packages_from(environment):
+    """Where the packages of an environment are listed, for people: files, and maybe what of them is taken."""
+    lock, places = environment["lock_file"], []
+    for project in [] if lock else environment["projects"]:
+        file = next(filter(os.path.isfile, project["files"]), project["path"])
+        parts = ["%s%s %s" % (kind, "s" * (len(names) > 1), ", ".join(names))
+                 for kind, names in (("extra", project["extras"]), ("group", project["groups"])) if names]
+        file = os.path.relpath(file, environment.root) if path_below(file, environment.root) else tilde(file)
+        places.append(file + (" (%s)" % "; ".join(parts) if parts else ""))
+    if not lock or lock.endswith("uv.lock"):
+        places += environment["requirements_files"]
+        places += [environment.origins["dependencies"]] if environment["dependencies"] else []
+    return [lock] * bool(lock) + places
 
 
 def candidate_for(environment, reasons):
@@ -10475,37 +11005,108 @@ def uv_cache(uv, root):
     return os.path.abspath(environ.get("UV_CACHE_DIR") or usual)
 
 
-def info_text(data):
-    """The data of `info --json` as a table for people."""
-    selected, venv, required, uv = data["selected_python"], data["venv"], data["required"], data["uv"]
-    current = "yes, held there by a rollback" if venv and venv["held"] else "yes"
-    if data["reasons"]:
-        current = "no: " + "; ".join(data["reasons"])
-    packages = str(len(data["packages"]))
-    if data["package_changes"]:
-        changes = [(each["name"], each["built"], each["installed"]) for each in data["package_changes"]]
-        packages += ", changed by others since the build: " + "; ".join(change_lines(changes))
+def info_text(environment, data):
+    """The data of `info --json` as a table for people: labels, and beside each the lines that belong to it."""
+    venv, uv, room = data["venv"], data["uv"], room_on(1)
+    link = "none"
+    if venv:
+        link = shortened(environment, venv["generation"])
+        if link_of(environment).leads_to(venv["generation"]):
+            name = environment["venv_dir_rel_path"] if os.path.lexists(venv["path"]) else ENVS_FILE
+            link = "%s -> %s" % (name, link)
     rows = [
-        ("root", data["root"]),
-        ("environment", data["environment"]),
-        ("driver", data["driver"]),
-        ("uv", "; passed over: ".join([uv["path"] or "none here, one is fetched"] + uv["passed_over"]) if uv else ""),
-        ("index", "%s (%s)" % (data["index"]["url"] or "see there", data["index"]["from"])),
-        ("required", "%s (%s)" % (required["request"] or "any python", required["from"])),
-        ("selected", "%s (%s)" % (selected["path"], selected["version"]) if selected else "none"),
-        ("venv", "none" if not venv else "%s -> %s" % (venv["path"], venv["generation"])
-         if is_same_place(venv["path"], venv["generation"]) else venv["generation"]),
-        ("current", current),
-        ("packages", packages),
+        ("state", [state_text(environment, data)]),
+        ("environment", [environment_text(environment)]),
+        ("python", python_texts(environment, data)),
+        ("packages", package_texts(data)),
+        ("directory" if venv and " -> " not in link else "link", [link]),
+        ("root", [data["root"]]),
+        ("driver", [data["driver"]]),
+        ("uv", ["; passed over: ".join([uv["path"] or "none here, one is fetched"] + uv["passed_over"])] if uv else []),
+        ("index", ["%s (%s)" % (data["index"]["url"] or "see there", data["index"]["from"])]),
+        ("tasks", [", ".join(data["tasks"])] if data["tasks"] else []),
+        ("config", [environment.config.file or "none; all fields have their defaults"]),
     ]
-    rows += [(name, "%s (%s)" % (", ".join(data["tasks"]) if name == "tasks" else entry["value"], entry["from"]))
-             for name, entry in data["config"].items() if entry["from"] != "default"]
-    width = max(len(name) for name, _ in rows)
-    return "".join("%-*s  %s\n" % (width, name, one_line(text)) for name, text in rows if text)
+    width, lines = max(len(label) for label, _ in rows), []
+    for label, texts in rows:
+        for text in texts:
+            before, arrow, what = one_line(text).rpartition(" -> " if label in ("state", "link") else "\n")
+            for line in wrapped(before + arrow + (what.replace(" ", "\xa0") if arrow else what), room - width - 2):
+                lines.append("%-*s  %s" % (width, label, line))
+                label = ""
+    return "".join(line + "\n" for line in lines + ["  " + line for line in config_lines(environment)])
+
+
+def shortened(environment, path):
+    """A path for people: relative to the root if it is below that, else with ~ for the home directory."""
+    start = os.path.join(environment.root, "")
+    return path[len(start):] if path.startswith(start) else tilde(path)
+
+
+def state_text(environment, data):
+    """Whether an environment is current; if not, why not, and what to type."""
+    option = ["-e", environment.requested] if environment.requested else []
+    if not data["reasons"]:
+        return "up to date" + (", held there by a rollback -> " + typed("use", environment.name)
+                               if data["venv"]["held"] else "")
+    reasons = [reason for reason in data["reasons"] if data["venv"] or reason != "it was not built yet"]
+    state = ": ".join(filter(None, ["OUT OF DATE" if data["venv"] else "NOT BUILT", "; ".join(reasons)]))
+    return "%s -> %s" % (state, typed(*option, *([] if data["selected_python"] else ["python", "--all"])))
+
+
+def environment_text(environment):
+    """The name of an environment, who chose it, and the others."""
+    chosen = ""
+    if environment.requested:
+        chosen = ENV_VAR if os.environ.get(ENV_VAR) == environment.requested else "-e"
+    elif environment.name != environment.config.table.get("default_env", "default"):
+        chosen = "prime use"
+    others = ", ".join(sorted(environment.config.names() - {environment.name}))
+    return environment.name + (" (chosen by %s)" % chosen if chosen else "") + ("; others: " + others if others else "")
+
+
+def python_texts(environment, data):
+    """The python of an environment, and who asked for which: a list of lines."""
+    selected, venv = data["selected_python"], data["venv"]
+    lines = ["none fits"]
+    if selected:
+        name = "" if selected["implementation"] == "cpython" else selected["implementation"] + " "
+        lines = ["%s%s  %s" % (name, selected["version"], tilde(selected["path"]))]
+    if venv and (not selected or selected["version"] != venv["version"]):
+        lines = ["%s now; next: %s" % (venv["version"], lines[0])]
+    requests = [asked(each, environment) for each in dict.fromkeys(environment.wanted()) if each.text]
+    return lines + ["asked for: " + each for each in requests or ["any python"]]
+
+
+def package_texts(data):
+    """How many packages there are, where they are listed, and what others did to them: a list of lines."""
+    places = ", ".join(data["packages_from"])
+    lines = ["%d%s" % (len(data["packages"]), ", from " + places if places else "; no file lists any")]
+    changes = [(each["name"], each["built"], each["installed"]) for each in data["package_changes"]]
+    if changes:
+        lines.append("changed by others since the build: " + "; ".join(change_lines(changes)))
+    return lines
+
+
+def config_lines(environment):
+    """The fields that are not as by default, as TOML, with a comment above those that are not from the config's top."""
+    own = environment.config.table.get("env", {}).get(environment.name, {})
+    lines, origin = [], environment.config.file
+    fields = [field for field in FIELDS if environment.origins[field] != "default" and field != "tasks"]
+    places = {field: environment.origins[field].replace("." + field, "").replace(": " + field, "") for field in fields}
+    for field in sorted(fields, key=lambda field: (places[field] != origin, places[field])):
+        if places[field] != origin:
+            origin = places[field]
+            lines.append("# " + origin)
+        value = environment[field]
+        if field == "projects":
+            value = own.get(field, environment.config.table.get(field))
+        lines.append("%s = %s" % (field, as_toml(value)))
+    return [one_line(masked(line)) for line in lines]
 
 
 def command_python(options):
-    """the path of the python that a request selects"""
+    """print the path of the Python that is selected"""
     environment = open_environment(options)
     if options.request is not None:
         request = parse_request(options.request, "command line")
@@ -10526,16 +11127,60 @@ def command_python(options):
         rows = [candidate.as_dict() for candidate in listed]
         emit(as_json({"schema": SCHEMA, "request": environment.required.text, "candidates": rows}))
     elif options.all:
-        emit("".join("%-9s %-6s %s\n" % (each.verdict, each.source, one_line(str(each))) for each in listed))
+        emit(pythons_text(environment, listed))
     elif python:
         emit(python.path + "\n")
     if python is None:
-        raise problem or no_python(environment)
+        problem = problem or no_python(environment)
+        problem.tried = problem.tried if options.json or not options.all else []  # they are listed already
+        raise problem
     return 0
 
 
+def pythons_text(environment, pythons):
+    """`Candidate`s as text for people: what was asked for, those that fulfil it, the others by why they do not."""
+    room, lines = room_on(1), []
+    for request in dict.fromkeys(environment.wanted()):
+        lines += wrapped("asked for: %s" % asked(request, environment), room, "  ")
+    good = [each for each in pythons if each.verdict in ("selected", "matches")]
+    rows = [("*" if each.verdict == "selected" else " ", *row_of(each)) for each in good]
+    lines += [""] * bool(good) + in_columns(rows, room)
+    groups = {}  # type: dict
+    for each in pythons:
+        if each not in good:
+            groups.setdefault(each.reason if each.verdict == "mismatch" else each.verdict, []).append(each)
+    lines += [""] * bool(groups)
+    for reason in sorted(groups, key=lambda reason: reason == "broken"):
+        lines += lines_of_group(reason, groups[reason], room)
+    return "".join(line + "\n" for line in lines)
+
+
+def row_of(candidate):
+    """The version, the source and the path of a `Candidate`, maybe with a remark: three str."""
+    remark = "  (%s)" % candidate.reason if candidate.reason and candidate.verdict in ("selected", "matches") else ""
+    return candidate.version or "-", candidate.source.partition("=")[0], tilde(candidate.path) + remark
+
+
+def lines_of_group(reason, pythons, room):
+    """Lines for `Candidate`s that are not taken for one reason: one line, with -v all that is known of each."""
+    names = dict.fromkeys(each.version or os.path.basename(each.path) for each in pythons)
+    if report.verbosity < 1:
+        more = "; -v says why" if reason == "broken" else ""
+        return wrapped(one_line("%s (%d%s): %s" % (reason, len(pythons), more, ", ".join(names))), room, "  ")
+    lines = ["%s (%d):" % (one_line(reason), len(pythons))]
+    for each in pythons:
+        lines += ["  " + line for line in in_columns([row_of(each)], room - 2)]
+        lines += ["      " + line for line in wrapped(one_line(each.reason), room - 6)] if reason == "broken" else []
+    return lines
+
+
+def asked(request, environment):
+    """A request with the place where it stands, for people."""
+    return "%s (%s)" % (request, place_of(request, environment)) if request.text else "any python"
+
+
 def command_use(options):
-    """make an environment this clone's from now on"""
+    """switch this clone to another environment"""
     if not options.name:
         raise PrimeError("use: no environment is named", status=2)
     environment = load_environment(load_config(options.root), options.name)
@@ -10549,7 +11194,7 @@ def command_use(options):
 
 
 def command_reset(options):
-    """a new generation from scratch; the old one stays until the new one works"""
+    """rebuild from scratch, and pick Python again"""
     return command_boot(options, is_anew=True)
 
 
@@ -10573,7 +11218,7 @@ def generations_before(environment, current):
 
 
 def command_rollback(options):
-    """back to the generation before, until an input changes"""
+    """undo the last rebuild, until dependencies change"""
     environment = open_environment(options)
     current, _ = find_generation(environment)
     older = generations_before(environment, current)
@@ -10584,7 +11229,8 @@ def command_rollback(options):
     write_held(environment, older[0])
     generation = boot_environment(environment, "", moves_link=not environment.requested)
     report.note(current_line(environment, generation))
-    report.note("prime use %s takes that back; so does any change of what is installed" % environment.name)
+    taker = report.as_typed("prime use %s" % environment.name)
+    report.note("%s takes that back; so does any change of what is installed" % taker)
     return 0
 
 
@@ -10593,7 +11239,7 @@ SCRIPT_DAYS = 30  # `clean` removes the environment of a script that was not run
 
 
 def command_clean(options):
-    """remove generations that nothing refers to"""
+    """remove builds that nothing uses"""
     config = load_config(options.root)
     names = sorted(config.names())
     environments = [load_environment(config, name) for name in names]
@@ -10787,7 +11433,7 @@ def script_metadata(source):
     try:
         document = parse_toml(blocks[0])
     except TomlError as error:
-        raise PrimeError("the script's metadata (PEP 723): %s" % error, status=2)
+        raise error.as_error("the script's metadata (PEP 723)")
     required, dependencies = document.get("requires-python", ""), document.get("dependencies", [])
     for name, kind, value in (("requires-python", "text", required), ("dependencies", "texts", dependencies)):
         expected, is_valid = KINDS[kind]
@@ -10851,21 +11497,69 @@ def environment_to_run(options, name):
 
 
 def command_run(options):
-    """become a command in the environment"""
-    boots, words = run_words(options.words)
+    """update the environment, then run a program in it"""
+    try:
+        boots, words = run_words(options.words)
+    except NoCommand as problem:
+        problem.tried = what_runs(options, *peek(options))
+        raise
     environment = environment_to_run(options, words[0])
     prefix = prefix_of(environment, options, boots)
     try:
-        hand_over(words, prefix, environment["env_vars"])
+        hand_over(words, prefix, environment.environ(prefix))
     except OSError as problem:
         raise cannot_run(words[0], problem)
+    except PrimeError as problem:
+        if problem.status == 127:
+            problem.hint = problem.hint or hint_for(words, options, environment, prefix)
+        raise
+
+
+def what_runs(options, environment, prefix):
+    """What `run` and tasks can run in an environment whose build is in the directory `prefix`: lines of text."""
+    if not environment:
+        return []
+    text = "%s: %s" % (environment.title, ", ".join(programs_of(prefix)))
+    if not prefix:
+        text = "%s is not built yet: prime boot" % environment.title
+    lines = wrapped(report.as_typed(text), columns() - 3, "  ")
+    tasks = ", ".join(name for name, _ in task_rows(environment.config.tasks, options.commands))
+    return lines + (wrapped("tasks, without run: " + tasks, columns() - 3, "  ") if tasks else [])
+
+
+def hint_for(command, options, environment, prefix):
+    """What to type instead of `run` with a program that is not there: one that is, or a task (U1)."""
+    name, programs = command[0], programs_of(prefix)
+    if len(command) == 1 and name.strip() != name.split(" ")[0]:
+        return "it is one word, with the blanks in it; several are: prime run %s" % name.strip()
+    near = nearest_name(name, [*environment.config.tasks, *programs])
+    if near:
+        words = ["run", near] if near in programs else [":" * (near in options.commands) + near]
+        return "did you mean: prime %s" % shown([*words, *command[1:]])
+    is_path = os.path.dirname(name) or name.endswith(".py")
+    return "" if is_path else "if a package brings it, " + where_to_add(environment)
+
+
+def where_to_add(environment, does="list it in"):
+    """How a package is added, or what else is done with it, a clause for a hint; environment  may be None."""
+    if not environment:
+        place = "pyproject.toml or requirements.txt"
+    elif environment["requirements_files"]:
+        place = environment["requirements_files"][0]
+    elif "project" in environment.config.pyproject:
+        place = "dependencies of [project] in " + PYPROJECT
+    else:
+        table = "[tool.proto-prime] in " * (environment.config.file == PYPROJECT)
+        place = "dependencies of " + table + (environment.config.file or OWN_CONFIG)
+    has_lock = environment and environment["lock_file"]
+    return "%s %s, then: %s" % (does, place, "prime lock and prime boot" if has_lock else "prime boot")
 
 
 def command_task(options):
     """become a task of the config, after the tasks that it needs"""
     config, name = load_config(options.root), task_name(options.words[0], ())
     if name not in config.tasks:
-        raise PrimeError("unknown command %s" % options.words[0], hint="prime --help", status=2)
+        raise NoCommand("unknown command %s" % options.words[0], status=2)
     steps = {}  # type: dict
     add_steps(config, config.tasks, name, steps)
     tasks = [config.tasks[each] for each in steps]
@@ -10895,7 +11589,7 @@ def run_task(task, options, start):
     options.env = options.env or task.env
     environment = environment_to_run(options, task.script(options.root))
     prefix = prefix_of(environment, options, boots=True)
-    environ = activated(prefix, dict(environment["env_vars"], **task.variables))
+    environ = environment.environ(prefix, task.variables)
     report.detail("task %s: %s" % (task.name, shown(task.words)))
     with working_directory(task.directory(options.root), environ):
         try:
@@ -10904,33 +11598,41 @@ def run_task(task, options, start):
             raise cannot_run(task.words[0], problem)
 
 
-def task_rows(config, commands):
-    """The tasks of a config for people: a list of (what is typed, what it does).
+def task_rows(tasks, commands):
+    """Tasks, a dict as in a `Config`, for people: a list of (what is typed, what it does).
 
     commands  the words that mean commands of ours: a task of such a name is typed with a colon
     """
     return [(":" * (name in commands) + name, task.help or shown(task.words) or "needs " + ", ".join(task.needs))
-            for name, task in config.tasks.items()]
+            for name, task in tasks.items()]
 
 
-def command_shell(options):
-    """become your shell, with the environment active"""
-    environment = open_environment(options)
+def environment_of_shell(environment, options):
+    """The directory of the environment for a shell, made current, and the variables of the shell, a dict."""
     prefix = prefix_of(environment, options, boots=True)
     link = link_of(environment)
     if is_same_place(link.path, prefix):  # a shell outlives generations, and uses the one of the moment (M1)
         prefix = link.path
+    return prefix, dict(environment.environ(prefix), VIRTUAL_ENV_PROMPT=environment.prompt)
+
+
+def command_shell(options):
+    """start your shell in the environment"""
+    environment = open_environment(options)
+    prefix, environ = environment_of_shell(environment, options)
     shell = os.environ.get("COMSPEC", "cmd.exe") if WINDOWS else os.environ.get("SHELL") or "/bin/sh"
-    environ = dict(activated(prefix, environment["env_vars"]), VIRTUAL_ENV_PROMPT=environment.prompt)
     program = find_program(shell, environ["PATH"])
+    name = os.path.basename(program).lower()
     if not program:
         raise no_program(shell, environ["PATH"], "there is no shell %s" % shell, hint="set SHELL")
     try:
-        words, variables = shell_start(os.path.basename(program), prefix, environment.prompt, environ)
+        words, variables = shell_start(name, prefix, environment.prompt, environ)
     except OSError as problem:  # the prompt is a courtesy: the shell starts without it
         report.note("the shell is not told of the environment: %s" % problem)
         words, variables = [], {}
-    if os.path.isfile(program) and os.access(program, os.X_OK):
+    if options.line is not None:  # it reads no file of the user's that could set another PATH, but those of fish
+        words, variables = [*words[:2 * (name == "fish")], "/c" if name == "cmd.exe" else "-c", options.line], {}
+    elif os.path.isfile(program) and os.access(program, os.X_OK):
         report.note("%s, in environment %s; exit leaves it" % (program, environment.name))
     try:
         replace_process([program] + words, dict(environ, **variables))
@@ -10989,6 +11691,100 @@ def shell_start(kind, prefix, name, environ):
     for file, text in files.items():
         write_atomic(os.path.join(directory, file), (text % values).encode("utf-8", "surrogateescape"))
     return [word % values for word in words], {variable: text % values for variable, text in variables.items()}
+
+
+def command_env(options):
+    """print what an active environment sets, for a shell, direnv or CI"""
+    shell = options.shell or ("pwsh" if WINDOWS else "sh")
+    missing = [name for name in GITHUB_FILES if shell == "github" and not os.environ.get(name)]
+    if missing:
+        raise PrimeError("%s is not set: --shell github is for a step of GitHub Actions" % missing[0], status=2)
+    environment = open_environment(options)
+    prefix, environ = environment_of_shell(environment, options)
+    programs = os.path.join(prefix, BIN)
+    environ["PATH"] = os.pathsep.join([programs] + search_of_shell(environment.root, environ["PATH"], programs))
+    names = ["VIRTUAL_ENV", "VIRTUAL_ENV_PROMPT", "PATH"]
+    names += map(variable_name, list(environment["env_vars"]) + list(read_env_file(environment.env_file)))
+    values = {name: environ[name] for name in names}
+    if shell == "json":
+        emit(as_json({"schema": SCHEMA, "set": values, "unset": ["PYTHONHOME"], "path": [programs]}))
+        return 0
+    for name in [name for name in values if not is_settable(name, values[name], shell)]:
+        report.note("%s is left out: %s cannot set it" % (visible(name), shell))
+        del values[name]
+    if shell == "github":
+        write_for_github(values, programs)
+    else:
+        emit("".join(env_lines(values, shell)))
+    return 0
+
+
+def search_of_shell(root, search, programs):
+    """The directories of a search path without those of this repo's environments, so that it may be evaluated twice.
+
+    Without those, too, that a shim of pyenv put before the caller's: the shell would find no shim any more.
+    programs  str, the directory that stands first on it
+    """
+    envs, pyenv = state_dir(root, "envs"), os.environ.get("PYENV_ROOT", "") if "PYENV_DIR" in os.environ else ""
+    others = [each for each in search.split(os.pathsep)
+              if each != programs and os.path.dirname(os.path.dirname(each)) != envs]
+    begins = tuple(os.path.join(pyenv, name, "") for name in ("versions", "libexec", "plugins"))
+    while pyenv and others and (others[0] + os.sep).startswith(begins):
+        others.pop(0)
+    return others
+
+
+def is_settable(name, value, shell):
+    """True if a shell has a way to set a variable to a value. A name that is more than letters could be a command."""
+    is_plain = name.isidentifier() and name.encode("ascii", "ignore").decode() == name
+    return is_plain and not (shell == "cmd" and set("\r\n") & set(value))
+
+
+def pwsh_quote(text):
+    """A text in single quotes, as PowerShell reads it: typographic ones end it as well."""
+    return "'%s'" % "".join(char * 2 if char in "'\u2018\u2019\u201a\u201b" else char for char in text)
+
+
+def cmd_quote(text):
+    """A text behind `set NAME=` in a batch file, as cmd reads it: outside of quotes, for one in it would end them."""
+    return "".join("%%" if char == "%" else "^" + char if char in '^&|<>()"!' else char for char in text)
+
+
+# How a shell sets a variable, how it takes PYTHONHOME away, and how it quotes a value.
+ENV_SHELLS = {
+    "sh": ("export %s=%s;\n", "unset PYTHONHOME;\n", sh_quote),
+    "fish": ("set -gx %s %s;\n", "set -e PYTHONHOME;\n", fish_quote),
+    "pwsh": ("$env:%s = %s\n", "Remove-Item -ErrorAction Ignore Env:PYTHONHOME\n", pwsh_quote),
+    "cmd": ("@set %s=%s\r\n", "@set PYTHONHOME=\r\n", cmd_quote),
+}  # type: dict
+GITHUB_FILES = ("GITHUB_ENV", "GITHUB_PATH")
+
+
+def env_lines(values, shell):
+    """The lines that set variables, a dict, in a shell of `ENV_SHELLS`."""
+    line, unset, quote = ENV_SHELLS[shell]
+    for name, value in values.items():
+        is_list = shell == "fish" and name == "PATH"  # which an old fish does not split
+        parts = [each for each in value.split(os.pathsep) if each] if is_list else [value]
+        yield line % (name, " ".join(map(quote, parts)))
+    yield unset
+
+
+def write_for_github(values, programs):
+    """Give variables, a dict, and the directory of programs to the later steps of a job of GitHub Actions.
+
+    Source: https://docs.github.com/actions/reference/workflow-commands-for-github-actions#environment-files
+    """
+    lines = []
+    for name, value in values.items():
+        end = "end-" + random_name()  # none that a value could have
+        is_simple = not set("\r\n") & set(value)
+        lines.append("%s=%s\n" % (name, value) if is_simple else "%s<<%s\n%s\n%s\n" % (name, end, value, end))
+    texts = "".join(line for line in lines if not line.startswith("PATH=")), programs + "\n"
+    for variable, text in zip(GITHUB_FILES, texts):
+        with open(os.environ[variable], "ab") as file:
+            file.write(text.encode("utf-8", "surrogateescape"))
+    report.note("later steps have %s, and %s first on PATH" % (", ".join(sorted(set(values) - {"PATH"})), programs))
 
 
 # --------------------------------------------------------------------------------------------------
@@ -11053,8 +11849,9 @@ def depends_on_python(problem):
 
 
 def command_lock(options):
-    """write pylock.toml (PEP 751): what is required, resolved for every platform, with hashes; or renew uv.lock"""
+    """pin all packages for every platform: pylock.toml, uv.lock"""
     environment = open_environment(options, may_lack_lock=True)
+    check_repo(environment.root)
     driver, python = tools_of(environment)
     is_main = environment.name == environment.config.table.get("default_env", "default")
     name = "pylock.toml" if is_main else "pylock.%s.toml" % environment.name
@@ -11162,9 +11959,10 @@ class Vendoring:
 
 
 def command_vendor(options):
-    """all that a boot without network needs, put into a directory"""
+    """download everything for an offline install"""
     environment = open_environment(options)
     root = environment.root
+    check_repo(root)
     target = os.path.abspath(options.directory or vendor_dir(root))
     check_vendor_target(root, target)
     read_manifest(target)
@@ -11184,7 +11982,7 @@ def command_vendor(options):
     if work.missing:  # R19
         raise PrimeError("%s, but a boot without network lacks more" % holds, tried=work.missing,
                          hint="require what has wheels, or put wheels into a directory that find_links names")
-    hint = "prime --offline uses it"
+    hint = report.as_typed("prime --offline uses it")
     if target != vendor_dir(root):
         hint = 'find_links = ["%s"] with no_index = true uses it' % path_below(target, root)
     report.note("%s; %s" % (holds, hint))
@@ -11555,6 +12353,7 @@ def write_manifest(target, names):
 ENTRY_SCRIPT = '''\
 #!/usr/bin/env python3
 """:" #
+export PROTOPRIMER_TYPED="$0" #
 file=$0 # sh prime: where maybe no python is, nor `readlink -f`
 until [ -f "$(dirname "$file")/proto_prime.py" ] || ! target=$(readlink "$file"); do #
     case $target in /*) file=$target ;; *) file=$(dirname "$file")/$target ;; esac #
@@ -11604,7 +12403,7 @@ IGNORED = (".prime/", ".venv", ENVS_FILE, "__pycache__/")  # .venv without a sla
 
 
 def command_init(options):
-    """put this file, an entry script and what they need into a repo"""
+    """put proto_prime.py and prime into a repo"""
     root = os.path.abspath(options.directory or os.curdir)
     os.makedirs(root, exist_ok=True)
     directory, reason = home_of(root)
@@ -11631,6 +12430,7 @@ def command_init(options):
             write_atomic(path, text.encode("utf-8", "surrogateescape"))  # R5: a .gitignore is bytes
         if os.path.basename(path) not in lines:
             tend(os.chmod, path, 0o755 if path in (own, prime) else 0o644)
+    note_left_aside(root)
     if not made:
         report.note("all is there already")
         return 0
@@ -11639,6 +12439,52 @@ def command_init(options):
     report.note("commit %s" % shown([os.path.relpath(path, root) for path in made]))
     report.note("then run %s" % shown([os.path.join(".", os.path.relpath(prime, root))]))
     return 0
+
+
+def note_left_aside(root):
+    """Say which extras, groups and requirements files of a repo no environment takes, and the line that takes them."""
+    try:
+        environment = load_environment(load_config(root), may_lack_lock=True)
+        document = environment.config.pyproject
+        extras = list(table_in(document, PYPROJECT, "project", "optional-dependencies"))
+        groups = list(groups_of(document))
+        taken = set(with_includes(environment, environment["requirements_files"] + [environment["constraints_file"]]))
+    except (PrimeError, OSError):  # the first boot says what is wrong
+        return
+    own = ([each for each in environment["projects"] if each["path"] == root] + [{"extras": [], "groups": []}])[0]
+    left = {"extra": left_of(extras, own["extras"]), "group": left_of(groups, own["groups"])}
+    lines = []
+    if any(left.values()):
+        wanted = {"extras": own["extras"] + left["extra"], "groups": own["groups"] + left["group"]}
+        project = {"path": ".", **{name: names for name, names in wanted.items() if names}}
+        lines.append("projects = " + shown_toml([project]))
+    files = [path for path in requirements_files_in(root) if environment.path(path) not in taken]
+    if files:
+        left["file"] = files
+        lines.append("requirements_files = " + shown_toml(environment["requirements_files"] + files))
+    kinds = ["%s %s" % (kind + "s" * (len(names) > 1), ", ".join(names)) for kind, names in left.items() if names]
+    if kinds:
+        is_project = os.path.exists(os.path.join(root, PYPROJECT))
+        place = "[tool.proto-prime] of " + PYPROJECT if is_project else OWN_CONFIG
+        report.note("left aside: %s; in %s this takes them:" % ("; ".join(kinds), place), lines)
+
+
+def left_of(names, taken):
+    """Those of the `names` of extras or groups that are not `taken`, in any spelling."""
+    taken = set(map(normalized, taken))
+    return [name for name in names if normalized(name) not in taken]
+
+
+def requirements_files_in(root):
+    """The files of a repo that look like requirements for pip, as paths that are relative to the root."""
+    found = []
+    for directory in ("", "requirements"):
+        place = os.path.join(root, directory)
+        for name in sorted(os.listdir(place)) if os.path.isdir(place) else []:
+            is_named = directory or "requirements" in name.lower()
+            if is_named and name.endswith(".txt") and not name.startswith("constraints"):
+                found.append(directory + "/" + name if directory else name)
+    return found
 
 
 def check_init_target(root, path):
@@ -11747,7 +12593,7 @@ def is_flat(root):
 
 
 def command_update(options):
-    """replace this file by another version, verified, or leave it untouched"""
+    """replace proto_prime.py by another version"""
     import difflib
 
     path = own_file()
@@ -12415,6 +13261,7 @@ COMMANDS = {
     "boot": command_boot,
     "run": command_run,
     "shell": command_shell,
+    "env": command_env,
     "info": command_info,
     "python": command_python,
     "use": command_use,
@@ -12429,40 +13276,93 @@ COMMANDS = {
 }
 JSON_OPTION = ("--json",), {"action": "store_true", "help": "as JSON"}
 ARGUMENTS = {
+    "env": [(("--shell",), {"choices": [*ENV_SHELLS, "github", "json"], "metavar": "SHELL", "help":
+                            "for whom: %s, json; or github, which adds to $GITHUB_ENV and $GITHUB_PATH; default: sh, "
+                            "on Windows pwsh" % ", ".join(ENV_SHELLS)})],
+    "shell": [(("-c",), {"dest": "line", "metavar": "CMD", "help": "run one line of the shell, and end"})],
     "info": [JSON_OPTION],
     "python": [
+        (("request",), {"nargs": "?", "metavar": "REQUEST", "help": 'such as 3.12 or ">=3.10"; default: the repo\'s'}),
+        (("--all",), {"action": "store_true", "help": "list every Python, and why it was not selected"}),
         JSON_OPTION,
-        (("--all",), {"action": "store_true", "help": "every candidate, and the verdict on it"}),
-        (("request",), {"nargs": "?", "metavar": "REQUEST", "help": "default: the repo's own"}),
     ],
-    "use": [(("name",), {"metavar": "NAME"})],
-    "lock": [(("--upgrade",), {"action": "store_true", "help": "leave what was pinned before"})],
+    "use": [(("name",), {"metavar": "NAME", "help": "an environment of the config, or default"})],
+    "lock": [(("--upgrade",), {"action": "store_true", "help": "ignore the versions pinned so far"})],
     "vendor": [
         (("directory",), {"nargs": "?", "metavar": "DIR", "help": "default: vendor, or .prime-vendor if it is one"}),
-        (("--python",), {"action": "store_true", "help": "a python for each of the platforms, too"}),
+        (("--python",), {"action": "store_true", "help": "a Python for each of the platforms, too"}),
     ],
     "init": [
-        (("directory",), {"nargs": "?", "metavar": "DIR", "help": "default: the current directory"}),
-        (("--from",), {"dest": "source", "metavar": "URL-OR-FILE", "help": "where the file is; default: this one"}),
-        (("--sha256",), {"metavar": "HEX", "help": "what it must be"}),
+        (("directory",), {"nargs": "?", "metavar": "DIR", "help": "the repo; default: the current directory"}),
+        (("--from",), {"dest": "source", "metavar": "URL-OR-FILE", "help": "the file to copy; default: this one"}),
+        (("--sha256",), {"metavar": "HEX", "help": "its expected SHA-256"}),
     ],
     "update": [
         (("release",), {"nargs": "?", "metavar": "VERSION", "help": "default: the newest of the index"}),
-        (("--from",), {"dest": "source", "metavar": "URL-OR-FILE", "help": "where the other version is"}),
-        (("--sha256",), {"metavar": "HEX", "help": "what it must be"}),
+        (("--from",), {"dest": "source", "metavar": "URL-OR-FILE", "help": "URL or file to copy from"}),
+        (("--sha256",), {"metavar": "HEX", "help": "its expected SHA-256"}),
     ],
-    "clean": [(("--all",), {"action": "store_true", "help": "every generation, and the user's caches"})],
+    "clean": [(("--all",), {"action": "store_true", "help": "every build, and the user's caches"})],
 }  # type: dict
+# Options of every command.
+OPTIONS = [
+    (("-e", "--env"), {"dest": "env", "metavar": "NAME", "help": "environment NAME"}),
+    (("-v", "--verbose"), {"action": "count", "help": "say more; -vv says all"}),
+    (("-q", "--quiet"), {"action": "store_true", "help": "only errors"}),
+    (("--offline",), {"action": "store_true", "help": "no network"}),
+    (("--root",), {"metavar": "DIR", "help": "the top of the repo"}),
+    (("-V", "--version"), {"action": "version", "version": "proto_prime %s" % __version__, "help": "the version"}),
+    (("-h", "--help"), {"action": "help", "help": "this text"}),
+]
+DAILY = ("boot", "run", "shell", "info")  # what most people need
+# What `run` takes for a command, for its help.
+FORMS = (
+    ("PROGRAM [ARGS...]", "of the environment, such as pytest -q; else of PATH"),
+    ("FILE.py [ARGS...]", "by the environment's Python; with metadata (PEP 723), in an environment of its own"),
+    ("-m MODULE [ARGS...]", "as python -m does"),
+    ("-", "the script on stdin"),
+    ("(nothing)", "list the programs of the environment"),
+    ("--no-boot", "before it: in the environment as it is, without an update"),
+    ("--", "before it: what follows is the command, whatever it is called"),
+)
+# What people type who know other tools; what they type here instead, and what that does.
+WORDS_OF_OTHERS = (
+    ("install sync setup bootstrap venv virtualenv create prepare ensure deps build-env", "",
+     "creates or updates .venv, with all that the repo asks for"),
+    ("upgrade update-deps upgrade-deps update-all bump", "upgrade", ""),
+    ("activate workon source console", "shell", "starts your shell in the environment; exit leaves it"),
+    ("exec start x uvx pipx", "run CMD", "runs CMD in the environment"),
+    ("list freeze show packages tree outdated status doctor envs config", "info", "shows packages, Python and config"),
+    ("pin compile lockfile pip-compile", "lock", "pins all packages"),
+    ("switch select checkout", "use NAME", "switches this clone to environment NAME"),
+    ("undo revert back downgrade", "rollback", "undoes the last rebuild"),
+    ("rebuild recreate refresh reinstall", "reset", "rebuilds the environment from scratch"),
+    ("delete destroy purge prune gc rm", "clean --all", "removes what was built"),
+    ("self-update selfupdate", "update", "replaces proto_prime.py by another version"),
+    ("which where interpreter pythons", "python --all", "lists every Python"),
+    ("new", "init", "puts proto_prime.py and prime into a repo"),
+    ("download bundle", "vendor", "downloads everything for an offline install"),
+    ("version", "--version", "tells the version"),
+    ("commands usage man tasks", "help", "lists the commands"),
+)
+# Programs that people call by their names, whether the environment has them yet or not.
+TOOLS = """pytest ruff mypy black isort flake8 pylint tox nox coverage ipython jupyter notebook flask django-admin
+uvicorn gunicorn celery alembic pre-commit sphinx-build mkdocs twine hatch poetry pdm""".split()
+INSTALLERS = ("add", "remove", "uninstall", "require", "install", "pip", "pip3")  # with the name of a package behind it
+
+
+OURS = (*COMMANDS, "help")  # the words that mean no task
 
 
 class Options:
     """The options and arguments of a command line; these are the defaults."""
 
     command = "boot"  # "" for a task
-    env = root = name = directory = source = sha256 = release = ""
+    env = root = name = directory = source = sha256 = release = shell = ""
     verbose = 0
     quiet = offline = json = all = upgrade = python = False
-    request = None  # type: str | None
+    request = line = None  # type: str | None
+    commands = OURS
     words = []  # type: list  # those behind `run`, or a task and those behind it
 
 
@@ -12474,18 +13374,20 @@ def parse_command_line(argv):
     options = Options()
     index = command_index(argv)
     command, rest = argv[index: index + 1], argv[index + 1:]
+    asked = command == ["help"]
+    if asked:
+        command, rest = [word for word in rest if word[:1] != "-"][:1], []
     if command:
-        options.command = "" if task_name(command[0], COMMANDS) else command[0]  # U2
+        options.command = command[0] if command[0] in COMMANDS else ""  # a task, or nothing that is known (U2)
     if not options.command:
-        options.words, command, rest = argv[index:], [], []
+        options.words, command, rest = [*command, *rest], [], []
+    rest += ["-h"] * asked
     if options.command == "run" and rest[:1] not in (["-h"], ["--help"]):
         options.words, rest = rest, []
     arguments = argv[:index] + rest
     if arguments or options.command in ARGUMENTS:  # argparse takes as long as the rest of a quick boot
         make_parser("".join(command), options).parse_args(arguments, namespace=options)
-    report.verbosity = options.verbose or verbosity_from_environment()
-    if options.quiet:
-        report.verbosity = -1
+    report.verbosity = -1 if options.quiet else options.verbose or verbosity_from_environment()
     if options.offline:
         os.environ[OFFLINE_VAR] = "1"
     return options
@@ -12496,15 +13398,71 @@ def command_index(argv):
     index = 0
     while index < len(argv) and argv[index].startswith("-"):
         word = argv[index]
-        is_root = word.startswith("--r") and "=" not in word  # argparse takes --ro for --root
+        is_long = word.startswith(("--r", "--e")) and "=" not in word  # argparse takes --ro for --root
         is_env = not word.startswith("--") and word.find("e") == len(word) - 1  # -e, or -ve
-        index += 2 if is_root or is_env else 1
+        index += 2 if is_long or is_env else 1
     return index
+
+
+LOG_LEVELS = {"error": -1, "warning": 0, "info": 1, "debug": 2}
 
 
 def verbosity_from_environment():
     """The value of `Reporter.verbosity` that PROTOPRIMER_LOG_LEVEL asks for."""
-    return {"error": -1, "info": 1, "debug": 2}.get(os.environ.get(LOG_VAR, "").lower(), 0)
+    level = os.environ.get(LOG_VAR, "").lower() or "warning"
+    if level not in LOG_LEVELS:
+        report.note_once("%s=%s is not known; it is one of %s" % (LOG_VAR, level, ", ".join(LOG_LEVELS)))
+    return LOG_LEVELS.get(level, 0)
+
+
+def unknown_command(options, word, *rest):
+    """The PrimeError for a word that is no command: what was meant, as far as that can be told (U1).
+
+    options  `Options`, with the options before the word;  rest  str, the words behind it
+    """
+    environment, prefix = peek(options)
+    tasks = [name for name, _ in task_rows(environment.config.tasks if environment else {}, OURS)]
+    typed = [each for each in ("-e", options.env) if options.env]
+    hint, programs = hint_of_others(environment, word, rest), programs_of(prefix)
+    is_program = word in [*programs, *TOOLS] or is_runnable(word) or not hint and find_program(word)
+    if is_program and word not in INSTALLERS:
+        hint = "did you mean: prime " + shown([*typed, "run", word, *rest])
+    elif not hint:
+        names, others = [*COMMANDS, *tasks, *programs, *TOOLS], " ".join(row[0] for row in WORDS_OF_OTHERS).split()
+        near = nearest_name(word, names + others)
+        hint = hint_of_others(environment, nearest_name(word, [near], 0.8), rest)
+        near = "" if hint else nearest_name(word, names)
+        words = [near] if near in COMMANDS or near in tasks else ["run", near]
+        hint = "did you mean: prime " + shown([*typed, *words, *rest]) if near else hint or "prime help"
+    return PrimeError("unknown command %s" % word, hint=hint, status=2)
+
+
+def is_runnable(word):
+    """True if a word is the path of a python file, or of a program."""
+    return os.path.isfile(word) and (word.endswith(".py") or os.path.dirname(word) != "")
+
+
+def hint_of_others(environment, word, rest):
+    """The hint for a command of another tool; "" if the word is none. Arguments as for `unknown_command`."""
+    if word in ("pip", "pip3") and rest[:1] in (("list",), ("freeze",), ("show",)):
+        word = "list"
+    if word in ("test", "tests"):
+        own = not environment or environment.config.file != PYPROJECT
+        place = "[tasks] of %s" % OWN_CONFIG if own else "[tool.proto-prime.tasks] of " + PYPROJECT
+        return 'prime run pytest; or make it a task: test = "pytest -q" in ' + place
+    if word in INSTALLERS and (rest or word != "install"):
+        does = "take it out of" if {"remove", "uninstall"} & {word, *rest[:1]} else "list it in"
+        return where_to_add(environment, does)
+    if word.rstrip("0123456789.") in ("python", "py"):
+        return "did you mean: prime " + shown(["run", "python", *rest])
+    for words, typed, does in WORDS_OF_OTHERS:
+        if word in words.split():
+            if typed == "upgrade":
+                has_lock = environment and environment["lock_file"]
+                return "prime lock --upgrade ignores the versions pinned so far" if has_lock else \
+                    "prime reset installs the newest versions that the repo allows"
+            return " ".join(filter(None, ["prime", typed, does]))
+    return ""
 
 
 def make_parser(command, options):
@@ -12514,42 +13472,121 @@ def make_parser(command, options):
     """
     import argparse
 
-    def formatter(prog):  # made for each argument, and one without a width loads shutil
-        return argparse.RawDescriptionHelpFormatter(prog, width=100)
-
     class Parser(argparse.ArgumentParser):
         def error(self, message):
-            raise PrimeError(message, hint="%s --help" % self.prog, status=2)
+            word = message.partition("unrecognized arguments: ")[2].split(" ")[0]
+            options = [each[2:] for each in self._option_string_actions if each[:2] == "--"]
+            near = nearest_name(word.strip("-"), options) if word[:1] == "-" else ""
+            hint = "did you mean: %s --%s" % (self.prog, near) if near else "%s --help" % self.prog
+            if command == "shell" and not near and word[:1] not in ("", "-"):
+                hint = "did you mean: prime run %s" % message.partition(": ")[2]
+            raise PrimeError(message, hint=hint, status=2)
 
-        def format_help(self):  # only where it is asked for, since the config is read
-            return super().format_help() + ("" if command else tasks_help(options))
+        def print_help(self, file=None):
+            emit(help_of(command, options, min(columns(1), HELP_COLUMNS)))
 
-    rows = ["  %-8s  %s" % (name, function.__doc__) for name, function in COMMANDS.items()]
-    parser = Parser(
-        prog=("prime %s" % command).strip(), argument_default=argparse.SUPPRESS, formatter_class=formatter,
-        usage={"": "prime [options] [COMMAND ...]", "run": RUN_USAGE}.get(command),
-        description=COMMANDS[command].__doc__ if command else __doc__.split("\n")[0],
-        epilog=None if command else "\n".join(["commands, boot if none is given:"] + rows))
-    parser.add_argument("-v", dest="verbose", action="count", help="say more; -vv says all")
-    parser.add_argument("-q", dest="quiet", action="store_true", help="print errors alone")
-    parser.add_argument("-e", dest="env", metavar="NAME", help="the environment, not the clone's own")
-    parser.add_argument("--root", metavar="DIR", help="the ref root, not the one that is found")
-    parser.add_argument("--offline", action="store_true", help="open no socket")
-    parser.add_argument("--version", action="version", version="proto_prime %s" % __version__)
-    for names, settings in ARGUMENTS.get(command, ()):
+    parser = Parser(prog=("prime %s" % command).strip(), argument_default=argparse.SUPPRESS, add_help=False)
+    for names, settings in [*OPTIONS, *ARGUMENTS.get(command, ())]:
         parser.add_argument(*names, **settings)
     return parser
 
 
-def tasks_help(options):
-    """What the help says of the tasks of the repo; "" if there are none, or if its config is broken."""
+HELP_COLUMNS, HELP_LINES = 80, 24  # of the help, where the terminal is that wide
+
+
+def label_of(names, settings):
+    """An option or argument as help shows it: "--from FILE", "DIR"."""
+    value = settings.get("metavar", "")
+    return value if names[0][:1] != "-" else ("%s %s" % (names[0], value)).strip()
+
+
+def help_of(command, options, width):
+    """The text of help in lines of at most `width` columns: of a command, a task in `options`, or of all (U5)."""
     try:
-        rows = task_rows(load_config(find_root(options.root)), COMMANDS)
-    except (PrimeError, OSError):
-        return ""
-    width = max([8] + [len(name) for name, _ in rows])
-    return "\ntasks of this repo:\n" * bool(rows) + "".join(
-        "  %-*s  %s\n" % (width, name, one_line(text)) for name, text in rows)
+        tasks = load_config(find_root(options.root)).tasks
+    except (PrimeError, OSError):  # help is for those whose config is broken, too
+        tasks = {}
+    typed = entry().replace(" ", "\xa0")
+    if command:
+        lines = help_of_command(command, typed, width)
+    elif not options.words:
+        rows = [(name, one_line(text)) for name, text in task_rows(tasks, OURS)]
+        lines = help_of_all(typed, rows, width)
+    else:
+        word = options.words[0]
+        task = tasks.get(task_name(word, ()))
+        if not task:
+            options.root = find_root(options.root)
+            raise unknown_command(options, word)
+        lines = help_of_task(task, typed + "\xa0" + word, width)
+    return "\n".join(lines) + "\n"
+
+
+def help_of_all(typed, tasks, width):
+    """The lines of `prime -h`: what is done every day first.
+
+    typed  str, how the user starts this; tasks  list of pairs of str, the names of the repo's tasks and their help
+    """
+    about = [(name, (function.__doc__ or "").split("\n")[0]) for name, function in COMMANDS.items()]
+    daily = [row for row in about if row[0] in DAILY]
+    rare = [row for row in about if row[0] not in DAILY]
+    options = ["%s (%s)" % (label_of(*row), row[1]["help"]) for row in OPTIONS]
+    usage = "usage:\xa0%s [OPTIONS] [COMMAND%s] [ARGS...]" % (typed, " | TASK" if tasks else "")
+    head = wrapped(usage, width, "  ") + ["", "Every day:"] + in_two_columns(daily, width)
+    foot = [""] + wrapped("Options, before the command: %s." % ", ".join(options), width, "  ")
+    title = [""] + wrapped("Less often (%s\xa0help\xa0COMMAND tells more):" % typed, width, "  ")
+    lines = in_two_columns(rare, width)
+    if tasks:
+        head += ["Tasks of this repo:"] + in_two_columns(tasks, width)
+    if tasks and len(head + title + lines + foot) > HELP_LINES:
+        lines = wrapped("  " + ", ".join(name for name, _ in rare), width, "  ")
+    return head + title + lines + foot
+
+
+def help_of_command(command, typed, width):
+    """The lines of `prime COMMAND -h`: what it does, its own options, those of every command."""
+    own = ARGUMENTS.get(command, ())
+    rows = [(label_of(*row), row[1]["help"]) for row in own] + (list(FORMS) if command == "run" else [])
+    words = [label_of(*row) if row[0] == ("name",) else "[%s]" % label_of(*row) for row in own]
+    usage = RUN_USAGE.partition(" ")[2] if command == "run" else " ".join([command, *words])
+    lines = wrapped("usage:\xa0%s %s" % (typed, usage), width, "  ") + [""]
+    lines += wrapped((COMMANDS[command].__doc__ or "").split("\n")[0], width)
+    lines += [""] + in_two_columns(rows, width) if rows else []
+    options = ", ".join(label_of(*row).replace(" ", "\xa0") for row in OPTIONS)
+    return lines + [""] + wrapped("Options of every command: %s; %s\xa0-h tells more." % (options, typed), width, "  ")
+
+
+def help_of_task(task, typed, width):
+    """The lines of `prime help TASK`."""
+    rows = [("runs", shown(task.words)), ("first", ", ".join(task.needs)), ("environment", task.env),
+            ("directory", task.cwd)]
+    lines = wrapped("usage:\xa0%s [ARGS...]" % typed, width, "  ") + [""]
+    lines += wrapped(one_line(task.help), width) + [""] if task.help else []
+    return lines + in_two_columns([(label, one_line(text)) for label, text in rows if text], width)
+
+
+def entry():
+    """How the user started this, words for a shell: "./prime", "sh prime", "python3 proto_prime.py"."""
+    path, typed = sys.argv[0] if sys.argv else "", os.environ.get(TYPED_VAR, "")
+    if typed:
+        return "sh " + shown([typed])
+    if not os.path.isfile(path):
+        return "... | python3 -"
+    if is_installed() and os.path.realpath(path) == own_file():
+        return "python3 -m proto_prime"
+    directory, name = os.path.split(path)
+    if WINDOWS and os.path.isfile(path + ".cmd"):
+        return shown([path])
+    if not os.path.isfile(path) or not directory or not os.access(path, os.X_OK) or WINDOWS:
+        return "python3 " + shown([path])
+    return shown([name if find_program(name) == path else path])
+
+
+def as_typed(text):
+    """A hint, in which `prime COMMAND` is what the user types for it: see `entry`."""
+    import re
+
+    return re.sub(r"(?<![\w./'-])prime(?= [-:\w]|$)", lambda _: entry(), text)
 
 
 def isolate():
@@ -12584,13 +13621,15 @@ def main(argv=None):
     Errors are reported and give the status. SystemExit for --help and --version, by argparse.
     """
     is_ours = argv is None
+    if is_ours:
+        report.as_typed = as_typed
     argv = sys.argv[1:] if argv is None else list(argv)
 
     def work():
         if is_ours:
             isolate()
             catch_signals()
-        status = fast_path(argv, COMMANDS)
+        status = fast_path(argv, OURS)
         if status is not None:
             return status
         options = parse_command_line(argv)
@@ -12601,7 +13640,12 @@ def main(argv=None):
         open_options(options)
         options.stage = options.stage if is_ours else ""
         note_outlived(options.root)
-        return COMMANDS.get(options.command, command_task)(options)
+        if options.command:
+            return COMMANDS[options.command](options)
+        try:
+            return command_task(options)
+        except NoCommand:
+            raise unknown_command(options, *options.words)
 
     return status_of(work)
 
@@ -12634,7 +13678,8 @@ def status_of(work):
         catch_signals(is_over=True)
         for process in list(_live):  # other threads wait for these
             end_group(process, grace=0)
-        return fail(PrimeError("interrupted by %s" % signal_name(stop.signum), status=128 + stop.signum))
+        return fail(PrimeError("interrupted by %s; nothing is half-done" % signal_name(stop.signum),
+                               hint="to go on: " + shown(["prime"] + sys.argv[1:]), status=128 + stop.signum))
     except MemoryError:  # H16
         return fail(PrimeError("there is not enough memory", hint=LIMIT_HINT))
     except Exception as problem:
@@ -12766,14 +13811,16 @@ def restart_in_environment(target, boots):
     report.verbosity = verbosity_from_environment()
     stamp = None if stage else read_stamp(root, requested)
     if stamp and (stamp.holds(not requested) if boots else stamp.is_usable()):
-        prefix, env_vars = stamp.prefix, stamp.variables
+        prefix, env_vars, env_file = stamp.prefix, stamp.variables, stamp.env_file
     else:
         options = open_options(Options())
         environment = open_environment(options)
-        prefix, env_vars = prefix_of(environment, options, boots), environment["env_vars"]
-    environ = activated(prefix, env_vars)
+        prefix = prefix_of(environment, options, boots)
+        env_vars, env_file = environment["env_vars"], environment.env_file
+    environ = activated(prefix, env_vars, env_file)
     # Some variables act as python starts, so that they must be there already.
-    has_variables = all(os.environ.get(name) == environ[variable_name(name)] for name in dict(env_vars))
+    names = list(dict(env_vars)) + list(read_env_file(env_file))
+    has_variables = all(os.environ.get(name) == environ[variable_name(name)] for name in names)
     if has_variables and os.path.realpath(sys.prefix) == os.path.realpath(prefix):
         os.environ.clear()
         os.environ.update(environ)

@@ -4,6 +4,7 @@ import json
 import os
 import platform
 import re
+import shlex
 import shutil
 import signal
 import stat
@@ -256,6 +257,10 @@ class Repo:
             assert process.returncode == status, "status %s\n%s\n%s" % (process.returncode, stdout, stderr)
         return Result(process.returncode, stdout, stderr)
 
+    def typed(self, words, entry="prime"):
+        """What a hint says for `prime words`, started as `prime` does it here."""
+        return "%s %s" % (shlex.quote(str(self.path / entry)), words)
+
     def info(self, *argv, **options):
         """`prime info --json` as data, whatever its status."""
         return json.loads(self.prime(*argv, "info", "--json", status=None, **options).stdout)
@@ -429,7 +434,7 @@ def example(make_repo):
     def copy(name):
         repo = make_repo("a copy of " + name)
         shutil.rmtree(str(repo.path))
-        made = shutil.ignore_patterns(".prime", ".venv", "__pycache__", "hosts", "hosts.h")
+        made = shutil.ignore_patterns(".prime", ".venv", "__pycache__", "hosts", "hosts.h", "names.out", ".env")
         shutil.copytree(str(EXAMPLES / name), str(repo.path), ignore=made)  # proto_prime.py: no link any more
         repo.link("python3", some_python())
         repo.link("uv", uv_program())

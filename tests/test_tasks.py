@@ -8,7 +8,7 @@ import subprocess
 
 import pytest
 from conftest import PYTHONS, python
-from helpers import wait_for
+from helpers import Terminal, wait_for
 
 # Where it runs, in which environment, with which arguments and variables.
 SHOW = """\
@@ -165,6 +165,18 @@ def test_U2_signal_ends_the_need_that_runs(tasked, number):
         os.kill(int(pid.read_text()), 0)
 
 
+def test_U2_key_of_the_terminal_reaches_the_need_once(tasked):
+    count = "import signal, sys, time\nkeys = []\nsignal.signal(signal.SIGINT, lambda *_: keys.append(1))\n" \
+        "open('ready', 'w').close()\ntime.sleep(1)\nopen('keys', 'w').write(str(len(keys)))\nsys.exit(5)\n"
+    repo = tasked('[tasks]\ntop = {run = "echo top", needs = ["long"]}\nlong = "python count.py"\n')
+    repo.write("count.py", count)
+    terminal = Terminal(repo).prime("top")
+    wait_for((repo.path / "ready").exists)
+    terminal.type("\x03")
+    assert terminal.process.wait(timeout=20) == 130
+    assert (repo.path / "keys").read_text() == "1"
+
+
 WRONG = {
     "type": ("test = 3", "tasks.test.*a command"),
     "no words": ("test = []", "tasks.test.*a command"),
@@ -180,6 +192,7 @@ WRONG = {
     "assignment": ('test = "A=1 pytest"', 'A=1 is no program.*\n.*env_vars = {A = "1"}'),
     "name": ('"a b" = "x"', 'task name "a b"'),
     "option as name": ('"-v" = "x"', 'task name "-v"'),
+    "field of ours": ('test = "x"\ndependencies = ["six"]', 'dependencies is a field.*line 4.*\n.*above .tasks.'),
     "unknown need": ('test = {run = "x", needs = ["biuld"]}\nbuild = "x"',
                      'test -> biuld: there is no task "biuld".*line 3.*\n.*"build"'),
     "cycle": ('a = {run = "x", needs = ["b"]}\nb = {run = "x", needs = ["c"]}\nc = {run = "x", needs = ["b"]}',
@@ -212,25 +225,25 @@ def test_U2_command_goes_before_a_task_of_its_name_which_a_colon_names(tasked):
         assert repo.prime(":python").stdout == "the task\n"
         assert repo.prime(":later", "x").stdout == "later x\n"
     help = repo.prime("-h").stdout
-    assert "  :python   echo the task\n" in help and "  later     echo later\n" in help
+    assert "\n  :python  echo the task\n" in help and "\n  later    echo later\n" in help
 
 
 def test_U2_word_that_is_neither_command_nor_task_is_an_error(tasked):
     repo = tasked('[tasks]\nshow = "true"\n')
-    for word in ("shwo", ":shwo"):
+    for word in ("shwo", ":shwo", ":", "", "::"):
         assert "unknown command %s" % word in repo.prime(word, status=2).stderr
 
 
 def test_U2_help_lists_the_tasks_and_survives_a_broken_config(tasked, make_repo):
     repo = tasked('[tasks]\nshow = {run = "true", help = "say it"}\nall = {needs = ["show"]}\n', boots=False)
     help = repo.prime("-h").stdout
-    assert help.endswith("\ntasks of this repo:\n  show      say it\n  all       needs show\n")
+    assert "\nTasks of this repo:\n  show  say it\n  all   needs show\n" in help
     assert "say it" not in repo.prime("info", "-h").stdout
     other = make_repo("another")
     other.config('[tasks]\nother = "true"\n')
-    assert "  other     true\n" in repo.prime("--root", str(other.path), "-h").stdout
+    assert "\n  other  true\n" in repo.prime("--root", str(other.path), "-h").stdout
     repo.config('[tasks]\nshow = 1\n')
-    assert "tasks of this repo" not in repo.prime("-h").stdout
+    assert "Tasks of this repo" not in repo.prime("-h").stdout
 
 
 def test_U2_info_tells_of_tasks(tasked):
