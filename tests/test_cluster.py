@@ -8,6 +8,7 @@ import os
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -177,3 +178,76 @@ def test_N1_readme_of_the_example(clone):
     printed = follow_readme(clone)
     assert re.match(r"100 tasks in [12] workers, environments: default-\w+, six: ", printed["./prime job"])
     assert time.time() - started < 240
+
+
+SLURM = """\
+ClusterName=one
+SlurmctldHost={host}(127.0.0.1)
+SlurmctldPort={ports[0]}
+SlurmdPort={ports[1]}
+AuthType=auth/none
+CredType=cred/none
+SlurmUser=root
+SlurmdUser=root
+StateSaveLocation={place}/state
+SlurmdSpoolDir={place}/spool
+SlurmctldPidFile={place}/slurmctld.pid
+SlurmdPidFile={place}/slurmd.pid
+ProctrackType=proctrack/pgid
+TaskPlugin=task/none
+SwitchType=switch/none
+MpiDefault=none
+SelectType=select/cons_tres
+SelectTypeParameters=CR_Core
+JobAcctGatherType=jobacct_gather/none
+ReturnToService=2
+KillWait=1
+SlurmdParameters=config_overrides
+NodeName={host} NodeAddr=127.0.0.1 CPUs=64 State=UNKNOWN
+PartitionName=all Nodes=ALL Default=YES State=UP
+"""
+
+
+@pytest.fixture
+def slurm(tmp_path):
+    """A Slurm of one node, as environment variables; skips the test where it cannot run."""
+    if os.getuid() or not all(map(shutil.which, ("slurmctld", "slurmd", "sbatch", "srun"))):
+        pytest.skip("no Slurm (Debian: slurmctld slurmd slurm-client), or not root")
+    place, ports = tmp_path / "slurm", []
+    for _ in range(2):
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            ports.append(free.getsockname()[1])
+    for name in ("state", "spool"):
+        (place / name).mkdir(parents=True)
+    host = os.uname().nodename.partition(".")[0]
+    (place / "slurm.conf").write_text(SLURM.format(host=host, place=place, ports=ports))
+    env, daemons = {"SLURM_CONF": str(place / "slurm.conf")}, []
+    try:
+        for name in ("slurmctld", "slurmd"):
+            with open(str(place / (name + ".log")), "wb") as log:
+                daemons.append(subprocess.Popen([name, "-D"], env=dict(os.environ, **env), stdout=log, stderr=log))
+
+        def is_up():
+            told = subprocess.run(["sinfo", "-h", "-o", "%t"], env=dict(os.environ, **env), stdout=subprocess.PIPE,
+                                  stderr=subprocess.DEVNULL, universal_newlines=True)
+            return told.stdout.strip() == "idle"
+
+        if not wait_for(is_up, 20):
+            pytest.skip("Slurm does not start here")
+        yield env
+    finally:
+        for daemon in reversed(daemons):
+            daemon.terminate()
+            daemon.wait(30)
+
+
+def test_N1_slurm_batch_script(clone, slurm):
+    output = clone.home / "output"
+    done = subprocess.run(["sbatch", "--wait", "--ntasks=4", "--output=%s" % output, "job.sbatch"], timeout=240,
+                          env=dict(clone.env, **slurm), cwd=str(clone.path), stdout=subprocess.PIPE,
+                          stderr=subprocess.STDOUT, universal_newlines=True)
+    said = output.read_text()
+    assert done.returncode == 0, done.stdout + said
+    assert re.search(r"^100 tasks in [1-4] workers, environments: default-\w+, six: ", said, re.MULTILINE), said
+    assert said.count(".venv is ready") == 1
