@@ -243,11 +243,13 @@ def slurm(tmp_path):
 
 
 def test_N1_slurm_batch_script(clone, slurm):
-    output = clone.home / "output"
-    done = subprocess.run(["sbatch", "--wait", "--ntasks=4", "--output=%s" % output, "job.sbatch"], timeout=240,
-                          env=dict(clone.env, **slurm), cwd=str(clone.path), stdout=subprocess.PIPE,
-                          stderr=subprocess.STDOUT, universal_newlines=True)
+    output, env = clone.home / "output", dict(clone.env, **slurm)
+
+    def told(*words):
+        return subprocess.check_output(words, env=env, cwd=str(clone.path), universal_newlines=True)
+
+    told("sbatch", "--ntasks=4", "--output=%s" % output, "job.sbatch")
+    assert wait_for(lambda: not told("squeue", "-h"), 240)
     said = output.read_text()
-    assert done.returncode == 0, done.stdout + said
     assert re.search(r"^100 tasks in [1-4] workers, environments: default-\w+, six: ", said, re.MULTILINE), said
     assert said.count(".venv is ready") == 1
