@@ -7,7 +7,7 @@
 #   venv      the environment's python, or the program that the user asked for
 #
 # What happens, by function (chapter Stages):
-#   nothing changed:  main -> fast_path -> Stamp.holds -> hand_over
+#   nothing changed:  prime alone, in sh (ENTRY_SCRIPT); or main -> fast_path -> Stamp.holds -> hand_over
 #   back on inputs of before:  main -> fast_path -> return_to -> Link.move -> hand_over
 #   else:             main -> fast_path -> parse_command_line -> open_environment -> have_generation
 #                     -> select_interpreter -> [hop: this file again, under that python] -> build -> Link.publish
@@ -17,9 +17,8 @@
 #   Config       what the files at the root say    Environment  a named target: all its fields, its inputs
 #   Request      a python that is wanted           Interpreter  a python that answered
 #   Candidate    a python that was judged          Lock         a pylock.toml
-#   PipDriver, UvDriver  make and fill environments
+#   PipDriver, UvDriver  make and fill environments   Link  .venv and what it is made of
 #   Generation   one complete build                Stamp        what the last boot saw
-#   Link         .venv and what it is made of
 #
 # On disk, in .prime of the repo (PROTOPRIMER_STATE_DIR): envs/NAME-KEY/ generations, building/ the unfinished ones,
 #   stamp/, held/ and use what rollback and use chose, log/, lock, made/ environments of the server's clients. `.venv`
@@ -30,7 +29,8 @@
 #                The link
 #   wanted       TOML, Versions and requests, Config, The user's settings, Environments and their inputs
 #   there        Asking a python, Where pythons are, Choosing a python
-#   making       Downloads and the index, Tools, Lock files, Sources, pip, uv, Making environments, Generations, Stamps
+#   making       Downloads and the index, Tools, Lock files, Sources, pip, uv, Making environments, Generations,
+#                Shell stamps, Stamps
 #   running      Stages
 #   commands     Commands of every day, Running a command, Lock and vendor, Init and update, Workflow server,
 #                Command line
@@ -313,6 +313,8 @@ OLDEST_UV_PYTHON = (3, 8)  # that may deploy uv: its wheel says Requires-Python 
 
 PY_EXEC = "PROTOPRIMER_PY_EXEC"  # "<stage>:<ref root>", internal
 SAID_VAR = "PROTOPRIMER_SAID"  # what the stage before has to say to the log, internal
+ENVIRON_VAR = "PROTOPRIMER_ENVIRON"  # all variables as they came to `prime`, for sh changes some, internal
+ENVIRON_CAP = 40000  # bytes of them at most, as `ENTRY_SCRIPT` has it; in hexadecimal the system takes 43690
 BUILDING_VAR = "PROTOPRIMER_BUILDING"  # the directories of the generations that are being built, internal
 ENV_VAR = "PROTOPRIMER_ENV"
 ROOT_VAR = "PROTOPRIMER_ROOT"
@@ -1053,12 +1055,25 @@ def signature(path):
     return "%d.%d.%d.%d" % (st.st_size, st.st_mtime_ns, st.st_ctime_ns, st.st_ino)
 
 
+def with_links(paths):
+    """These paths, and behind each one that is a link what it leads to, by its own text."""
+    found = []
+    for path in paths:
+        found.append(path)
+        for _ in range(40):  # as many as the system follows
+            if not os.path.islink(path):
+                break
+            path = os.path.join(os.path.dirname(path), os.readlink(path))
+            found.append(path)
+    return found
+
+
 def is_fresh(path):
-    """True if a file changed so lately that another change could leave its signature as it is (T7)."""
+    """True if a file, or a link, changed so lately that another change could leave its signature as it is (T7)."""
     import time
 
     try:
-        st = os.stat(path)
+        st = os.lstat(path)
     except (OSError, ValueError):
         return False
     now = time.time() * 10 ** 9
@@ -1214,8 +1229,8 @@ def open_log(directory):
 # Both get an environment that points no interpreter to the files of another.
 
 # They point an interpreter to the environment or the files of another (bpo-35811).
-FOREIGN_VARS = (PY_EXEC, SAID_VAR, "PYTHONEXECUTABLE", "__PYVENV_LAUNCHER__", "PYTHONHOME", "VIRTUAL_ENV",
-                "VIRTUAL_ENV_PROMPT")
+FOREIGN_VARS = (PY_EXEC, SAID_VAR, ENVIRON_VAR, "PYTHONEXECUTABLE", "__PYVENV_LAUNCHER__", "PYTHONHOME",
+                "VIRTUAL_ENV", "VIRTUAL_ENV_PROMPT")
 # A pyenv shim sets these for the program that it starts. With them every other shim fails.
 SHIM_VARS = ("PYENV_DIR", "PYENV_VERSION", "PYENV_HOOK_PATH")
 # They would send an install elsewhere (E3).
@@ -2813,13 +2828,13 @@ class Link:
         is_here = os.path.dirname(directory) == state_dir(self.root, "envs")
         return is_here or self._is_build(directory) and not os.path.lexists(directory)
 
-    def _list_file(self):
+    def list_file(self):
         """The path of the file that stands in for the link."""
         return os.path.join(os.path.dirname(self.path), ENVS_FILE)
 
     def _lines(self):
         """The lines of that file; [] if there is none, or one that is not followed (H5)."""
-        data = bytes_of(self._list_file()) if is_file(self._list_file()) else None
+        data = bytes_of(self.list_file()) if is_file(self.list_file()) else None
         lines = (data or b"").decode("utf-8", "surrogateescape").split("\n")
         return lines if lines[-1] else lines[:-1]
 
@@ -2839,7 +2854,7 @@ class Link:
 
         Of our lines one of each environment stays, if its generation is there. PrimeError if it cannot be written.
         """
-        target, file = self._directory(self.target), self._list_file()
+        target, file = self._directory(self.target), self.list_file()
         was_listed = any(self._is_own_line(self._directory(each)) for each in self._lines())
         name, line = os.path.basename(target).rpartition("-")[0], self.target
         if target.startswith(os.path.join(self.root, "")):
@@ -2869,9 +2884,9 @@ class Link:
             kept.insert(len(kept) if self._is_default() else 0, line)
         if kept and kept != lines:
             text = "".join(each + "\n" for each in kept)
-            write_atomic(self._list_file(), text.encode("utf-8", "surrogateescape"))
+            write_atomic(self.list_file(), text.encode("utf-8", "surrogateescape"))
         elif lines and not kept:
-            remove_file(self._list_file())
+            remove_file(self.list_file())
 
 
 # --------------------------------------------------------------------------------------------------
@@ -9331,12 +9346,196 @@ def collect(environment):
 
 
 # --------------------------------------------------------------------------------------------------
+# Shell stamps
+# --------------------------------------------------------------------------------------------------
+# A shell stamp says what a `Stamp` says as text that sh compares, in `ENTRY_SCRIPT`, without a python: above all what
+# one call of `stat` prints. It stands beside the stamp. Where sh could not compare all that counts, there is none.
+
+SHELL_MAGIC = "proto_prime shell stamp 1 for "  # stands in `ENTRY_SCRIPT` too: an older one leaves a newer stamp alone
+SHELL_FILES = 300  # at most: more would take sh as long as python
+SYSTEM_PATH = "/usr/bin:/bin"  # where sh looks for `stat`, whatever PATH says
+# How `stat` is asked for name, inode, size, mtime and ctime with nanoseconds: of GNU, of busybox, of BSD and macOS.
+STAT_FORMS = (("-c", "%n %i %s %.9Y %.9Z"), ("-c", "%n %i %s %y %z"), ("-f", "%N %i %z %Fm %Fc"))
+# The variables that sh compares: those that decide, and those with which python has to look.
+SHELL_SETTINGS = sorted([PYTHON_VAR, DRIVER_VAR] + DECISIVE_VARS)
+SHELL_VARS = [ROOT_VAR, STATE_VAR, LOG_VAR, SPAWN_VAR, BUILDING_VAR, SHIM_VARS[0]] + SHELL_SETTINGS
+SHELL_VARS += [name for name in FOREIGN_VARS if not name.startswith("VIRTUAL_ENV")]
+# Variables that shells have values of their own for.
+SHELL_OWN = {"IFS", "LINENO", "OLDPWD", "OPTIND", "PATH", "PPID", "PWD", "SHLVL", "_"}
+
+
+class NotForShell(Exception):
+    """Why sh cannot compare what a stamp says."""
+
+
+def shell_stamp_path(root, requested):
+    """The path of the shell stamp beside `stamp_path`."""
+    return state_dir(root, "stamp", safe_name(requested or "default") + ".sh")
+
+
+def write_shell_stamp(stamp, form=None):
+    """Write the shell stamp of a `Stamp` that was just written; if sh cannot tell, remove the one that is there.
+
+    form  one of `STAT_FORMS`; None to ask `stat`
+    """
+    path = shell_stamp_path(stamp.root, stamp.requested)
+    try:
+        try:
+            write_atomic(path, shell_stamp(stamp, form))
+        except NotForShell as problem:
+            report.detail("no shell stamp: %s" % problem)
+            remove_file(path)
+    except OSError as problem:
+        report.detail("no shell stamp: %s" % problem)
+
+
+def form_before(root, requested):
+    """The one of `STAT_FORMS` that the present shell stamp has, current or not; else None."""
+    asked = os.fsdecode(bytes_of(shell_stamp_path(root, requested)) or b"").split("|")[5:6]
+    return next((form for form in STAT_FORMS for text in asked if text.startswith("\n".join(form) + "\n")), None)
+
+
+def shell_stamp(stamp, form):
+    """The bytes of the shell stamp for a stamp: fields with "|" between, each a list of lines, as in `ENTRY_SCRIPT`.
+
+    NotForShell if sh could not compare all of it.
+    """
+    place = os.path.dirname(os.path.abspath(THIS_FILE))
+    has_state = kind_of_root(stamp.root) == "repo" and state_dir(stamp.root) == os.path.join(stamp.root, ".prime")
+    if WINDOWS or not own_file() or not has_state or stamp.marks:
+        raise NotForShell("this is no repo with a state directory and an entry script of its own")
+    absent = configs_elsewhere(place, stamp.root)
+    paths = files_for_shell(stamp) + absent
+    form = form or working_form(paths)
+    answer = stat_text(paths, form)
+    # Only now: what changed after it was read, and before `stat_text` saw it, has another signature.
+    if not stamp.holds(not stamp.requested) or any(map(os.path.exists, absent)):
+        raise NotForShell("a file changed meanwhile, or the entry script has another root")
+    if not all(map(is_for_shell, dict(stamp.variables))):
+        raise NotForShell("env_vars has names that mean something to shells")
+    variables = ["%s=%s" % each for each in dict(stamp.variables, VIRTUAL_ENV=stamp.prefix).items()]
+    message = visible(masked("prime: " + one_line(stamp.message)))
+    if not message.isprintable() or max(message) > "~":  # python knows how to show it
+        raise NotForShell("the message has more than ASCII")
+    fields = [[SHELL_MAGIC + stamp.requested], [place], [" %s " % " ".join(SHELL_VARS)]] + settings_for_shell()
+    fields += [list(form) + ["--"] + paths, answer, [stamp.prefix], [" ".join(programs_for_shell(stamp.prefix))]]
+    fields += [variables, [message], ["end of stamp"]]
+    if any("|" in text or "\n" in text for field in fields for text in field):
+        raise NotForShell("a path or a value has a character that separates")
+    return os.fsencode("|".join(map("\n".join, fields)))
+
+
+def is_for_shell(name):
+    """True if `export` can set a variable of this name, and no shell has a use of its own for it."""
+    return name.isidentifier() and max(name) <= "z" and name not in SHELL_OWN and name[:6] != "prime_"
+
+
+def settings_for_shell():
+    """The `SHELL_SETTINGS` that are set, as `set` prints them: with quotes, as dash does, and with as few as bash does.
+
+    Two lists of lines, each with an empty one before. NotForShell if a value has quotes, or maybe a password (H14).
+    """
+    lists = [[], []]  # type: list
+    for name, value in [(name, os.environ[name]) for name in SHELL_SETTINGS if name in os.environ]:
+        if set(value) & set("'\\@") or not value.isprintable() or max(value + " ") > "~":
+            raise NotForShell("a variable that decides has a character that shells quote, or a password")
+        is_plain = all(char.isalnum() or char in "_./:=,+%-" for char in value)
+        lists[0].append("%s='%s'" % (name, value))
+        lists[1].append("%s=%s" % (name, value) if is_plain else lists[0][-1])
+    return [[""] * bool(lines) + lines for lines in lists]
+
+
+def configs_elsewhere(place, root):
+    """Where a config would lead a script in `place` to another root than this one, by `find_root`: a list of paths."""
+    configs = PYPROJECT, OWN_CONFIG
+    directories = ancestors(place)
+    depth = next((number for number, each in enumerate(directories) if is_same_place(each, root)), -1)
+    has_config = any(os.path.exists(os.path.join(root, name)) for name in configs)
+    if depth < 0 or depth and not has_config:
+        raise NotForShell("the entry script in %s has another root" % place)
+    nearer = directories[:depth]
+    if not has_config:
+        nearer = directories[1:] + ancestors(os.path.realpath(place))[1:]
+    return [os.path.join(directory, name) for directory in dict.fromkeys(nearer) for name in configs]
+
+
+def files_for_shell(stamp):
+    """The paths whose state sh compares, for a stamp: `stat` looks behind no link, so these and what they lead to.
+
+    Beside the stamp's own: the link and what may stand in for it, with the marker behind it, unless the stamp is that
+    of `prime -e`, which leaves the link alone.
+    """
+    paths = [path for path, _, _ in stamp.files]
+    if not stamp.requested:
+        if not stamp.link.target:
+            raise NotForShell("there is no link")
+        paths += [stamp.link.path, os.path.join(stamp.link.path, MARKER), stamp.link.list_file()]
+    if not all(map(os.path.isabs, paths)) or len(paths) > SHELL_FILES:
+        raise NotForShell("a path is relative, or there are too many")
+    return list(dict.fromkeys(with_links(paths)))
+
+
+def working_form(paths):
+    """The first of `STAT_FORMS` in which the system's `stat` prints `stat_text` of these paths."""
+    environ = dict(clean_environ(), TZ="UTC0", LC_ALL="C", PATH=SYSTEM_PATH)
+    for form in STAT_FORMS:
+        child = run_child(["stat"] + list(form) + ["--"] + paths, environ, timeout=PROBE_SECONDS)
+        if os.fsdecode(child.stdout).rstrip("\n").split("\n") == stat_text(paths, form):
+            return form
+    raise NotForShell("there is no stat with nanoseconds in %s" % SYSTEM_PATH)
+
+
+def stat_text(paths, form):
+    """What `stat` prints for paths in one of `STAT_FORMS`: a list of lines, none for a path that is absent."""
+    lines = []
+    for path in paths:
+        try:
+            st = os.lstat(path)
+        except OSError:
+            continue
+        times = stat_time(st.st_mtime_ns, form), stat_time(st.st_ctime_ns, form)
+        lines.append("%s %d %d %s %s" % ((path, st.st_ino, st.st_size) + times))
+    return lines
+
+
+def stat_time(time_ns, form):
+    """A time in nanoseconds since 1970 as `stat` prints it in one of `STAT_FORMS`, with UTC as the time zone."""
+    seconds, rest = divmod(time_ns, 10 ** 9)
+    if form != STAT_FORMS[1]:
+        return "%d.%09d" % (seconds, rest)
+    import time
+
+    return "%s.%09d +0000" % (time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(seconds)), rest)
+
+
+def programs_for_shell(prefix):
+    """The names of the programs of an environment that sh may become: the system starts them, and sh reads none itself.
+
+    A name with another character than these, or of a .py file, needs a closer look.
+    """
+    found, directory = [], os.path.join(prefix, BIN)
+    for name in sorted(os.listdir(directory)):
+        path = os.path.join(directory, name)
+        if not name.replace(".", "").replace("-", "").replace("_", "").isalnum() or name.endswith(".py"):
+            continue
+        if os.path.isfile(path) and os.access(path, os.X_OK) and not name.startswith("-"):
+            head = next(chunks_of(path, READ_SIZE), b"")
+            if head[:2] == b"#!" or head[:4] in PROGRAM_HEADS:
+                found.append(name)
+    return found
+
+
+# The first bytes of programs: ELF, and those of macOS.
+PROGRAM_HEADS = (b"\x7fELF", b"\xcf\xfa\xed\xfe", b"\xca\xfe\xba\xbe")
+
+
+# --------------------------------------------------------------------------------------------------
 # Stamps
 # --------------------------------------------------------------------------------------------------
 # A `Stamp` says what a boot looked at when it last found an environment current. If all that is unchanged, by `stat`
 # calls alone, the next boot is done. Stamps of earlier inputs are kept: a boot that is back on them is fast as well.
 
-STAMP_MAGIC = "proto_prime stamp 3"  # the first and the last part of a stamp
+STAMP_MAGIC = "proto_prime stamp 4"  # the first and the last part of a stamp
 STAMP_HEAD = 7  # parts of `stamp_head`
 
 
@@ -9355,6 +9554,7 @@ class Stamp:
     def __init__(self, head, prefix, link, message, marks, variables, files):
         self.head, self.prefix, self.link, self.message = head, prefix, link, message
         self.marks, self.variables, self.files = marks, variables, files
+        self.root, self.requested = head[2:4]
 
     @classmethod
     def load(cls, path, head=None):
@@ -9404,9 +9604,10 @@ class Stamp:
         return True
 
     def write(self, path):
-        """Write the stamp, unless a file is so fresh that a change to it could hide (T7). Returns whether."""
+        """Write the stamp, unless a file or link is so fresh that a change to it could hide (T7). Returns whether."""
         try:
-            if any(is_fresh(file) for file, _, content in self.files if content):
+            files = [file for file, _, content in self.files if content] + [os.path.abspath(THIS_FILE)]
+            if any(map(is_fresh, with_links(files))):
                 remove_file(path)
                 return False
             parts = self.head + [self.prefix, self.link.path, self.link.target]
@@ -9462,8 +9663,10 @@ def return_to(root, requested, moves_link):
             if stamp.link.obstacle():
                 return None
             stamp.link.move(before)
-        stamp.files.append((envs, before, ""))
-        stamp.write(stamp_path(root, requested))
+        stamp.files += [(envs, before, "")] + this_file_now()
+        form = form_before(root, requested)
+        if stamp.write(stamp_path(root, requested)) and form:  # `stat` is not asked here: that takes imports
+            write_shell_stamp(stamp, form)
         note_use(stamp.prefix)
         return stamp
     return None
@@ -9496,10 +9699,19 @@ def write_stamp(environment, generation, link):
     if generation.is_new:
         forget_stamps(root, key)
     envs = os.path.dirname(generation.path)
-    stamp.files = files + [(envs, signature(envs), "")]
-    if stamp.write(stamp_path(root, requested)) and is_whole:
+    stamp.files = files + [(envs, signature(envs), "")] + this_file_now()
+    is_kept = stamp.write(stamp_path(root, requested))
+    if is_kept:
+        write_shell_stamp(stamp)
+    if is_kept and is_whole:
         stamp.files = files
         stamp.write(state_dir(root, "stamp", "%s.%s" % (key, safe_name(requested or "default"))))
+
+
+def this_file_now():
+    """This file as an entry of `Stamp.files`, for another version may judge otherwise (T8); [] if it is no file."""
+    path = own_file() and os.path.abspath(THIS_FILE)
+    return [(path, signature(path), "")] if path else []
 
 
 def forget_stamps(root, key):
@@ -9818,7 +10030,7 @@ def have_generation(environment, stage, is_anew=False):
         raise PrimeError("%s is being built by what started this" % environment.title)
     python = select_interpreter(environment, stage, is_anew)
     is_running = os.path.realpath(running_python()) == os.path.realpath(python.path)
-    if stage == "wild" and script_path() and not (is_running and sys.prefix == sys.base_prefix):
+    if stage == "wild" and script_path() and not (is_running and base_python(running_python()) == running_python()):
         hop(python.path, environment.root)
     if stage != "required":
         report.detail("stage required: skipped, %s builds with %s" % (running_python(), python))
@@ -10150,6 +10362,7 @@ def command_clean(options):
         forget_stamps(options.root, "")
         for name in names:
             remove_file(stamp_path(options.root, name))
+            remove_file(shell_stamp_path(options.root, name))
         clear_cache()
         forget_state(options.root)
     gone += discard_unused(0 if options.all else SCRIPT_DAYS)
@@ -11024,16 +11237,62 @@ def write_manifest(target, names):
 # --------------------------------------------------------------------------------------------------
 # `init` puts this file and its entry script into a repo; `update` replaces the file by another version.
 
-ENTRY_SCRIPT = '''\
-#!/usr/bin/env python3
+ENTRY_SCRIPT = r'''#!/bin/sh -f
 """:" #
-file=$0 # sh prime: where maybe no python is, nor `readlink -f`
-until [ -f "$(dirname "$file")/proto_prime.py" ] || ! target=$(readlink "$file"); do #
-    case $target in /*) file=$target ;; *) file=$(dirname "$file")/$target ;; esac #
-done #
-exec sh "$(dirname "$file")/proto_prime.py" "$@" #
+# Prime this repo: ./prime --help tells more. This part is for sh, up to the last `exec`; for Python it is a string.
+# If nothing changed since the last boot, as a stamp tells, `warm` says so or becomes the command: no python starts.
+# In all other cases python goes on. A "#" at its end keeps a line right where git has made CRLF out of it (M15).
+prime_newline='
+' #
 
-Prime this repo: ./prime --help tells more. Starts under any python from 2.7 on."""
+# FIELDS of a stamp, as shell_stamp() in proto_prime.py writes them, then ARGUMENTS. Returns if python has to look.
+# The fields are data: they are compared, printed or exported, and nothing of them is run.
+warm() { #
+    [ "$1,${12-}" = "proto_prime shell stamp 1 for $prime_env,end of stamp" ] && [ "$2" -ef "${0%/*}" ] || return #
+    prime_set= IFS=$prime_newline # the variables that decide, with their values; shells differ in quoting these
+    for prime_line in $(set); do case $3 in *" ${prime_line%%=*} "*) prime_set=$prime_set$IFS$prime_line ;; esac; done #
+    [ "$prime_set" = "$4" ] || [ "$prime_set" = "$5" ] || return #
+    [ "$(LC_ALL=C TZ=UTC0 PATH=/usr/bin:/bin stat $6 2>/dev/null)" = "$7" ] || return # all files that decide
+    prime_prefix=$8 prime_programs=$9 prime_exports=${10} prime_message=${11} && shift 12 #
+    case ${VIRTUAL_ENV-$prime_prefix} in "$prime_prefix") ;; */envs/* | envs/*) return 1 ;; esac # see M1
+    if [ "${1-}" = -e ] && [ $# -gt 1 ]; then shift 2; fi #
+    case $#,$prime_env,${1-} in #
+    0,, | 1,,boot) trap '' PIPE && printf '%s\n' "$prime_message" >&2; exit 0 ;; #
+    esac #
+    [ "${1-}" = run ] && shift || return #
+    [ "${1-}" != -- ] || shift #
+    [ "${1-}" != -m ] || set -- "$prime_prefix/bin/python" "$@" #
+    case " $prime_programs $prime_prefix/bin/python " in *" ${1-} "*) ;; *) return 1 ;; esac #
+    [ -x "$prime_prefix/bin/${1##*/}" ] || return #
+    # The command gets each variable as it came. But shells drop odd names, and set variables of their own: most of them
+    # so many that python goes on; dash and busybox those that are seen to here. A ` stands for a newline in a value.
+    [ -z "${BASH_VERSION-}${KSH_VERSION-}${YASH_VERSION-}${ZSH_VERSION-}" ] && [ -r "/proc/$$/environ" ] || return #
+    prime_environ=$IFS$(PATH=/usr/bin:/bin tr '\0\n' '\n`' <"/proc/$$/environ") #
+    case $prime_environ in *'`'*) return 1 ;; *"${IFS}PATH="*) unset PWD SHLVL ;; *) return 1 ;; esac #
+    for prime_line in $prime_environ; do case ${prime_line%%=*} in #
+        PWD | SHLVL) export "$prime_line" ;; #
+        "" | [0-9]* | *[!A-Za-z0-9_]* | IFS | OPTIND | PPID | prime_*) return 1 ;; #
+    esac; done #
+    for prime_line in $prime_exports; do export "$prime_line"; done #
+    unset VIRTUAL_ENV_PROMPT && PATH=$prime_prefix/bin${PATH:+:$PATH} && exec "$@" #
+}
+
+prime_env=${PROTOPRIMER_ENV-} prime_state=${0%/*}/.prime IFS='|' #
+[ "${1-}" != -e ] || prime_env=${2:-$prime_env} #
+[ -e "$prime_state" ] || prime_state=${0%/*}/../.prime # of tools/prime
+prime_stamp=$prime_state/stamp/${prime_env:-default}.sh #
+for prime_line in "$0" "$prime_state" "$prime_state/stamp"; do [ ! -L "$prime_line" ] || prime_stamp=; done #
+case $-,${1-boot} in *f*,boot | *f*,run | *f*,-e) # -f: by the first line, not by `sh prime`
+    [ -O "$prime_stamp" ] && [ ! -L "$prime_stamp" ] && warm $(PATH=/usr/bin:/bin cat <"$prime_stamp") "$@" ;; esac #
+export PROTOPRIMER_ENVIRON="$$ $(PATH=/usr/bin:/bin od -An -v -tx1 -N40000 "/proc/$$/environ" 2>/dev/null)" #
+case $- in *f*) command -v python3 >/dev/null && exec python3 -E -S ${PYTHONDONTWRITEBYTECODE:+-B} "$0" "$@" ;; esac #
+prime_file=$0 # where no python is, maybe `readlink -f` is not either; and `sh prime` is for where python3 may be broken
+until [ -f "$(dirname "$prime_file")/proto_prime.py" ] || ! prime_line=$(readlink "$prime_file"); do #
+    case $prime_line in /*) prime_file=$prime_line ;; *) prime_file=$(dirname "$prime_file")/$prime_line ;; esac #
+done #
+exec sh "$(dirname "$prime_file")/proto_prime.py" "$@" #
+
+Starts under any python from 2.7 on."""
 import os
 import sys
 
@@ -11072,6 +11331,19 @@ exit /b %errorlevel%
 python "%~dp0prime" %*
 exit /b %errorlevel%
 '''
+# The SHA-256 of entry scripts of earlier versions: `init` and `update` replace these, and none that was edited.
+OLDER_ENTRIES = """
+1e2f4428743c5e9873231017cfa7df8db10e31e583b21bc6bb785bb5d05c4d97
+2e5f508403c9901a68509f9333cd84bee3b6b53e99b4a524926e90055458936a
+63015388ec05afe5c0ac641ee532f7b7eb6df1ea10af3ec5ba1fa9f223c20a67
+6f77d6260de71923ab465f7cc654364fe2c20561176c06ac2d483d902890d117
+9f0d9cd9b1e73e21b7551d1647026c11d4f148e02eed6e116d2fea293f4ea83e
+a635407d81876b837dcdb25ebe2ba1b94a7bf57a7bf7cd5fadc8faf216d8ea60
+c8f94d82813ed0c86aa53fd8c47f55611f447508afe6a558ee242ce776b70659
+c9dc75958a85f325ce7debeee25674b7df6420097400e427a96ddd05e29f4999
+e6fab70290fb9db1c1dd2d52aac5c141369a48aea984fdf065331aac54a38833
+fd171e048b40def14b400d28715ca4f786026517bba4583d6b09f86cd92b0a40
+""".split()
 IGNORED = (".prime/", ".venv", ENVS_FILE, "__pycache__/")  # .venv without a slash: to git a link is no directory
 
 
@@ -11084,7 +11356,7 @@ def command_init(options):
     texts = {own: "", prime: ENTRY_SCRIPT, prime + ".cmd": ENTRY_CMD.replace("\n", "\r\n")}
     if not os.path.exists(os.path.join(root, PYPROJECT)):  # else that file says what the repo needs
         texts[os.path.join(root, OWN_CONFIG)] = starter_config(root)
-    made = [path for path in texts if not os.path.exists(path)]
+    made = [path for path in texts if not os.path.exists(path) or is_older_entry(path, texts[path])]
     lines = {".gitignore": (IGNORED, ignores), ".gitattributes": (line_ends(root, directory), tells_line_end)}
     for name, (wanted, names) in lines.items():
         path = os.path.join(root, name)
@@ -11111,6 +11383,38 @@ def command_init(options):
     report.note("commit %s" % shown([os.path.relpath(path, root) for path in made]))
     report.note("then run %s" % shown([os.path.join(".", os.path.relpath(prime, root))]))
     return 0
+
+
+def is_older_entry(path, text):
+    """True if a file is an entry script as some version wrote it, and not this text. Says so if it was edited."""
+    if os.path.basename(path) not in ("prime", "prime.cmd") or not is_file(path):
+        return False
+    there = (bytes_of(path) or b"").replace(b"\r\n", b"\n")  # git may have changed the ends of lines
+    if there == text.encode().replace(b"\r\n", b"\n"):
+        return False
+    if hash_bytes(there) in OLDER_ENTRIES or there in (ENTRY_SCRIPT.encode(), ENTRY_CMD.encode()):
+        return True
+    report.note("%s was edited, and is left as it is" % tilde(path))
+    return False
+
+
+def renew_entries(path):
+    """Bring the entry scripts beside this file along with its new version at `path`, which has their texts."""
+    import ast
+
+    texts = {}
+    for node in ast.parse(load_text(path)).body:
+        name = getattr(node.targets[0], "id", "") if isinstance(node, ast.Assign) else ""
+        if isinstance(node, ast.Assign) and name in ("ENTRY_SCRIPT", "ENTRY_CMD"):
+            texts[name] = ast.literal_eval(node.value)
+    for name, key, end in (("prime", "ENTRY_SCRIPT", "\n"), ("prime.cmd", "ENTRY_CMD", "\r\n")):
+        entry = os.path.join(os.path.dirname(path), name)
+        text = texts.get(key, "").replace("\n", end)
+        if text and is_older_entry(entry, text):
+            mode = os.stat(entry).st_mode & 0o7777
+            write_atomic(entry, text.encode())
+            os.chmod(entry, mode)
+            report.note("%s: renewed" % tilde(entry))
 
 
 def check_init_target(root, path):
@@ -11231,9 +11535,11 @@ def command_update(options):
     version = take_other(options, path, os.stat(path).st_mode & 0o7777)
     if not version:
         report.note("%s is that version already (%s)" % (path, __version__))
+        renew_entries(path)
         return 0
     marks = [line[:1] for line in difflib.unified_diff(before, load_text(path).splitlines(), n=0)][2:]
     report.note("%s: %s -> %s (lines: +%d -%d)" % (path, __version__, version, marks.count("+"), marks.count("-")))
+    renew_entries(path)
     return 0
 
 
@@ -12007,6 +12313,23 @@ def make_parser(command=""):
     return parser
 
 
+def restore_environ():
+    """Take the variables as they came to `prime`: a shell drops some names, and sets variables of its own.
+
+    The process id, and the -S with which `prime` starts a python, show that they came to this process (E5).
+    """
+    pid, _, digits = os.environ.pop(ENVIRON_VAR, "").partition(" ")
+    if pid != str(os.getpid()) or not sys.flags.no_site:
+        return
+    given = bytes.fromhex("".join(digits.split()))
+    if 0 < len(given) < ENVIRON_CAP:
+        entries = [entry.partition("=") for entry in os.fsdecode(given).split("\0") if entry.find("=") > 0]
+        before = {name: value for name, _, value in entries}
+        for name in set(os.environ) - set(before):
+            del os.environ[name]
+        os.environ.update({name: value for name, value in before.items() if os.environ.get(name) != value})
+
+
 def isolate():
     """Keep the repo's types.py or logging.py out of our imports (E4), and our warnings to ourselves (E2)."""
     try:
@@ -12043,6 +12366,7 @@ def main(argv=None):
 
     def work():
         if is_ours:
+            restore_environ()
             isolate()
             catch_signals()
         status = fast_path(argv)
