@@ -90,7 +90,7 @@ def as_busybox_has_it(repo):
 
 
 @pytest.mark.parametrize("shell", list(SHELLS))
-def test_nothing_to_do_is_answered_without_python(warm, shell):
+def test_L1_nothing_to_do_starts_no_python(warm, shell):
     if shell == "busybox":
         as_busybox_has_it(warm.repo)
     for argv in ([], ["boot"]):
@@ -101,7 +101,7 @@ def test_nothing_to_do_is_answered_without_python(warm, shell):
 
 
 @pytest.mark.parametrize("shell", list(SHELLS))
-def test_run_becomes_the_command_without_python(warm, shell):
+def test_L1_run_becomes_the_command_and_starts_no_python(warm, shell):
     is_quick = shell in ("as it is", "dash", "busybox")
     if shell == "busybox":
         as_busybox_has_it(warm.repo)
@@ -123,7 +123,7 @@ WORDS = [["-q"], ["-v"], ["info"], [""], ["boot", "x"], ["run:x", "true"], ["run
 
 
 @pytest.mark.parametrize("words", WORDS, ids=" ".join)
-def test_what_sh_does_not_know_is_python_s(warm, words):
+def test_L1_what_sh_does_not_know_is_python_s(warm, words):
     warm.repo.write("hi.py", "#!/usr/bin/env python\nprint('hi')\n", executable=True)
     by_python = warm.repo.prime(*words, status=None)
     by_sh = warm(*words, status=by_python.status)
@@ -139,7 +139,7 @@ VARIABLES = {"PROTOPRIMER_PY_EXEC": "", "PROTOPRIMER_LOG_LEVEL": "info", "PROTOP
 
 
 @pytest.mark.parametrize("name", sorted(VARIABLES))
-def test_variable_that_counts_is_python_s(warm, name):
+def test_L2_variable_that_counts_is_python_s(warm, name):
     assert not warm(env={name: VARIABLES[name]}, status=None if name == "PROTOPRIMER_VENV_DRIVER" else 0).is_warm
 
 
@@ -155,7 +155,7 @@ ODD = [{}, {"PWD": "{repo}"}, {"PWD": "/nonsense"}, {"SHLVL": "5", "_": "x", "OL
 
 
 @pytest.mark.parametrize("shell", list(SHELLS))
-def test_E2_environment_is_the_same_to_the_byte(plain, shell):
+def test_L3_environment_is_the_same_to_the_byte(plain, shell):
     plain.config('env_vars = {ANSWER = "a  b\'\\"$x`*", EMPTY = ""}')
     prime = Started(plain)
     prime("boot")
@@ -171,7 +171,7 @@ def test_E2_environment_is_the_same_to_the_byte(plain, shell):
     assert warm >= 10 if is_quick else warm <= 1 or shell == "busybox"
 
 
-def test_E2_pythonhome_and_broken_site_do_not_matter(warm):
+def test_L7_pythonhome_and_broken_site_do_not_matter(warm):
     assert warm("info", env={"PYTHONHOME": "/nonsense"}).stdout
     site = warm.repo.home / ".local" / "lib" / ("python%s" % python_version()) / "site-packages"
     site.mkdir(parents=True)
@@ -277,7 +277,7 @@ DAMAGE = {
 
 
 @pytest.mark.parametrize("way", sorted(DAMAGE))
-def test_T5_damaged_stamp_is_none_and_nothing_of_it_is_run(warm, way):
+def test_L4_damaged_stamp_is_none_and_nothing_of_it_is_run(warm, way):
     stamp = warm.repo.path / ".prime" / "stamp" / "default.sh"
     stamp.write_bytes(DAMAGE[way](stamp.read_bytes()))
     done = warm("run", "python", "-c", "print(1)")
@@ -287,7 +287,7 @@ def test_T5_damaged_stamp_is_none_and_nothing_of_it_is_run(warm, way):
 
 
 @pytest.mark.parametrize("name", [".prime", ".prime/stamp", ".prime/stamp/default.sh"])
-def test_H1_stamp_behind_a_link_is_none(warm, name):
+def test_L4_stamp_behind_a_link_is_none(warm, name):
     path = warm.repo.path / name
     path.rename(warm.repo.home / "moved")
     path.symlink_to(warm.repo.home / "moved")
@@ -336,7 +336,7 @@ def test_E9_nearer_config_and_other_ways_to_start(prime):
     assert "building" in prime(entry="tools/prime").stderr
 
 
-def test_environments_of_a_name(prime):
+def test_L2_environments_of_a_name(prime):
     repo = prime.repo
     repo.config('env_vars = {A = "1"}\n[env.docs]\nenv_vars = {A = "2"}\n')
     show = ["run", "python", "-c", "import os; print(os.environ['A'])"]
@@ -361,7 +361,7 @@ def test_M1_whoever_is_left_behind_is_told(warm):
     assert "VIRTUAL_ENV names" in warm(env={"VIRTUAL_ENV": old}).stderr
 
 
-def test_H14_no_password_stands_in_the_stamp(plain):
+def test_L2_no_password_stands_in_the_stamp(plain):
     plain.env["UV_INDEX"] = "http://mary:secret@127.0.0.1:1/"
     prime = Started(plain)
     for _ in range(3):
@@ -417,10 +417,78 @@ def test_L2_stat_of_busybox_prints_what_is_expected(plain, monkeypatch, tmp_path
     assert proto_prime.working_form([str(plain.path / "prime")]) == proto_prime.STAT_FORMS[1]
 
 
+# -- where it is started -----------------------------------------------------------------------------
+
+ODD_NAMES = {"it's a \"repo\"": True, "d$HOME`x`;*?[a]": True, "na\u00efve \u2603": True, "-n -e \\n": True,
+             "a|b": False, "new\nline": False}
+
+
+@pytest.mark.parametrize("name", list(ODD_NAMES))
+def test_L1_directory_with_an_odd_name(make_repo, name):
+    repo = make_repo("home")
+    repo.path.rename(repo.path.parent / name)
+    repo.path = repo.path.parent / name
+    repo.config()
+    prime = Started(repo)
+    for _ in range(2):
+        prime("boot")
+        repo.settle()
+    done = prime("run", "python", "-c", "import sys; print(sys.prefix)")
+    assert (done.stdout, done.stderr) == (str(repo.current) + "\n", "")
+    assert (done.is_warm, prime().is_warm) == (ODD_NAMES[name],) * 2
+
+
+def test_L1_found_on_PATH_and_behind_links(warm):
+    repo = warm.repo
+    env = {"PATH": "%s:%s" % (repo.path, repo.env["PATH"])}
+    assert warm(entry="prime", env=env, cwd="/").is_warm
+    assert warm(entry="../%s/./prime" % repo.path.name).is_warm
+    (repo.home / "link").symlink_to(repo.path / "prime")
+    (repo.home / "clone").symlink_to(repo.path)
+    assert warm(entry=str(repo.home / "link"), cwd="/").stderr.startswith(CURRENT)
+    assert warm(entry=str(repo.home / "clone" / "prime"), cwd="/").is_warm
+
+
+def test_L1_bare_environment(plain):
+    plain.env = {"PATH": "%s:/usr/bin:/bin" % plain.bin, "PROTOPRIMER_CACHE_DIR": plain.env["PROTOPRIMER_CACHE_DIR"]}
+    prime = Started(plain)
+    prime.settle()
+    assert prime(env={"NO_COLOR": "1", "FORCE_COLOR": "1", "TERM": "dumb"}).is_warm
+    told = prime("run", "python", "-c", DUMP)
+    assert told.is_warm and told.stdout == plain.prime("run", "python", "-c", DUMP).stdout
+    assert prime(env={"PATH": None}).stderr.startswith(CURRENT)  # no python3 but that of the system
+
+
+def test_L6_task_is_python_s(prime):
+    prime.repo.config('[tasks]\nhello = "python -c print(7)"\n')
+    prime.settle()
+    assert prime("hello").stdout == "7\n"
+
+
+def test_L4_stamp_of_another_user_is_none(warm):
+    if os.geteuid():
+        pytest.skip("only root can give a file away")
+    os.chown(str(warm.repo.path / ".prime" / "stamp" / "default.sh"), 12345, -1)
+    done = warm()
+    assert done.stderr.startswith(CURRENT) and not done.is_warm
+
+
+def test_L3_stale_list_of_variables_is_ignored(plain):
+    stale = "%d %s" % (os.getpid(), b"A=stale\0".hex())
+    for start in plain.prime, Started(plain):
+        done = start(*SHOW, env={"PROTOPRIMER_ENVIRON": stale, "A": "mine"})
+        assert "A=mine\0" in done.stdout and "PROTOPRIMER_ENVIRON" not in done.stdout
+
+
+def test_L3_environment_too_long_for_a_variable(plain):
+    done = Started(plain)(*SHOW, env={"LONG": "x" * 60000, "a.b": "1"})
+    assert "LONG=%s\0" % ("x" * 60000) in done.stdout
+
+
 # -- without python, with an older prime -------------------------------------------------------------
 
 
-def test_without_python3_on_PATH_it_goes_on_as_sh_prime(warm):
+def test_L1_without_python3_on_PATH_it_goes_on_as_sh_prime(warm):
     (warm.repo.bin / "python3").rename(warm.repo.bin / "python3.13")
     bare = warm.repo.home / "programs"
     bare.mkdir()
@@ -430,7 +498,7 @@ def test_without_python3_on_PATH_it_goes_on_as_sh_prime(warm):
     assert "default" in done.stdout
 
 
-def test_sh_prime_passes_over_a_python3_that_does_not_answer(plain):
+def test_L1_sh_prime_passes_over_a_python3_that_does_not_answer(plain):
     plain.program("python3", "#!/bin/sh\nexit 3\n")
     plain.link("python3.13", some_python())
     done = subprocess.run(["sh", "prime", "--version"], cwd=str(plain.path), env=plain.env, stdout=subprocess.PIPE)
@@ -448,7 +516,7 @@ def older_text():
 
 
 @pytest.mark.parametrize("command", ["init", "update"])
-def test_older_entry_script_is_brought_along_and_an_edited_one_is_not(plain, command):
+def test_L8_older_entry_script_is_brought_along_and_an_edited_one_is_not(plain, command):
     file = plain.path / "proto_prime.py"
     text = file.read_text(encoding="utf-8")
     file.unlink()
