@@ -9564,6 +9564,8 @@ STAT_FORMS = (("-c", "%n %i %s %.9Y %.9Z"), ("-c", "%n %i %s %y %z"), ("-f", "%N
 SHELL_SETTINGS = sorted([PYTHON_VAR, DRIVER_VAR] + DECISIVE_VARS)
 SHELL_VARS = [ROOT_VAR, STATE_VAR, LOG_VAR, SPAWN_VAR, BUILDING_VAR, SHIM_VARS[0]] + SHELL_SETTINGS
 SHELL_VARS += [name for name in FOREIGN_VARS if not name.startswith("VIRTUAL_ENV")]
+# No task is started by these: the keys of `COMMANDS`.
+COMMAND_NAMES = "boot run shell info python use reset rollback clean lock vendor init update serve".split()
 # Variables that shells have values of their own for.
 SHELL_OWN = {"IFS", "LINENO", "OLDPWD", "OPTIND", "PATH", "PPID", "PWD", "SHLVL", "_"}
 
@@ -9623,7 +9625,7 @@ def shell_stamp(stamp, form):
         raise NotForShell("the message has more than ASCII")
     fields = [[SHELL_MAGIC + stamp.requested], [place], [" %s " % " ".join(SHELL_VARS)]] + settings_for_shell()
     fields += [list(form) + ["--"] + paths, answer, [stamp.prefix], [" ".join(programs_for_shell(stamp.prefix))]]
-    fields += [variables, [message], ["end of stamp"]]
+    fields += [variables, tasks_for_shell(stamp, place), [message], ["end of stamp"]]
     if any("|" in text or "\n" in text for field in fields for text in field):
         raise NotForShell("a path or a value has a character that separates")
     return os.fsencode("|".join(map("\n".join, fields)))
@@ -9712,12 +9714,26 @@ def stat_time(time_ns, form):
     return "%s.%09d +0000" % (time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(seconds)), rest)
 
 
+def tasks_for_shell(stamp, place):
+    """The tasks of a stamp that sh may become, a line each, and an empty one before: the name, ";;", words with ";".
+
+    They run at the root, if it has no other name and the entry script stands there, with no variables of their own.
+    """
+    lines = [""]
+    for task in map(Task.from_row, stamp.tasks if place == stamp.root == os.path.realpath(place) else []):
+        is_plain = all(word and word.isprintable() and not set(word) & set(";|") for word in task.words)
+        is_here = not task.env and not task.variables and task.directory(place) == place
+        if is_here and is_plain and task.name not in COMMAND_NAMES:
+            lines.append("%s;;%s" % (task.name, ";".join(task.words)))
+    return lines
+
+
 def programs_for_shell(prefix):
     """The names of the programs of an environment that sh may become: the system starts them, and sh reads none itself.
 
-    A name with another character than these, or of a .py file, needs a closer look.
+    A name with another character than these, or of a .py file, needs a closer look. With the path of its python.
     """
-    found, directory = [], os.path.join(prefix, BIN)
+    found, directory = [environment_python(prefix)], os.path.join(prefix, BIN)
     for name in sorted(os.listdir(directory)):
         path = os.path.join(directory, name)
         if not name.replace(".", "").replace("-", "").replace("_", "").isalnum() or name.endswith(".py"):
@@ -11597,45 +11613,46 @@ prime_newline='
 # FIELDS of a stamp, as shell_stamp() in proto_prime.py writes them, then ARGUMENTS. Returns if python has to look.
 # The fields are data: they are compared, printed or exported, and nothing of them is run.
 warm() { #
-    [ "$1,${12-}" = "proto_prime shell stamp 1 for $prime_env,end of stamp" ] && [ "$2" -ef "${0%/*}" ] || return #
-    prime_set= IFS=$prime_newline # the variables that decide, with their values; shells differ in quoting these
+    [ "$1,${13-}" = "proto_prime shell stamp 1 for $prime_env,end of stamp" ] && [ "$2" -ef "${0%/*}" ] || return #
+    prime_root=$2 prime_set= IFS=$prime_newline # the variables that decide; shells differ in quoting their values
     for prime_line in $(set); do case $3 in *" ${prime_line%%=*} "*) prime_set=$prime_set$IFS$prime_line ;; esac; done #
     [ "$prime_set" = "$4" ] || [ "$prime_set" = "$5" ] || return #
     [ "$(LC_ALL=C TZ=UTC0 PATH=/usr/bin:/bin stat $6 2>/dev/null)" = "$7" ] || return # all files that decide
-    prime_prefix=$8 prime_programs=$9 prime_exports=${10} prime_message=${11} && shift 12 #
+    prime_prefix=$8 prime_programs=$9 prime_exports=${10} prime_tasks=${11} prime_message=${12} && shift 13 #
     case ${VIRTUAL_ENV-$prime_prefix} in "$prime_prefix") ;; */envs/* | envs/*) return 1 ;; esac # see M1
     if [ "${1-}" = -e ] && [ $# -gt 1 ]; then shift 2; fi #
-    case $#,$prime_env,${1-} in #
-    0,, | 1,,boot) trap '' PIPE && printf '%s\n' "$prime_message" >&2; exit 0 ;; #
-    esac #
+    case $#,$prime_env,${1-} in 0,, | 1,,boot) trap '' PIPE && printf '%s\n' "$prime_message" >&2; exit 0 ;; esac #
+    case $prime_tasks in *"$IFS${1-};;"*) # a task, where it runs: its words take the place of its name
+        [ "$PWD" = "$prime_root" ] && prime_task=${prime_tasks#*"$IFS$1;;"} && shift || return #
+        prime_exports=$prime_exports${IFS}INIT_CWD=$prime_root IFS=';' #
+        set -- run ${prime_task%%"$prime_newline"*} "$@" #
+        IFS=$prime_newline ;; esac #
     [ "${1-}" = run ] && shift || return #
     [ "${1-}" != -- ] || shift #
     [ "${1-}" != -m ] || set -- "$prime_prefix/bin/python" "$@" #
-    case " $prime_programs $prime_prefix/bin/python " in *" ${1-} "*) ;; *) return 1 ;; esac #
-    [ -x "$prime_prefix/bin/${1##*/}" ] || return #
+    case " $prime_programs " in *" ${1-} "*) [ -x "$prime_prefix/bin/${1##*/}" ] || return ;; *) return 1 ;; esac #
     # The command gets each variable as it came. But shells drop odd names, and set variables of their own: most of them
     # so many that python goes on; dash and busybox those that are seen to here. A ` stands for a newline in a value.
     [ -z "${BASH_VERSION-}${KSH_VERSION-}${YASH_VERSION-}${ZSH_VERSION-}" ] && [ -r "/proc/$$/environ" ] || return #
     prime_environ=$IFS$(PATH=/usr/bin:/bin tr '\0\n' '\n`' <"/proc/$$/environ") #
     case $prime_environ in *'`'*) return 1 ;; *"${IFS}PATH="*) unset PWD SHLVL ;; *) return 1 ;; esac #
-    for prime_line in $prime_environ; do case ${prime_line%%=*} in #
-        PWD | SHLVL) export "$prime_line" ;; #
+    for prime_line in $prime_environ; do case ${prime_line%%=*} in PWD | SHLVL) export "$prime_line" ;; #
         "" | [0-9]* | *[!A-Za-z0-9_]* | IFS | OPTIND | PPID | prime_*) return 1 ;; #
     esac; done #
     for prime_line in $prime_exports; do export "$prime_line"; done #
     unset VIRTUAL_ENV_PROMPT && PATH=$prime_prefix/bin${PATH:+:$PATH} && exec "$@" #
 }
 
-prime_env=${PROTOPRIMER_ENV-} prime_state=${0%/*}/.prime IFS='|' #
+prime_env=${PROTOPRIMER_ENV-} prime_state=${0%/*}/.prime prime_file=$0 IFS='|' #
 [ "${1-}" != -e ] || prime_env=${2:-$prime_env} #
 [ -e "$prime_state" ] || prime_state=${0%/*}/../.prime # of tools/prime
 prime_stamp=$prime_state/stamp/${prime_env:-default}.sh #
 for prime_line in "$0" "$prime_state" "$prime_state/stamp"; do [ ! -L "$prime_line" ] || prime_stamp=; done #
-case $-,${1-boot} in *f*,boot | *f*,run | *f*,-e) # -f: by the first line, not by `sh prime`
+case $-,${1-boot} in *f*,-e | *f*,[!-]*) # -f: by the first line, not by `sh prime`; a command of ours comes back
     [ -O "$prime_stamp" ] && [ ! -L "$prime_stamp" ] && warm $(PATH=/usr/bin:/bin cat <"$prime_stamp") "$@" ;; esac #
 export PROTOPRIMER_ENVIRON="$$ $(PATH=/usr/bin:/bin od -An -v -tx1 -N40000 "/proc/$$/environ" 2>/dev/null)" #
 case $- in *f*) command -v python3 >/dev/null && exec python3 -E -S ${PYTHONDONTWRITEBYTECODE:+-B} "$0" "$@" ;; esac #
-prime_file=$0 # where no python is, maybe `readlink -f` is not either; and `sh prime` is for where python3 may be broken
+# `sh prime` is for machines where no python3 may be, or a broken one; nor may `readlink -f` be there.
 until [ -f "$(dirname "$prime_file")/proto_prime.py" ] || ! prime_line=$(readlink "$prime_file"); do #
     case $prime_line in /*) prime_file=$prime_line ;; *) prime_file=$(dirname "$prime_file")/$prime_line ;; esac #
 done #

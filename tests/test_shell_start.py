@@ -459,10 +459,42 @@ def test_L1_bare_environment(plain):
     assert prime(env={"PATH": None}).stderr.startswith(CURRENT)  # no python3 but that of the system
 
 
-def test_L6_task_is_python_s(prime):
-    prime.repo.config('[tasks]\nhello = "python -c print(7)"\n')
+TASKS = """[tasks]
+show = ["python", "-c", "print(__import__('os').getcwd(), __import__('sys').argv[1:])", "a b", "*"]
+dump = "python dump.py"
+info = ["python", "-c", "print('the task')"]
+module = "-m sysconfig"
+semicolon = ["python", "-c", "print(1); print(2)"]
+outside = "echo"
+last = ["python", "-c", "print(3)", ""]
+inside = {run = "python -c print(4)", cwd = "sub"}
+variable = {run = "python -c print(5)", env_vars = {A = "1"}}
+needs = {run = "python -c print(6)", needs = ["last"]}
+"""
+
+
+def test_L6_task_starts_no_python(prime):
+    repo = prime.repo
+    (repo.path / "sub").mkdir()
+    repo.write("dump.py", DUMP)
+    repo.config(TASKS)
     prime.settle()
-    assert prime("hello").stdout == "7\n"
+    for name, is_warm in (("show", True), ("dump", True), ("module", True), ("info", False), ("semicolon", False),
+                          ("outside", False), ("last", False), ("inside", False), ("variable", False),
+                          ("needs", False), (":show", False), ("show;;python", False)):
+        status = None if name in ("show;;python", "info") else 0
+        by_sh, by_python = prime(name, "x;y", status=status), repo.prime(name, "x;y", status=status)
+        assert (by_sh.stdout, by_sh.is_warm) == (by_python.stdout, is_warm), name
+    assert prime("dump", env={"PWD": None, "OLDPWD": "/x"}).stdout == repo.prime(
+        "dump", env={"PWD": None, "OLDPWD": "/x"}).stdout
+    assert prime("show", cwd=str(repo.path / "sub"), entry="../prime").stdout == "%s ['a b', '*']\n" % repo.path
+    assert prime("-e", "default", "show", "--", status=0).stdout == "%s ['a b', '*', '--']\n" % repo.path
+    repo.config('[tasks]\nshow = "python -c print(7)"\n')
+    assert prime("show").stdout == "7\n"
+
+
+def test_L6_names_of_commands_are_no_tasks():
+    assert proto_prime.COMMAND_NAMES == list(proto_prime.COMMANDS)
 
 
 def test_L4_stamp_of_another_user_is_none(warm):
