@@ -272,7 +272,7 @@ DAMAGE = {
     "twice": lambda text: text + text,
     "of a newer version": lambda text: text.replace(b"stamp 1 for", b"stamp 2 for", 1),
     "of another format": lambda text: text.replace(b"|-c\n%n", b"|-t\n%n", 1),
-    "with commands": lambda text: text.replace(b"|end of stamp", b"$(touch harm)`touch harm`;touch harm|end of stamp", 1),
+    "with commands": lambda text: text.replace(b"|end", b"$(touch harm)`touch harm`;touch harm|end", 1),
 }
 
 
@@ -494,7 +494,7 @@ def test_L6_task_starts_no_python(prime):
 
 
 def test_L6_names_of_commands_are_no_tasks():
-    assert proto_prime.COMMAND_NAMES == list(proto_prime.COMMANDS)
+    assert list(proto_prime.COMMANDS) == proto_prime.COMMAND_NAMES
 
 
 def test_L4_stamp_of_another_user_is_none(warm):
