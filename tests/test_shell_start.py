@@ -125,7 +125,7 @@ WORDS = [["-q"], ["-v"], ["info"], [""], ["boot", "x"], ["run:x", "true"], ["run
 @pytest.mark.parametrize("words", WORDS, ids=" ".join)
 def test_L1_what_sh_does_not_know_is_python_s(warm, words):
     warm.repo.write("hi.py", "#!/usr/bin/env python\nprint('hi')\n", executable=True)
-    by_python = warm.repo.prime(*words, status=None)
+    by_python = warm(*words, shell=[str(some_python())], status=None)
     by_sh = warm(*words, status=by_python.status)
     assert not by_sh.is_warm
     assert by_sh.stdout == by_python.stdout
