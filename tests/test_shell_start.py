@@ -493,6 +493,19 @@ def test_L6_task_starts_no_python(prime):
     assert prime("show").stdout == "7\n"
 
 
+def test_L1_file_of_variables_is_read_by_python(prime):
+    prime.repo.write(".env", "ANSWER=1\n")
+    prime.repo.config('env_file = ".env"\n[tasks]\nshow = "python show.py"\n')
+    prime.repo.write("show.py", "import os; print(os.environ['ANSWER'])")
+    prime.settle()
+    for answer in "23":
+        prime.repo.write(".env", "ANSWER=%s\n" % answer)
+        for words in (["run", "python", "show.py"], ["show"]):
+            done = prime(*words)
+            assert (done.stdout, done.is_warm) == (answer + "\n", False)
+    assert prime().is_warm
+
+
 def test_L6_names_of_commands_are_no_tasks():
     assert list(proto_prime.COMMANDS) == proto_prime.COMMAND_NAMES
 
