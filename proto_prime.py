@@ -12437,7 +12437,7 @@ warm() { #
     # The command gets each variable as it came. But shells drop odd names, and set variables of their own: most of them
     # so many that python goes on; dash and busybox those that are seen to here. A ` stands for a newline in a value.
     [ -z "${BASH_VERSION-}${KSH_VERSION-}${YASH_VERSION-}${ZSH_VERSION-}" ] && [ -r "/proc/$$/environ" ] || return #
-    prime_environ=$IFS$(PATH=/usr/bin:/bin tr '\0\n' '\n`' <"/proc/$$/environ") #
+    prime_environ=$IFS$(LC_ALL=C PATH=/usr/bin:/bin tr '\0\n' '\n`' <"/proc/$$/environ") #
     case $prime_environ in *'`'*) return 1 ;; *"${IFS}PATH="*) unset PWD SHLVL ;; *) return 1 ;; esac #
     for prime_line in $prime_environ; do case ${prime_line%%=*} in PWD | SHLVL) export "$prime_line" ;; #
         "" | [0-9]* | *[!A-Za-z0-9_]* | IFS | OPTIND | PPID | prime_*) return 1 ;; #
@@ -12450,10 +12450,10 @@ prime_env=${PROTOPRIMER_ENV-} prime_state=${0%/*}/.prime prime_file=$0 IFS='|' #
 [ "${1-}" != -e ] || prime_env=${2:-$prime_env} #
 [ -e "$prime_state" ] || prime_state=${0%/*}/../.prime # of tools/prime
 prime_stamp=$prime_state/stamp/${prime_env:-default}.sh #
-for prime_line in "$0" "$prime_state" "$prime_state/stamp"; do [ ! -L "$prime_line" ] || prime_stamp=; done #
+for prime_at in "$0" "$prime_state" "$prime_state/stamp" "$prime_stamp"; do [ ! -L "$prime_at" ] || prime_stamp=; done #
 case $-,${1-boot} in *f*,-e | *f*,[!-]*) # -f: by the first line, not by `sh prime`; a command of ours comes back
-    [ -O "$prime_stamp" ] && [ ! -L "$prime_stamp" ] && warm $(PATH=/usr/bin:/bin cat <"$prime_stamp") "$@" ;; esac #
-export PROTOPRIMER_ENVIRON="$$ $(PATH=/usr/bin:/bin od -An -v -tx1 -N40000 "/proc/$$/environ" 2>/dev/null)" #
+    [ -O "$prime_stamp" ] && warm $(LC_ALL=C PATH=/usr/bin:/bin cat <"$prime_stamp") "$@" ;; esac #
+export PROTOPRIMER_ENVIRON="$$ $(LC_ALL=C PATH=/usr/bin:/bin od -An -vtx1 -N40000 "/proc/$$/environ" 2>/dev/null)" #
 case $- in *f*) command -v python3 >/dev/null && exec python3 -E -S ${PYTHONDONTWRITEBYTECODE:+-B} "$0" "$@" ;; esac #
 # `sh prime` is for machines where no python3 may be, or a broken one; nor may `readlink -f` be there.
 until [ -f "$(dirname "$prime_file")/proto_prime.py" ] || ! prime_line=$(readlink "$prime_file"); do #
