@@ -10527,7 +10527,9 @@ def command_shell(options):
     link = link_of(environment)
     if is_same_place(link.path, prefix):  # a shell outlives generations, and uses the one of the moment (M1)
         prefix = link.path
-    shell = os.environ.get("COMSPEC", "cmd.exe") if WINDOWS else os.environ.get("SHELL") or "/bin/sh"
+    shell = os.environ.get("SHELL") or "/bin/sh"
+    if WINDOWS and os.path.basename(shell).lower().partition(".")[0] not in POWERSHELLS:  # Git Bash sets it to its own
+        shell = os.environ.get("COMSPEC", "cmd.exe")
     environ = dict(activated(prefix, environment["env_vars"]), VIRTUAL_ENV_PROMPT=environment.prompt)
     program = find_program(shell, environ["PATH"])
     if not program:
@@ -10565,8 +10567,12 @@ precmd_functions+=(_prime_start) preexec_functions+=(_prime_start)
               "function fish_prompt; printf %%s %(label)s; _prime_prompt; end"], {}, {}),
     "sh": ([], {"ENV": "%(directory)s/rc"}, {"rc": "%(ENV)s%(own_rc)s%(lines)s"}),
     "cmd.exe": ([], {"PROMPT": "%(prompt)s"}, {}),
+    "pwsh": (["-NoLogo", "-NoExit", "-Command", "$function:prime_prompt = $function:prompt; "
+              "function prompt { %(powershell_label)s + (prime_prompt) }"], {}, {}),
 }  # type: dict
+POWERSHELLS = "pwsh", "powershell"
 SHELLS.update(dict.fromkeys(("dash", "ash", "ksh", "busybox"), SHELLS["sh"]))
+SHELLS.update(dict.fromkeys(("pwsh.exe", "powershell.exe"), SHELLS["pwsh"]))
 
 
 def shell_start(kind, prefix, name, environ):
@@ -10592,6 +10598,7 @@ def shell_start(kind, prefix, name, environ):
     if environ.get("ENV"):
         values["own_rc"] = 'eval "[ ! -f \\"$ENV\\" ] || . \\"$ENV\\""\n'  # eval, for its value may hold a $HOME
     values["prompt"] = "(%s) %s" % (name.replace("$", "$$"), environ.get("PROMPT") or "$P$G")  # as cmd's own
+    values["powershell_label"] = "'(%s) '" % name.replace("'", "''")
     words, variables, files = SHELLS.get(kind.lower(), ([], {}, {}))
     for file, text in files.items():
         write_atomic(os.path.join(directory, file), (text % values).encode("utf-8", "surrogateescape"))
@@ -11196,16 +11203,41 @@ except KeyboardInterrupt:
 if __name__ == "__main__":
     proto_prime.leave(proto_prime.main())
 '''
-ENTRY_CMD = '''\
-@echo off
+ENTRY_CMD = r'''@echo off
 rem Prime this repo: `prime --help` tells more.
-where py >nul 2>nul
-if errorlevel 1 goto python
-py -3 "%~dp0prime" %*
+rem Any python from 3.6 on will do. Each is tried, for some are empty stubs or shims that know none.
+setlocal
+set "NoDefaultCurrentDirectoryInExePath=1"
+set "PYTHON_MANAGER_AUTOMATIC_INSTALL=false"
+set "PYTHONHOME="
+set "__PYVENV_LAUNCHER__="
+set "PATH=%PATH%;%USERPROFILE%\.local\bin;%USERPROFILE%\.cargo\bin"
+set "dirs=%PATH:"=%"
+call :try py -3 && goto run
+for %%n in (python3 python) do for %%d in ("%dirs:;=" "%") do (
+    if exist "%%~d\%%n.exe" for %%f in ("%%~d\%%n.exe") do if not "%%~zf"=="0" call :try "%%~f" && goto run
+)
+for %%r in ("%LOCALAPPDATA%\Programs\Python\Python3" "%LOCALAPPDATA%\Python\pythoncore-3" "%ProgramFiles%\Python3"
+    "%SystemDrive%\Python3" "%USERPROFILE%\.pyenv\pyenv-win\versions\3" "%APPDATA%\uv\data\python\cpython-3"
+    "%LOCALAPPDATA%\Microsoft\WindowsApps\PythonSoftwareFoundation.Python.3" "%USERPROFILE%\miniconda3"
+) do for /f "delims=" %%d in ('dir /b /ad "%%~r*" 2^>nul') do call :try "%%~dpr%%d\python.exe" && goto run
+if "%~1"=="--offline" set "PROTOPRIMER_OFFLINE=1"
+uv --version >nul 2>nul || goto none
+for %%w in (find install) do (
+    if %%w==install if not defined PROTOPRIMER_OFFLINE uv python install 3
+    for /f "delims=" %%p in ('uv python find --no-project --system 3 2^>nul') do call :try "%%p" && goto run
+)
+:none
+>&2 echo prime: error: there is no python of at least 3.6 here; type: winget install Python.Python.3.13
+exit /b 1
+:run
+endlocal & setlocal & set "PYTHONHOME=" & set "__PYVENV_LAUNCHER__=" & %python% "%~dp0prime" %*
 exit /b %errorlevel%
-:python
-python "%~dp0prime" %*
-exit /b %errorlevel%
+:try
+%* -c "import sys; sys.exit(42 * (sys.version_info >= (3, 6)))" >nul 2>nul
+if not "%errorlevel%"=="42" exit /b 1
+set python=%*
+exit /b 0
 '''
 IGNORED = (".prime/", ".venv", ENVS_FILE, "__pycache__/")  # .venv without a slash: to git a link is no directory
 

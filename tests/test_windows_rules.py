@@ -582,6 +582,31 @@ def test_W18_prompt_of_cmd_names_the_environment(before, expected):
     assert (words, variables) == ([], {"PROMPT": expected})
 
 
+@pytest.mark.parametrize("shell, expected", [
+    ("", "cmd.exe"), ("C:/Program Files/Git/usr/bin/bash.exe", "cmd.exe"), ("pwsh", "pwsh.exe"),
+    ("C:\\PS\\PowerShell.exe", "C:\\PS\\PowerShell.exe")])
+def test_W18_shell_is_that_of_COMSPEC_or_a_powershell_and_its_prompt_names_the_environment(
+        shell, expected, windows, monkeypatch):
+    started = []
+    proto_prime.os.environ = {"SHELL": shell, "COMSPEC": "cmd.exe", "PATH": "C:\\bin"}
+    proto_prime.os.access = lambda *_: True
+    monkeypatch.setattr(ntpath, "isfile", lambda path: path.endswith(".exe"))
+    monkeypatch.setattr(ntpath, "samefile", lambda *_: False)
+    for name, value in {"open_environment": lambda _: environment, "prefix_of": lambda *_, **__: "C:\\env",
+                        "link_of": lambda _: proto_prime.Link("C:\\repo", ""), "make_own": lambda _: None,
+                        "writable_cache": lambda *_: "C:\\cache", "is_ours": lambda _: True,
+                        "replace_process": lambda *words: started.append(words)}.items():
+        monkeypatch.setattr(proto_prime, name, value)
+    environment = type("Environment", (), {"name": "it", "prompt": "it's", "__getitem__": lambda *_: {}})()
+    proto_prime.command_shell(None)
+    (program, *words), environ = started[0]
+    assert program.endswith(expected)
+    if expected == "cmd.exe":
+        assert (words, environ["PROMPT"]) == ([], "(it's) $P$G")
+    else:
+        assert words[:3] == ["-NoLogo", "-NoExit", "-Command"] and "{ '(it''s) ' + (prime_prompt) }" in words[3]
+
+
 # -- W19: locks ------------------------------------------------------------------------------------
 
 
