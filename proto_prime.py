@@ -2005,9 +2005,9 @@ def run_beside(argv, environ, program):
     process = None  # type: subprocess.Popen | None
     try:
         with unbroken():
-            process = subprocess.Popen(words, executable=executable, env=environ)
+            process = subprocess.Popen(words, executable=executable, env=environ, creationflags=SUSPENDED * WINDOWS)
             if WINDOWS:
-                end_with_us(process)
+                begin_in_job(process._handle, JOB_ENDS | JOB_LETS_GO)  # type: ignore[attr-defined]
         status = process.wait()
     except Interrupted as stop:
         if process and not (stop.signum == 2 and has_terminal()):

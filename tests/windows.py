@@ -120,6 +120,38 @@ def call(argv, **options):
                    stderr=subprocess.STDOUT, **options)
 
 
+# What scripts of the tests begin with, inside Windows: many calls of `prime` in one process there.
+INSIDE = """
+import json, os, subprocess, sys, time
+
+def run(*argv, env=(), input=b"", cwd=None, timeout=120):
+    try:
+        done = subprocess.run(list(argv), env=dict(os.environ, **dict(env)), input=input, cwd=cwd, timeout=timeout,
+                              stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    except subprocess.TimeoutExpired as problem:
+        return [None, str(problem.stdout), str(problem.stderr)]
+    return [done.returncode] + [data.decode("utf-8", "replace") for data in (done.stdout, done.stderr)]
+
+def prime(*words, **options):
+    return run(sys.executable, "prime", *words, **options)
+
+def write(name, text):
+    os.makedirs(os.path.dirname(os.path.abspath(name)), exist_ok=True)
+    with open(name, "wb") as file:
+        file.write(text.encode())
+
+def wait_for(is_true, seconds=30):
+    end = time.time() + seconds
+    while not is_true() and time.time() < end:
+        time.sleep(0.05)
+    return is_true()
+
+def answer(*values):
+    print(json.dumps(values))
+    sys.exit()
+"""
+
+
 class Windows:
     """A Windows machine, with a disk over the cached root: what is written there is gone after the tests.
 
@@ -165,6 +197,13 @@ class Windows:
         answer.unlink()
         return results
 
+    def share(self, path):
+        """The name of a directory as one of a share, which Wine has as a link of its own."""
+        name = "share%d" % (abs(hash(str(path))) % 100000)
+        hosts = ENVIRON["WINEPREFIX"] + "/dosdevices/unc/host"
+        self.start(["sh", "-c", 'mkdir -p "$1" && ln -sfn "$2" "$1/$3"', "sh", hosts, path, name], 60)
+        return "\\\\host\\" + name
+
     def python(self, version):
         """The path of a python inside, as Linux has it."""
         return "/windows/cp%s/python.exe" % version.replace(".", "")
@@ -189,8 +228,7 @@ class WindowsRepo:
     def __init__(self, path, machine, version, wheelhouse, driver):
         self.path, self.machine, self.version = path, machine, version
         path.mkdir(parents=True)
-        for file in (TOP / "proto_prime.py",):
-            shutil.copy(str(file), str(path))
+        shutil.copy(str(TOP / "proto_prime.py"), str(path))
         self.write("prime", ENTRY_SCRIPT)
         house = path.parent / "wheelhouse"
         shutil.copytree(str(wheelhouse), str(house))
@@ -210,6 +248,14 @@ class WindowsRepo:
         """Write a file of the repo. Returns its path."""
         (self.path / name).write_bytes(text.encode())
         return self.path / name
+
+    def inside(self, code, *argv, timeout=240, version="", env=None):
+        """Run a script of `INSIDE` under a Windows python. Returns what it gave to `answer`, as a list."""
+        self.write("inside.py", INSIDE + code)
+        result, = self.machine.run(version or self.version, [["inside.py"] + list(argv)], self.path,
+                                   dict(self.env, **(env or {})), timeout)
+        assert result.status == 0, "status %s\n%s\n%s" % (result.status, result.stdout, result.stderr)
+        return json.loads(result.stdout.splitlines()[-1])
 
     def primes(self, *commands, env=None, timeout=240):
         """Run `prime` with each of these lists of arguments. Returns a list of `Result`, in this order."""
