@@ -803,12 +803,24 @@ def write_atomic(path, data):
     try:
         with os.fdopen(create_file(aside), "wb") as file:
             file.write(data)
-        os.replace(aside, path)
+        put_in_place(aside, path)
     except BaseException as problem:
         tend(remove, aside)
         if isinstance(problem, OSError) and problem.filename in (None, aside):  # the user knows `path` alone
             problem.filename = path
         raise
+
+
+def put_in_place(aside, path):
+    """os.replace. Windows refuses it while another process has the file open, as readers and scanners do: try again."""
+    import time
+
+    for _ in range(200 * WINDOWS):
+        try:
+            return os.replace(aside, path)
+        except PermissionError:
+            time.sleep(0.01)
+    os.replace(aside, path)
 
 
 def create_file(path):
@@ -8291,7 +8303,7 @@ def keep_uv(program, sha256, use):
     path = cache_dir("uv", "uv-%s%s%s" % (version, sha256 and "-" + sha256[:16], EXE))
     if sha256:
         write_atomic(path + ".sha256", hash_file(program).encode())
-    os.replace(program, path)
+    put_in_place(program, path)
     return path
 
 
@@ -8437,7 +8449,7 @@ class UvDriver(Driver):
         aside = os.path.join(os.path.dirname(target), "pylock.aside.toml")
         words = ["export", "--script", script, "--locked", "--format", "pylock.toml", "--no-header", "--quiet"]
         self._run(words + ["--output-file", aside], "reading the .lock of the script with uv", os.path.dirname(target))
-        os.replace(aside, target)
+        put_in_place(aside, target)
 
     def install_lock(self, environment, directory, lock):
         """Install what uv.lock or pylock.toml pins; from local files alone the latter by its hashes."""
@@ -11780,7 +11792,7 @@ def take_other(options, path, mode):
         if hash_file(aside) == hash_file(path):
             return ""
         tend(os.chmod, aside, mode)
-        os.replace(aside, path)
+        put_in_place(aside, path)
         return words[1]
     finally:
         tend(remove, aside)

@@ -4,6 +4,7 @@ Not run unless PRIME_TEST_WINDOWS is set, for the root takes 2.5 GB and each boo
 """
 
 import json
+import re
 
 import pytest
 from windows import Windows, WindowsRepo
@@ -249,3 +250,198 @@ def test_W21_run_that_has_nothing_to_do_imports_neither_subprocess_nor_ctypes(wi
     imported = {line.rpartition("|")[2].strip() for line in lines}
     assert {"_winapi", "_ctypes", "proto_prime"} <= imported
     assert not imported & {"subprocess", "ctypes", "signal", "threading", "re", "json", "enum"}
+
+
+# -- commands --------------------------------------------------------------------------------------
+
+EVERY_DAY = """
+results = {"boot": prime(), "again": prime()}
+for name, words in {
+    "module": ["run", "-m", "six"], "without boot": ["run", "--no-boot", "python", "-c", "import six"],
+    "info": ["info", "--json"], "python": ["python", "--all"], "use": ["use", "docs"],
+    "used": ["run", "python", "-c", "import idna; print(idna.__name__)"], "back": ["use", "default"],
+    "reset": ["reset"], "rollback": ["rollback"], "clean": ["clean"],
+}.items():
+    results[name] = prime(*words)
+results["stdin"] = prime("run", "-", input=b"import sys; print('stdin', sys.prefix != sys.base_prefix)")
+write("meta.py", "# /// script\\r\\n# dependencies = ['idna']\\r\\n# ///\\r\\nimport idna; print(idna.__name__)\\r\\n")
+results["script"] = prime("run", "meta.py")
+if os.environ["PROTOPRIMER_VENV_DRIVER"] == "venv_uv":
+    results["lock"] = prime("lock")
+    results["locked"] = prime("run", "python", "-c", "import six")
+    results["vendor"] = prime("vendor")
+    alone = {"UV_CONFIG_FILE": "", "PIP_FIND_LINKS": "", "PIP_NO_INDEX": ""}
+    results["offline"] = prime("--offline", "reset", env=alone)
+with open("proto_prime.py", "rb") as file:
+    text = file.read().decode()
+write("other.py", text.replace('__version__ = "', '__version__ = "9', 1))
+results["update"] = prime("update", "--from", "other.py")
+results["version"] = prime("--version")
+results["init"] = prime("init", "fresh dir")
+results["fresh"] = run("cmd", "/d", "/c", "prime.cmd", "run", "python", "-c", "print(2)", cwd="fresh dir",
+                       env={"PATH": os.environ["PATH"] + ";" + os.path.dirname(sys.executable)})
+results["clean all"] = prime("clean", "--all")
+answer(results, os.listdir(".prime/envs"), os.listdir("fresh dir"))
+"""
+
+
+@pytest.mark.parametrize("version, driver", [("3.12", "venv_uv"), ("3.11", "venv_pip")])
+def test_W23_commands_of_every_day(version, driver, windows_repo):
+    repo = windows_repo(version, driver)
+    repo.write("proto_prime.toml", "dependencies = ['six']\r\n[env.docs]\r\ndependencies = ['idna']\r\n")
+    results, left, made = repo.inside(EVERY_DAY, timeout=560)
+    assert not {name: result for name, result in results.items() if result[0]}
+    assert "is ready" in results["boot"][2] and "is current" in results["again"][2]
+    assert json.loads(results["info"][1])["current"] is True
+    assert "selected  wild" in results["python"][1]
+    assert results["used"][1].strip() == results["script"][1].strip() == "idna"
+    assert results["stdin"][1].strip() == "stdin True"
+    assert results["version"][1].split()[-1].startswith("9")
+    assert results["fresh"][1].strip() == "2"
+    assert left == [] and {"prime", "prime.cmd", "proto_prime.py", ".gitattributes"} <= set(made)
+
+
+SERVER = """
+process = subprocess.Popen([sys.executable, "prime", "serve"], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+for number, (method, params) in enumerate([
+        ("initialize", {"client_name": "tests", "client_protocol_version": "0.1.0"}), ("environment/list", {}),
+        ("environment/execute", {"id": "default", "argv": ["python", "-c", "print(7)"]})]):
+    body = json.dumps({"jsonrpc": "2.0", "id": number, "method": method, "params": params}).encode()
+    process.stdin.write(b"Content-Length: %d\\r\\n\\r\\n%s" % (len(body), body))
+    process.stdin.flush()
+    time.sleep(1)
+data, rest = b"", []
+reader = process.stdout
+while len(rest) < 3:
+    head = reader.readline(), reader.readline()
+    rest.append([head[0].decode(), head[1].decode(), json.loads(reader.read(int(head[0].split()[1])).decode())])
+process.stdin.close()
+answer(rest, process.wait(60), reader.read().decode())
+"""
+
+
+def test_W18_answers_of_the_server_are_the_bytes_that_were_meant(windows_repo):
+    repo = windows_repo("3.13", "venv_uv")
+    repo.write("proto_prime.toml", "")
+    repo.prime()
+    answers, status, more = repo.inside(SERVER)
+    assert (status, more, [each[1] for each in answers]) == (0, "", ["\r\n"] * 3)
+    results = {answer["id"]: answer.get("result", answer) for _, _, answer in answers}
+    assert results[2]["exit_code"] == 0 and results[2]["stdout"] == "7\r\n", results
+
+
+# -- pythons ---------------------------------------------------------------------------------------
+
+REGISTRY = """
+import winreg
+HERE, MACHINE = winreg.HKEY_CURRENT_USER, winreg.HKEY_LOCAL_MACHINE
+WIDE, NARROW = winreg.KEY_WOW64_64KEY, winreg.KEY_WOW64_32KEY
+for root, view, tag, values in [
+        (HERE, 0, "PythonCore\\\\3.12", {"": "Z:\\\\windows\\\\cp312\\\\"}),
+        (MACHINE, WIDE, "PythonCore\\\\3.11", {"": "C:\\\\gone",
+                                                "ExecutablePath": "Z:\\\\windows\\\\cp311\\\\python.exe"}),
+        (MACHINE, NARROW, "Acme\\\\3.8", {"": "Z:\\\\windows\\\\cp38"}),
+        (MACHINE, NARROW, "Acme\\\\odd", {"": "Z:\\\\gone"}), (HERE, 0, "PyLauncher\\\\3.8", {"": "Z:\\\\never"}),
+        (HERE, 0, "Acme\\\\3.9", {})]:
+    with winreg.CreateKeyEx(root, "Software\\\\Python\\\\%s\\\\InstallPath" % tag, 0, winreg.KEY_WRITE | view) as key:
+        for name, value in values.items():
+            winreg.SetValueEx(key, name, 0, winreg.REG_SZ, value)
+wanted = [prime("python", version) for version in ("3.8", "3.11", "3.12")]
+required = prime("run", "python", "-c", "import sys; print(sys.version_info[:2])", env={"PROTOPRIMER_PYTHON": "3.8"})
+
+def start(path, **env):
+    env.setdefault("LOCALAPPDATA", "C:\\\\none")
+    system = "C:\\\\windows\\\\system32;C:\\\\windows;"
+    code = "import os, sys; print(sys.argv[1:], {'PYTHON', 'DIRS'} & set(os.environ)); sys.exit(7)"
+    return run("cmd", "/d", "/c", "prime.cmd", "-v", "run", "python", "-c", code, "a b", "x",
+               env=dict(env, PATH=system + path))
+
+with open("prime.cmd", "w", newline="") as file:
+    sys.path.insert(0, os.getcwd())
+    import proto_prime
+    file.write(proto_prime.ENTRY_CMD.replace("\\n", "\\r\\n"))
+for name in ("python.exe", "python3.exe"):
+    write("WindowsApps/" + name, "")
+write("shim/python.bat", "@echo ran>shim.ran\\r\\n@exit /b 1\\r\\n")
+write("shim/python3.exe", "no program")
+here = os.getcwd()
+before = here + "\\\\WindowsApps;" + here + "\\\\shim;"
+starts = [start(before + '"Z:\\\\windows\\\\cp38"'), start(before, LOCALAPPDATA=here + "\\\\local"),
+          start(before), start("Z:\\\\windows\\\\uv")]
+answer(json.loads(prime("python", "--all", "--json")[1]), wanted, required, starts, os.path.exists("shim.ran"))
+"""
+
+
+def test_W11_W23_pythons_of_the_registry_and_the_start_by_cmd(windows_repo):
+    repo = windows_repo("3.13", "venv_uv")
+    repo.write("proto_prime.toml", "")
+    repo.prime()
+    programs = repo.path / "local" / "Programs" / "Python"
+    programs.mkdir(parents=True)
+    (programs / "Python311").symlink_to("/windows/cp311")
+    listed, wanted, required, starts, was_shim_run = repo.inside(REGISTRY, timeout=400)
+    found = {each["path"]: (each["verdict"], each["version"]) for each in listed["candidates"]
+             if each["source"] == "registry"}
+    pythons = ["Z:\\windows\\cp%s\\python.exe" % each for each in ("38", "311", "312")]
+    assert found.pop("Z:\\gone\\python.exe")[0] == "broken"
+    assert found == {path: ("matches", each) for path, each in zip(pythons, ("3.8.10", "3.11.9", "3.12.9"))}
+    assert [each[1].strip() for each in wanted] == pythons
+    assert required[1].strip() == "(3, 8)", required
+    for number, python in ((0, pythons[0]), (1, "\\local\\Programs\\Python\\Python311\\python.exe"), (3, pythons[2])):
+        status, stdout, stderr = starts[number]
+        assert (status, stdout.strip()) == (7, "['a b', 'x'] set()"), stderr
+        assert python in re.search("stage wild: (.*)", stderr).group(1), stderr
+    assert starts[2][0] == 1 and starts[2][2].count("\n") == 1 and "type: winget install" in starts[2][2], starts[2]
+    assert not was_shim_run
+
+
+# -- consoles and paths ----------------------------------------------------------------------------
+
+CATCHES = "import time\nprint('began', flush=True)\ntry:\n    time.sleep(60)\nexcept KeyboardInterrupt:\n" \
+          "    print('caught', flush=True)\n    time.sleep(1)\n    raise SystemExit(5)\n"
+
+
+def test_W18_W23_console_shows_colours_and_passes_keys_on(windows_repo):
+    repo = windows_repo("3.13", "venv_uv")
+    repo.write("proto_prime.toml", "dependencies = ['six']\n")
+    repo.write("catches.py", CATCHES)
+
+    def console(*words, **options):
+        return repo.machine.console("3.13", ("prime",) + words, repo.path, repo.env, **options)
+
+    status, shown = console(keys=[(b"installing", b"\x03")])
+    assert (status, b"interrupted" in shown) == (130, True), shown
+    status, shown = console()
+    assert status == 0 and b"is ready" in shown.replace(b"\r", b"").replace(b"\n", b""), shown
+    assert b"\r\x1b[Kprime: installing with uv" in shown, shown  # a live line
+    status, shown = console("-e", "nosuch")
+    assert status == 2 and b"\x1b[31merror:\x1b[0m no environment" in shown, shown
+    status, shown = console("run", "python", "catches.py", keys=[(b"began", b"\x03")])
+    assert status == 5 and b"caught" in shown, shown
+    status, shown = console("shell", keys=[(b"leaves it", b"echo [%VIRTUAL_ENV%]\r"), (b"default-", b"exit 3\r")])
+    assert status == 3 and b"a repo\\.prime\\envs\\default-" in shown, shown
+
+
+ODD = """
+results = []
+for name in sys.argv[1:]:
+    for file in ("prime", "proto_prime.py", "proto_prime.toml"):
+        with open(file, "rb") as source:
+            write(os.path.join("odd", name, file), source.read().decode())
+    there = os.path.join(os.getcwd(), "odd", name)
+    code = "import os, six, sys; print(ascii(os.path.dirname(os.path.dirname(os.path.dirname(sys.prefix)))))"
+    for page in ("437", "1252", "65001") if name == sys.argv[1] else ("437",):
+        results.append([run("cmd", "/d", "/c", "chcp %s>nul & python prime run python -c pass" % page, cwd=there),
+                        run(sys.executable, os.path.join(there, "prime"), "run", "python", "-c", code), ascii(there)])
+answer(*results)
+"""
+
+
+@pytest.mark.parametrize("driver", ["venv_uv", "venv_pip"])
+def test_W23_repo_whose_path_has_odd_characters(driver, windows_repo):
+    repo = windows_repo("3.13", driver)
+    repo.env["PATH"] += r";Z:\windows\cp313"
+    repo.write("proto_prime.toml", "dependencies = ['six']\n")
+    names = ["gr\xfc\xdfe \u4f60", "a & b (1) ^ 100% !x! 'q'"] + ["L" * 60] * (driver == "venv_uv")
+    for by_name, by_path, there in repo.inside(ODD, *names, timeout=500):
+        assert by_name[0] == 0 and by_path[:2] == [0, by_path[1]] and by_path[1].strip() == there, (by_name, by_path)

@@ -349,6 +349,31 @@ def test_W7_clean_up_that_fails_hides_no_error(plain, monkeypatch):
     assert re.search("prime: cannot remove .*: Access is denied", done.stderr)  # with -v
 
 
+@pytest.mark.parametrize("system, times, expected", [("nt", 3, b"new"), ("posix", 1, b"old"), ("nt", 9999, b"old")])
+def test_W23_file_that_another_process_reads_is_replaced_as_soon_as_it_can_be(
+        system, times, expected, tmp_path, monkeypatch):
+    """A fake edge: os.replace refuses so many times, as Windows does while the file is open elsewhere."""
+    refusals, real = [0] * times, os.replace
+
+    def replace(source, target):
+        if refusals:
+            refusals.pop()
+            raise PermissionError(13, "Access is denied", source)
+        real(source, target)
+
+    (tmp_path / "file").write_bytes(b"old")
+    monkeypatch.setattr(proto_prime, "WINDOWS", system == "nt")
+    monkeypatch.setattr(os, "replace", replace)
+    monkeypatch.setattr("time.sleep", lambda _: None)
+    if expected == b"old":
+        with pytest.raises(PermissionError) as caught:
+            proto_prime.write_atomic(str(tmp_path / "file"), b"new")
+        assert caught.value.filename == str(tmp_path / "file")
+    else:
+        proto_prime.write_atomic(str(tmp_path / "file"), b"new")
+    assert (tmp_path / "file").read_bytes() == expected and os.listdir(str(tmp_path)) == ["file"]
+
+
 # -- W8: statuses ----------------------------------------------------------------------------------
 
 

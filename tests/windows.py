@@ -9,9 +9,13 @@ share, `realpath` beyond 260 characters. Its `msvcrt.locking` says errno 0.
 
 import json
 import os
+import pty
+import select
 import shutil
+import signal
 import subprocess
 import sys
+import time
 import zipfile
 from pathlib import Path
 
@@ -166,12 +170,42 @@ class Windows:
         if not self.holder.stdout.readline():
             pytest.skip("nothing can be mounted: %s" % self.holder.communicate()[1].decode())
 
+    def words(self, argv, env=()):
+        """The arguments of a process that runs a Windows program, or a Linux one of the root."""
+        enter = ["nsenter", "-t", str(self.holder.pid), "-m", "--", "chroot", str(self.place / "root"), "env", "-i"]
+        return enter + ["%s=%s" % pair for pair in dict(ENVIRON, **dict(env)).items()] + [str(word) for word in argv]
+
     def start(self, argv, timeout):
         """Run a Windows program, or a Linux one of the root, to its end."""
-        enter = ["nsenter", "-t", str(self.holder.pid), "-m", "--", "chroot", str(self.place / "root"), "env", "-i"]
-        enter += ["%s=%s" % pair for pair in ENVIRON.items()]
-        return subprocess.run(enter + [str(word) for word in argv], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+        return subprocess.run(self.words(argv), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                               stderr=subprocess.STDOUT, timeout=timeout)
+
+    def console(self, version, argv, cwd, env, keys=(), timeout=90):
+        """Run a Windows python with a console, which a terminal of Linux shows.
+
+        keys  pairs of bytes: what is typed as soon as the first of the two was shown behind the pair before
+        Returns (its status, all that was shown as bytes).
+        """
+        env = dict(env, WINEPATH=env["PATH"], PATH=ENVIRON["PATH"])  # Wine makes the one out of the other
+        words = ["sh", "-c", 'cd "$0" && exec "$@"', cwd, "wine", self.python(version)] + list(argv)
+        pid, terminal = pty.fork()
+        if not pid:
+            words = self.words(words, env)
+            os.execvp(words[0], words)
+        shown, seen, keys, ended, end = b"", 0, list(keys), (0, 0), time.time() + timeout
+        while True:
+            if select.select([terminal], [], [], 0.2)[0]:
+                shown += os.read(terminal, 65536)
+            elif ended[0]:  # not at the end of the terminal, which the server of Wine keeps open
+                break
+            if keys and keys[0][0] in shown[seen:]:
+                seen = len(shown)
+                os.write(terminal, keys.pop(0)[1])
+            if time.time() > end:
+                os.kill(pid, signal.SIGKILL)
+            ended = ended if ended[0] else os.waitpid(pid, os.WNOHANG)
+        os.close(terminal)
+        return ended[1] >> 8, shown
 
     def run(self, version, commands, cwd, env, timeout=240):
         """Run commands one after the other under a Windows python, each within so many seconds.
