@@ -453,6 +453,17 @@ def test_W21_command_line_is_that_of_subprocess(argv):
     assert proto_prime.command_line(argv) == subprocess.list2cmdline(argv)
 
 
+# -- W11: the start by cmd -------------------------------------------------------------------------
+
+
+def test_W11_prime_cmd_is_short_and_gives_arguments_to_no_second_reading():
+    lines = proto_prime.ENTRY_CMD.splitlines()
+    assert len(lines) <= 40 and proto_prime.ENTRY_CMD.isascii()
+    commands = [line for line in lines if "%*" in line]
+    assert [line.split()[0] for line in commands] == ["endlocal", "%*", "set"]  # `call` would read them twice
+    assert 'set "PYTHONHOME="' in commands[0] and commands[0].endswith('%python% "%~dp0prime" %*')
+
+
 # -- W12: batch files ------------------------------------------------------------------------------
 
 # A word, and how it stands on the command line. As Rust's standard library has them (its tests of CVE-2024-24576).

@@ -194,9 +194,12 @@ class Windows:
             os.execvp(words[0], words)
         shown, seen, keys, ended, end = b"", 0, list(keys), (0, 0), time.time() + timeout
         while True:
-            if select.select([terminal], [], [], 0.2)[0]:
-                shown += os.read(terminal, 65536)
-            elif ended[0]:  # not at the end of the terminal, which the server of Wine keeps open
+            try:
+                more = os.read(terminal, 65536) if select.select([terminal], [], [], 0.2)[0] else b""
+            except OSError:  # nobody has the terminal any more
+                more = b""
+            shown += more
+            if ended[0] and not more:  # the server of Wine may keep the terminal
                 break
             if keys and keys[0][0] in shown[seen:]:
                 seen = len(shown)
