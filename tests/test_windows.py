@@ -347,7 +347,7 @@ for root, view, tag, values in [
         for name, value in values.items():
             winreg.SetValueEx(key, name, 0, winreg.REG_SZ, value)
 wanted = [prime("python", version) for version in ("3.8", "3.11", "3.12")]
-required = prime("run", "python", "-c", "import sys; print(sys.version_info[:2])", env={"PROTOPRIMER_PYTHON": "3.8"})
+required = prime("-e", "old", "run", "python", "-c", "import sys; print(sys.version_info[:2])")
 
 def start(path, **env):
     env.setdefault("LOCALAPPDATA", "C:\\\\none")
@@ -374,7 +374,7 @@ answer(json.loads(prime("python", "--all", "--json")[1]), wanted, required, star
 
 def test_W11_W23_pythons_of_the_registry_and_the_start_by_cmd(windows_repo):
     repo = windows_repo("3.13", "venv_uv")
-    repo.write("proto_prime.toml", "")
+    repo.write("proto_prime.toml", "[env.old]\nrequired_python_version = '3.8'\n")
     repo.prime()
     programs = repo.path / "local" / "Programs" / "Python"
     programs.mkdir(parents=True)
