@@ -269,7 +269,7 @@ results["script"] = prime("run", "meta.py")
 if os.environ["PROTOPRIMER_VENV_DRIVER"] == "venv_uv":
     results["lock"] = prime("lock")
     results["locked"] = prime("run", "python", "-c", "import six")
-    results["vendor"] = prime("vendor")
+    results["vendor"] = prime("vendor", env={"PROTOPRIMER_VENV_DRIVER": "venv_pip"})  # the wheels have no uv.exe
     alone = {"UV_CONFIG_FILE": "", "PIP_FIND_LINKS": "", "PIP_NO_INDEX": ""}
     results["offline"] = prime("--offline", "reset", env=alone)
 with open("proto_prime.py", "rb") as file:

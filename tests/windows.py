@@ -7,14 +7,17 @@ What Wine 10 cannot show: junctions ("Request not supported", as on exFAT), acce
 share, `realpath` beyond 260 characters. Its `msvcrt.locking` says errno 0.
 """
 
+import fcntl
 import json
 import os
 import pty
 import select
 import shutil
 import signal
+import struct
 import subprocess
 import sys
+import termios
 import time
 import zipfile
 from pathlib import Path
@@ -192,6 +195,7 @@ class Windows:
         if not pid:
             words = self.words(words, env)
             os.execvp(words[0], words)
+        fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 400, 0, 0))  # no line is cut
         shown, seen, keys, ended, end = b"", 0, list(keys), (0, 0), time.time() + timeout
         while True:
             try:
