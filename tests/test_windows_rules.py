@@ -634,7 +634,7 @@ def test_W18_shell_is_that_of_COMSPEC_or_a_powershell_and_its_prompt_names_the_e
                         "replace_process": lambda *words: started.append(words)}.items():
         monkeypatch.setattr(proto_prime, name, value)
     environment = type("Environment", (), {"name": "it", "prompt": "it's", "__getitem__": lambda *_: {}})()
-    proto_prime.command_shell(None)
+    proto_prime.command_shell(types.SimpleNamespace(line=None))
     (program, *words), environ = started[0]
     assert program.endswith(expected)
     if expected == "cmd.exe":
