@@ -628,12 +628,11 @@ def test_W18_shell_is_that_of_COMSPEC_or_a_powershell_and_its_prompt_names_the_e
     proto_prime.os.access = lambda *_: True
     monkeypatch.setattr(ntpath, "isfile", lambda path: path.endswith(".exe"))
     monkeypatch.setattr(ntpath, "samefile", lambda *_: False)
-    for name, value in {"open_environment": lambda _: environment, "prefix_of": lambda *_, **__: "C:\\env",
-                        "link_of": lambda _: proto_prime.Link("C:\\repo", ""), "make_own": lambda _: None,
+    for name, value in {"open_environment": lambda _: types.SimpleNamespace(name="it", prompt="it's"),
+                        "environment_of_shell": lambda *_: ("C:\\env", {"PATH": "C:\\bin"}), "make_own": lambda _: None,
                         "writable_cache": lambda *_: "C:\\cache", "is_ours": lambda _: True,
                         "replace_process": lambda *words: started.append(words)}.items():
         monkeypatch.setattr(proto_prime, name, value)
-    environment = type("Environment", (), {"name": "it", "prompt": "it's", "__getitem__": lambda *_: {}})()
     proto_prime.command_shell(types.SimpleNamespace(line=None))
     (program, *words), environ = started[0]
     assert program.endswith(expected)
