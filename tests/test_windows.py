@@ -7,7 +7,7 @@ import json
 import re
 
 import pytest
-from windows import Windows, WindowsRepo
+from windows import Windows, WindowsRepo, windows_path
 
 pytestmark = pytest.mark.slow
 SHOW = ["python", "-c", "import json, sys; print(json.dumps(sys.argv[1:]))"]
@@ -83,7 +83,7 @@ here, short = os.getcwd(), ctypes.create_unicode_buffer(999)
 ctypes.windll.kernel32.GetShortPathNameW(here, short, 999)
 spellings = [here.lower(), here.upper(), here[0].lower() + here[1:], short.value, "\\\\\\\\?\\\\" + here,
              here.replace("\\\\", "/"), sys.argv[1]]
-results = [run(sys.executable, sys.argv[1] + "\\\\prime")]
+results = [run(sys.executable, spellings[4] + "\\\\prime")]
 results += [run(sys.executable, os.path.join(each, "prime"), *words) for each in spellings
             for words in ([], ["run", "python", "-c", "import sys; print(sys.prefix)"])]
 answer(short.value != here, spellings, results, os.listdir(".prime/envs"))
@@ -98,7 +98,7 @@ def test_W6_directory_of_many_names_is_built_once(windows_repo):
     assert first[0] == 0 and "is ready" in first[2], first
     for status, stdout, stderr in others:
         assert status == 0 and "building" not in stderr, (spellings, stderr)
-        assert stdout.strip() in ("", share + "\\" + repo.path.name + "\\.prime\\envs\\" + builds[0])
+        assert stdout.strip() in ("", windows_path(repo.path) + "\\.prime\\envs\\" + builds[0])
 
 
 PROGRAMS = """
@@ -294,7 +294,7 @@ def test_W23_commands_of_every_day(version, driver, windows_repo):
     assert not {name: result for name, result in results.items() if result[0]}
     assert "is ready" in results["boot"][2] and "is current" in results["again"][2]
     assert json.loads(results["info"][1])["current"] is True
-    assert "selected  wild" in results["python"][1]
+    assert re.search(r"3\.\d+\.\d+ +wild ", results["python"][1])
     assert results["used"][1].strip() == results["script"][1].strip() == "idna"
     assert results["stdin"][1].strip() == "stdin True"
     assert results["version"][1].split()[-1].startswith("9")
