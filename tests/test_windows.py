@@ -92,6 +92,7 @@ answer(short.value != here, spellings, results, os.listdir(".prime/envs"))
 
 def test_W6_directory_of_many_names_is_built_once(windows_repo):
     repo = windows_repo("3.13", "venv_uv")
+    repo.write("proto_prime.toml", "")
     share = repo.machine.share(repo.path.parent)
     has_short, spellings, (first, *others), builds = repo.inside(NAMES, share + "\\" + repo.path.name)
     assert has_short and len(builds) == 1, builds
