@@ -702,12 +702,25 @@ def host_name():
 def shown(argv):
     """A command on one line, quoted for the user's shell and without passwords."""
     if WINDOWS:
-        import subprocess
-
-        return masked(subprocess.list2cmdline(word if "\n" not in word else "..." for word in argv))
+        return masked(command_line(word if "\n" not in word else "..." for word in argv))
     import shlex
 
     return masked(" ".join(shlex.quote(word) if "\n" not in word else "'...'" for word in argv))
+
+
+def quoted_word(word, is_plain, quote='\\"'):
+    """A word of a command line, in quotes unless it `is_plain`. The C library of Windows takes it apart again.
+
+    quote  what stands for a quote in it; backslashes before one, or at its end, are doubled
+    """
+    parts = word.split('"')
+    doubled = [part + "\\" * (len(part) - len(part.rstrip("\\"))) for part in parts]
+    return quote.join(doubled[:-1] + parts[-1:]) if is_plain else '"%s"' % quote.join(doubled)
+
+
+def command_line(argv):
+    """The command line of a program of Windows, as subprocess.list2cmdline makes it, whose import takes long (W21)."""
+    return " ".join(quoted_word(word, word and not set(word) & set(" \t")) for word in argv)
 
 
 def typed(*words):
@@ -887,12 +900,24 @@ def write_atomic(path, data):
     try:
         with os.fdopen(create_file(aside), "wb") as file:
             file.write(data)
-        os.replace(aside, path)
+        put_in_place(aside, path)
     except BaseException as problem:
         tend(remove, aside)
         if isinstance(problem, OSError) and problem.filename in (None, aside):  # the user knows `path` alone
             problem.filename = path
         raise
+
+
+def put_in_place(aside, path):
+    """os.replace. Windows refuses it while another process has the file open, as readers and scanners do: try again."""
+    import time
+
+    for _ in range(200 * WINDOWS):
+        try:
+            return os.replace(aside, path)
+        except PermissionError:
+            time.sleep(0.01)
+    os.replace(aside, path)
 
 
 def create_file(path):
@@ -1058,11 +1083,13 @@ def real_path(path):
 
 
 def plain_path(path):
-    r"""A path of Windows without the prefix, such as \\?\, by which some functions of Windows take and return it."""
-    for prefix, plain in (("\\\\?\\UNC\\", "\\\\"), ("\\\\?\\", "")):
-        if path.startswith(prefix):
-            return plain + path[len(prefix):]
-    return path
+    r"""A path of Windows without the prefix \\?\, by which some functions of Windows take and return it (W6).
+
+    A python that is started by such a path says another `sys.prefix`, and venv, pip and uv do not understand it.
+    """
+    if path.startswith("\\\\?\\UNC\\"):
+        return "\\\\" + path[8:]
+    return path[4:] if path.startswith("\\\\?\\") and path[4:11] != "Volume{" else path
 
 
 def entries_named(directory, pattern):
@@ -1514,15 +1541,28 @@ def is_offline():
 def find_program(name, search=None):
     """The path of program `name` on the search path (default: PATH), `name` itself if it is a path; else ""."""
     if os.path.dirname(name):
-        return name
+        return next(filter(os.path.isfile, with_endings(name)), name)
     search = os.environ.get("PATH", os.defpath) if search is None else search
-    suffixes = os.environ.get("PATHEXT", EXE).lower().split(os.pathsep) + [""] if WINDOWS else [""]
     for directory in search.split(os.pathsep):
-        for suffix in suffixes:
-            path = os.path.join(directory or os.curdir, name + suffix)
+        for path in with_endings(os.path.join(directory or os.curdir, name)):
             if os.path.isfile(path) and os.access(path, os.X_OK):
                 return path
     return ""
+
+
+def with_endings(path):
+    """The paths that the path of a program may mean: on Windows with each ending of PATHEXT, as `cmd` tries them (W16).
+
+    First as it is, if it has such an ending, else last.
+    """
+    if not WINDOWS:
+        return [path]
+    endings = [each for each in os.environ.get("PATHEXT", "").lower().split(";") if each] or PROGRAM_ENDINGS
+    paths = [path + ending for ending in endings]
+    return [path] + paths if path.lower().endswith(tuple(endings)) else paths + [path]
+
+
+PROGRAM_ENDINGS = (".com", ".exe", ".bat", ".cmd")  # what Windows starts itself
 
 
 def running_python():
@@ -1604,7 +1644,8 @@ def end_signals():
     """The numbers of the signals that by default end a program."""
     import _signal
 
-    return [getattr(_signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT") if hasattr(_signal, name)]
+    names = "SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT", "SIGBREAK"
+    return [getattr(_signal, name) for name in names if hasattr(_signal, name)]
 
 
 class Output:
@@ -1734,12 +1775,15 @@ def run_child(argv, environ=None, cwd=os.sep, timeout=None, until=b"", log=None,
     finally:
         if not has_finished or until:
             end_group(process, grace=0 if until or timeout else 5)
-        _live.discard(process)
-        for output in printed.values():
-            output.flush()
+        _forget(process, printed.values(), is_guarded)
     problem = "" if has_finished else "gave no answer within %d s" % timeout
     kept = [bytes(output.kept) for output in printed.values()] + [b""]
     return Child(process.wait(), kept[0], kept[1], problem)
+
+
+def is_python_file(name):
+    """True if a file is a python script by its name, which Windows reads in either case (W16)."""
+    return (name.lower() if WINDOWS else name).endswith(".py")
 
 
 # Characters that `cmd` leaves alone outside of quotes. Letters and digits are such, too.
@@ -1772,13 +1816,8 @@ PERCENT = "%%cd:~,%"  # for `cmd`: a percent sign, and no character of the varia
 
 def quoted_for_cmd(word):
     """A word of the command line of a batch file, as `cmd` and the programs that it calls read it."""
-    import re
-
     is_plain = all(char.isalnum() and char < "\x80" or char in PLAIN_TO_CMD or char > "\x9f" for char in word)
-    word = re.sub(r'(\\*)"', r'\1\1""', word).replace("%", PERCENT)
-    if is_plain and word and word[-1] != "\\":
-        return word
-    return '"%s"' % re.sub(r"(\\+)$", r"\1\1", word)
+    return quoted_word(word, is_plain and word[-1:] not in ("", "\\"), '""').replace("%", PERCENT)
 
 
 def windows_start(argv, program=None):
@@ -1804,10 +1843,10 @@ def start_child(argv, environ, cwd, is_guarded=False, is_merged=False):
     with unbroken():
         stderr = subprocess.STDOUT if is_merged else subprocess.PIPE
         process = subprocess.Popen(argv, executable=program, stdin=stdin, stdout=subprocess.PIPE, stderr=stderr,
-                                   cwd=cwd, env=environ, start_new_session=True)
+                                   cwd=cwd, env=environ, start_new_session=True, creationflags=SUSPENDED * WINDOWS)
         _live.add(process)
-        if is_guarded and WINDOWS:
-            end_with_us(process)
+        if WINDOWS:
+            process.job = begin_in_job(process._handle, JOB_ENDS)  # type: ignore[attr-defined]
     if _stops:  # a signal came during the start, maybe while another thread was at it
         end_group(process, grace=0)
         if is_main_thread():  # nobody will read them
@@ -1911,6 +1950,15 @@ def _follow(process, chunks, printed, deadline, until):
     return True
 
 
+def _forget(process, outputs, is_guarded):
+    """A child has ended, or is given up: keep the last of its output."""
+    _live.discard(process)
+    if WINDOWS:  # what an installer left in the background lives on, as elsewhere
+        close_job(process.job, ends=is_guarded)
+    for output in outputs:
+        output.flush()
+
+
 def exit_code(status):
     """What `sys.exit` must get to end with the status of a child.
 
@@ -1925,7 +1973,9 @@ def end_group(process, grace):
     import time
 
     if WINDOWS:
-        process.kill()
+        if not system_call("kernel32", "TerminateJobObject", process.job, 1):  # it could not be put into one
+            process.kill()
+        process.wait()
         return
     if process.stdin:  # it is a guard, which ends the others when stdin closes
         process.stdin.close()
@@ -2009,17 +2059,106 @@ os._exit(code or 0)
 """
 
 
-def end_with_us(process):
-    """Let Windows end a child and its children when this process ends, which closes a job object."""
-    import ctypes
+# What Windows has in the place of execve and of process groups: a job object. When its last handle is closed, as at the
+# end of this process, the system ends all that is in it. A child is started suspended, so that all that it starts is in
+# the job as well (W10). These functions use `_ctypes` and `_winapi`: ctypes and subprocess take 60 ms to import (W21).
 
-    kernel = ctypes.windll.kernel32  # type: ignore[attr-defined]
-    kernel.CreateJobObjectW.restype = ctypes.c_void_p
-    job = ctypes.c_void_p(kernel.CreateJobObjectW(None, None))
-    limits = ctypes.create_string_buffer(144 if sys.maxsize > 2 ** 32 else 112)  # JOBOBJECT_EXTENDED_LIMIT_INFORMATION
-    limits[17] = b"\x20"  # LimitFlags: JOB_OBJECT_LIMIT_KILL_ON_JOB_CLOSE, 0x2000
-    kernel.SetInformationJobObject(job, 9, limits, len(limits))
-    kernel.AssignProcessToJobObject(job, ctypes.c_void_p(int(process._handle)))  # the handle stays open on purpose
+SUSPENDED = 4  # CREATE_SUSPENDED
+JOB_ENDS, JOB_LETS_GO = 0x2000, 0x1800  # KILL_ON_JOB_CLOSE; SILENT_BREAKAWAY_OK and BREAKAWAY_OK
+
+
+def system_call(library, name, *args):
+    """Call a function of a library of Windows by numbers, bytes or None. Returns an int; a handle fits into one."""
+    if sys.implementation.name != "cpython":
+        import ctypes
+
+        return getattr(ctypes.WinDLL(library), name)(*args)  # type: ignore[attr-defined]
+    import _ctypes
+
+    class Library:
+        _handle = _ctypes.LoadLibrary(library)  # type: ignore[attr-defined]
+
+    class Function(_ctypes.CFuncPtr):  # type: ignore[name-defined]
+        _flags_ = _ctypes.FUNCFLAG_STDCALL  # type: ignore[attr-defined]
+
+    return Function((name, Library))(*args)  # type: ignore[arg-type]
+
+
+def begin_in_job(process, flags):
+    """Put a process that was started `SUSPENDED` into a job object of its own, and let it go on.
+
+    process  its handle
+    flags    `JOB_ENDS` when its handle is closed, with `JOB_LETS_GO` without what the process starts
+    Returns the handle of the job; 0 if the system makes none. Before Windows 8 a job within a job is refused.
+    """
+    job = system_call("kernel32", "CreateJobObjectW", None, None)
+    limit_job(job, flags)
+    system_call("kernel32", "AssignProcessToJobObject", job, int(process))
+    system_call("ntdll", "NtResumeProcess", int(process))
+    return job
+
+
+def limit_job(job, flags):
+    """Set the flags of a job object."""
+    size, start = (144 if sys.maxsize > 2 ** 32 else 112), 16  # JOBOBJECT_EXTENDED_LIMIT_INFORMATION, its LimitFlags
+    limits = bytes(start) + flags.to_bytes(4, "little") + bytes(size - start - 4)
+    system_call("kernel32", "SetInformationJobObject", job, 9, limits, size)
+
+
+def close_job(job, ends):
+    """Close the handle of a job object, which `ends` what is left in it, or lets that live."""
+    if not ends:
+        limit_job(job, 0)
+    system_call("kernel32", "CloseHandle", job)
+
+
+def running_program(path):
+    """A program or library that runs, at this path or in this directory, which Windows lets nobody write to (W4).
+
+    Returns its path, "" if none does. It is taken for one if it cannot be told.
+    """
+    places = [os.path.split(path)] if os.path.isfile(path) else [
+        (place, name) for place, _, names in os.walk(path) for name in names]
+    for directory, name in places:
+        file = os.path.join(directory, name)
+        if name.lower().endswith((".exe", ".dll", ".pyd")) and os.access(file, os.W_OK):  # false if it is read-only
+            try:
+                open(file, "r+b").close()
+            except FileNotFoundError:
+                pass
+            except OSError:
+                return file
+    return ""
+
+
+def run_in_place(program, argv, environ):
+    """What os.execve is elsewhere: run a program as a child, and end as it does. Does not return.
+
+    It ends when this process does. What it left in the background lives on (W9), as elsewhere.
+    OSError if it cannot be run.
+    """
+    import _signal
+    import _winapi
+
+    class startup:  # as subprocess.STARTUPINFO
+        dwFlags = wShowWindow = 0
+        hStdInput = hStdOutput = hStdError = lpAttributeList = None
+
+    line, executable = windows_start(argv, program)
+    if not isinstance(line, str):
+        line = command_line(line)
+    keys = _signal.SIGINT, _signal.SIGBREAK  # type: ignore[attr-defined]  # the console sends them to the child as well
+    before = [_signal.signal(number, _signal.SIG_IGN) for number in keys]
+    try:
+        process = _winapi.CreateProcess(  # type: ignore[attr-defined]
+            executable, line, None, None, False, SUSPENDED, environ, None, startup)[0]
+    except OSError:
+        for number, handler in zip(keys, before):
+            _signal.signal(number, handler)
+        raise
+    begin_in_job(process, JOB_ENDS | JOB_LETS_GO)
+    _winapi.WaitForSingleObject(process, _winapi.INFINITE)  # type: ignore[attr-defined]
+    os._exit(exit_code(_winapi.GetExitCodeProcess(process)))  # type: ignore[attr-defined]
 
 
 _in_use = []  # type: list  # the lock file of the user cache, while this process uses a program in the cache
@@ -2039,14 +2178,7 @@ def replace_process(argv, environ, program="", may_spawn=True):
         if stream is not None:
             stream.flush()
     if WINDOWS:
-        import signal
-        import subprocess
-
-        words, executable = windows_start(argv, program)
-        process = subprocess.Popen(words, executable=executable, env=environ)
-        end_with_us(process)
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # the console sends it to the child as well
-        sys.exit(exit_code(process.wait()))
+        run_in_place(program, argv, environ)
     import _signal
 
     if may_spawn and is_on(SPAWN_VAR):
@@ -2076,9 +2208,9 @@ def run_beside(argv, environ, program):
     process = None  # type: subprocess.Popen | None
     try:
         with unbroken():
-            process = subprocess.Popen(words, executable=executable, env=environ)
+            process = subprocess.Popen(words, executable=executable, env=environ, creationflags=SUSPENDED * WINDOWS)
             if WINDOWS:
-                end_with_us(process)
+                begin_in_job(process._handle, JOB_ENDS | JOB_LETS_GO)  # type: ignore[attr-defined]
         status = process.wait()
     except Interrupted as stop:
         if process and not (stop.signum == 2 and has_terminal()):
@@ -2425,7 +2557,7 @@ def caches_in_use():
         elif sys.platform == "darwin":
             base = os.path.join(home_dir(), "Library", "Caches")
         base = os.path.join(base, "proto_prime")
-    base = os.path.abspath(base)
+    base = plain_path(os.path.abspath(base))
     if base not in _caches:
         _caches[base] = open_cache(base)
     return _caches[base]
@@ -2527,9 +2659,9 @@ def find_root(option=""):
         raise PrimeError("ref root %s is not a directory" % named, "--root" if option else ROOT_VAR, status=2)
     try:
         if named:
-            return os.path.abspath(named)
+            return plain_path(os.path.abspath(named))
         if script:
-            starts = [os.path.dirname(os.path.abspath(script)), os.path.dirname(os.path.realpath(script))]
+            starts = [os.path.dirname(plain_path(os.path.abspath(script))), os.path.dirname(os.path.realpath(script))]
         else:
             starts = [os.getcwd()]
     except FileNotFoundError:  # E7
@@ -2609,7 +2741,7 @@ def kind_of_root(root):
 def named_state():
     """The state directory that PROTOPRIMER_STATE_DIR names; "" if it is unset."""
     named = os.environ.get(STATE_VAR)
-    return own_directory(os.path.abspath(named), ".prime", is_older_state) if named else ""
+    return own_directory(plain_path(os.path.abspath(named)), ".prime", is_older_state) if named else ""
 
 
 def state_hint(root):
@@ -3024,6 +3156,7 @@ class Link:
     def _replace(self, aside, has_link):
         """Put the link that was made `aside` in its place, in one step; without it make the place empty."""
         try:
+            self.demand_movable()
             if os.path.lexists(self.path) and not self.is_ours():
                 rename_aside(self.path)
             if is_link(self.path) and (WINDOWS or not has_link):  # a junction cannot replace another in one step
@@ -3031,9 +3164,17 @@ class Link:
             if has_link:
                 os.replace(aside, self.path)
                 self._write_lines(self._is_own_line)
-        except OSError:
+        except (OSError, PrimeError):
             remove(aside)
             raise
+
+    def demand_movable(self):
+        """PrimeError if what stands at the link is to be renamed, and Windows refuses that, for it runs (W15)."""
+        if WINDOWS and os.path.lexists(self.path) and not is_link(self.path) and not self.is_ours():
+            program = running_program(self.path)
+            if program:
+                raise PrimeError("%s was not made by prime, and cannot be renamed while %s runs" % (self.path, program),
+                                 hint="end that, or close the editor or the shell that uses it")
 
     def forget(self, gone, led_to=()):
         """Remove the link, or the lines in its place, if it leads to directories that are gone, or will be.
@@ -6177,7 +6318,7 @@ def select_python(required, selector, root, name="default"):
     if not os.path.isfile(path):
         raise PrimeError("python selector %s does not exist" % path, status=2)
     argv = [path, str(getattr(required, "text", required))]
-    if path.endswith(".py"):
+    if is_python_file(path):
         argv = [running_python(), "-I"] + argv
     elif not os.access(path, os.X_OK):
         raise PrimeError("python selector %s is not executable" % path, hint="chmod +x it", status=2)
@@ -8584,7 +8725,7 @@ def keep_uv(program, sha256, use):
     path = cache_dir("uv", "uv-%s%s%s" % (version, sha256 and "-" + sha256[:16], EXE))
     if sha256:
         write_atomic(path + ".sha256", hash_file(program).encode())
-    os.replace(program, path)
+    put_in_place(program, path)
     return path
 
 
@@ -8730,7 +8871,7 @@ class UvDriver(Driver):
         aside = os.path.join(os.path.dirname(target), "pylock.aside.toml")
         words = ["export", "--script", script, "--locked", "--format", "pylock.toml", "--no-header", "--quiet"]
         self._run(words + ["--output-file", aside], "reading the .lock of the script with uv", os.path.dirname(target))
-        os.replace(aside, target)
+        put_in_place(aside, target)
 
     def install_lock(self, environment, directory, lock):
         """Install what uv.lock or pylock.toml pins; from local files alone the latter by its hashes."""
@@ -9699,11 +9840,11 @@ def note_unused(environment, is_empty):
 
 def has_metadata(name):
     """True if a command is a python script that may say what it needs (PEP 723)."""
-    if not name.endswith(".py") and not (os.path.dirname(name) and is_script(name)):
+    if not is_python_file(name) and not (os.path.dirname(name) and is_script(name)):
         return False
     content = bytes_of(name) or b""
     first_line = content.partition(b"\n")[0]
-    is_python = name.endswith(".py") or any(word in first_line for word in (b"python", b"prime", b"uv"))
+    is_python = is_python_file(name) or any(word in first_line for word in (b"python", b"prime", b"uv"))
     return is_python and b"# /// script" in content
 
 
@@ -9727,10 +9868,12 @@ def command_argv(command, prefix, search):
     PrimeError with status 127 if there is no such program.
     """
     name = command[0]
-    if name in ("-m", "-") or name.endswith(".py") and os.path.isfile(name) or has_metadata(name):
+    if name in ("-m", "-") or is_python_file(name) and os.path.isfile(name) or has_metadata(name):
         return [environment_python(prefix)] + list(command)
     program = find_program(name, search)
-    is_outside = not program.startswith(prefix + os.sep) and program != name
+    if WINDOWS and is_python_file(program):  # PATHEXT has .PY
+        return [environment_python(prefix), program] + list(command[1:])
+    is_outside = not program.startswith(prefix + os.sep) and not os.path.dirname(name)
     if is_outside and name.rstrip("0123456789.") == "pip":  # would be another python's
         raise PrimeError(NO_PIP, status=127, hint=NO_PIP_HINT)
     if not program:
@@ -9772,6 +9915,8 @@ def cannot_run(name, problem, hint=""):
         reason = "the interpreter in its first line does not exist"
     elif isinstance(problem, FileNotFoundError):
         status = 127
+    elif getattr(problem, "winerror", 0) == 193:  # ERROR_BAD_EXE_FORMAT: by its ending only a shell knows what runs it
+        reason, hint = "it is no program of Windows", hint or "name what runs it, as in: prime run node tool.js"
     return PrimeError("cannot run %s: %s" % (name, reason), hint=hint, status=status)
 
 
@@ -9874,6 +10019,8 @@ def used_by_processes(paths, tell=None):
     path, so that the end of a generation's path is enough (M4). In a checkout that several users share, the processes
     of others cannot be seen: then all of its directories may be in use (H18).
     """
+    if WINDOWS:
+        return set(filter(running_program, paths))
     marks = {}
     for path in paths:
         names = {path, os.path.realpath(path)}
@@ -9902,10 +10049,8 @@ def is_shared(path):
 def process_texts():
     """The texts that each other process of this machine shows of itself: pairs of bytes and whether they are whole.
 
-    Not on Windows, where a program that runs cannot be removed. PrimeError if the machine does not show them.
+    PrimeError if the machine does not show them.
     """
-    if WINDOWS:
-        return
     if not os.path.isdir("/proc/self"):
         yield ps_text(), True
         return
@@ -10860,6 +11005,9 @@ def boot_environment(environment, stage, is_anew=False, moves_link=True, needs_l
 
     moves_link  whether `.venv` is to lead to it; needs_link  whether it is an error if that cannot be
     """
+    link = link_of(environment) if moves_link else Link(environment.root, "")
+    if needs_link:
+        link.demand_movable()
     generation = have_generation(environment, stage, is_anew)
     try:
         prepare_state(environment.root)
@@ -10867,7 +11015,6 @@ def boot_environment(environment, stage, is_anew=False, moves_link=True, needs_l
         report.detail(str(problem))
     if is_anew:
         write_held(environment)
-    link = link_of(environment) if moves_link else Link(environment.root, "")
     link.publish(generation.path, needs_link)
     newest = find_generation(environment)[0]
     if newest and newest.path != generation.path:  # another process built it while we waited to publish
@@ -11675,7 +11822,9 @@ def command_shell(options):
     """start your shell in the environment"""
     environment = open_environment(options)
     prefix, environ = environment_of_shell(environment, options)
-    shell = os.environ.get("COMSPEC", "cmd.exe") if WINDOWS else os.environ.get("SHELL") or "/bin/sh"
+    shell = os.environ.get("SHELL") or "/bin/sh"
+    if WINDOWS and os.path.basename(shell).lower().partition(".")[0] not in POWERSHELLS:  # Git Bash sets it to its own
+        shell = os.environ.get("COMSPEC", "cmd.exe")
     program = find_program(shell, environ["PATH"])
     name = os.path.basename(program).lower()
     if not program:
@@ -11715,8 +11864,12 @@ precmd_functions+=(_prime_start) preexec_functions+=(_prime_start)
               "function fish_prompt; printf %%s %(label)s; _prime_prompt; end"], {}, {}),
     "sh": ([], {"ENV": "%(directory)s/rc"}, {"rc": "%(ENV)s%(own_rc)s%(lines)s"}),
     "cmd.exe": ([], {"PROMPT": "%(prompt)s"}, {}),
+    "pwsh": (["-NoLogo", "-NoExit", "-Command", "$function:prime_prompt = $function:prompt; "
+              "function prompt { %(powershell_label)s + (prime_prompt) }"], {}, {}),
 }  # type: dict
+POWERSHELLS = "pwsh", "powershell"
 SHELLS.update(dict.fromkeys(("dash", "ash", "ksh", "busybox"), SHELLS["sh"]))
+SHELLS.update(dict.fromkeys(("pwsh.exe", "powershell.exe"), SHELLS["pwsh"]))
 
 
 def shell_start(kind, prefix, name, environ):
@@ -11742,6 +11895,7 @@ def shell_start(kind, prefix, name, environ):
     if environ.get("ENV"):
         values["own_rc"] = 'eval "[ ! -f \\"$ENV\\" ] || . \\"$ENV\\""\n'  # eval, for its value may hold a $HOME
     values["prompt"] = "(%s) %s" % (name.replace("$", "$$"), environ.get("PROMPT") or "$P$G")  # as cmd's own
+    values["powershell_label"] = "'(%s) '" % name.replace("'", "''")
     words, variables, files = SHELLS.get(kind.lower(), ([], {}, {}))
     for file, text in files.items():
         write_atomic(os.path.join(directory, file), (text % values).encode("utf-8", "surrogateescape"))
@@ -12489,16 +12643,41 @@ except KeyboardInterrupt:
 if __name__ == "__main__":
     proto_prime.leave(proto_prime.main())
 '''
-ENTRY_CMD = '''\
-@echo off
+ENTRY_CMD = r'''@echo off
 rem Prime this repo: `prime --help` tells more.
-where py >nul 2>nul
-if errorlevel 1 goto python
-py -3 "%~dp0prime" %*
+rem Any python from 3.6 on will do. Each is tried, for some are empty stubs or shims that know none.
+setlocal
+set "NoDefaultCurrentDirectoryInExePath=1"
+set "PYTHON_MANAGER_AUTOMATIC_INSTALL=false"
+set "PYTHONHOME="
+set "__PYVENV_LAUNCHER__="
+set "PATH=%PATH%;%USERPROFILE%\.local\bin;%USERPROFILE%\.cargo\bin"
+set "dirs=%PATH:"=%"
+call :try py -3 && goto run
+for %%n in (python3 python) do for %%d in ("%dirs:;=" "%") do (
+    if exist "%%~d\%%n.exe" for %%f in ("%%~d\%%n.exe") do if not "%%~zf"=="0" call :try "%%~f" && goto run
+)
+for %%r in ("%LOCALAPPDATA%\Programs\Python\Python3" "%LOCALAPPDATA%\Python\pythoncore-3" "%ProgramFiles%\Python3"
+    "%SystemDrive%\Python3" "%USERPROFILE%\.pyenv\pyenv-win\versions\3" "%APPDATA%\uv\data\python\cpython-3"
+    "%LOCALAPPDATA%\Microsoft\WindowsApps\PythonSoftwareFoundation.Python.3" "%USERPROFILE%\miniconda3"
+) do for /f "delims=" %%d in ('dir /b /ad "%%~r*" 2^>nul') do call :try "%%~dpr%%d\python.exe" && goto run
+if "%~1"=="--offline" set "PROTOPRIMER_OFFLINE=1"
+uv --version >nul 2>nul || goto none
+for %%w in (find install) do (
+    if %%w==install if not defined PROTOPRIMER_OFFLINE uv python install 3
+    for /f "delims=" %%p in ('uv python find --no-project --system 3 2^>nul') do call :try "%%p" && goto run
+)
+:none
+>&2 echo prime: error: there is no python of at least 3.6 here; type: winget install Python.Python.3.13
+exit /b 1
+:run
+endlocal & setlocal & set "PYTHONHOME=" & set "__PYVENV_LAUNCHER__=" & %python% "%~dp0prime" %*
 exit /b %errorlevel%
-:python
-python "%~dp0prime" %*
-exit /b %errorlevel%
+:try
+%* -c "import sys; sys.exit(42 * (sys.version_info >= (3, 6)))" >nul 2>nul
+if not "%errorlevel%"=="42" exit /b 1
+set python=%*
+exit /b 0
 '''
 # The SHA-256 of entry scripts of earlier versions: `init` and `update` replace these, and none that was edited.
 OLDER_ENTRIES = """
@@ -12787,7 +12966,7 @@ def take_other(options, path, mode):
         if hash_file(aside) == hash_file(path):
             return ""
         tend(os.chmod, aside, mode)
-        os.replace(aside, path)
+        put_in_place(aside, path)
         return words[1]
     finally:
         tend(remove, aside)
