@@ -5,10 +5,8 @@ caches of its own. Its packages come from a directory of wheels here. Each line 
 """
 
 import html
-import os
 import re
 import shutil
-import subprocess
 import sys
 import tempfile
 import time
@@ -91,7 +89,7 @@ def record(base, wheels):
             terminal.pause(READING)
             terminal.type(line + "\n")
             terminal.until(r"^\$ %s" % re.escape(line[:COLUMNS - 2]))
-            while not terminal.rows[-1] == "$":
+            while terminal.rows[-1] != "$":
                 terminal.pause(0.05)
         rows = [(terminal.since(number), spans(terminal.screen, number)) for number in range(len(terminal.rows) - 1)]
     finally:
