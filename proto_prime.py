@@ -7,7 +7,7 @@
 #   venv      the environment's python, or the program that the user asked for
 #
 # What happens, by function (chapter Stages):
-#   nothing changed:  main -> fast_path -> Stamp.holds -> hand_over
+#   nothing changed:  main -> fast_path -> [a task: run_task_at_once ->] Stamp.holds -> hand_over
 #   back on inputs of before:  main -> fast_path -> return_to -> Link.move -> hand_over
 #   else:             main -> fast_path -> parse_command_line -> open_environment -> have_generation
 #                     -> select_interpreter -> [hop: this file again, under that python] -> build -> Link.publish
@@ -36,13 +36,14 @@
 #                Command line
 #   from python  boot() and start(), switch_env()
 #
-# Who changes something here keeps to this: the fast path uses os and sys alone. run_child starts every child,
-#   replace_process becomes every program, write_atomic writes every file, ask_python asks every python. Config.look
-#   remembers a file before it is read. An error that a user can mend is a PrimeError. Only what carries our mark is
-#   removed. Python 3.6 syntax. A new place of pythons: a row of LOCATIONS and a word in the start by sh. A new field: a
-#   row of FIELDS; if it goes to pip and uv, a line of index_options and a name in SOURCE_FIELDS. README lists both.
-#   Codes such as E7 name what must be survived: C pythons that lie, E the caller's environment, B what breaks half-way,
-#   T time that passes, I input, H hostile repos and users, R repos, M machines as they are. tests/faults.md has them.
+# Who changes something here keeps to this: the fast path uses os and sys alone. run_child starts every child, but
+#   run_beside those that have our terminal; replace_process becomes every program, write_atomic writes every file,
+#   ask_python asks every python. Config.look remembers a file before it is read. An error that a user can mend is a
+#   PrimeError. Only what carries our mark is removed. Python 3.6 syntax. A new place of pythons: a row of LOCATIONS and
+#   a word in the start by sh. A new field: a row of FIELDS; if it goes to pip and uv, a line of index_options and a name
+#   in SOURCE_FIELDS. README lists both. Codes such as E7 name what must be survived: C pythons that lie, E the caller's
+#   environment, B what breaks half-way, T time that passes, I input, H hostile repos and users, R repos, M machines as
+#   they are, U everyday use. tests/faults.md has them.
 #
 # MIT License
 #
@@ -1870,6 +1871,48 @@ def replace_process(argv, environ, program="", may_spawn=True):
     os.execve(program, argv, environ)
 
 
+def run_beside(argv, environ, program):
+    """Run a program as a child that has our streams and our terminal, to its end. Returns its status as shells do.
+
+    The terminal sends a signal by a key to the child as well; others are passed on. OSError if it cannot be run.
+    """
+    import subprocess
+
+    report.detail("run: " + shown(argv))
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None:
+            stream.flush()
+    words, executable = windows_start(argv, program) if WINDOWS else (argv, program)
+    process = None  # type: subprocess.Popen | None
+    try:
+        with unbroken():
+            process = subprocess.Popen(words, executable=executable, env=environ)
+            if WINDOWS:
+                end_with_us(process)
+        status = process.wait()
+    except Interrupted as stop:
+        if process and not (stop.signum == 2 and has_terminal()):
+            process.send_signal(stop.signum)
+        if process:
+            process.wait()
+        raise
+    return status if status >= 0 else 128 - status
+
+
+def has_terminal():
+    """True if a terminal sends the signals of its keys to this process."""
+    try:
+        terminal = os.open(os.ctermid(), os.O_RDONLY | os.O_NOCTTY)
+    except (AttributeError, OSError):  # Windows, or there is no terminal
+        return WINDOWS
+    try:
+        return os.tcgetpgrp(terminal) == os.getpgrp()
+    except OSError:
+        return False
+    finally:
+        os.close(terminal)
+
+
 def run_as_child(program, argv, environ):
     """Run a program as a child, pass our signals on to it, stop and continue with it, end as it does.
 
@@ -3582,16 +3625,19 @@ FIELDS = {
     "find_links": ("texts", [], "directories or pages with wheels"),
     "no_index": ("flag", False, "use find_links alone"),
     "env_vars": ("table", {}, "set for commands run in the environment"),
+    "tasks": ("tasks", {}, "commands of the repo by name: ./prime NAME runs one in its environment"),
     "post_boot": ("commands", [], "commands run in each new generation before it is published"),
     "default_env": ("text", "default", "the environment that is meant when none is named"),
 }  # type: dict
 # Where packages come from, and by which tool: a script with metadata takes these over from the repo.
 SOURCE_FIELDS = ("venv_driver", "uv_version", "uv_sha256", "index_url", "extra_index_urls", "find_links", "no_index")
 # Changing one needs no rebuild; but a link of another name than usual is an input: a generation's scripts name it (M1).
-RUNTIME_FIELDS = ("env_vars", "venv_dir_rel_path", "default_env", "platforms")
-FREE_FIELDS = ("env_vars", "post_boot")  # any text: it is for the user's own programs
+RUNTIME_FIELDS = ("env_vars", "tasks", "venv_dir_rel_path", "default_env", "platforms")
+ROOT_FIELDS = ("default_env", "tasks")  # no environment has its own
+FREE_FIELDS = ("env_vars", "tasks", "post_boot")  # any text: it is for the user's own programs
 PARSED_FIELDS = ("required_python_version", "uv_version")  # `check_text` is skipped: their own parsers check them
 PROJECT_KEYS = {"path": "text", "extras": "texts", "groups": "texts", "editable": "flag"}
+TASK_KEYS = {"run": "command", "env": "text", "cwd": "text", "env_vars": "table", "needs": "texts", "help": "text"}
 
 
 def is_texts(value):
@@ -3607,6 +3653,11 @@ def is_hash(text):
 def is_variable(name, value):
     """True for what the environment of a process can hold."""
     return isinstance(value, str) and name and not set("=\0") & set(name) and "\0" not in value
+
+
+def is_command(value):
+    """True for a command: its words, or one string of them."""
+    return bool(value) and (isinstance(value, str) or is_texts(value) and bool(value[0]))
 
 
 def is_project(value):
@@ -3631,6 +3682,8 @@ KINDS = {
               lambda value: isinstance(value, dict) and all(is_variable(*item) for item in value.items())),
     "projects": ("a list of paths or of {path, extras, groups, editable}",
                  lambda value: isinstance(value, list) and all(map(is_project, value))),
+    "command": ("a command: a string, or a list of its words", is_command),
+    "tasks": ("a table of tasks", lambda value: isinstance(value, dict)),  # `read_tasks` checks each
     "commands": ("a list of commands, each a list of strings",
                  lambda value: isinstance(value, list) and all(is_texts(item) and item for item in value)),
 }
@@ -3658,12 +3711,14 @@ class Config:
     documents  dict, path to (text, content) of every TOML file that was read
     aside      set, the paths of files that do not count, because another user owns them
     sources    dict, directory to what `sources_of` found for it
+    tasks      dict, name to `Task`
     """
 
     def __init__(self, root):
         self.root = root
         self.file, self.text = "", ""
         self.seen, self.documents, self.aside, self.sources = {}, {}, set(), {}  # type: dict, dict, set, dict
+        self.tasks = {}  # type: dict
         text, self.pyproject = self.read(os.path.join(root, PYPROJECT))
         own_text, own = self.read(os.path.join(root, OWN_CONFIG))
         self.table = table_in(self.pyproject, PYPROJECT, "tool", "proto-prime")
@@ -3762,7 +3817,8 @@ def load_config(root):
             raise config.error(field, 'environment name "%s" has more than letters, digits, - and _' % name)
         if why_no_file_name(name):  # directories are named after it
             raise config.error(field, 'environment name "%s": %s' % (name, why_no_file_name(name)))
-        check_fields(config, table, set(FIELDS) - {"default_env"}, field + ".")
+        check_fields(config, table, set(FIELDS) - set(ROOT_FIELDS), field + ".")
+    config.tasks = read_tasks(config)
     return config
 
 
@@ -3787,6 +3843,142 @@ def check_fields(config, table, fields, prefix):
         except PrimeError as problem:
             problem.where = config.where(field)
             raise
+
+
+class Task:
+    """A command of the repo that has a name.
+
+    name       str
+    words      list of str, the command; empty for a task that only needs others
+    env        str, the environment that it runs in; "" for the clone's own
+    cwd        str, the directory that it runs in, relative to the ref root
+    variables  dict, its `env_vars`
+    needs      list of str, the names of the tasks that run before it
+    help       str
+    """
+
+    def __init__(self, name, words, env="", cwd="", variables=None, needs=(), help=""):
+        self.name, self.words, self.env, self.cwd = name, words, env, cwd
+        self.variables, self.needs, self.help = variables or {}, list(needs), help
+
+    def directory(self, root):
+        """The directory that it runs in."""
+        return os.path.normpath(os.path.join(root, self.cwd))
+
+    def script(self, root):
+        """Its program as a path, if it is written as one; else the name of it."""
+        name = self.words[0]
+        return os.path.join(self.directory(root), name) if os.path.dirname(name) or name.endswith(".py") else name
+
+    def as_dict(self):
+        """The task as `info --json` prints it."""
+        return {"run": self.words, "env": self.env or None, "cwd": self.cwd, "env_vars": self.variables,
+                "needs": self.needs, "help": self.help}
+
+    def row(self):
+        """All of a task that needs no other, as a str for a stamp; "" if it needs one, or no str can have it."""
+        parts = self.words, [name + "=" + value for name, value in self.variables.items()]
+        row = "\2".join([self.name, self.env, self.cwd] + ["\1".join(part) for part in parts])
+        controls = row.count("\1") + row.count("\2")
+        return "" if self.needs or controls != 4 + sum(len(part[1:]) for part in parts) else row
+
+    @classmethod
+    def from_row(cls, row):
+        """The task of a `row`."""
+        name, env, cwd, words, variables = row.split("\2")
+        pairs = dict(each.partition("=")[::2] for each in variables.split("\1") if each)
+        return cls(name, words.split("\1"), env, cwd, pairs)
+
+
+# What a shell would act on, and a program gets as a word.
+SHELL_WORDS = {"&&", "||", "|", ";", "&", ">", ">>", "<", "2>", "2>&1"}
+
+
+def read_tasks(config):
+    """The tasks of a config: a dict of name to `Task`. PrimeError with status 2 for the first that cannot be run."""
+    tasks, done = {}, {}  # type: dict, dict
+    for name, value in config.table.get("tasks", {}).items():
+        tasks[name] = read_task(config, name, value)
+    for name in tasks:
+        add_steps(config, tasks, name, done)
+    return tasks
+
+
+def read_task(config, name, value):
+    """Check one task, and return it as a `Task`. PrimeError with status 2."""
+    field = "tasks." + name
+    if not all(char.isalnum() or char in "-_.:" for char in name) or name[:1] in ("", "-", ".", ":"):
+        raise config.error(field, 'task name "%s" is not of letters, digits and -_.: alone' % one_line(name[:200]))
+    table = value if isinstance(value, dict) else {"run": value}
+    for key, item in table.items():
+        at = field + "." + key if table is value else field
+        if key not in TASK_KEYS:
+            raise config.error(key, 'unknown field "%s"' % at, TASK_KEYS, at)
+        expected, is_valid = KINDS[TASK_KEYS[key]]
+        if not is_valid(item):
+            raise config.error(at, "%s must be %s, not %s" % (at, expected, shown_value(item)))
+    if not table.get("run") and not table.get("needs"):
+        raise config.error(field, '%s has no command: it takes run = "..."' % field)
+    env = table.get("env", "")
+    if env and env not in config.names():
+        raise config.error(env, '%s.env: no environment "%s" is configured' % (field, env), config.names(), field)
+    words = words_of(config, field, table.get("run", []))
+    return Task(name, words, env, table.get("cwd", ""), table.get("env_vars"), table.get("needs", ()),
+                table.get("help", ""))
+
+
+def words_of(config, field, command):
+    """The words of a task's command: a string is split as POSIX does on every system, and there is no shell.
+
+    PrimeError with status 2 for a quote that does not end, or for what only a shell could do.
+    """
+    if not isinstance(command, str):
+        return list(command)
+    import shlex
+
+    try:
+        words = shlex.split(command)
+    except ValueError as problem:
+        raise config.error(field, "%s: %s: %s" % (field, problem, shown_value(command)))
+    for word in command.split():
+        if word in SHELL_WORDS and word in words:  # and not in quotes
+            hint = 'needs = [...] runs other tasks before it; or name a shell: run = ["sh", "-c", "..."]'
+            raise PrimeError("%s: no shell runs this, and %s would be a word of the command" % (field, word),
+                             config.where(field), hint=hint, status=2)
+    if not words or not words[0]:
+        raise config.error(field, "%s: the command is empty" % field)
+    name, sign, text = words[0].partition("=")
+    if sign and name.isidentifier():
+        raise PrimeError("%s: no shell runs this, and %s is no program" % (field, words[0]), config.where(field),
+                         hint="env_vars = {%s = %s} sets it" % (name, as_toml(text)), status=2)
+    return words
+
+
+def add_steps(config, tasks, name, done):
+    """Add what runs for a task to `done`, a dict whose keys are names of tasks in their order: what it needs first.
+
+    PrimeError with status 2 for a need that does not exist, or that needs itself.
+    """
+    waiting = [] if name in done else [(name, iter(tasks[name].needs))]
+    chain = {name: None}  # of those that wait, in their order
+    while waiting:  # no recursion, for a chain may be long (H10)
+        current, needs = waiting[-1]
+        need = next(needs, None)
+        field = "tasks.%s.needs" % current
+        if need is None:
+            done[current] = None
+            del chain[current]
+            waiting.pop()
+        elif need not in tasks:
+            message = '%s: there is no task "%s"' % (" -> ".join(list(chain)[-3:] + [need]), need)
+            raise config.error(need, message, tasks, field)
+        elif need in chain:
+            circle = list(chain)[list(chain).index(need):] + [need]
+            message = "%s: each of these tasks waits for the next" % " -> ".join(circle[:20])
+            raise config.error(need, message, (), field)
+        elif need not in done:
+            chain[need] = None
+            waiting.append((need, iter(tasks[need].needs)))
 
 
 # --------------------------------------------------------------------------------------------------
@@ -4552,10 +4744,23 @@ def inputs_of(environment):
         inputs["venv_dir_rel_path"] = environment["venv_dir_rel_path"]
     for path in input_files(environment):
         environment.config.look(path)
-        inputs["file " + path] = hash_file(path)
+        inputs["file " + path] = hash_input(environment.config, path)
     inputs.update(setting_inputs(environment))
     inputs.update({"${%s}" % name: digest(masked_input(lines)) for name, lines in variables_in(environment).items()})
     return masked_input(inputs)
+
+
+def hash_input(config, path):
+    """`hash_file` of an input; of the file with our table, a hash of all else in it: who edits a task waits for no
+    build (U2). The fields that decide are inputs themselves.
+    """
+    if config.file != PYPROJECT or path != os.path.join(config.root, PYPROJECT):
+        return hash_file(path)
+    import json
+
+    tools = {name: tool for name, tool in config.pyproject["tool"].items() if name != "proto-prime"}
+    others = dict(config.pyproject, tool=tools)
+    return hash_bytes(json.dumps(others, sort_keys=True, default=str).encode())
 
 
 def setting_inputs(environment):
@@ -9336,7 +9541,7 @@ def collect(environment):
 # A `Stamp` says what a boot looked at when it last found an environment current. If all that is unchanged, by `stat`
 # calls alone, the next boot is done. Stamps of earlier inputs are kept: a boot that is back on them is fast as well.
 
-STAMP_MAGIC = "proto_prime stamp 3"  # the first and the last part of a stamp
+STAMP_MAGIC = "proto_prime stamp 4"  # the first and the last part of a stamp
 STAMP_HEAD = 7  # parts of `stamp_head`
 
 
@@ -9349,12 +9554,13 @@ class Stamp:
     message    str, what a boot says that has nothing to do
     marks      str, of the variables in requirements files, as `variable_marks` makes it
     variables  list of (name, value), the `env_vars` of the environment
+    tasks      list of str, the tasks as `Task.row` makes them
     files      list of (path, signature, hash): the hash is "" if the file must not be touched
     """
 
-    def __init__(self, head, prefix, link, message, marks, variables, files):
+    def __init__(self, head, prefix, link, message, marks, variables, tasks, files):
         self.head, self.prefix, self.link, self.message = head, prefix, link, message
-        self.marks, self.variables, self.files = marks, variables, files
+        self.marks, self.variables, self.tasks, self.files = marks, variables, tasks, files
 
     @classmethod
     def load(cls, path, head=None):
@@ -9368,17 +9574,18 @@ class Stamp:
         if head and not (parts[:2] + parts[3:STAMP_HEAD - 1] == head[:2] + head[3:-1] and
                          is_same_place(parts[2], head[2]) and are_same_marks(parts[STAMP_HEAD - 1], head[-1])):
             return None
-        begin = STAMP_HEAD + 6
+        begin = STAMP_HEAD + 7
         try:
-            prefix, link, target, message, marks, count = parts[STAMP_HEAD:begin]
+            prefix, link, target, message, marks, count, more = parts[STAMP_HEAD:begin]
             middle = begin + 2 * int(count)
+            end = middle + int(more)
         except ValueError:
             return None
         variables = list(zip(parts[begin:middle:2], parts[begin + 1:middle:2]))
-        files = list(zip(parts[middle:-1:3], parts[middle + 1:-1:3], parts[middle + 2:-1:3]))
+        tasks, files = parts[middle:end], list(zip(parts[end:-1:3], parts[end + 1:-1:3], parts[end + 2:-1:3]))
         if head and marks and marks != variable_marks([mark.partition(":")[0] for mark in marks.split()]):
             return None
-        return cls(parts[:STAMP_HEAD], prefix, Link(parts[2], link, target), message, marks, variables, files)
+        return cls(parts[:STAMP_HEAD], prefix, Link(parts[2], link, target), message, marks, variables, tasks, files)
 
     def holds(self, moves_link):
         """True if every file has its signature, and with `moves_link` if the link is right."""
@@ -9389,6 +9596,10 @@ class Stamp:
             if now != before:
                 return False
         return True
+
+    def task(self, name):
+        """The `Task` of this name, None if there is none that needs no other."""
+        return next((Task.from_row(row) for row in self.tasks if row.startswith(name + "\2")), None)
 
     def is_usable(self):
         """True if its generation is there, current or not."""
@@ -9410,8 +9621,8 @@ class Stamp:
                 remove_file(path)
                 return False
             parts = self.head + [self.prefix, self.link.path, self.link.target]
-            parts += [self.message, self.marks, str(len(self.variables))]
-            for entry in self.variables + self.files:
+            parts += [self.message, self.marks, str(len(self.variables)), str(len(self.tasks))]
+            for entry in self.variables + [self.tasks] + self.files:
                 parts += entry
             write_atomic(path, "\0".join(parts + [STAMP_MAGIC]).encode("utf-8", "surrogateescape"))
             return True
@@ -9491,6 +9702,7 @@ def write_stamp(environment, generation, link):
         current_line(environment, generation),
         variable_marks(sorted(label[2:-1] for label in environment.inputs if label.startswith("${"))),
         list(environment["env_vars"].items()),
+        list(filter(None, (task.row() for task in config.tasks.values()))),
         files)
     key = digest([environment.name, environment.inputs])
     if generation.is_new:
@@ -9624,31 +9836,33 @@ def note_outlived(root, prefix=""):
 # read its bytecode), 0.4 ms here: `isolate` 0.12, the stamp 0.17 for 26 files (a `stat` each, 3 to 5 us),
 # `find_root` 0.04, `activated` 0.03. To take the interpreter apart would be 2.5 ms: exec does not, nor does `leave`.
 # An import of `re`, `json`, `argparse` or `subprocess` takes 4 ms and more: hence none of them here.
-def fast_path(argv):
-    """Answer `prime` and `prime run CMD...` from the stamp alone, if it proves that nothing is to do.
+def fast_path(argv, commands=()):
+    """Answer `prime`, `prime run CMD...` and a task from the stamp alone, if it proves that nothing is to do.
 
-    Reads one file and calls `stat`, with `os` and `sys` alone. Returns the exit status; for `run` it
+    commands  the words that are no tasks
+    Reads one file and calls `stat`, with `os` and `sys` alone. Returns the exit status; for `run` and a task it
     does not return at all; None when it cannot tell, and then the long way does.
     """
-    command, requested = [], os.environ.get(ENV_VAR, "")
+    command, name, named = [], "", ""
     if PY_EXEC in os.environ or LOG_VAR in os.environ:
         return None
     if argv[:1] == ["-e"] and argv[1:]:
-        requested = argv[1] or requested
-        argv = argv[2:]
+        named, argv = argv[1], argv[2:]
     try:
         if argv[:1] == ["run"]:
             boots, command = run_words(argv[1:])
             if not boots or command[0] == "-" or has_metadata(command[0]):
                 return None
         elif argv not in ([], ["boot"]):
-            return None
-        root, moves_link = find_root(), not command or not requested
+            name = task_name(argv[0], commands)
+            if not name:
+                return None
+        root, requested = find_root(), named or os.environ.get(ENV_VAR, "")
         if unfinished_prefix(root):  # what a build starts means that one, whose lock is held
             return None
-        stamp = read_stamp(root, requested)
-        if not stamp or not stamp.holds(moves_link):
-            stamp = return_to(root, requested, moves_link)
+        if name:
+            return run_task_at_once(root, name, named, argv[1:])
+        stamp = proven(read_stamp(root, requested), root, requested, not command or not requested)
         if stamp is None:
             return None
         if os.environ.get("VIRTUAL_ENV", stamp.prefix) != stamp.prefix:
@@ -9659,6 +9873,45 @@ def fast_path(argv):
         return 0
     except (PrimeError, OSError, ValueError):
         return None
+
+
+def task_name(word, commands):
+    """The name of the task that a word of the command line means, whether it exists or not; "" if it means none.
+
+    commands  the words that mean commands of ours. A task of such a name is `:NAME`, as any task is
+    """
+    return "" if word[:1] in ("", "-") or word in commands else word[1:] if word[0] == ":" else word
+
+
+def proven(stamp, root, requested, moves_link):
+    """`stamp` if it holds, else that of earlier inputs which are there again, else None."""
+    return stamp if stamp and stamp.holds(moves_link) else return_to(root, requested, moves_link)
+
+
+def run_task_at_once(root, name, named, words):
+    """Become a task, if a stamp proves that nothing is to do; else return None.
+
+    The stamp of any environment may say which one the task runs in; that one's proves it.
+    named  str, the environment that -e names; "" for none
+    words  list of str, the arguments of the task
+    """
+    here = named or os.environ.get(ENV_VAR, "")
+    stamp = read_stamp(root, here)
+    directory, hint = state_dir(root, "stamp"), stamp
+    if not (stamp and stamp.task(name)):
+        hints = (Stamp.load(os.path.join(directory, each)) for each in os.listdir(directory))
+        hint = next((each for each in hints if each and each.task(name)), None)
+    if not hint:
+        return None
+    requested = named or hint.task(name).env or here
+    stamp = proven(stamp if requested == here else read_stamp(root, requested), root, requested, not requested)
+    task = stamp and stamp.task(name)
+    if not task or (named or task.env or here) != requested or has_metadata(task.script(root)):
+        return None
+    if os.environ.get("VIRTUAL_ENV", stamp.prefix) != stamp.prefix:
+        note_outlived(root, stamp.prefix)
+    variables = dict(stamp.variables, **task.variables)
+    return hand_over(task.words + words, stamp.prefix, variables, task.directory(root))
 
 
 RUN_USAGE = "prime run [--no-boot] [--] CMD..."
@@ -9681,16 +9934,50 @@ def run_words(words):
     return boots, command
 
 
-def hand_over(command, prefix, env_vars):
-    """Become the user's command inside the environment directory `prefix`.
+def hand_over(command, prefix, env_vars, cwd=""):
+    """Become the user's command inside the environment directory `prefix`; with `cwd` in that directory.
 
     That is the generation, not the link: what runs keeps the packages that it began with, and whoever removes
     generations sees in its environment that it uses this one.
     """
     environ = activated(prefix, env_vars)
+    with working_directory(cwd, environ):
+        replace_process(*program_in(command, prefix, environ))
+
+
+def program_in(command, prefix, environ):
+    """How a command starts in an environment: its argv, `environ`, and the path of the program."""
     argv = command_argv(command, prefix, environ["PATH"])
     is_as_typed = argv[1:] == list(command[1:])  # and it names itself so in its messages
-    replace_process([command[0]] + argv[1:] if is_as_typed else argv, environ, argv[0])
+    return [command[0]] + argv[1:] if is_as_typed else argv, environ, argv[0]
+
+
+class working_directory:
+    """Be in a directory in `with`, "" for where we are; `environ`, a dict, gets the variables that tell of it.
+
+    The caller's directory is in INIT_CWD, as with npm and pixi. PrimeError if the directory cannot be entered.
+    """
+
+    def __init__(self, path, environ):
+        self.path, self.environ, self.before = path, environ, ""
+
+    def __enter__(self):
+        if not self.path:
+            return
+        try:
+            self.before = self.environ["INIT_CWD"] = os.getcwd()
+        except OSError:  # E7
+            pass
+        try:
+            os.chdir(self.path)
+        except OSError as problem:
+            raise PrimeError("cannot enter %s: %s" % (self.path, problem.strerror), "cwd of the task", status=2)
+        if "PWD" in self.environ:
+            self.environ["PWD"] = self.path
+
+    def __exit__(self, *_):
+        if self.before:
+            os.chdir(self.before)
 
 
 def take_stage(root):
@@ -9893,6 +10180,8 @@ def used_name(config):
 def open_environment(options, may_lack_lock=False):
     """The `Environment` that options, variables and `prime use` ask for."""
     config = load_config(options.root)
+    if options.command in config.tasks:
+        report.note_once("%s is a command of prime; the task of that name is :%s" % ((options.command,) * 2))
     requested = options.env or os.environ.get(ENV_VAR, "")
     return load_environment(config, requested or used_name(config), requested, may_lack_lock)
 
@@ -9957,6 +10246,7 @@ def command_info(options):
         "venv": generation and venv_for_info(environment, generation),
         "current": not reasons,
         "reasons": reasons,
+        "tasks": {task.name: task.as_dict() for task in environment.config.tasks.values()},
         "packages": packages,
         "package_changes": [{"name": name, "built": before or None, "installed": now or None}
                             for name, before, now in changes],
@@ -10031,7 +10321,7 @@ def info_text(data):
         ("current", current),
         ("packages", packages),
     ]
-    rows += [(name, "%s (%s)" % (entry["value"], entry["from"]))
+    rows += [(name, "%s (%s)" % (", ".join(data["tasks"]) if name == "tasks" else entry["value"], entry["from"]))
              for name, entry in data["config"].items() if entry["from"] != "default"]
     width = max(len(name) for name, _ in rows)
     return "".join("%-*s  %s\n" % (width, name, one_line(text)) for name, text in rows if text)
@@ -10369,20 +10659,80 @@ def derived_config(environment, required, dependencies=(), lock=""):
     return "".join("%s = %s\n" % (name, as_toml(fields[name])) for name in sorted(fields))
 
 
-def command_run(options):
-    """become a command in the environment"""
-    boots, words = run_words(options.words)
-    source, name = "", words[0]
+def environment_to_run(options, name):
+    """The `Environment` that a program runs in: that of a script with metadata is its own.
+
+    name  str, the program or script; "-" for the script on stdin
+    """
+    source = ""
     if name == "-":
         source, name = read_stdin(), ""
     elif has_metadata(name):
         source = (bytes_of(name) or b"").decode("utf-8-sig", "replace")
-    environment = script_environment(options, source, name) or open_environment(options)
+    return script_environment(options, source, name) or open_environment(options)
+
+
+def command_run(options):
+    """become a command in the environment"""
+    boots, words = run_words(options.words)
+    environment = environment_to_run(options, words[0])
     prefix = prefix_of(environment, options, boots)
     try:
         hand_over(words, prefix, environment["env_vars"])
     except OSError as problem:
         raise cannot_run(words[0], problem)
+
+
+def command_task(options):
+    """become a task of the config, after the tasks that it needs"""
+    config, name = load_config(options.root), task_name(options.words[0], ())
+    if name not in config.tasks:
+        raise PrimeError("unknown command %s" % options.words[0], hint="prime --help", status=2)
+    steps = {}  # type: dict
+    add_steps(config, config.tasks, name, steps)
+    tasks = [config.tasks[each] for each in steps]
+    words = options.words[1:]
+    if words and not tasks[-1].words:
+        raise config.error("tasks." + name, "task %s takes no arguments: it has no command, only needs" % name)
+    tasks = [each for each in tasks if each.words]
+    if tasks[1:]:  # no stage may start all over, which would run them twice
+        options.stage = ""
+    for task in tasks[:-1]:
+        status = run_task(task, options, run_beside)
+        if status:
+            raise PrimeError("task %s failed, so that %s does not run: exit status %d" % (task.name, name, status),
+                             status=status)
+    tasks[-1].words += words
+    return run_task(tasks[-1], options, replace_process)
+
+
+def run_task(task, options, start):
+    """Make the environment of a task current, and start the task there by `start`, whose result is returned.
+
+    An environment that -e names goes before that of the task; PROTOPRIMER_ENV and `use` do not.
+    """
+    import copy
+
+    options = copy.copy(options)
+    options.env = options.env or task.env
+    environment = environment_to_run(options, task.script(options.root))
+    prefix = prefix_of(environment, options, boots=True)
+    environ = activated(prefix, dict(environment["env_vars"], **task.variables))
+    report.detail("task %s: %s" % (task.name, shown(task.words)))
+    with working_directory(task.directory(options.root), environ):
+        try:
+            return start(*program_in(task.words, prefix, environ))
+        except OSError as problem:
+            raise cannot_run(task.words[0], problem)
+
+
+def task_rows(config, commands):
+    """The tasks of a config for people: a list of (what is typed, what it does).
+
+    commands  the words that mean commands of ours: a task of such a name is typed with a colon
+    """
+    return [(":" * (name in commands) + name, task.help or shown(task.words) or "needs " + ", ".join(task.needs))
+            for name, task in config.tasks.items()]
 
 
 def command_shell(options):
@@ -11930,12 +12280,12 @@ ARGUMENTS = {
 class Options:
     """The options and arguments of a command line; these are the defaults."""
 
-    command = "boot"
+    command = "boot"  # "" for a task
     env = root = name = directory = source = sha256 = release = ""
     verbose = 0
     quiet = offline = json = all = upgrade = python = False
     request = None  # type: str | None
-    words = []  # type: list  # those behind `run`
+    words = []  # type: list  # those behind `run`, or a task and those behind it
 
 
 def parse_command_line(argv):
@@ -11947,14 +12297,14 @@ def parse_command_line(argv):
     index = command_index(argv)
     command, rest = argv[index: index + 1], argv[index + 1:]
     if command:
-        if command[0] not in COMMANDS:
-            raise PrimeError("unknown command %s" % command[0], hint="prime --help", status=2)
-        options.command = command[0]
+        options.command = "" if task_name(command[0], COMMANDS) else command[0]  # U2
+    if not options.command:
+        options.words, command, rest = argv[index:], [], []
     if options.command == "run" and rest[:1] not in (["-h"], ["--help"]):
         options.words, rest = rest, []
     arguments = argv[:index] + rest
     if arguments or options.command in ARGUMENTS:  # argparse takes as long as the rest of a quick boot
-        make_parser(*command).parse_args(arguments, namespace=options)
+        make_parser("".join(command), options).parse_args(arguments, namespace=options)
     report.verbosity = options.verbose or verbosity_from_environment()
     if options.quiet:
         report.verbosity = -1
@@ -11979,8 +12329,11 @@ def verbosity_from_environment():
     return {"error": -1, "info": 1, "debug": 2}.get(os.environ.get(LOG_VAR, "").lower(), 0)
 
 
-def make_parser(command=""):
-    """The parser of a command's options and arguments, or of a command line without a command."""
+def make_parser(command, options):
+    """The parser of a command's options and arguments, or, with "", of a command line without a command.
+
+    options  `Options`, those that are parsed already when the help is printed
+    """
     import argparse
 
     def formatter(prog):  # made for each argument, and one without a width loads shutil
@@ -11989,6 +12342,9 @@ def make_parser(command=""):
     class Parser(argparse.ArgumentParser):
         def error(self, message):
             raise PrimeError(message, hint="%s --help" % self.prog, status=2)
+
+        def format_help(self):  # only where it is asked for, since the config is read
+            return super().format_help() + ("" if command else tasks_help(options))
 
     rows = ["  %-8s  %s" % (name, function.__doc__) for name, function in COMMANDS.items()]
     parser = Parser(
@@ -12005,6 +12361,17 @@ def make_parser(command=""):
     for names, settings in ARGUMENTS.get(command, ()):
         parser.add_argument(*names, **settings)
     return parser
+
+
+def tasks_help(options):
+    """What the help says of the tasks of the repo; "" if there are none, or if its config is broken."""
+    try:
+        rows = task_rows(load_config(find_root(options.root)), COMMANDS)
+    except (PrimeError, OSError):
+        return ""
+    width = max([8] + [len(name) for name, _ in rows])
+    return "\ntasks of this repo:\n" * bool(rows) + "".join(
+        "  %-*s  %s\n" % (width, name, one_line(text)) for name, text in rows)
 
 
 def isolate():
@@ -12045,7 +12412,7 @@ def main(argv=None):
         if is_ours:
             isolate()
             catch_signals()
-        status = fast_path(argv)
+        status = fast_path(argv, COMMANDS)
         if status is not None:
             return status
         options = parse_command_line(argv)
@@ -12056,7 +12423,7 @@ def main(argv=None):
         open_options(options)
         options.stage = options.stage if is_ours else ""
         note_outlived(options.root)
-        return COMMANDS[options.command](options)
+        return COMMANDS.get(options.command, command_task)(options)
 
     return status_of(work)
 

@@ -242,6 +242,17 @@ class Bench:
     def run_side(self):
         return self.prime(self.ours(), "venv_uv", *RUN)
 
+    def task_against_run(self):
+        """The same command as a task and behind `run`, in one client."""
+
+        def add_task(path):
+            with open(str(path / "pyproject.toml"), "a") as config:
+                config.write('\n[tool.proto-prime.tasks]\nnothing = "python -c pass"\n')
+
+        path = self.ours(kind="with a task", change=add_task)
+        sides = self.prime(path, "venv_uv", "nothing"), self.prime(path, "venv_uv", *RUN)
+        return [4 * self.runs] + self.medians(4 * self.runs, *sides)
+
     def run_against_uv(self):
         theirs = self.side([self.uv, "run", "python"] + PASS, self.uv_project())
         return [self.runs] + self.medians(self.runs, self.run_side(), theirs)
@@ -361,6 +372,7 @@ ROWS = [
     ("prime run -- python -c pass", "python -c pass, wild + environment's", 1.12, Bench.run_against_pythons),
     ("prime run -- python -c pass", "uv run python -c pass", 0.9, Bench.run_against_uv),
     ("prime run -- python -c pass", "pw python -c pass (pyprojectx 4.0)", None, Bench.run_against_pyprojectx),
+    ("prime TASK", "prime run -- python -c pass", 1.02, Bench.task_against_run),
     ("prime, nothing to do", "uv sync", 0.9, Bench.boot_against_uv),
     ("prime, nothing to do", "protoprimer 0.13, pip driver", 0.005, lambda b: b.boot_against_protoprimer("venv_pip")),
     ("prime, nothing to do", "protoprimer 0.13, uv driver", None, lambda b: b.boot_against_protoprimer("venv_uv")),

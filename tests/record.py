@@ -18,13 +18,12 @@ from helpers import Terminal, run_git
 PICTURE = TOP / "README.svg"
 WHEELS = [["six", "pytest"], ["--no-deps", "uv"]]
 SOURCE = "https://git.example.org/app"
-TYPED = ["git clone %s" % SOURCE, "cd app", "./prime run pytest -q", "./prime run pytest -q"]
+TYPED = ["git clone %s" % SOURCE, "cd app", "./prime test", "./prime test"]
 FILES = {
-    "proto_prime.toml": 'requirements_files = ["requirements.txt"]\n',
+    "proto_prime.toml": 'requirements_files = ["requirements.txt"]\n\n[tasks]\ntest = "python -m pytest -q"\n',
     "requirements.txt": "six\npytest\n",
     "app.py": "import six\n\n\ndef greet(name):\n    return six.ensure_text(b'hello ') + name\n",
     "test_app.py": "import app\n\n\ndef test_greeting():\n    assert app.greet('you') == 'hello you'\n",
-    "pytest.ini": "[pytest]\npythonpath = .\n",
     ".gitignore": ".prime/\n.venv\n.python-envs\n__pycache__/\n.pytest_cache/\n",
     "prime": ENTRY_SCRIPT,
 }

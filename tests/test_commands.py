@@ -231,7 +231,7 @@ def test_run_of_run(booted):
 
 FIELDS = """required_python_version python_selector_file_rel_path venv_driver venv_dir_rel_path projects
 dependencies requirements_files constraints_file lock_file uv_version index_url extra_index_urls find_links
-no_index env_vars post_boot default_env""".split()
+no_index env_vars tasks post_boot default_env""".split()
 
 
 def test_info_json_of_what_was_not_built_yet(plain):

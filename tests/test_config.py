@@ -86,6 +86,7 @@ WRONG_TYPES = {
     "find_links": ['"wheels"', "[1]"],
     "no_index": ['"yes"', "1", "[]"],
     "env_vars": ['"A=1"', "[]", "{A = 1}", "{A = true}"],
+    "tasks": ['"pytest"', "[]", "1"],
     "post_boot": ['"make"', '["make"]', "[[]]", "[[1]]"],
     "default_env": ["1", "[]"],
     "env": ['"docs"', "[]", '{docs = "x"}', "{docs = []}"],
@@ -101,7 +102,7 @@ def test_I1_wrong_type_is_told_with_field_and_line(repo, field):
         assert "proto_prime.toml" in result.stderr, value
         assert field == "env" or "line 2" in result.stderr, value
         assert result.stdout == "" and "Traceback" not in result.stderr, value
-        if field not in ("env", "default_env"):
+        if field not in ("env", "default_env", "tasks"):
             repo.config("[env.docs]\n%s = %s" % (field, value))
             result = repo.prime("info", status=2)
             assert "env.docs.%s" % field in result.stderr, value
@@ -253,7 +254,7 @@ def test_defaults(repo):
         "required_python_version": "", "python_selector_file_rel_path": "", "venv_driver": "auto",
         "venv_dir_rel_path": ".venv", "projects": [], "dependencies": [], "requirements_files": [],
         "constraints_file": "", "lock_file": "", "platforms": [], "uv_version": "", "uv_sha256": [], "index_url": "",
-        "extra_index_urls": [], "find_links": [], "no_index": False, "env_vars": {}, "post_boot": [],
+        "extra_index_urls": [], "find_links": [], "no_index": False, "env_vars": {}, "tasks": {}, "post_boot": [],
         "default_env": "default",
     }
 

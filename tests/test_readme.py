@@ -103,7 +103,6 @@ class Reader:
 
     def sh(self, script, status=0, shell=("sh", "-eu", "-c"), **env):
         """Run lines of shell at the top of the repo. Returns what they print on both streams."""
-        script = script.replace("prime test", "prime run pytest -q")  # TODO
         environ = {name: value for name, value in dict(self.env, **env).items() if value is not None}
         done = subprocess.run(list(shell) + [script], cwd=str(self.path), env=environ, stdin=subprocess.DEVNULL,
                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT, universal_newlines=True, timeout=240)
@@ -126,8 +125,6 @@ class Reader:
         return "".join(printed)
 
     def configure(self, text):
-        if "tasks" not in proto_prime.FIELDS and text.startswith("[tasks]"):  # TODO
-            return
         """Put text into proto_prime.toml: keys at its top, tables instead of those of the same name."""
         path, parts = self.path / "proto_prime.toml", {}
         for source in path.read_text() if path.exists() else "", text:
@@ -172,7 +169,7 @@ def test_quick_start(reader, kind):
 
 
 @covers("Add, remove or upgrade a dependency", "Lock all versions", "Pin the Python", "Have a second environment",
-        "Undo", "Work in a shell", "See what is going on", "Update proto_prime, or leave it")
+        "Name your commands", "Undo", "Work in a shell", "See what is going on", "Update proto_prime, or leave it")
 def test_every_day(reader):
     reader.start("six")
     reader.sh("./prime")
@@ -182,6 +179,11 @@ def test_every_day(reader):
     reader.write("docs/requirements.txt", "idna\n")
     reader.follow("Have a second environment")
     assert "six" not in reader.packages("-e", "docs") and "six" in reader.packages()
+    reader.write("app.py", "")
+    reader.write("requirements.txt", "six\nidna\npytest\n")
+    printed = reader.follow("Name your commands")
+    assert printed.count("1 passed") == 2 and "NAME\n    idna" in printed and "all that must pass" in printed
+    reader.write("requirements.txt", "six\nidna\n")
     reader.follow("Lock all versions")
     assert "pylock.docs.toml" in os.listdir(str(reader.path))
     reader.write("requirements.txt", "six\n")
@@ -199,7 +201,7 @@ def test_every_day(reader):
     assert printed.rstrip().endswith(str(reader.path / ".venv"))
     reader.follow("See what is going on")
     reader.follow("Update proto_prime, or leave it")
-    left = set(os.listdir(str(reader.path))) - {".git", "__pycache__", "docs", "more.txt"}
+    left = set(os.listdir(str(reader.path))) - {".git", "__pycache__", "docs", "more.txt", "app.py", ".pytest_cache"}
     assert left == {".gitattributes", ".gitignore", "requirements.txt", "test_app.py"}
 
 
