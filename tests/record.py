@@ -84,11 +84,11 @@ def record(base, wheels):
     terminal = Recorded(Machine(base, wheels), COLUMNS)
     try:
         terminal.run("bash", "--norc", "--noprofile", "-i").until(r"^\$")
-        for line in TYPED:
+        for number, line in enumerate(TYPED):
             terminal.pause(READING)
             terminal.type(line + "\n")
-            terminal.until(r"^\$ %s" % re.escape(line[:COLUMNS - 2]))
-            while terminal.rows[-1] != "$":
+            while terminal.rows[-1] != "$" or sum(row.startswith("$") for row in terminal.rows) < number + 2:
+                assert terminal.process.poll() is None
                 terminal.pause(0.05)
         rows = [(terminal.since(number), spans(terminal.screen, number)) for number in range(len(terminal.rows) - 1)]
     finally:

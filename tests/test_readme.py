@@ -360,6 +360,7 @@ def test_pre_commit_runs_the_hook_now_and_at_each_commit(app):
 @covers("VS Code and PyCharm")
 def test_settings_of_editors_lead_to_the_environment(app):
     path = json.loads(the("VS Code and PyCharm", "json").text)["python.defaultInterpreterPath"]
+    app.sh("./prime")
     app.sh(shlex.quote(path.replace("${workspaceFolder}", str(app.path))) + " -c 'import six'")
 
 
@@ -468,6 +469,7 @@ def test_machine_of_many_jobs_builds_once(app):
 
 @covers("Start it")
 def test_all_ways_to_start_it(app):
+    app.sh("./prime")
     for line in the("Start it", "sh").text.splitlines():
         assert "root " in app.sh(line), line
 
