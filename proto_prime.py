@@ -40,10 +40,9 @@
 #   run_beside those that have our terminal; replace_process becomes every program, write_atomic writes every file,
 #   ask_python asks every python. Config.look remembers a file before it is read. An error that a user can mend is a
 #   PrimeError. Only what carries our mark is removed. Python 3.6 syntax. A new place of pythons: a row of LOCATIONS and
-#   a word in the start by sh. A new field: a row of FIELDS; if it goes to pip and uv, a line of index_options and a name
-#   in SOURCE_FIELDS. README lists both. Codes such as E7 name what must be survived: C pythons that lie, E the caller's
-#   environment, B what breaks half-way, T time that passes, I input, H hostile repos and users, R repos, M machines as
-#   they are, U everyday use. tests/faults.md has them.
+#   a word in the start by sh. A new field: a row of FIELDS; if pip and uv get it, a line of index_options and a name in
+#   SOURCE_FIELDS. README lists both. Codes such as E7 name what must be survived (tests/faults.md): C pythons that lie,
+#   E the caller's environment, B what breaks half-way, T time, I input, H hostility, R repos, M machines, U every day.
 #
 # MIT License
 #
