@@ -531,9 +531,11 @@ def commands_in_the_text():
     return [shlex.split(each) for each in found if each not in proto_prime.COMMANDS]
 
 
-@pytest.mark.parametrize("words", commands_in_the_text(), ids=shlex.join)
-def test_command_in_the_text_is_understood(words, capsys):
-    check_command(words)
+def test_commands_in_the_text_are_understood():
+    found = commands_in_the_text()
+    assert len(found) > 15
+    for words in found:
+        check_command(words)
 
 
 def anchor(title):
