@@ -528,6 +528,7 @@ def commands_in_the_text():
     """The commands of ours that stand in the text and in tables, as lists of words; names alone are none."""
     prose = re.sub(r"^```.*?^```$", "", TEXT, flags=re.MULTILINE | re.DOTALL)
     found = re.findall(r"`(?:\./|\.\\|sh )?prime ([^`]+)`", prose.replace("\n", " "))
+    found = [re.split(r" (?:\\\||>) ", each)[0] for each in found]  # what a shell does with the rest
     return [shlex.split(each) for each in found if each not in proto_prime.COMMANDS]
 
 
