@@ -273,6 +273,7 @@ provide() { # [ARGS]: set $python to a python that uv has installed, or installs
     } || fail "uv provides no python" "install one"
 }
 
+export PROTOPRIMER_TYPED="${PROTOPRIMER_TYPED:-$0}"
 lent= mark_text="Made by proto_prime.py, which may remove all that is in this directory."
 [ -f "$0" ] || fail "sh needs this as a file" "save it first, then: sh proto_prime.py"
 for python in python3 python python3.15 python3.14 python3.13 python3.12 python3.11 python3.10 python3.9 python3.8 \
@@ -313,6 +314,7 @@ OLDEST_UV_PYTHON = (3, 8)  # that may deploy uv: its wheel says Requires-Python 
 
 PY_EXEC = "PROTOPRIMER_PY_EXEC"  # "<stage>:<ref root>", internal
 SAID_VAR = "PROTOPRIMER_SAID"  # what the stage before has to say to the log, internal
+TYPED_VAR = "PROTOPRIMER_TYPED"  # the file that was given to `sh`, internal
 BUILDING_VAR = "PROTOPRIMER_BUILDING"  # the directories of the generations that are being built, internal
 ENV_VAR = "PROTOPRIMER_ENV"
 ROOT_VAR = "PROTOPRIMER_ROOT"
@@ -352,7 +354,10 @@ class PrimeError(Exception):
         self.hint, self.status = hint, status
 
     def __str__(self):
-        return "%s (%s)" % (self.message, self.where) if self.where else self.message
+        message, file = self.message, self.where.replace(":", ",").split(",")[0]
+        if file and message.startswith(file + ": "):  # no place is told twice
+            message = message[len(file) + 2:]
+        return "%s (%s)" % (message, self.where) if self.where and "(%s)" % self.where not in message else message
 
 
 class Mismatch(PrimeError):
@@ -373,6 +378,7 @@ class Reporter:
     verbosity  int: -1 errors alone, 0 notices too, 1 decisions and commands too, 2 the children's output too
     log        the open log file, or None; `log_path` is its path
     unlogged   list of str, the text from before there was a log
+    as_typed   function from a str to a str: names this program in a hint as the user started it
     live_line  str, the line that `tick` renews on a terminal
     """
 
@@ -381,6 +387,7 @@ class Reporter:
         self.log, self.log_path, self.unlogged = None, "", []  # type: ignore[var-annotated]
         self.step_title, self.step_start, self.is_live, self.live_line = "", 0.0, False, ""
         self.noted = set()  # type: set
+        self.as_typed = lambda text: text
 
     def note(self, text, lines=()):
         """Print a line, and indented ones below it, unless the user asked for quiet."""
@@ -401,7 +408,7 @@ class Reporter:
         """Print a PrimeError with its attempts and its hint."""
         lines = ["prime: error: %s" % error] + ["  " + line for line in error.tried]
         if error.hint:
-            lines.append("  hint: " + error.hint)
+            lines.append("  hint: " + self.as_typed(error.hint))
         self._say("\n".join(map(one_line, lines)), -1)
 
     def arrow(self):
@@ -514,11 +521,11 @@ def clipped(text, room):
     return text
 
 
-def columns():
-    """The width of the terminal at stderr, in characters; 80 if it has none."""
+def columns(file=2):
+    """The width of the terminal at stderr, or at another file, in characters; 80 if it is none."""
     try:
-        return os.get_terminal_size(2).columns or 80  # 0: the terminal does not know its width
-    except OSError:  # stderr was closed
+        return os.get_terminal_size(file).columns or 80  # 0: the terminal does not know its width
+    except OSError:  # it was closed, or is a pipe
         return 80
 
 
@@ -566,15 +573,44 @@ def as_json(value):
 NEAR_CAP = 100  # characters of a name that are compared; the time grows with their square (H10)
 
 
-def nearest(name, names):
-    """The hint for an unknown name: the nearest of the valid `names`, else all of them; "" if there are none."""
+def nearest_name(name, names, likeness=0.6):
+    """The one of the valid `names` that an unknown one was meant for; "" if none is that much like it, at most 1."""
     import difflib
 
     names = [each for each in names if len(each) <= NEAR_CAP]
-    matches = difflib.get_close_matches(name[:NEAR_CAP], names, 1, 0.5)
-    if matches:
-        return 'did you mean "%s"?' % matches[0]
+    return (difflib.get_close_matches(name[:NEAR_CAP], names, 1, likeness) + [""])[0]
+
+
+def nearest(name, names):
+    """The hint for an unknown name: the nearest of the valid `names`, else all of them; "" if there are none."""
+    near = nearest_name(name, names, 0.5)
+    if near:
+        return 'did you mean "%s"?' % near
+    names = [each for each in names if len(each) <= NEAR_CAP]
     return "known: " + ", ".join(sorted(names)) if names else ""
+
+
+def wrapped(text, room, indent=""):
+    """`text` in lines of at most so many columns, which break between words alone, and not at U+00A0.
+
+    indent  str, before all lines but the first
+    """
+    import textwrap
+
+    lines = textwrap.wrap(text, max(room, 20), subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
+    return [line.replace("\xa0", " ") for line in lines] or [""]
+
+
+def in_two_columns(rows, room):
+    """Lines of labels, each with the text on its meaning to the right, in so many columns. rows: pairs of str."""
+    lines, wide = [], min(max(len(label) for label, _ in rows), room // 3) if rows else 0
+    for label, text in rows:
+        texts = wrapped(text, room - wide - 4)
+        if len(label) > wide:
+            lines += wrapped("  " + label, room, "    ")
+            label = ""
+        lines += ["  %-*s  %s" % (wide, label if not number else "", line) for number, line in enumerate(texts)]
+    return lines
 
 
 def shown_value(value):
@@ -1214,7 +1250,7 @@ def open_log(directory):
 # Both get an environment that points no interpreter to the files of another.
 
 # They point an interpreter to the environment or the files of another (bpo-35811).
-FOREIGN_VARS = (PY_EXEC, SAID_VAR, "PYTHONEXECUTABLE", "__PYVENV_LAUNCHER__", "PYTHONHOME", "VIRTUAL_ENV",
+FOREIGN_VARS = (PY_EXEC, SAID_VAR, TYPED_VAR, "PYTHONEXECUTABLE", "__PYVENV_LAUNCHER__", "PYTHONHOME", "VIRTUAL_ENV",
                 "VIRTUAL_ENV_PROMPT")
 # A pyenv shim sets these for the program that it starts. With them every other shim fails.
 SHIM_VARS = ("PYENV_DIR", "PYENV_VERSION", "PYENV_HOOK_PATH")
@@ -2351,6 +2387,30 @@ def find_root(option=""):
                 is_left_aside(path, script or starts[0], hint) for path in configs)):
             return directory
     return starts[0]
+
+
+# What makes a directory a repo, or one above it. Of pip's files any counts that begins and ends so.
+REPO_MARKS = {PYPROJECT, OWN_CONFIG, "setup.py", "setup.cfg", "pylock.toml", "uv.lock", ".python-version",
+              "requirements", ".git", ".hg", ".jj", ".svn"}
+
+
+def check_repo(root):
+    """PrimeError if a ref root is a directory of anything, such as ~/Downloads: no environment is made there (U4)."""
+    if kind_of_root(root) != "repo":
+        return
+    for directory in ancestors(root):
+        try:
+            names = os.listdir(directory)
+        except OSError:  # a directory above that may not be read
+            names = [name for name in REPO_MARKS if os.path.lexists(os.path.join(directory, name))]
+        pips = [name for name in names if name.startswith("requirements") and name.endswith((".txt", ".in"))]
+        if pips or REPO_MARKS & set(names):
+            return
+    hint = "prime init DIR sets up the repo in DIR; without DIR, the current directory"
+    if not own_file():
+        hint = "go to your repo; or save this as proto_prime.py, then: python3 proto_prime.py init"
+    raise PrimeError("%s is no repo: no pyproject.toml, proto_prime.toml, requirements.txt, .python-version or .git is "
+                     "there or above" % tilde(root), hint=hint, status=2)
 
 
 def is_left_aside(path, beside, hint):
@@ -3695,6 +3755,107 @@ def normalized(name):
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
+def is_our_name(name):
+    """True for `proto-prime` as the name of a table, in any spelling."""
+    return normalized(name).replace("-", "") == "protoprime"
+
+
+# What people write for a field, with - or _, and from other tools' files (U10).
+MEANT = {word: field for field, words in {
+    "required_python_version": "python python_version requires_python required_python target_python",
+    "dependencies": "packages package deps requires requirements requirement install_requires install modules",
+    "requirements_files": "requirements_file requirements_txt requirement_files",
+    "constraints_file": "constraints constraint constraints_files",
+    "env_vars": "environment environments envs environ variables vars set_env setenv environment_variables",
+    "venv_dir_rel_path": "venv venv_dir venv_path venv_name env_dir",
+    "venv_driver": "driver backend installer tool",
+    "projects": "project extras groups dependency_groups path paths members",
+    "lock_file": "lock lockfile",
+    "index_url": "index indexes index_urls registry",
+    "post_boot": "post_install post_create hooks commands",
+    "default_env": "default default_environment",
+    "tasks": "scripts task",
+    "python_selector_file_rel_path": "selector python_selector",
+    "uv_version": "uv",
+}.items() for word in words.split()}
+# Options of pip that people put where requirements stand, and the field for each.
+OPTIONS_OF_PIP = {
+    "-r": "requirements_files", "--requirement": "requirements_files", "-c": "constraints_file",
+    "--constraint": "constraints_file", "-e": "projects", "--editable": "projects", "-i": "index_url",
+    "--index-url": "index_url", "--extra-index-url": "extra_index_urls", "-f": "find_links",
+    "--find-links": "find_links", "--no-index": "no_index",
+}
+
+
+def as_meant(field, value, typed=""):
+    """The value of a field that somebody meant by one of another kind; None if that cannot be told.
+
+    typed  str, how the value stands in the file
+    """
+    kind = FIELDS[field][0]
+    is_text = isinstance(value, str)
+    if kind == "driver" and is_text:
+        value = "venv_" + normalized(value).split("-")[0].replace("virtualenv", "pip").replace("venv", "pip")
+    elif kind == "text" and isinstance(value, (int, float)) and not isinstance(value, bool):
+        value = typed if typed[:1].isdigit() else str(value)
+    elif kind == "flag" and is_text:
+        value = means_yes(value)
+    elif kind in ("texts", "projects", "platforms", "hashes") and is_text:
+        value = [value]
+    elif field == "dependencies" and isinstance(value, dict) and all(isinstance(each, str) for each in value.values()):
+        value = [name + ("" if each == "*" else each if each[:1] in "=<>!~" else (">=" if each[:1] == "^" else "==")
+                         + each.lstrip("^")) for name, each in value.items()]  # as Poetry and Pipenv have it
+    elif kind == "projects" and isinstance(value, dict):
+        value = [value]
+    elif kind == "commands" and (is_text or is_texts(value)):
+        commands = [value] if is_text else value
+        value = [[each] if set(each) & set("'\"\\") else each.split() for each in commands]
+    elif kind == "table" and isinstance(value, dict):
+        value = {name: str(each).lower() if isinstance(each, bool) else str(each) for name, each in value.items()}
+    return value if KINDS[kind][1](value) else None
+
+
+def hint_for_value(field, value, typed=""):
+    """The hint for a value that a field does not take: the line that works; "" if none is near."""
+    value = as_meant(field, value, typed)
+    return "" if value is None else "did you mean: %s = %s" % (field, shown_toml(value))
+
+
+def shown_toml(value):
+    """A value as TOML in a hint: short, with bare keys, or dots."""
+    import re
+
+    text = re.sub(r'"([A-Za-z0-9_-]+)" = ', r"\1 = ", as_toml(value))
+    return text if len(text) <= 200 else "..."
+
+
+def hint_for_field(config, key, value, typed=""):
+    """The hint for a field that is not known; "" if none of those that are was meant, as far as one can tell (U10)."""
+    name = key.replace("-", "_").lower()
+    if config.file == OWN_CONFIG and (key == "tool" or is_our_name(key)):
+        table = "tool.proto-prime" if key == "tool" else key
+        return "the fields stand at the top of %s: leave out [%s]" % (OWN_CONFIG, table)
+    if config.file == OWN_CONFIG and key in ("project", "build-system", "dependency-groups"):
+        return "[%s] belongs into %s" % (key, PYPROJECT)
+    field = MEANT.get(name, "")
+    if name in ("extras", "groups", "dependency_groups"):
+        value = {"path": ".", "extras" if name == "extras" else "groups": [value] if isinstance(value, str) else value}
+    if field == "env_vars" and isinstance(value, dict) and any(isinstance(each, dict) for each in value.values()):
+        return "did you mean: [env.%s]" % next(iter(value))
+    if not field:
+        return ""
+    return hint_for_value(field, value, typed) or 'did you mean "%s"?' % field
+
+
+def hint_for_option(text):
+    """The hint for an option of pip in a list of requirements: the field for it; "" if there is none."""
+    option, _, value = text.strip().replace("=", " ", text.startswith("--")).partition(" ")
+    if option[:2] in ("-r", "-c", "-e", "-i", "-f") and len(option) > 2:
+        option, value = option[:2], option[2:]
+    field = OPTIONS_OF_PIP.get(option, "")
+    return hint_for_value(field, value.strip() or "yes") if field and (value or field == "no_index") else ""
+
+
 SCRIPT_METADATA = "the script's metadata, PEP 723"
 
 
@@ -3723,9 +3884,11 @@ class Config:
         self.table = table_in(self.pyproject, PYPROJECT, "tool", "proto-prime")
         tools = self.pyproject.get("tool", {})
         for name in tools:
-            if normalized(name).replace("-", "") == "protoprime" and name != "proto-prime":
-                raise PrimeError("%s: [tool.%s] is not known" % (PYPROJECT, name), PYPROJECT, status=2,
+            if is_our_name(name) and name != "proto-prime":
+                raise PrimeError("[tool.%s] is not known" % name, PYPROJECT, status=2,
                                  hint="did you mean [tool.proto-prime]?")
+        for name in filter(is_our_name, self.pyproject):
+            raise PrimeError("[%s] is not known" % name, PYPROJECT, status=2, hint="did you mean [tool.proto-prime]?")
         if "proto-prime" in tools:
             if own_text is not None:
                 raise PrimeError("both %s and [tool.proto-prime] in %s configure %s" % (OWN_CONFIG, PYPROJECT, root),
@@ -3760,9 +3923,15 @@ class Config:
         """The names of all environments, a set."""
         return set(self.table.get("env", {})) | {"default"}
 
-    def error(self, key, message, names=(), at=""):
+    def error(self, key, message, names=(), at="", hint=""):
         """A PrimeError about the name `key`: with the line of it, or of `at`, and the nearest of the valid `names`."""
-        return PrimeError(message, self.where(at or key), hint=nearest(key, names), status=2)
+        return PrimeError(message, self.where(at or key), hint=hint or nearest(key, names), status=2)
+
+    def typed_value(self, name):
+        """What stands behind the name of a field in its line, a str: 3.10 is another number than 3.1; "" if in none."""
+        number = self.where(name).rpartition(", line ")[2]
+        line = self.text.split("\n")[int(number) - 1] if number.isdigit() else ""
+        return line.partition("=")[2].partition("#")[0].strip()
 
     def where(self, name):
         """The file, and the line that defines a dotted name of our table, else the line of the table around it."""
@@ -3811,7 +3980,8 @@ def load_config(root):
     for name, table in table_in(config.table, config.file, "env").items():
         field = "env." + name
         if not isinstance(table, dict):
-            raise config.error(field, "%s is not a table of fields" % field)
+            hint = "variables stand in env_vars: env_vars = %s" % shown_toml({name: str(table)})
+            raise config.error(field, "%s is not a table of fields" % field, hint=hint)
         if not all(char.isalnum() or char in "-_" for char in name) or not name:
             raise config.error(field, 'environment name "%s" has more than letters, digits, - and _' % name)
         if why_no_file_name(name):  # directories are named after it
@@ -3826,12 +3996,14 @@ def check_fields(config, table, fields, prefix):
     for key, value in table.items():
         field = prefix + key
         if key not in fields:
-            raise config.error(key, 'unknown field "%s"' % field, fields, field)
+            hint = hint_for_field(config, key, value, config.typed_value(field))
+            raise config.error(key, 'unknown field "%s"' % field, fields, field, hint)
         if key == "env":  # the named environments, which `load_config` checks
             continue
         expected, is_valid = KINDS[FIELDS[key][0]]
         if not is_valid(value):
-            raise config.error(field, "%s must be %s, not %s" % (field, expected, shown_value(value)))
+            raise config.error(field, "%s must be %s, not %s" % (field, expected, shown_value(value)),
+                               hint=hint_for_value(key, value, config.typed_value(field)))
         if "\\u0000" in as_json(value).replace("\\\\", ""):  # JSON for a NUL
             raise config.error(field, "%s has a NUL, which no path and no argument can have" % field)
         if key in FREE_FIELDS + PARSED_FIELDS:
@@ -3840,7 +4012,7 @@ def check_fields(config, table, fields, prefix):
             for _, text in texts_in(value):
                 check_text(text, field, config.file, is_requirement=key == "dependencies")
         except PrimeError as problem:
-            problem.where = config.where(field)
+            problem.where, problem.hint = config.where(field), hint_for_option(text)
             raise
 
 
@@ -4285,7 +4457,8 @@ def load_environment(config, name="", requested="", may_lack_lock=False):
     environment = Environment(config, name, requested)
     driver = os.environ.get(DRIVER_VAR)
     if driver and driver not in DRIVERS:
-        raise PrimeError("%s=%s is not one of %s" % (DRIVER_VAR, driver, ", ".join(DRIVERS)), status=2)
+        hint = hint_for_value("venv_driver", driver).replace("venv_driver = ", DRIVER_VAR + "=").replace('"', "")
+        raise PrimeError("%s=%s is not one of %s" % (DRIVER_VAR, driver, ", ".join(DRIVERS)), hint=hint, status=2)
     if driver:
         environment.set("venv_driver", driver, DRIVER_VAR)
     fill_defaults(environment)
@@ -4489,7 +4662,9 @@ def find_required(environment):
     try:
         environment.also = [Request(specifiers, origin, parse_clauses(specifiers))] if specifiers else []
     except (PrimeError, AttributeError):  # the latter if it is no string
-        raise PrimeError('malformed requires-python "%s"' % (specifiers,), PYPROJECT, status=2)
+        is_version = isinstance(specifiers, str) and specifiers[:1].isdigit()
+        raise PrimeError('malformed requires-python "%s"' % (specifiers,), PYPROJECT, status=2,
+                         hint='did you mean: requires-python = ">=%s"' % specifiers if is_version else "")
     check_text(specifiers or "", "requires-python", PYPROJECT)
     field = "required_python_version"
     if not environment[field]:
@@ -5815,6 +5990,19 @@ def demand(interpreter, requests, source):
             source, interpreter, request, request.origin, reason))
 
 
+def hint_for_choice(text):
+    """The hint for a value of PROTOPRIMER_PYTHON that is no python: it is a path or a program, no request (U10)."""
+    try:
+        wanted = parse_request(text)
+    except PrimeError:
+        wanted = None
+    if not wanted or text[:1] not in "0123456789<>=!~":
+        return "it is the path of a Python, or the name of one on PATH"
+    name = "python" + text
+    typed = name if find_program(name) else '"$(prime python %s)"' % shown([text])
+    return "it is a path, or a name on PATH: %s=%s" % (PYTHON_VAR, typed)
+
+
 def probe_python(required="", selector="", root="", name="default", tried=None, also=()):
     """Select a python: PROTOPRIMER_PYTHON, else the selector, else the search.
 
@@ -5830,7 +6018,8 @@ def probe_python(required="", selector="", root="", name="default", tried=None, 
         try:
             chosen = interpreter_at(find_program(path) or path)
         except PrimeError as problem:
-            raise PrimeError("%s: %s" % (source, problem))
+            reason = str(problem).replace(path + " ", "it ", 1)
+            raise PrimeError("%s: %s" % (source, reason), hint=hint_for_choice(path))
     elif selector:
         chosen = select_python(request, selector, root, name)
     if chosen is None:
@@ -8426,8 +8615,8 @@ class UvDriver(Driver):
             argv = [self.uv, "lock", "--locked", "--python", python]
             if run_child(argv, uv_environ(environment.root), copy, log=report.output).has_failed:
                 raise self._out_of_date(environment)
-        report.note("only the repo's own versions are old in %s (%s): it is used; prime lock renews it" % (
-            environment["lock_file"], ", ".join(changes)))
+        report.note("only the repo's own versions are old in %s (%s): it is used; %s" % (
+            environment["lock_file"], ", ".join(changes), report.as_typed("prime lock renews it")))
         return "--frozen"
 
     def _out_of_date(self, environment):
@@ -9318,6 +9507,19 @@ def command_argv(command, prefix, search):
     return [program] + list(command[1:])
 
 
+def programs_of(prefix):
+    """The names of the programs in an environment, a list of str: without other names of its python, and activation."""
+    directory = os.path.join(prefix, BIN)
+    names = set(os.listdir(directory)) if os.path.isdir(directory) else set()
+    found = set()
+    for name in names:
+        path = os.path.join(directory, name)
+        is_ours = name.lower().startswith(("activate", "deactivate", ".", "_")) or has_bytes(path, NO_PIP.encode())
+        if os.path.isfile(path) and os.access(path, os.X_OK) and not is_ours:
+            found.add(name[:-len(EXE)] if EXE and name.lower().endswith(EXE) else name)
+    return sorted(name for name in found if name.rstrip("0123456789.") not in found - {name})
+
+
 def no_program(name, search, text, hint=""):
     """The PrimeError for a program that is not on the search path, or there without the right to start it (M23)."""
     for path in [os.path.join(directory or os.curdir, name) for directory in search.split(os.pathsep)]:
@@ -9828,6 +10030,7 @@ def note_outlived(root, prefix=""):
         problem = "which is gone"
     elif not current or is_same_place(active, current):
         return
+    remedy = report.as_typed(remedy)
     report.note_once("VIRTUAL_ENV names %s, %s; type: %s" % (os.path.basename(active), problem, remedy))
 
 
@@ -9845,7 +10048,7 @@ def fast_path(argv, commands=()):
     command, name, named = [], "", ""
     if PY_EXEC in os.environ or LOG_VAR in os.environ:
         return None
-    if argv[:1] == ["-e"] and argv[1:]:
+    if argv[:1] in (["-e"], ["--env"]) and argv[1:]:
         named, argv = argv[1], argv[2:]
     try:
         if argv[:1] == ["run"]:
@@ -9916,6 +10119,10 @@ def run_task_at_once(root, name, named, words):
 RUN_USAGE = "prime run [--no-boot] [--] CMD..."
 
 
+class NoCommand(PrimeError):
+    """`run` stands alone, or a word is neither a command nor a task."""
+
+
 def run_words(words):
     """Parse the words behind `run`. Returns whether it boots, and the command, a list of str that is not empty.
 
@@ -9929,7 +10136,7 @@ def run_words(words):
         raise PrimeError("run: unknown option %s" % command[0], status=2,
                          hint="%s; other options stand before run" % RUN_USAGE)
     if not command:
-        raise PrimeError("run: no command is given", hint=RUN_USAGE, status=2)
+        raise NoCommand("run: no command is given", hint=RUN_USAGE, status=2)
     return boots, command
 
 
@@ -9998,6 +10205,8 @@ def hop(python, root):
     report.detail("stage required: going on under %s" % python)
     messages = "".join(report.unlogged)[-20000:].replace("\0", "?")
     environ = dict(clean_environ(), **{PY_EXEC: "required:%s" % root, SAID_VAR: messages})
+    if TYPED_VAR in os.environ:
+        environ[TYPED_VAR] = os.environ[TYPED_VAR]
     if active_generation(root):  # for `note_outlived`; no foreign one, and tools get none (E1)
         environ["VIRTUAL_ENV"] = active_generation(root)
     if not WINDOWS:  # until the new process can say that it was interrupted
@@ -10102,6 +10311,7 @@ def have_generation(environment, stage, is_anew=False):
         return generation
     if unfinished_prefix(environment.root):
         raise PrimeError("%s is being built by what started this" % environment.title)
+    check_repo(environment.root)
     python = select_interpreter(environment, stage, is_anew)
     is_running = os.path.realpath(running_python()) == os.path.realpath(python.path)
     if stage == "wild" and script_path() and not (is_running and sys.prefix == sys.base_prefix):
@@ -10185,8 +10395,18 @@ def open_environment(options, may_lack_lock=False):
     return load_environment(config, requested or used_name(config), requested, may_lack_lock)
 
 
+def peek(options):
+    """What is there, without a build or an error: the `Environment`, or None; the directory of its build, or ""."""
+    try:
+        environment = open_environment(options, may_lack_lock=True)
+        generation = in_use(environment, generations(environment))
+        return environment, generation.path if generation else ""
+    except (PrimeError, OSError):
+        return None, ""
+
+
 def command_boot(options, is_anew=False):
-    """make the environment current: build what is missing"""
+    """create or update the environment, .venv; the default"""
     environment = open_environment(options)
     generation = boot_environment(environment, options.stage, is_anew)
     if not generation.is_new:
@@ -10217,7 +10437,7 @@ def prefix_of(environment, options, boots):
 
 
 def command_info(options):
-    """what is configured, from where, and whether the environment is current"""
+    """show what is configured, installed and out of date"""
     environment = open_environment(options)
     current, reasons = find_generation(environment)
     complete = generations(environment)
@@ -10327,7 +10547,7 @@ def info_text(data):
 
 
 def command_python(options):
-    """the path of the python that a request selects"""
+    """print the path of the Python that is selected"""
     environment = open_environment(options)
     if options.request is not None:
         request = parse_request(options.request, "command line")
@@ -10357,7 +10577,7 @@ def command_python(options):
 
 
 def command_use(options):
-    """make an environment this clone's from now on"""
+    """switch this clone to another environment"""
     if not options.name:
         raise PrimeError("use: no environment is named", status=2)
     environment = load_environment(load_config(options.root), options.name)
@@ -10371,7 +10591,7 @@ def command_use(options):
 
 
 def command_reset(options):
-    """a new generation from scratch; the old one stays until the new one works"""
+    """rebuild from scratch, and pick Python again"""
     return command_boot(options, is_anew=True)
 
 
@@ -10395,7 +10615,7 @@ def generations_before(environment, current):
 
 
 def command_rollback(options):
-    """back to the generation before, until an input changes"""
+    """undo the last rebuild, until dependencies change"""
     environment = open_environment(options)
     current, _ = find_generation(environment)
     older = generations_before(environment, current)
@@ -10406,7 +10626,8 @@ def command_rollback(options):
     write_held(environment, older[0])
     generation = boot_environment(environment, "", moves_link=not environment.requested)
     report.note(current_line(environment, generation))
-    report.note("prime use %s takes that back; so does any change of what is installed" % environment.name)
+    taker = report.as_typed("prime use %s" % environment.name)
+    report.note("%s takes that back; so does any change of what is installed" % taker)
     return 0
 
 
@@ -10415,7 +10636,7 @@ SCRIPT_DAYS = 30  # `clean` removes the environment of a script that was not run
 
 
 def command_clean(options):
-    """remove generations that nothing refers to"""
+    """remove builds that nothing uses"""
     config = load_config(options.root)
     names = sorted(config.names())
     environments = [load_environment(config, name) for name in names]
@@ -10672,21 +10893,69 @@ def environment_to_run(options, name):
 
 
 def command_run(options):
-    """become a command in the environment"""
-    boots, words = run_words(options.words)
+    """update the environment, then run a program in it"""
+    try:
+        boots, words = run_words(options.words)
+    except NoCommand as problem:
+        problem.tried = what_runs(options, *peek(options))
+        raise
     environment = environment_to_run(options, words[0])
     prefix = prefix_of(environment, options, boots)
     try:
         hand_over(words, prefix, environment["env_vars"])
     except OSError as problem:
         raise cannot_run(words[0], problem)
+    except PrimeError as problem:
+        if problem.status == 127:
+            problem.hint = problem.hint or hint_for(words, options, environment, prefix)
+        raise
+
+
+def what_runs(options, environment, prefix):
+    """What `run` and tasks can run in an environment whose build is in the directory `prefix`: lines of text."""
+    if not environment:
+        return []
+    text = "%s: %s" % (environment.title, ", ".join(programs_of(prefix)))
+    if not prefix:
+        text = "%s is not built yet: prime boot" % environment.title
+    lines = wrapped(report.as_typed(text), columns() - 3, "  ")
+    tasks = ", ".join(name for name, _ in task_rows(environment.config.tasks, options.commands))
+    return lines + (wrapped("tasks, without run: " + tasks, columns() - 3, "  ") if tasks else [])
+
+
+def hint_for(command, options, environment, prefix):
+    """What to type instead of `run` with a program that is not there: one that is, or a task (U1)."""
+    name, programs = command[0], programs_of(prefix)
+    if len(command) == 1 and name.strip() != name.split(" ")[0]:
+        return "it is one word, with the blanks in it; several are: prime run %s" % name.strip()
+    near = nearest_name(name, [*environment.config.tasks, *programs])
+    if near:
+        words = ["run", near] if near in programs else [":" * (near in options.commands) + near]
+        return "did you mean: prime %s" % shown([*words, *command[1:]])
+    is_path = os.path.dirname(name) or name.endswith(".py")
+    return "" if is_path else "if a package brings it, " + where_to_add(environment)
+
+
+def where_to_add(environment):
+    """How a package is added, a clause for a hint. environment: `Environment`, or None if that is not known."""
+    if not environment:
+        place = "pyproject.toml or requirements.txt"
+    elif environment["requirements_files"]:
+        place = environment["requirements_files"][0]
+    elif "project" in environment.config.pyproject:
+        place = "dependencies of [project] in " + PYPROJECT
+    else:
+        table = "[tool.proto-prime] in " * (environment.config.file == PYPROJECT)
+        place = "dependencies of " + table + (environment.config.file or OWN_CONFIG)
+    has_lock = environment and environment["lock_file"]
+    return "list it in %s, then: %s" % (place, "prime lock and prime boot" if has_lock else "prime boot")
 
 
 def command_task(options):
     """become a task of the config, after the tasks that it needs"""
     config, name = load_config(options.root), task_name(options.words[0], ())
     if name not in config.tasks:
-        raise PrimeError("unknown command %s" % options.words[0], hint="prime --help", status=2)
+        raise NoCommand("unknown command %s" % options.words[0], status=2)
     steps = {}  # type: dict
     add_steps(config, config.tasks, name, steps)
     tasks = [config.tasks[each] for each in steps]
@@ -10725,17 +10994,17 @@ def run_task(task, options, start):
             raise cannot_run(task.words[0], problem)
 
 
-def task_rows(config, commands):
-    """The tasks of a config for people: a list of (what is typed, what it does).
+def task_rows(tasks, commands):
+    """Tasks, a dict as in a `Config`, for people: a list of (what is typed, what it does).
 
     commands  the words that mean commands of ours: a task of such a name is typed with a colon
     """
     return [(":" * (name in commands) + name, task.help or shown(task.words) or "needs " + ", ".join(task.needs))
-            for name, task in config.tasks.items()]
+            for name, task in tasks.items()]
 
 
 def command_shell(options):
-    """become your shell, with the environment active"""
+    """start your shell in the environment"""
     environment = open_environment(options)
     prefix = prefix_of(environment, options, boots=True)
     link = link_of(environment)
@@ -10744,14 +11013,17 @@ def command_shell(options):
     shell = os.environ.get("COMSPEC", "cmd.exe") if WINDOWS else os.environ.get("SHELL") or "/bin/sh"
     environ = dict(activated(prefix, environment["env_vars"]), VIRTUAL_ENV_PROMPT=environment.prompt)
     program = find_program(shell, environ["PATH"])
+    name = os.path.basename(program).lower()
     if not program:
         raise no_program(shell, environ["PATH"], "there is no shell %s" % shell, hint="set SHELL")
     try:
-        words, variables = shell_start(os.path.basename(program), prefix, environment.prompt, environ)
+        words, variables = shell_start(name, prefix, environment.prompt, environ)
     except OSError as problem:  # the prompt is a courtesy: the shell starts without it
         report.note("the shell is not told of the environment: %s" % problem)
         words, variables = [], {}
-    if os.path.isfile(program) and os.access(program, os.X_OK):
+    if options.line is not None:  # it reads no file of the user's that could set another PATH, but those of fish
+        words, variables = [*words[:2 * (name == "fish")], "/c" if name == "cmd.exe" else "-c", options.line], {}
+    elif os.path.isfile(program) and os.access(program, os.X_OK):
         report.note("%s, in environment %s; exit leaves it" % (program, environment.name))
     try:
         replace_process([program] + words, dict(environ, **variables))
@@ -10874,8 +11146,9 @@ def depends_on_python(problem):
 
 
 def command_lock(options):
-    """write pylock.toml (PEP 751): what is required, resolved for every platform, with hashes; or renew uv.lock"""
+    """pin all packages for every platform: pylock.toml, uv.lock"""
     environment = open_environment(options, may_lack_lock=True)
+    check_repo(environment.root)
     driver, python = tools_of(environment)
     is_main = environment.name == environment.config.table.get("default_env", "default")
     name = "pylock.toml" if is_main else "pylock.%s.toml" % environment.name
@@ -10983,9 +11256,10 @@ class Vendoring:
 
 
 def command_vendor(options):
-    """all that a boot without network needs, put into a directory"""
+    """download everything for an offline install"""
     environment = open_environment(options)
     root = environment.root
+    check_repo(root)
     target = os.path.abspath(options.directory or vendor_dir(root))
     check_vendor_target(root, target)
     read_manifest(target)
@@ -11005,7 +11279,7 @@ def command_vendor(options):
     if work.missing:  # R19
         raise PrimeError("%s, but a boot without network lacks more" % holds, tried=work.missing,
                          hint="require what has wheels, or put wheels into a directory that find_links names")
-    hint = "prime --offline uses it"
+    hint = report.as_typed("prime --offline uses it")
     if target != vendor_dir(root):
         hint = 'find_links = ["%s"] with no_index = true uses it' % path_below(target, root)
     report.note("%s; %s" % (holds, hint))
@@ -11376,6 +11650,7 @@ def write_manifest(target, names):
 ENTRY_SCRIPT = '''\
 #!/usr/bin/env python3
 """:" #
+export PROTOPRIMER_TYPED="$0" #
 file=$0 # sh prime: where maybe no python is, nor `readlink -f`
 until [ -f "$(dirname "$file")/proto_prime.py" ] || ! target=$(readlink "$file"); do #
     case $target in /*) file=$target ;; *) file=$(dirname "$file")/$target ;; esac #
@@ -11425,7 +11700,7 @@ IGNORED = (".prime/", ".venv", ENVS_FILE, "__pycache__/")  # .venv without a sla
 
 
 def command_init(options):
-    """put this file, an entry script and what they need into a repo"""
+    """put proto_prime.py and prime into a repo"""
     root = os.path.abspath(options.directory or os.curdir)
     os.makedirs(root, exist_ok=True)
     directory, reason = home_of(root)
@@ -11452,6 +11727,7 @@ def command_init(options):
             write_atomic(path, text.encode("utf-8", "surrogateescape"))  # R5: a .gitignore is bytes
         if os.path.basename(path) not in lines:
             tend(os.chmod, path, 0o755 if path in (own, prime) else 0o644)
+    note_left_aside(root)
     if not made:
         report.note("all is there already")
         return 0
@@ -11460,6 +11736,52 @@ def command_init(options):
     report.note("commit %s" % shown([os.path.relpath(path, root) for path in made]))
     report.note("then run %s" % shown([os.path.join(".", os.path.relpath(prime, root))]))
     return 0
+
+
+def note_left_aside(root):
+    """Say which extras, groups and requirements files of a repo no environment takes, and the line that takes them."""
+    try:
+        environment = load_environment(load_config(root), may_lack_lock=True)
+        document = environment.config.pyproject
+        extras = list(table_in(document, PYPROJECT, "project", "optional-dependencies"))
+        groups = list(groups_of(document))
+        taken = set(with_includes(environment, environment["requirements_files"] + [environment["constraints_file"]]))
+    except (PrimeError, OSError):  # the first boot says what is wrong
+        return
+    own = ([each for each in environment["projects"] if each["path"] == root] + [{"extras": [], "groups": []}])[0]
+    left = {"extra": left_of(extras, own["extras"]), "group": left_of(groups, own["groups"])}
+    lines = []
+    if any(left.values()):
+        wanted = {"extras": own["extras"] + left["extra"], "groups": own["groups"] + left["group"]}
+        project = {"path": ".", **{name: names for name, names in wanted.items() if names}}
+        lines.append("projects = " + shown_toml([project]))
+    files = [path for path in requirements_files_in(root) if environment.path(path) not in taken]
+    if files:
+        left["file"] = files
+        lines.append("requirements_files = " + shown_toml(environment["requirements_files"] + files))
+    kinds = ["%s %s" % (kind + "s" * (len(names) > 1), ", ".join(names)) for kind, names in left.items() if names]
+    if kinds:
+        is_project = os.path.exists(os.path.join(root, PYPROJECT))
+        place = "[tool.proto-prime] of " + PYPROJECT if is_project else OWN_CONFIG
+        report.note("left aside: %s; in %s this takes them:" % ("; ".join(kinds), place), lines)
+
+
+def left_of(names, taken):
+    """Those of the `names` of extras or groups that are not `taken`, in any spelling."""
+    taken = set(map(normalized, taken))
+    return [name for name in names if normalized(name) not in taken]
+
+
+def requirements_files_in(root):
+    """The files of a repo that look like requirements for pip, as paths that are relative to the root."""
+    found = []
+    for directory in ("", "requirements"):
+        place = os.path.join(root, directory)
+        for name in sorted(os.listdir(place)) if os.path.isdir(place) else []:
+            is_named = directory or "requirements" in name.lower()
+            if is_named and name.endswith(".txt") and not name.startswith("constraints"):
+                found.append(directory + "/" + name if directory else name)
+    return found
 
 
 def check_init_target(root, path):
@@ -11568,7 +11890,7 @@ def is_flat(root):
 
 
 def command_update(options):
-    """replace this file by another version, verified, or leave it untouched"""
+    """replace proto_prime.py by another version"""
     import difflib
 
     path = own_file()
@@ -12250,30 +12572,79 @@ COMMANDS = {
 }
 JSON_OPTION = ("--json",), {"action": "store_true", "help": "as JSON"}
 ARGUMENTS = {
+    "shell": [(("-c",), {"dest": "line", "metavar": "CMD", "help": "run one line of the shell, and end"})],
     "info": [JSON_OPTION],
     "python": [
+        (("request",), {"nargs": "?", "metavar": "REQUEST", "help": 'such as 3.12 or ">=3.10"; default: the repo\'s'}),
+        (("--all",), {"action": "store_true", "help": "list every Python, and why it was not selected"}),
         JSON_OPTION,
-        (("--all",), {"action": "store_true", "help": "every candidate, and the verdict on it"}),
-        (("request",), {"nargs": "?", "metavar": "REQUEST", "help": "default: the repo's own"}),
     ],
-    "use": [(("name",), {"metavar": "NAME"})],
-    "lock": [(("--upgrade",), {"action": "store_true", "help": "leave what was pinned before"})],
+    "use": [(("name",), {"metavar": "NAME", "help": "an environment of the config, or default"})],
+    "lock": [(("--upgrade",), {"action": "store_true", "help": "ignore the versions pinned so far"})],
     "vendor": [
         (("directory",), {"nargs": "?", "metavar": "DIR", "help": "default: vendor, or .prime-vendor if it is one"}),
-        (("--python",), {"action": "store_true", "help": "a python for each of the platforms, too"}),
+        (("--python",), {"action": "store_true", "help": "a Python for each of the platforms, too"}),
     ],
     "init": [
-        (("directory",), {"nargs": "?", "metavar": "DIR", "help": "default: the current directory"}),
-        (("--from",), {"dest": "source", "metavar": "URL-OR-FILE", "help": "where the file is; default: this one"}),
-        (("--sha256",), {"metavar": "HEX", "help": "what it must be"}),
+        (("directory",), {"nargs": "?", "metavar": "DIR", "help": "the repo; default: the current directory"}),
+        (("--from",), {"dest": "source", "metavar": "URL-OR-FILE", "help": "the file to copy; default: this one"}),
+        (("--sha256",), {"metavar": "HEX", "help": "its expected SHA-256"}),
     ],
     "update": [
         (("release",), {"nargs": "?", "metavar": "VERSION", "help": "default: the newest of the index"}),
-        (("--from",), {"dest": "source", "metavar": "URL-OR-FILE", "help": "where the other version is"}),
-        (("--sha256",), {"metavar": "HEX", "help": "what it must be"}),
+        (("--from",), {"dest": "source", "metavar": "URL-OR-FILE", "help": "URL or file to copy from"}),
+        (("--sha256",), {"metavar": "HEX", "help": "its expected SHA-256"}),
     ],
-    "clean": [(("--all",), {"action": "store_true", "help": "every generation, and the user's caches"})],
+    "clean": [(("--all",), {"action": "store_true", "help": "every build, and the user's caches"})],
 }  # type: dict
+# Options of every command.
+OPTIONS = [
+    (("-e", "--env"), {"dest": "env", "metavar": "NAME", "help": "environment NAME"}),
+    (("-v", "--verbose"), {"action": "count", "help": "say more; -vv says all"}),
+    (("-q", "--quiet"), {"action": "store_true", "help": "only errors"}),
+    (("--offline",), {"action": "store_true", "help": "no network"}),
+    (("--root",), {"metavar": "DIR", "help": "the top of the repo"}),
+    (("-V", "--version"), {"action": "version", "version": "proto_prime %s" % __version__, "help": "the version"}),
+    (("-h", "--help"), {"action": "help", "help": "this text"}),
+]
+DAILY = ("boot", "run", "shell", "info")  # what most people need
+# What `run` takes for a command, for its help.
+FORMS = (
+    ("PROGRAM [ARGS...]", "of the environment, such as pytest -q; else of PATH"),
+    ("FILE.py [ARGS...]", "by the environment's Python; with metadata (PEP 723), in an environment of its own"),
+    ("-m MODULE [ARGS...]", "as python -m does"),
+    ("-", "the script on stdin"),
+    ("(nothing)", "list the programs of the environment"),
+    ("--no-boot", "before it: in the environment as it is, without an update"),
+    ("--", "before it: what follows is the command, whatever it is called"),
+)
+# What people type who know other tools; what they type here instead, and what that does.
+WORDS_OF_OTHERS = (
+    ("install sync setup bootstrap venv virtualenv create prepare ensure deps build-env", "",
+     "creates or updates .venv, with all that the repo asks for"),
+    ("upgrade update-deps upgrade-deps update-all bump", "upgrade", ""),
+    ("activate workon source console", "shell", "starts your shell in the environment; exit leaves it"),
+    ("exec start x uvx pipx", "run CMD", "runs CMD in the environment"),
+    ("list freeze show packages tree outdated status doctor envs config", "info", "shows packages, Python and config"),
+    ("pin compile lockfile pip-compile", "lock", "pins all packages"),
+    ("switch select checkout", "use NAME", "switches this clone to environment NAME"),
+    ("undo revert back downgrade", "rollback", "undoes the last rebuild"),
+    ("rebuild recreate refresh reinstall", "reset", "rebuilds the environment from scratch"),
+    ("delete destroy purge prune gc rm", "clean --all", "removes what was built"),
+    ("self-update selfupdate", "update", "replaces proto_prime.py by another version"),
+    ("which where interpreter pythons", "python --all", "lists every Python"),
+    ("new", "init", "puts proto_prime.py and prime into a repo"),
+    ("download bundle", "vendor", "downloads everything for an offline install"),
+    ("version", "--version", "tells the version"),
+    ("commands usage man tasks", "help", "lists the commands"),
+)
+# Programs that people call by their names, whether the environment has them yet or not.
+TOOLS = """pytest ruff mypy black isort flake8 pylint tox nox coverage ipython jupyter notebook flask django-admin
+uvicorn gunicorn celery alembic pre-commit sphinx-build mkdocs twine hatch poetry pdm""".split()
+INSTALLERS = ("add", "remove", "uninstall", "require", "install", "pip", "pip3")  # with the name of a package behind it
+
+
+OURS = (*COMMANDS, "help")  # the words that mean no task
 
 
 class Options:
@@ -12283,7 +12654,8 @@ class Options:
     env = root = name = directory = source = sha256 = release = ""
     verbose = 0
     quiet = offline = json = all = upgrade = python = False
-    request = None  # type: str | None
+    request = line = None  # type: str | None
+    commands = OURS
     words = []  # type: list  # those behind `run`, or a task and those behind it
 
 
@@ -12295,18 +12667,20 @@ def parse_command_line(argv):
     options = Options()
     index = command_index(argv)
     command, rest = argv[index: index + 1], argv[index + 1:]
+    asked = command == ["help"]
+    if asked:
+        command, rest = [word for word in rest if word[:1] != "-"][:1], []
     if command:
         options.command = "" if task_name(command[0], COMMANDS) else command[0]  # U2
     if not options.command:
-        options.words, command, rest = argv[index:], [], []
+        options.words, command, rest = [*command, *rest], [], []
+    rest += ["-h"] * asked
     if options.command == "run" and rest[:1] not in (["-h"], ["--help"]):
         options.words, rest = rest, []
     arguments = argv[:index] + rest
     if arguments or options.command in ARGUMENTS:  # argparse takes as long as the rest of a quick boot
         make_parser("".join(command), options).parse_args(arguments, namespace=options)
-    report.verbosity = options.verbose or verbosity_from_environment()
-    if options.quiet:
-        report.verbosity = -1
+    report.verbosity = -1 if options.quiet else options.verbose or verbosity_from_environment()
     if options.offline:
         os.environ[OFFLINE_VAR] = "1"
     return options
@@ -12317,15 +12691,70 @@ def command_index(argv):
     index = 0
     while index < len(argv) and argv[index].startswith("-"):
         word = argv[index]
-        is_root = word.startswith("--r") and "=" not in word  # argparse takes --ro for --root
+        is_long = word.startswith(("--r", "--e")) and "=" not in word  # argparse takes --ro for --root
         is_env = not word.startswith("--") and word.find("e") == len(word) - 1  # -e, or -ve
-        index += 2 if is_root or is_env else 1
+        index += 2 if is_long or is_env else 1
     return index
+
+
+LOG_LEVELS = {"error": -1, "warning": 0, "info": 1, "debug": 2}
 
 
 def verbosity_from_environment():
     """The value of `Reporter.verbosity` that PROTOPRIMER_LOG_LEVEL asks for."""
-    return {"error": -1, "info": 1, "debug": 2}.get(os.environ.get(LOG_VAR, "").lower(), 0)
+    level = os.environ.get(LOG_VAR, "").lower() or "warning"
+    if level not in LOG_LEVELS:
+        report.note_once("%s=%s is not known; it is one of %s" % (LOG_VAR, level, ", ".join(LOG_LEVELS)))
+    return LOG_LEVELS.get(level, 0)
+
+
+def unknown_command(options, word, *rest):
+    """The PrimeError for a word that is no command: what was meant, as far as that can be told (U1).
+
+    options  `Options`, with the options before the word;  rest  str, the words behind it
+    """
+    environment, prefix = peek(options)
+    tasks = [name for name, _ in task_rows(environment.config.tasks if environment else {}, OURS)]
+    typed = [each for each in ("-e", options.env) if options.env]
+    hint, programs = hint_of_others(environment, word, rest), programs_of(prefix)
+    is_program = word in [*programs, *TOOLS] or is_runnable(word) or not hint and find_program(word)
+    if is_program and word not in INSTALLERS:
+        hint = "did you mean: prime " + shown([*typed, "run", word, *rest])
+    elif not hint:
+        names, others = [*COMMANDS, *tasks, *programs, *TOOLS], " ".join(row[0] for row in WORDS_OF_OTHERS).split()
+        near = nearest_name(word, names + others)
+        hint = hint_of_others(environment, nearest_name(word, [near], 0.8), rest)
+        near = "" if hint else nearest_name(word, names)
+        words = [near] if near in COMMANDS or near in tasks else ["run", near]
+        hint = "did you mean: prime " + shown([*typed, *words, *rest]) if near else hint or "prime help"
+    return PrimeError("unknown command %s" % word, hint=hint, status=2)
+
+
+def is_runnable(word):
+    """True if a word is the path of a python file, or of a program."""
+    return os.path.isfile(word) and (word.endswith(".py") or os.path.dirname(word) != "")
+
+
+def hint_of_others(environment, word, rest):
+    """The hint for a command of another tool; "" if the word is none. Arguments as for `unknown_command`."""
+    if word in ("pip", "pip3") and rest[:1] in (("list",), ("freeze",), ("show",)):
+        word = "list"
+    if word in ("test", "tests"):
+        own = not environment or environment.config.file != PYPROJECT
+        place = "[tasks] of %s" % OWN_CONFIG if own else "[tool.proto-prime.tasks] of " + PYPROJECT
+        return 'prime run pytest; or make it a task: test = "pytest -q" in ' + place
+    if word in INSTALLERS and (rest or word != "install"):
+        return where_to_add(environment)
+    if word.rstrip("0123456789.") in ("python", "py"):
+        return "did you mean: prime " + shown(["run", "python", *rest])
+    for words, typed, does in WORDS_OF_OTHERS:
+        if word in words.split():
+            if typed == "upgrade":
+                has_lock = environment and environment["lock_file"]
+                return "prime lock --upgrade ignores the versions pinned so far" if has_lock else \
+                    "prime reset installs the newest versions that the repo allows"
+            return " ".join(filter(None, ["prime", typed, does]))
+    return ""
 
 
 def make_parser(command, options):
@@ -12335,42 +12764,121 @@ def make_parser(command, options):
     """
     import argparse
 
-    def formatter(prog):  # made for each argument, and one without a width loads shutil
-        return argparse.RawDescriptionHelpFormatter(prog, width=100)
-
     class Parser(argparse.ArgumentParser):
         def error(self, message):
-            raise PrimeError(message, hint="%s --help" % self.prog, status=2)
+            word = message.partition("unrecognized arguments: ")[2].split(" ")[0]
+            options = [each[2:] for each in self._option_string_actions if each[:2] == "--"]
+            near = nearest_name(word.strip("-"), options) if word[:1] == "-" else ""
+            hint = "did you mean: %s --%s" % (self.prog, near) if near else "%s --help" % self.prog
+            if command == "shell" and not near and word[:1] not in ("", "-"):
+                hint = "did you mean: prime run %s" % message.partition(": ")[2]
+            raise PrimeError(message, hint=hint, status=2)
 
-        def format_help(self):  # only where it is asked for, since the config is read
-            return super().format_help() + ("" if command else tasks_help(options))
+        def print_help(self, file=None):
+            emit(help_of(command, options, min(columns(1), HELP_COLUMNS)))
 
-    rows = ["  %-8s  %s" % (name, function.__doc__) for name, function in COMMANDS.items()]
-    parser = Parser(
-        prog=("prime %s" % command).strip(), argument_default=argparse.SUPPRESS, formatter_class=formatter,
-        usage={"": "prime [options] [COMMAND ...]", "run": RUN_USAGE}.get(command),
-        description=COMMANDS[command].__doc__ if command else __doc__.split("\n")[0],
-        epilog=None if command else "\n".join(["commands, boot if none is given:"] + rows))
-    parser.add_argument("-v", dest="verbose", action="count", help="say more; -vv says all")
-    parser.add_argument("-q", dest="quiet", action="store_true", help="print errors alone")
-    parser.add_argument("-e", dest="env", metavar="NAME", help="the environment, not the clone's own")
-    parser.add_argument("--root", metavar="DIR", help="the ref root, not the one that is found")
-    parser.add_argument("--offline", action="store_true", help="open no socket")
-    parser.add_argument("--version", action="version", version="proto_prime %s" % __version__)
-    for names, settings in ARGUMENTS.get(command, ()):
+    parser = Parser(prog=("prime %s" % command).strip(), argument_default=argparse.SUPPRESS, add_help=False)
+    for names, settings in [*OPTIONS, *ARGUMENTS.get(command, ())]:
         parser.add_argument(*names, **settings)
     return parser
 
 
-def tasks_help(options):
-    """What the help says of the tasks of the repo; "" if there are none, or if its config is broken."""
+HELP_COLUMNS, HELP_LINES = 80, 24  # of the help, where the terminal is that wide
+
+
+def label_of(names, settings):
+    """An option or argument as help shows it: "--from FILE", "DIR"."""
+    value = settings.get("metavar", "")
+    return value if names[0][:1] != "-" else ("%s %s" % (names[0], value)).strip()
+
+
+def help_of(command, options, width):
+    """The text of help in lines of at most `width` columns: of a command, a task in `options`, or of all (U5)."""
     try:
-        rows = task_rows(load_config(find_root(options.root)), COMMANDS)
-    except (PrimeError, OSError):
-        return ""
-    width = max([8] + [len(name) for name, _ in rows])
-    return "\ntasks of this repo:\n" * bool(rows) + "".join(
-        "  %-*s  %s\n" % (width, name, one_line(text)) for name, text in rows)
+        tasks = load_config(find_root(options.root)).tasks
+    except (PrimeError, OSError):  # help is for those whose config is broken, too
+        tasks = {}
+    typed = entry().replace(" ", "\xa0")
+    if command:
+        lines = help_of_command(command, typed, width)
+    elif not options.words:
+        rows = [(name, one_line(text)) for name, text in task_rows(tasks, OURS)]
+        lines = help_of_all(typed, rows, width)
+    else:
+        word = options.words[0]
+        task = tasks.get(task_name(word, ()))
+        if not task:
+            options.root = find_root(options.root)
+            raise unknown_command(options, word)
+        lines = help_of_task(task, typed + "\xa0" + word, width)
+    return "\n".join(lines) + "\n"
+
+
+def help_of_all(typed, tasks, width):
+    """The lines of `prime -h`: what is done every day first.
+
+    typed  str, how the user starts this; tasks  list of pairs of str, the names of the repo's tasks and their help
+    """
+    about = [(name, (function.__doc__ or "").split("\n")[0]) for name, function in COMMANDS.items()]
+    daily = [row for row in about if row[0] in DAILY]
+    rare = [row for row in about if row[0] not in DAILY]
+    options = ["%s (%s)" % (label_of(*row), row[1]["help"]) for row in OPTIONS]
+    usage = "usage:\xa0%s [OPTIONS] [COMMAND%s] [ARGS...]" % (typed, " | TASK" if tasks else "")
+    head = wrapped(usage, width, "  ") + ["", "Every day:"] + in_two_columns(daily, width)
+    foot = [""] + wrapped("Options, before the command: %s." % ", ".join(options), width, "  ")
+    title = [""] + wrapped("Less often (%s\xa0help\xa0COMMAND tells more):" % typed, width, "  ")
+    lines = in_two_columns(rare, width)
+    if tasks:
+        head += ["Tasks of this repo:"] + in_two_columns(tasks, width)
+    if tasks and len(head + title + lines + foot) > HELP_LINES:
+        lines = wrapped("  " + ", ".join(name for name, _ in rare), width, "  ")
+    return head + title + lines + foot
+
+
+def help_of_command(command, typed, width):
+    """The lines of `prime COMMAND -h`: what it does, its own options, those of every command."""
+    own = ARGUMENTS.get(command, ())
+    rows = [(label_of(*row), row[1]["help"]) for row in own] + (list(FORMS) if command == "run" else [])
+    words = [label_of(*row) if row[0] == ("name",) else "[%s]" % label_of(*row) for row in own]
+    usage = RUN_USAGE.partition(" ")[2] if command == "run" else " ".join([command, *words])
+    lines = wrapped("usage:\xa0%s %s" % (typed, usage), width, "  ") + [""]
+    lines += wrapped((COMMANDS[command].__doc__ or "").split("\n")[0], width)
+    lines += [""] + in_two_columns(rows, width) if rows else []
+    options = ", ".join(label_of(*row).replace(" ", "\xa0") for row in OPTIONS)
+    return lines + [""] + wrapped("Options of every command: %s; %s\xa0-h tells more." % (options, typed), width, "  ")
+
+
+def help_of_task(task, typed, width):
+    """The lines of `prime help TASK`."""
+    rows = [("runs", shown(task.words)), ("first", ", ".join(task.needs)), ("environment", task.env),
+            ("directory", task.cwd)]
+    lines = wrapped("usage:\xa0%s [ARGS...]" % typed, width, "  ") + [""]
+    lines += wrapped(one_line(task.help), width) + [""] if task.help else []
+    return lines + in_two_columns([(label, one_line(text)) for label, text in rows if text], width)
+
+
+def entry():
+    """How the user started this, words for a shell: "./prime", "sh prime", "python3 proto_prime.py"."""
+    path, typed = sys.argv[0] if sys.argv else "", os.environ.get(TYPED_VAR, "")
+    if typed:
+        return "sh " + shown([typed])
+    if not os.path.isfile(path):
+        return "... | python3 -"
+    if is_installed() and os.path.realpath(path) == own_file():
+        return "python3 -m proto_prime"
+    directory, name = os.path.split(path)
+    if WINDOWS and os.path.isfile(path + ".cmd"):
+        return shown([path])
+    if not os.path.isfile(path) or not directory or not os.access(path, os.X_OK) or WINDOWS:
+        return "python3 " + shown([path])
+    return shown([name if find_program(name) == path else path])
+
+
+def as_typed(text):
+    """A hint, in which `prime COMMAND` is what the user types for it: see `entry`."""
+    import re
+
+    return re.sub(r"(?<![\w./'-])prime(?= [-:\w]|$)", lambda _: entry(), text)
 
 
 def isolate():
@@ -12405,13 +12913,15 @@ def main(argv=None):
     Errors are reported and give the status. SystemExit for --help and --version, by argparse.
     """
     is_ours = argv is None
+    if is_ours:
+        report.as_typed = as_typed
     argv = sys.argv[1:] if argv is None else list(argv)
 
     def work():
         if is_ours:
             isolate()
             catch_signals()
-        status = fast_path(argv, COMMANDS)
+        status = fast_path(argv, OURS)
         if status is not None:
             return status
         options = parse_command_line(argv)
@@ -12422,7 +12932,12 @@ def main(argv=None):
         open_options(options)
         options.stage = options.stage if is_ours else ""
         note_outlived(options.root)
-        return COMMANDS.get(options.command, command_task)(options)
+        if options.command:
+            return COMMANDS[options.command](options)
+        try:
+            return command_task(options)
+        except NoCommand:
+            raise unknown_command(options, *options.words)
 
     return status_of(work)
 

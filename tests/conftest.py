@@ -4,6 +4,7 @@ import json
 import os
 import platform
 import re
+import shlex
 import shutil
 import signal
 import stat
@@ -255,6 +256,10 @@ class Repo:
         if status is not None:
             assert process.returncode == status, "status %s\n%s\n%s" % (process.returncode, stdout, stderr)
         return Result(process.returncode, stdout, stderr)
+
+    def typed(self, words, entry="prime"):
+        """What a hint says for `prime words`, started as `prime` does it here."""
+        return "%s %s" % (shlex.quote(str(self.path / entry)), words)
 
     def info(self, *argv, **options):
         """`prime info --json` as data, whatever its status."""

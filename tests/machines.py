@@ -9,13 +9,14 @@ from pathlib import Path
 
 import pytest
 from conftest import TOP, python, some_python
+from filelock import FileLock
 from helpers import Handler, Server, preloaded
 
 import proto_prime
 
 INSIDE = """\
 #!/bin/sh
-exec {enter} sh -c 'cd "$0" && exec "$@"' "$PWD" {python} "$@"
+exec {enter} /bin/sh -c 'cd "$0" && exec "$@"' "$PWD" {command} "$@"
 """
 
 
@@ -38,10 +39,15 @@ class Mounts:
         else:
             pytest.skip("no file system may be mounted: %s" % said)
         enter = "-m" if kind == "-m" else "-U --preserve-credentials -m"
-        self.enter = "nsenter -t %d %s --" % (self.holder.pid, enter)
+        self.enter = "%s -t %d %s --" % (shutil.which("nsenter"), self.holder.pid, enter)
         self.root = "/proc/%d/root" % self.holder.pid
-        self.python = repo.program("python-inside", INSIDE.format(
-            enter=self.enter, python=shlex.quote(str(some_python()))))
+        self.python = self.program("python-inside", some_python())
+
+    def program(self, name, *command, root="/"):
+        """Make a program of the repo that runs a command in here, in another root if one is named. Returns its path."""
+        enter = self.enter + ("" if root == "/" else " %s %s" % (shutil.which("chroot"), shlex.quote(str(root))))
+        words = " ".join(shlex.quote(str(word)) for word in command)
+        return self.repo.program(name, INSIDE.format(enter=enter, command=words))
 
     def sh(self, script, *words):
         """Run a script of sh in here, with $1 and so on. Returns what it prints."""
@@ -131,7 +137,7 @@ class Machine:
             pytest.skip("no mount namespace to be had")
         self.root, self.path, self.server = root, root, server
         self.mounts = [place for place in LIBRARIES if not os.path.islink(place)] + ["/dev", "/proc"]
-        for name in ("bin", "etc", "tmp", "repo", HOME):
+        for name in ("bin", "etc", "tmp", "repo/.git", HOME):
             (root / name).mkdir(parents=True)
         for place in filter(os.path.islink, LIBRARIES):
             (root / place[1:]).symlink_to(os.readlink(place))
@@ -271,9 +277,7 @@ class Mac(Machine):
 # Stands in the sitecustomize of a python, and plays another system in our own processes alone, not in pip's.
 PERSONA = """\
 import os, sys
-with open("/proc/self/cmdline", "rb") as file:
-    words = file.read().split(bytes(1))
-if {b"prime", b"proto_prime.py"} & set(map(os.path.basename, words[1:4])):
+if {"prime", "proto_prime.py"} & set(map(os.path.basename, sys.orig_argv[1:4])):
     exec(%r)
 """
 DARWIN = """
@@ -300,7 +304,22 @@ def pthread_sigmask(how, signals):
 _signal.pthread_sigmask = pthread_sigmask
 _signal.valid_signals = lambda: set(valid)
 """
-PERSONAS = {"darwin": DARWIN, "musl": MUSL}
+FRAMEWORK = """
+import sysconfig
+prefix = sys.base_prefix[:sys.base_prefix.index("/Python.framework")]
+sysconfig.get_config_vars().update(PYTHONFRAMEWORK="Python", PYTHONFRAMEWORKDIR="Python.framework",
+                                   PYTHONFRAMEWORKPREFIX=prefix)
+""" + DARWIN + """
+sys._framework = "Python"
+sys.executable = os.environ["__PYVENV_LAUNCHER__"] = os.environ.pop("PLAYED_LAUNCHER", sys.executable)
+"""
+# What the file itself is warned of is an error, though it keeps warnings to itself (E2).
+STRICT = """
+import warnings
+warnings.filterwarnings("error", module="__main__|proto_prime")
+warnings.simplefilter = lambda *_: None
+"""
+PERSONAS = {"musl": MUSL, "framework": FRAMEWORK, "strict": STRICT}
 
 
 def take_on(python, persona):
@@ -308,6 +327,61 @@ def take_on(python, persona):
     place = python.parent.parent / "lib" / python.resolve().name / "site-packages"
     place.mkdir(exist_ok=True)
     (place / "sitecustomize.py").write_text(PERSONA % PERSONAS[persona])
+
+
+# What bin/python3.12 is in a framework: it starts the program of an app, which says by a variable by what path it was
+# started (CPython's Mac/Tools/pythonw.c). Pythons up to 3.7 hand that on to their children (bpo-22490), as this does.
+LAUNCHER = """\
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+int main(int argc, char **argv)
+{
+    char self[PATH_MAX], app[2 * PATH_MAX], *found, *place;
+    if (!strchr(argv[0], '/')) {
+        found = strdup(getenv("PATH") ? getenv("PATH") : "");
+        for (place = strtok(found, ":"); place; place = strtok(NULL, ":")) {
+            snprintf(self, sizeof self, "%s/%s", place, argv[0]);
+            if (!access(self, X_OK)) {
+                argv[0] = strdup(self);
+                break;
+            }
+        }
+    }
+    if (!realpath(argv[0], self))
+        return 125;
+    setenv("PLAYED_LAUNCHER", argv[0], 1);
+    snprintf(app, sizeof app, "%.*s/../pyvenv.cfg", (int)(strrchr(argv[0], '/') - argv[0]), argv[0]);
+    if (access(app, F_OK))
+        argv[0] = strdup(self); /* on macOS a python finds itself by its library, whatever link leads to it */
+    setenv("__PYVENV_LAUNCHER__", argv[0], 1);
+    *strrchr(self, '/') = 0;
+    snprintf(app, sizeof app, "%s/../Resources/Python.app/Contents/MacOS/Python", self);
+    execv(app, argv);
+    return 126;
+}
+"""
+
+
+def make_framework(python, place):
+    """Make a python of its own, the path of its interpreter, a framework below a directory. Returns its new path."""
+    compiler = shutil.which("cc")
+    if not compiler:
+        pytest.skip("no C compiler")
+    prefix = place / "Python.framework" / "Versions" / "3.12"
+    prefix.parent.mkdir(parents=True)
+    shutil.move(str(python.parent.parent), str(prefix))
+    app, launcher = prefix / "Resources" / "Python.app" / "Contents" / "MacOS", prefix / "bin" / "python3.12"
+    app.mkdir(parents=True)
+    launcher.rename(app / "Python")
+    (place / "launcher.c").write_text(LAUNCHER)
+    subprocess.run([compiler, "-o", str(launcher), str(place / "launcher.c")], check=True)
+    (prefix.parent / "Current").symlink_to("3.12")
+    take_on(launcher, "framework")
+    return launcher
 
 
 # System calls as a file system without them answers, for what is below the directories of $LACKING_AT. Each takes its
@@ -391,31 +465,36 @@ def lacking(repo, calls, error, *places):
                     LACKING_AT=":".join(map(str, places)), LACKING_ERRNO=str(getattr(errno, error)))
 
 
-class ExFat:
-    """An exFAT file system, of which a repo's directory is the top: without links, locks of its own or permissions."""
+class Disk:
+    """A file system of a kind, of which a directory is the top; what is in that moves there.
 
-    def __init__(self, repo, mounts):
-        for program in ("losetup", "mkfs.exfat", "mount.exfat-fuse"):
-            if not shutil.which(program):
-                pytest.skip("no %s" % program)
-        image = repo.home / "exfat"
+    kind  "exfat", without links, locks of its own or permissions; "ntfs", where case does not matter
+    """
+
+    KINDS = {"exfat": ("mkfs.exfat", "mount.exfat-fuse -o noatime"),
+             "ntfs": ("mkntfs -q -Q -F", "lowntfs-3g -o ignore_case,noatime")}
+
+    def __init__(self, repo, mounts, kind="exfat", place=None):
+        make, mount = self.KINDS[kind]
+        for command in ("losetup", make, mount):
+            if not shutil.which(command.split()[0]):
+                pytest.skip("no %s" % command.split()[0])
+        image, aside = repo.home / kind, repo.home / "aside"
         with open(str(image), "wb") as file:
             file.truncate(64 << 20)
-        subprocess.run(["mkfs.exfat", str(image)], check=True, stdout=subprocess.DEVNULL)
+        subprocess.run(make.split() + [str(image)], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         found = subprocess.run(["losetup", "--show", "-f", str(image)], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
                                universal_newlines=True)
         if found.returncode:
             pytest.skip("no loop device: %s" % found.stderr.strip())
-        self.device, self.mounts, self.place = found.stdout.strip(), mounts, repo.path
-        files = {each.name: each.read_bytes() for each in repo.path.iterdir() if each.is_file()}
-        for each in repo.path.iterdir():  # fuse mounts on no directory with files
-            each.unlink()
-        script = 'mount.exfat-fuse -o noatime "$1" "$2" >&2 || echo no'
-        if mounts.sh(script, self.device, repo.path):
+        self.device, self.mounts, self.place = found.stdout.strip(), mounts, place or repo.path
+        shutil.copytree(str(self.place), str(aside), ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.rmtree(str(self.place))  # fuse mounts on no directory with files
+        self.place.mkdir()
+        if mounts.sh('%s "$1" "$2" >&2 || echo no' % mount, self.device, self.place):
             self.close()
-            pytest.skip("exFAT cannot be mounted here")
-        for name, data in files.items():
-            self.write(name, data)
+            pytest.skip("%s cannot be mounted here" % kind)
+        mounts.sh('cp -R "$1/." "$2"', aside, self.place)
 
     def write(self, name, data):
         with open("%s%s/%s" % (self.mounts.root, self.place, name), "wb") as file:
@@ -424,3 +503,64 @@ class ExFat:
     def close(self):
         self.mounts.sh('umount "$1" 2>/dev/null || true', self.place)
         subprocess.run(["losetup", "-d", self.device], check=True)
+
+
+# -- Debian's newest pythons -----------------------------------------------------------------------
+
+SUITE, KEYS = "sid", "/usr/share/keyrings/debian-archive-keyring.gpg"
+APT = """\
+Dir::Etc::sourcelist "{place}/sources.list"; Dir::Etc::sourceparts "-"; Dir::State::lists "{place}/lists";
+Dir::State::status "/dev/null"; Dir::Cache "{place}/cache"; APT::Sandbox::User "root"; Acquire::Languages "none";
+APT::Architectures {{ "{machine}"; }}; APT::Install-Recommends "0";
+"""
+UNPACK = """set -e
+for each in lists/partial cache/archives/partial root; do mkdir -p "$each"; done
+export APT_CONFIG="$PWD/apt.conf"
+apt-get update -q
+pythons=$(apt-cache pkgnames python3.1 | grep '^python3.1[4-9]-venv$')
+apt-get install -qy --download-only base-files coreutils dash $pythons
+for each in cache/archives/base-files*.deb cache/archives/*.deb; do dpkg -x "$each" root; done
+cat root/usr/share/ca-certificates/mozilla/*.crt >root/etc/ssl/certs/ca-certificates.crt  # as its installation does
+"""
+
+
+def newest_debian():
+    """A root with the newest pythons of Debian, made once per machine (10 s, 120 MB in the user's cache).
+
+    Its packages are unpacked, not installed. Skips the test, with a reason, where it cannot be made.
+    """
+    if not shutil.which("apt-get") or not os.path.exists(KEYS) or os.getuid():
+        pytest.skip("Debian's newest pythons are unpacked by root, with apt-get and Debian's keys")
+    base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "proto_prime-tests"
+    base.mkdir(parents=True, exist_ok=True)
+    made = base / ("debian-" + SUITE)
+    with FileLock(str(base / "debian.lock")):
+        if not made.exists():
+            place = base / "debian.unfinished"
+            shutil.rmtree(str(place), ignore_errors=True)
+            place.mkdir()
+            machine = subprocess.check_output(["dpkg", "--print-architecture"]).decode().strip()
+            (place / "apt.conf").write_text(APT.format(place=place, machine=machine))
+            (place / "sources.list").write_text(
+                "deb [signed-by=%s] http://deb.debian.org/debian %s main\n" % (KEYS, SUITE))
+            done = subprocess.run(["sh", "-c", UNPACK], cwd=str(place), stdin=subprocess.DEVNULL,
+                                  stdout=subprocess.PIPE, stderr=subprocess.STDOUT, universal_newlines=True)
+            if done.returncode:
+                pytest.skip("Debian's newest pythons cannot be fetched: %s" % done.stdout[-500:])
+            (place / "root").rename(made)
+            shutil.rmtree(str(place))
+    return made
+
+
+def enter_debian(mounts, *shared):
+    """Let a `Mounts` have the root of `newest_debian`, where directories are at the same paths. Returns that root.
+
+    Its pythons are strict with warnings.
+    """
+    root = newest_debian()
+    mounts.sh("""root=$1; shift
+mount -t overlay overlay -o "lowerdir=$root,upperdir=$(mktemp -d /mnt/XXXXXX),workdir=$(mktemp -d /mnt/XXXXXX)" "$root"
+for each in /proc /dev "$@"; do mkdir -p "$root$each"; mount --rbind "$each" "$root$each"; done""", root, *shared)
+    mounts.sh('for each in "$1"/etc/python3.*; do printf %s "$2" >"$each/sitecustomize.py"; done', root,
+              PERSONA % PERSONAS["strict"])
+    return root

@@ -230,6 +230,7 @@ def test_E10_BOM_and_CRLF(repo, wild):
 
 
 def test_no_config_at_all(repo):
+    (repo.path / ".git").mkdir()  # a repo all the same (U4)
     told = repo.info()
     assert told["root"] == str(repo.path)
     assert told["config"]["projects"]["value"] == []

@@ -219,7 +219,7 @@ def test_R17_lock_that_lacks_what_is_required_is_refused_by_both_drivers(repo, w
         assert error.splitlines()[1:] == [
             "prime: error: %s does not hold what is required" % (repo.path / "pylock.toml")
         ] + ["  " + line.replace("VERSION", version) for line in lines] + [
-            "  hint: let test write it anew, or prime lock"]
+            "  hint: let test write it anew, or " + repo.typed("lock")]
 
 
 def test_R17_lock_that_holds_what_is_required_in_its_own_way_is_taken(repo, wheelhouse, driver):

@@ -48,7 +48,7 @@ def without_proc(request, plain, mounts):
     if text:
         plain.program("ps", "#!/bin/sh\ncat '%s/ps-more' 2>/dev/null\n%s\n" % (plain.home, text))
     elif text is not None:
-        for name in ("sh", "env", "nsenter"):
+        for name in ("sh", "env"):
             plain.link(name, shutil.which(name))
         plain.env["PATH"] = str(plain.bin)
     return request.param

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from conftest import PYTHONS, python, uv_program
-from machines import ExFat, lacking
+from machines import Disk, lacking
 
 import proto_prime
 
@@ -85,7 +85,7 @@ def test_M13_environment_of_a_file_system_without_links_is_in_the_cache(
 def test_M13_exFAT(repo, mounts, own_cache):
     repo.config('dependencies = ["six"]\n')
     repo.link("uv", uv_program())
-    disk = ExFat(repo, mounts)
+    disk = Disk(repo, mounts)
     try:
         first = mounts.prime().stderr
         assert first.count(PLACED) == first.count(LISTED) == 1, first

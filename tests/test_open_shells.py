@@ -183,8 +183,9 @@ def test_M1_every_command_tells_who_is_left_behind_what_to_type(plain):
                  ("clean",)):
         assert plain.prime(*argv, env=env, status=None).stderr.count(said) == 1, argv
         assert plain.prime("-q", *argv, env=env, status=None).stderr == ""
-    for name, typed in (("default", "source .venv/bin/activate"), ("docs", "exit, then prime -e docs shell"),
-                        ("other", "exit, then prime shell")):
+    for name, typed in (("default", "source .venv/bin/activate"),
+                        ("docs", "exit, then " + plain.typed("-e docs shell")),
+                        ("other", "exit, then " + plain.typed("shell"))):
         value = str(old.parent / (name + "-0123456789ab"))
         result = plain.prime(env=dict(env, VIRTUAL_ENV=value))
         assert "which is gone; type: %s\n" % typed in result.stderr
@@ -225,7 +226,7 @@ def test_M1_without_link_the_shell_is_left_and_started_again(plain):
     for argv in (("-e", "docs", "run", "true"), ("info",)):
         said = plain.prime(*argv, env={"VIRTUAL_ENV": str(old)}).stderr
         assert "%s, no longer the current build of environment docs; type: " % old.name in said
-        assert "type: exit, then prime -e docs shell\n" in said
+        assert "type: exit, then %s\n" % plain.typed("-e docs shell") in said
 
 
 # -- zsh and the files in /etc -----------------------------------------------------------------------

@@ -212,7 +212,7 @@ def test_U2_command_goes_before_a_task_of_its_name_which_a_colon_names(tasked):
         assert repo.prime(":python").stdout == "the task\n"
         assert repo.prime(":later", "x").stdout == "later x\n"
     help = repo.prime("-h").stdout
-    assert "  :python   echo the task\n" in help and "  later     echo later\n" in help
+    assert "\n  :python  echo the task\n" in help and "\n  later    echo later\n" in help
 
 
 def test_U2_word_that_is_neither_command_nor_task_is_an_error(tasked):
@@ -224,13 +224,13 @@ def test_U2_word_that_is_neither_command_nor_task_is_an_error(tasked):
 def test_U2_help_lists_the_tasks_and_survives_a_broken_config(tasked, make_repo):
     repo = tasked('[tasks]\nshow = {run = "true", help = "say it"}\nall = {needs = ["show"]}\n', boots=False)
     help = repo.prime("-h").stdout
-    assert help.endswith("\ntasks of this repo:\n  show      say it\n  all       needs show\n")
+    assert "\nTasks of this repo:\n  show  say it\n  all   needs show\n" in help
     assert "say it" not in repo.prime("info", "-h").stdout
     other = make_repo("another")
     other.config('[tasks]\nother = "true"\n')
-    assert "  other     true\n" in repo.prime("--root", str(other.path), "-h").stdout
+    assert "\n  other  true\n" in repo.prime("--root", str(other.path), "-h").stdout
     repo.config('[tasks]\nshow = 1\n')
-    assert "tasks of this repo" not in repo.prime("-h").stdout
+    assert "Tasks of this repo" not in repo.prime("-h").stdout
 
 
 def test_U2_info_tells_of_tasks(tasked):

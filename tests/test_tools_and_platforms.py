@@ -16,7 +16,6 @@ import trustme
 from conftest import TOP, fetch_wheels, project_text, python, some_python, uv_program
 from filelock import FileLock
 from helpers import Index, run_git
-from machines import take_on
 
 import proto_prime
 
@@ -209,7 +208,7 @@ def test_M16_uv_version_that_is_too_old_is_an_error_that_names_the_least(wanted,
 def pipless(repo, mounts, spare_python):
     """A repo for the driver venv_pip, whose python 3.12 has no pip; in a mount namespace, and nothing else on PATH."""
     shutil.rmtree(str(spare_python.parent.parent / "lib" / "python3.12" / "ensurepip"))
-    for name in ("sh", "env", "nsenter"):
+    for name in ("sh", "env"):
         repo.link(name, shutil.which(name))
     repo.env.update(PATH=str(repo.bin), PROTOPRIMER_VENV_DRIVER="venv_pip", PROTOPRIMER_PYTHON=str(spare_python),
                     PROTOPRIMER_CACHE_DIR=str(repo.home / "cache"))
@@ -245,16 +244,6 @@ def test_M17_pip_of_another_python_that_does_not_work_is_passed_over(pipless, mo
 
 
 # -- platforms (M18) -------------------------------------------------------------------------------
-
-
-@pytest.mark.slow
-def test_M18_signals_that_musl_refuses_are_left_alone(repo, spare_python):
-    take_on(spare_python, "musl")
-    repo.config('dependencies = ["six"]')
-    repo.env["PROTOPRIMER_PYTHON"] = str(spare_python)
-    for words in ["reset"], ["run", "python", "-c", "import six"]:
-        done = repo.prime(*words, python=spare_python, env={"PROTOPRIMER_SPAWN": "1"})
-        assert "RuntimeWarning" not in done.stderr
 
 
 def with_loader(path, loader):
@@ -353,39 +342,6 @@ def test_M19_pythons_of_version_managers_are_found(repo, spare_python, source):
     done = subprocess.run(words, env=dict(repo.env, PATH="/nowhere"), cwd=str(repo.path), stdout=subprocess.PIPE,
                           stderr=subprocess.PIPE, universal_newlines=True)
     assert (done.stdout, done.returncode) == (str(target) + "\n", 0), done.stderr
-
-
-@pytest.mark.slow
-def test_M18_darwin_python_boots_runs_and_is_current(repo, driver, spare_python):
-    take_on(spare_python, "darwin")
-    repo.config('dependencies = ["six"]')
-    repo.env.update(PROTOPRIMER_PYTHON=str(spare_python), PROTOPRIMER_CACHE_DIR=None)
-    assert "stage required" in repo.prime("-v", python=spare_python).stderr
-    assert (repo.home / "Library" / "Caches" / "proto_prime").is_dir()  # it takes this for macOS
-    assert repo.inside("import six, sys; print(sys.platform)", python=spare_python) == "linux"  # and the command not
-    assert "is current" in repo.prime(python=spare_python).stderr
-    assert repo.info(python=spare_python)["current"]
-    for word in ("reset", "clean"):
-        repo.prime(word, python=spare_python)
-
-
-@pytest.mark.slow
-def test_M19_python_of_homebrew_that_was_upgraded(repo, driver, spare_python):
-    cellar = repo.home / "Cellar" / "python@3.12"
-    cellar.mkdir(parents=True)
-    prefix, link = cellar / "3.12.1", repo.bin / "python3.12"
-    shutil.move(str(spare_python.parent.parent), str(prefix))
-    link.symlink_to(prefix / "bin" / "python3.12")
-    repo.config('required_python_version = "==3.12.*"\ndependencies = ["six"]')
-    repo.env["PYENV_ROOT"] = "/nowhere"
-    words = "run", "python", "-c", "import os, six, sys; print(os.path.realpath(sys.executable))"
-    assert str(prefix) in repo.prime(*words, python=python("3.11")).stdout
-    link.unlink()
-    prefix.rename(cellar / "3.12.2")  # brew removes the old one
-    os.utime(str(cellar / "3.12.2" / "bin" / "python3.12"))
-    link.symlink_to(cellar / "3.12.2" / "bin" / "python3.12")
-    told = repo.prime(*words, python=python("3.11"))
-    assert told.stdout.startswith(str(cellar / "3.12.2")) and "building environment default" in told.stderr
 
 
 # -- pythons without certificates (M21) ------------------------------------------------------------

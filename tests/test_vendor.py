@@ -38,7 +38,7 @@ def test_fresh_clone_without_network_boots_from_a_vendored_directory(project, ma
         subprocess.run([uv_program(), "lock", "--offline", "--python", str(some_python())], cwd=str(project.path),
                        env=project.env, check=True, stderr=subprocess.DEVNULL)
     result = project.prime("vendor")
-    assert "vendor holds " in result.stderr and "prime --offline uses it" in result.stderr
+    assert "vendor holds " in result.stderr and project.typed("--offline uses it") in result.stderr
     assert names(project) == ["flit_core", "six", "uv"]
     done, clone = away(project, make_repo, driver, *TELL)
     assert done.stdout.startswith(str(clone.path / ".prime" / "envs"))
@@ -155,13 +155,15 @@ def test_vendor_puts_nothing_where_setuptools_would_take_it_for_a_package(repo, 
         '[project]\nname = "client"\nversion = "1"\ndependencies = ["six"]\n'
     repo.write("pyproject.toml", project)
     refused = repo.prime("vendor", status=1).stderr
-    assert "setuptools would take vendor/ for a package" in refused and "hint: prime vendor .prime-vendor" in refused
+    assert "setuptools would take vendor/ for a package" in refused
+    assert "hint: " + repo.typed("vendor .prime-vendor") in refused
     assert not (repo.path / "vendor").exists()
     (repo.path / "proto_prime.py").unlink()  # as init would have it: in tools/
     (repo.path / "tools").mkdir()
     (repo.path / "tools" / "proto_prime.py").symlink_to(TOP / "proto_prime.py")
     (repo.path / "prime").rename(repo.path / "tools" / "prime")
-    assert "prime --offline uses it" in repo.prime("vendor", ".prime-vendor", entry="tools/prime").stderr
+    said = repo.prime("vendor", ".prime-vendor", entry="tools/prime").stderr
+    assert repo.typed("--offline uses it", "tools/prime") in said
     for name in ("PIP_FIND_LINKS", "PIP_NO_INDEX", "UV_CONFIG_FILE"):
         repo.env.pop(name)
     repo.env["UV_CACHE_DIR"] = str(repo.home / "none")
@@ -216,7 +218,8 @@ def test_I4_update_with_a_wrong_hash_is_refused(vendored):
 
 
 def test_update_without_a_source(vendored):
-    told = "prime: error: no index may be asked for another version\n  hint: prime update --from FILE\n"
+    hint = vendored.typed("update --from FILE")
+    told = "prime: error: no index may be asked for another version\n  hint: %s\n" % hint
     for env in ({}, {"PROTOPRIMER_OFFLINE": "1"}, {"PIP_NO_INDEX": None, "UV_NO_INDEX": "1"}):
         assert vendored.prime("update", status=1, env=env).stderr == told
     vendored.config("no_index = true")

@@ -82,7 +82,7 @@ def test_R19_clone_builds_sources_without_network(repo, shelf, make_repo, driver
     if has_lock:
         repo.prime("lock")
     result = repo.prime("vendor")
-    assert "prime --offline uses it" in result.stderr and "git will not" not in result.stderr
+    assert repo.typed("--offline uses it") in result.stderr and "git will not" not in result.stderr
     names = {path.name.split("-")[0] for path in (repo.path / "vendor").iterdir()}
     assert {"flit_core", "idna", "older", "setuptools", "six", "tiny_backend", "uv", "wheel", "young"} <= names
     crlf = [path for path in (repo.path / "vendor").glob("*.whl") if b"\r\n" in path.read_bytes()]
@@ -107,7 +107,7 @@ def test_R19_builders_that_exclude_each_other_are_all_vendored(repo, shelf):
     repo.write("requirements.txt", "newer\nsix\n./library\n")
     repo.config()
     result = repo.prime("vendor")
-    assert "prime --offline uses it" in result.stderr
+    assert repo.typed("--offline uses it") in result.stderr
     tools = {path.name.split("-")[1] for path in (repo.path / "vendor").glob("tool-*")}
     assert tools == {"1", "2"}
 
@@ -188,7 +188,7 @@ def test_R19_vendor_of_others_is_left_alone(repo, name):
     repo.write(name, "theirs")
     commit(repo)
     result = repo.prime("vendor", status=1)
-    assert "hint: prime vendor .prime-vendor" in result.stderr and name.rpartition("/")[2] in result.stderr
+    assert "hint: " + repo.typed("vendor .prime-vendor") in result.stderr and name.rpartition("/")[2] in result.stderr
     assert run_git(repo.path, "status", "--porcelain", check=True).stdout == ""
 
 
@@ -197,7 +197,7 @@ def test_R19_prime_vendor_is_looked_into_by_itself(repo, make_repo):
     repo.link("uv", uv_program())
     repo.project(["six"])
     repo.write("vendor/six-99-py3-none-any.whl", "theirs")
-    assert "prime --offline uses it" in repo.prime("vendor", ".prime-vendor").stderr
+    assert repo.typed("--offline uses it") in repo.prime("vendor", ".prime-vendor").stderr
     repo.write("pyproject.toml", (repo.path / "pyproject.toml").read_text().replace('"six"', '"idna"'))
     assert ".prime-vendor holds" in repo.prime("vendor").stderr  # the next time, too
     commit(repo)
