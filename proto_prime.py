@@ -81,6 +81,13 @@ fail() {
     exit 1
 }
 
+interrupted() { # STATUS: end, for a signal came
+    rm -rf "${aside:-/nowhere/at/all}"
+    echo "prime: error: interrupted; nothing is half-done" >&2
+    echo "  hint: the same command goes on" >&2
+    exit "$1"
+}
+
 runs() { # PROGRAM: true if it is a python that can run this file. Status 0 does not tell: an empty file has it
     path=$(command -v "$1") || return 1
     if [ "$path" -ef /usr/bin/python3 ] && [ -x /usr/bin/xcode-select ]; then
@@ -170,9 +177,9 @@ fetch_uv() { # [ARGS]: fetch uv into the user cache, by its stand-alone installe
     shown=$url
     case $url in *@*) shown=${url%%//*}//***@${url##*@} ;; esac # H14
     agree "uv will be fetched with $shown into $cache, and fetch one" "$@"
-    trap 'rm -rf "$aside"; exit 129' HUP
-    trap 'rm -rf "$aside"; exit 130' INT
-    trap 'rm -rf "$aside"; exit 143' TERM
+    trap 'interrupted 129' HUP
+    trap 'interrupted 130' INT
+    trap 'interrupted 143' TERM
     [ ! -e "$cache" ] || [ -O "$cache" ] ||
         fail "$cache belongs to another user" "PROTOPRIMER_CACHE_DIR names another directory"
     (umask 077 && mkdir -p "$aside") || fail "cannot write to $cache" "PROTOPRIMER_CACHE_DIR names another directory"
@@ -380,13 +387,14 @@ class Reporter:
     unlogged   list of str, the text from before there was a log
     as_typed   function from a str to a str: names this program in a hint as the user started it
     live_line  str, the line that `tick` renews on a terminal
+    waits_for  str, what the tool of a step said last, which the live line shows
     """
 
     def __init__(self):
         self.verbosity = 0
         self.log, self.log_path, self.unlogged = None, "", []  # type: ignore[var-annotated]
-        self.step_title, self.step_start, self.is_live, self.live_line = "", 0.0, False, ""
-        self.noted = set()  # type: set
+        self.step_title, self.step_start, self.is_live, self.live_line, self.waits_for = "", 0.0, False, "", ""
+        self.patience, self.noted = 0, set()  # type: float, set
         self.as_typed = lambda text: text
 
     def note(self, text, lines=()):
@@ -425,32 +433,45 @@ class Reporter:
 
     def step(self, title):
         """Announce long work: by a plain line, or on a terminal by a live line that stays until `done`."""
-        import time
-
-        self.step_title, self.step_start = "prime: " + one_line(masked(title)), time.monotonic()
-        self.is_live = self.verbosity == 0 and self._is_terminal() and is_foreground()
+        self.wait(title, 0)
         if self.is_live:
             self.tick()
         else:
             self.note(title)
+
+    def wait(self, title, patience=1):
+        """Begin work that is seldom long: if it lasts longer than so many seconds, a terminal shows a live line."""
+        import time
+
+        self.step_title, self.step_start = "prime: " + one_line(masked(title)), time.monotonic()
+        self.patience = patience
+        self.is_live = self.verbosity == 0 and self._is_terminal() and is_foreground()
 
     def tick(self):
         """Renew the live line if it changed. Called some ten times a second while a child works."""
         if self.is_live and is_foreground():
             import time
 
+            if time.monotonic() - self.step_start < self.patience:
+                return
             room = columns() - 3  # an echoed ^C takes two columns, and some terminals wrap after the last one
             spent = " %d s" % (time.monotonic() - self.step_start)
-            line = clipped(clipped(self.step_title, room - len(spent)) + spent, room)
+            line = clipped(clipped(self._step_text(room), room - len(spent)) + spent, room)
             if line != self.live_line:
                 self.live_line = line  # before it is shown, for an interrupt may come meanwhile
                 self._show("\r\x1b[K" + line)
+
+    def _step_text(self, room):
+        """What a live line of so many columns shows: the step's title, and what it waits for; alone if few."""
+        if not self.waits_for or room < 60:
+            return self.waits_for or self.step_title
+        return "%s: %s" % (clipped(self.step_title, room // 2), self.waits_for)
 
     def done(self):
         """Remove the live line, if there is one."""
         if self.live_line and is_foreground():
             self._show("\r\x1b[K")
-        self.is_live, self.live_line = False, ""
+        self.is_live, self.live_line, self.waits_for = False, "", ""
 
     def keep_log(self, path, file):
         """Write everything to this open binary file too: what was said before, and what comes."""
@@ -519,6 +540,39 @@ def clipped(text, room):
         if room < 0:
             return text[:index]
     return text
+
+
+def width_of(text):
+    """The number of columns that a text takes on a terminal, by the rule of `clipped`."""
+    return len(text) + sum(char >= "\u1100" for char in text)
+
+
+def room_on(file):
+    """The columns for a table at a file descriptor: those of a terminal; elsewhere no line is broken."""
+    return columns(file) if os.isatty(file) else sys.maxsize
+
+
+def in_columns(rows, room):
+    """Rows of texts as lines, a list of str. If one is too wide, the last text of each row stands below the others."""
+    rows = [[one_line(text) for text in row] for row in rows]
+    widths = [max(map(width_of, column)) for column in zip(*rows)]
+    heads = ["  ".join(text + " " * (width - width_of(text)) for text, width in zip(row[:-1], widths)) for row in rows]
+    lines = ["%s  %s" % (head, row[-1]) for head, row in zip(heads, rows)]
+    if max(map(width_of, lines), default=0) <= room:
+        return lines
+    return [line for head, row in zip(heads, rows)
+            for line in [head.rstrip(), *("      " + line for line in wrapped(row[-1], room - 6))]]
+
+
+def pointed(line, index):
+    """Two lines for an error: a line of a file, and a caret below its character at `index`.
+
+    Only what fits in a row of the terminal is shown of it, for the caret would stand below another row.
+    """
+    before, after, room = visible(line[:index]), visible(line[index:index + 500]), columns() - 8
+    while width_of(before) > room - 8:
+        before = "..." + before[len(before) // 4 + 4:]
+    return [clipped(before + after, room), " " * width_of(before) + "^"] if line.strip() else []
 
 
 def columns(file=2):
@@ -652,6 +706,11 @@ def shown(argv):
     import shlex
 
     return masked(" ".join(shlex.quote(word) if "\n" not in word else "'...'" for word in argv))
+
+
+def typed(*words):
+    """A command of ours as the user types it, on one line."""
+    return report.as_typed(shown(["prime", *words]))
 
 
 # Where a URL begins: its "://", or "//" in front of a word; in JSON also with backslashes.
@@ -1332,13 +1391,84 @@ def started_with(name):
         return os.environ.get(name, "")
 
 
-def activated(prefix, env_vars=()):
-    """The environment of a user's command inside the environment directory `prefix`."""
-    environ = with_variables(clean_environ(), env_vars)
+def activated(prefix, env_vars=(), env_file=""):
+    """The variables of a user's command inside the environment directory `prefix`.
+
+    env_vars  dict or pairs; they go before those that the caller has set
+    env_file  str, the path of a file of variables; those of the caller go before them
+    """
+    environ = clean_environ()
+    for name, value in read_env_file(env_file).items():
+        environ.setdefault(variable_name(name), value)
+    environ = with_variables(environ, env_vars)
     search = environ.get("PATH", os.defpath)
     environ["VIRTUAL_ENV"] = prefix
     environ["PATH"] = os.path.join(prefix, BIN) + (os.pathsep + search if search else "")
     return environ
+
+
+def read_env_file(path):
+    """The variables in a file of NAME=VALUE lines: a dict, empty if there is none. The fast path comes here.
+
+    A line may begin with `export`. In a value nothing is replaced: it ends with the line or before " #". In quotes it
+    may have several lines, and in double ones the escapes of `ENV_ESCAPES`.
+    PrimeError with status 2 and the number of the line: what stands there may be secret.
+    """
+    if not path:
+        return {}
+    if not os.path.exists(path):
+        for example in [path + end for end in (".example", ".sample", ".template")]:
+            if os.path.exists(example):
+                report.note_once("%s is missing; %s shows what it holds" % (tilde(path), os.path.basename(example)))
+        return {}
+    text = load_text(path, lambda data: data.decode("utf-8", "surrogateescape")).replace("\r\n", "\n")
+    found, pos = {}, 0  # type: dict, int
+    while pos < len(text):
+        pos = read_env_line(text, pos, path, found)
+    return {name: os.fsdecode(value.encode("utf-8", "surrogateescape"))
+            for name, value in found.items() if name not in FOREIGN_VARS}
+
+
+ENV_ESCAPES = {"n": "\n", "r": "\r", "t": "\t", "\\": "\\", '"': '"', "$": "$", "`": "`"}
+
+
+def read_env_line(text, pos, path, found):
+    """Read the line at a position of a file of variables into `found`, a dict. Returns the position behind it."""
+    end = text.find("\n", pos) % (len(text) + 1)  # -1 becomes the end of the text
+    line = text[pos:end]
+    if line.strip()[:1] in ("", "#"):
+        return end + 1
+    name, sign, value = line.partition("=")
+    words = name.split()
+    name = words[-1] if len(words) == 1 or words[:1] == ["export"] and len(words) == 2 else ""
+    problem = "" if sign and name and all(char.isalnum() or char in "_.-" for char in name) else "is no NAME=VALUE"
+    if not problem and value.strip()[:1] in ("'", '"'):
+        value, begin = read_env_quoted(text, end - len(value.lstrip()))
+        end = text.find("\n", begin) % (len(text) + 1)
+        if not begin or text[begin:end].strip()[:1] not in ("", "#"):
+            problem = "has more behind its quotes" if begin else "begins a value whose quote does not end"
+    else:
+        value = value.partition(" #")[0].partition("\t#")[0].strip()
+    if problem or "\0" in value:
+        number = text.count("\n", 0, pos) + 1
+        raise PrimeError("%s, line %d: it %s" % (path, number, problem or "has a NUL"), status=2)
+    found[name] = value
+    return end + 1
+
+
+def read_env_quoted(text, pos):
+    """The value in the quotes that begin at a position, and the position behind them; 0 if they do not end."""
+    quote, parts = text[pos], []  # type: str, list
+    pos += 1
+    while True:
+        end = text.find(quote, pos)
+        escape = text.find("\\", pos, end) if quote == '"' else -1
+        if end < 0:
+            return "", 0
+        if escape < 0:
+            return "".join(parts) + text[pos:end], end + 1
+        parts += [text[pos:escape], ENV_ESCAPES.get(text[escape + 1], text[escape:escape + 2])]
+        pos = escape + 2
 
 
 def variable_name(name):
@@ -1413,10 +1543,7 @@ class Child:
         data = self.stderr if self.stderr.strip() else self.stdout
         if len(data) >= OUTPUT_CAP:  # its start was cut away, maybe within a URL (H14)
             data = re.split(br"\s", data, maxsplit=1)[-1]
-        text = masked(data.strip().decode("utf-8", "backslashreplace"))
-        text = re.sub(r"\x1b\[[0-?]*[ -/]*[@-~]", "", text)  # colours, which FORCE_COLOR brings
-        last = [line.rstrip().rpartition("\r")[2].expandtabs() for line in text.split("\n")]  # \r overwrites a line
-        return [visible(line) for line in last if line.strip()][-lines:]
+        return printed_lines(data)[-lines:]
 
     def __str__(self):
         if self.problem:
@@ -1426,6 +1553,19 @@ class Child:
             reason = "exit status 0x%X" % self.status
         lines = self.tail()  # a shell that finds no program says so first, a traceback ends with the error
         return ": ".join(["failed", reason] + (lines[:1] if self.status in (126, 127) else lines[-1:]))
+
+
+def printed_lines(data):
+    """The non-blank lines of a program's output as a terminal would show them: a list of str.
+
+    data  bytes, whole lines, as `masked` needs
+    """
+    import re
+
+    text = masked(data.strip().decode("utf-8", "backslashreplace"))
+    text = re.sub(r"\x1b\[[0-?]*[ -/]*[@-~]", "", text)  # colours, which FORCE_COLOR brings
+    lines = [line.rstrip().rpartition("\r")[2].expandtabs() for line in text.split("\n")]  # \r overwrites a line
+    return [visible(line) for line in lines if line.strip()]
 
 
 def signal_name(number):
@@ -2986,17 +3126,22 @@ class Link:
 class TomlError(ValueError):
     """Text that is not TOML: `message` says what is wrong, `line` and `column` (both from 1) say where.
 
-    Made from the source and the position of the mistake in it.
+    Made from the source and the position of the mistake in it; `source` is the text of that line.
     """
 
     def __init__(self, src, pos, message):
         self.message = message
         self.line = src.count("\n", 0, pos) + 1
         self.column = pos - src.rfind("\n", 0, pos)
+        self.source = src[pos - self.column + 1:].partition("\n")[0]
         ValueError.__init__(self, message, self.line, self.column)
 
     def __str__(self):
         return "%s (line %d, column %d)" % (self.message, self.line, self.column)
+
+    def as_error(self, file):
+        """The PrimeError for a file that is not TOML: it shows the line, and a caret below the mistake."""
+        return PrimeError("%s: %s" % (file, self), status=2, tried=pointed(self.source, self.column - 1))
 
 
 def parse_toml(text, is_head=False):
@@ -3323,10 +3468,16 @@ def list_toml_patterns():
     }
 
 
+def is_bare(key):
+    """True for a key that stands in TOML without quotes."""
+    return bool(key) and all(char.isalnum() and char <= "z" or char in "-_" for char in key)
+
+
 def as_toml(value):
     """A value of `parse_toml` as TOML on one line."""
     if isinstance(value, dict):
-        return "{%s}" % ", ".join("%s = %s" % (as_toml(key), as_toml(each)) for key, each in value.items())
+        keys = {key: key if is_bare(key) else as_toml(key) for key in value}
+        return "{%s}" % ", ".join("%s = %s" % (keys[key], as_toml(each)) for key, each in value.items())
     if isinstance(value, list):
         return "[%s]" % ", ".join(map(as_toml, value))
     if isinstance(value, (str, bool)):
@@ -3684,6 +3835,7 @@ FIELDS = {
     "find_links": ("texts", [], "directories or pages with wheels"),
     "no_index": ("flag", False, "use find_links alone"),
     "env_vars": ("table", {}, "set for commands run in the environment"),
+    "env_file": ("text", "", "a file of NAME=VALUE lines, which set what the caller has not set"),
     "tasks": ("tasks", {}, "commands of the repo by name: ./prime NAME runs one in its environment"),
     "post_boot": ("commands", [], "commands run in each new generation before it is published"),
     "default_env": ("text", "default", "the environment that is meant when none is named"),
@@ -3691,7 +3843,7 @@ FIELDS = {
 # Where packages come from, and by which tool: a script with metadata takes these over from the repo.
 SOURCE_FIELDS = ("venv_driver", "uv_version", "uv_sha256", "index_url", "extra_index_urls", "find_links", "no_index")
 # Changing one needs no rebuild; but a link of another name than usual is an input: a generation's scripts name it (M1).
-RUNTIME_FIELDS = ("env_vars", "tasks", "venv_dir_rel_path", "default_env", "platforms")
+RUNTIME_FIELDS = ("env_vars", "env_file", "tasks", "venv_dir_rel_path", "default_env", "platforms")
 ROOT_FIELDS = ("default_env", "tasks")  # no environment has its own
 FREE_FIELDS = ("env_vars", "tasks", "post_boot")  # any text: it is for the user's own programs
 PARSED_FIELDS = ("required_python_version", "uv_version")  # `check_text` is skipped: their own parsers check them
@@ -3912,7 +4064,7 @@ class Config:
             try:
                 self.documents[path] = text, parse_toml(text or "")
             except TomlError as error:
-                raise PrimeError("%s: %s" % (path, error), status=2)
+                raise error.as_error(path)
         return self.documents[path]
 
     def project(self, directory):
@@ -4080,6 +4232,9 @@ def read_task(config, name, value):
     field = "tasks." + name
     if not all(char.isalnum() or char in "-_.:" for char in name) or name[:1] in ("", "-", ".", ":"):
         raise config.error(field, 'task name "%s" is not of letters, digits and -_.: alone' % one_line(name[:200]))
+    if name in FIELDS:  # the line was added below [tasks]
+        raise PrimeError("%s: %s is a field, and no task" % (field, name), config.where(field), status=2,
+                         hint="move its line above [%stasks]" % ("tool.proto-prime." * (config.file == PYPROJECT)))
     table = value if isinstance(value, dict) else {"run": value}
     for key, item in table.items():
         at = field + "." + key if table is value else field
@@ -4420,6 +4575,15 @@ class Environment:
         """How a shell's prompt calls it, less what a shell takes for more than text: venv and uv do not quote that."""
         name = os.path.basename(self.root) + ("" if self.name == "default" else "-" + self.name)
         return "".join(char for char in name if char.isalnum() or char in " ._-")
+
+    @property
+    def env_file(self):
+        """The path of its file of variables; "" if it has none."""
+        return self.path(self["env_file"]) if self["env_file"] else ""
+
+    def environ(self, prefix, more=()):
+        """The variables of a command in its directory `prefix`: `activated`, with `more` of them, a dict."""
+        return activated(prefix, dict(self["env_vars"], **dict(more)), self.env_file)
 
     def wanted(self):
         """All `Request`s that its python must fulfil, a list."""
@@ -5811,9 +5975,33 @@ class Candidate:
         return {"path": self.path, "source": self.source, "verdict": self.verdict, "reason": self.reason,
                 "version": python and python.version, "implementation": python and python.implementation}
 
-    def __str__(self):
-        version = self.interpreter.version if self.interpreter else "-"
-        return "%-40s %-9s %s" % (tilde(self.path), version, self.reason or self.verdict)
+    @property
+    def version(self):
+        """What `python --all` and errors call its version: "3.12.1", "pypy 3.10.14", "3.13.0t"; "" if it is broken."""
+        python = self.interpreter
+        if not python:
+            return ""
+        name = "" if python.implementation == "cpython" else python.implementation + " "
+        return name + python.version + "t" * python.is_free_threaded
+
+    def distance(self, requests):
+        """How far it is from what is wanted, for sorting: a list of int.
+
+        Of a broken one the name alone tells the version; it is near only if that is what is wanted.
+        """
+        python = self.interpreter
+        if python:
+            request, version = first_failing(python, requests)[0], Version(python.version)
+            clause = request.failing(version) if request else None
+            is_far = bool(request and request.implementation not in ("", python.implementation))
+        else:
+            numbers = numbers_in(os.path.basename(self.path)) or [99]
+            version = Version(".".join(map(str, numbers)))
+            clause = ([clause for request in requests for clause in request.clauses] + [None])[0]
+            is_far = not clause or not clause.contains(version)
+        wanted = clause.version.release if clause and clause.version else version.release
+        pairs = zip((version.release + (0, 0))[:3], (wanted + (0, 0))[:3])
+        return [int(is_far)] + [abs(mine - other) for mine, other in pairs]
 
 
 def why_not(request, interpreter):
@@ -5869,6 +6057,14 @@ def request_with_origin(request):
     return '%s "%s" of %s' % (field, request, file)
 
 
+def nearest_misses(tried, requests):
+    """Of `Candidate`s that do not fulfil `requests` the three that come nearest, no two alike: a list."""
+    misses = {}  # type: dict
+    for candidate in sorted(tried, key=lambda each: each.distance(requests)):
+        misses.setdefault((candidate.version or os.path.basename(candidate.path), candidate.reason), candidate)
+    return list(misses.values())[:3]
+
+
 def judge(candidate, requests):
     """Ask a candidate, and set its verdict and reason: does it fulfil all of `requests`? Returns the candidate."""
     try:
@@ -5900,6 +6096,7 @@ def judge_all(tried, requests):
                     return
                 judge(candidate, requests)
 
+        report.wait("asking %d pythons" % len(unknown))
         threads = [threading.Thread(target=work) for _ in unknown[:ASKED_AT_ONCE]]
         try:
             with unbroken():
@@ -5910,6 +6107,7 @@ def judge_all(tried, requests):
         for thread in threads:
             while thread.is_alive():  # a signal in the moment before a wait would be noticed after it
                 thread.join(0.1)
+        report.done()
     for candidate in tried:
         if candidate.verdict == "not-tried":
             judge(candidate, requests)
@@ -5929,7 +6127,9 @@ def search_python(required="", tried=None, also=()):
     tried = [] if tried is None else tried
     chosen, best, enough = None, -2, 2 if request.names_prerelease else 3  # as of `Version.phase`
     for candidate in candidates(request):
+        report.wait("asking %s" % tilde(candidate.path))
         tried.append(judge(candidate, (request,) + tuple(also)))
+        report.done()
         if candidate.verdict != "matches":
             continue
         phase = Version(candidate.interpreter.version).phase
@@ -5967,7 +6167,9 @@ def select_python(required, selector, root, name="default"):
     elif not os.access(path, os.X_OK):
         raise PrimeError("python selector %s is not executable" % path, hint="chmod +x it", status=2)
     environ = dict(clean_environ(for_tool=True), PROTOPRIMER_REF_ROOT=root, PROTOPRIMER_ENV=name)
+    report.wait("asking the python selector %s" % selector)
     child = run_child(argv, environ, cwd=root, timeout=SELECTOR_SECONDS)
+    report.done()
     if child.has_failed:
         raise PrimeError("python selector %s %s" % (path, child), tried=child.tail())
     lines = [line.strip() for line in os.fsdecode(child.stdout).splitlines() if line.strip()]
@@ -6613,6 +6815,10 @@ BUILD_FAILED = r"finished with status 'error'|^ *× .* did not run|Command error
 PIP_RUNS = r"^ *Running command "
 PIP_STAGE = r"Processing |Collecting |Obtaining |(?:Building|Installing) .*packages:"
 UV_QUOTES = r"^ *\[std(?:out|err)\]$"
+WHEEL_OR_SDIST = r"(?:\S*/)?([\w.-]+?)-(\d[^-\s]*?)(?:-\S+\.whl|\.tar\.gz|\.zip)\S*"
+# The lines by which they say what they work at.
+WORKS_AT = r" *(?:Collecting|Download(?:ing|ed)|Using cached|Obtaining|Processing|Preparing|" \
+    r"Getting requ\w+|Build(?:ing|t)|Running setup\.py|Installing|Cloning|Updat(?:ing|ed)|Resolved|Prepared) "
 
 # How they say that they got no connection: a pattern that the output must hold besides, and one for the URL or host.
 UNREACHED = (
@@ -6650,7 +6856,8 @@ def run_tool(argv, title, environ=None, cwd=os.sep, is_installer=True):
     """Run pip, uv, venv or a post_boot command as a step that people see; PrimeError if it fails."""
     report.step(title)
     environ = dict(clean_environ(for_tool=True) if environ is None else environ, PWD=cwd)  # ${PWD} in a file for pip
-    child = run_child(argv, environ, cwd=cwd, log=log_of_tool, cap=TOOL_CAP, is_merged=True)
+    log = log_of_installer if is_installer else log_of_command
+    child = run_child(argv, environ, cwd=cwd, log=log, cap=TOOL_CAP, is_merged=True)
     report.done()
     if not child.has_failed:
         return
@@ -6668,11 +6875,22 @@ def run_tool(argv, title, environ=None, cwd=os.sep, is_installer=True):
     raise PrimeError("%s failed: %s" % (title, status), tried=lines, hint="; ".join(filter(None, hints)))
 
 
-def log_of_tool(data):
-    """`report.output` without what pip tells of each file in an index, thousands of lines."""
+def log_of_installer(data):
+    """`report.output` without what pip tells of each file in an index: thousands of lines. Shows what it works at."""
     import re
 
-    report.output(re.sub(br"(?m)^ *(?:Found|Skipping) link.*\n", b"", data))
+    data = re.sub(br"(?m)^ *(?:Found|Skipping) link.*\n", b"", data)
+    lines = [line.strip() for line in printed_lines(data) if re.match(WORKS_AT, line)] if report.is_live else []
+    if lines:
+        report.waits_for = re.sub(WHEEL_OR_SDIST, r"\1 \2", lines[-1])
+    report.output(data)
+
+
+def log_of_command(data):
+    """`report.output`; the last line is shown as what a command of the repo works at."""
+    if report.is_live:
+        report.waits_for = ([report.waits_for] + printed_lines(data))[-1]
+    report.output(data)
 
 
 def causes(output):
@@ -7256,7 +7474,7 @@ def read_lock(environment, path):
                     raise TypeError("%s = %s" % (field, shown_value(document[field])))
             environment.locks[path] = Lock(path, document, *chosen_parts(environment))
         except TomlError as error:
-            raise PrimeError("%s: %s" % (path, error), status=2)
+            raise error.as_error(path)
         except (KeyError, TypeError, AttributeError, ValueError, RecursionError) as problem:
             raise PrimeError("%s is not as PEP 751 says: %r" % (path, problem), status=2)
     return environment.locks[path]
@@ -9754,14 +9972,15 @@ class Stamp:
     link       `Link`, as it was published; its path is "" if the boot did not touch the link
     message    str, what a boot says that has nothing to do
     marks      str, of the variables in requirements files, as `variable_marks` makes it
+    env_file   str, the path of the file of variables of the environment; "" if it has none
     variables  list of (name, value), the `env_vars` of the environment
     tasks      list of str, the tasks as `Task.row` makes them
     files      list of (path, signature, hash): the hash is "" if the file must not be touched
     """
 
-    def __init__(self, head, prefix, link, message, marks, variables, tasks, files):
+    def __init__(self, head, prefix, link, message, marks, env_file, variables, tasks, files):
         self.head, self.prefix, self.link, self.message = head, prefix, link, message
-        self.marks, self.variables, self.tasks, self.files = marks, variables, tasks, files
+        self.marks, self.env_file, self.variables, self.tasks, self.files = marks, env_file, variables, tasks, files
 
     @classmethod
     def load(cls, path, head=None):
@@ -9775,9 +9994,9 @@ class Stamp:
         if head and not (parts[:2] + parts[3:STAMP_HEAD - 1] == head[:2] + head[3:-1] and
                          is_same_place(parts[2], head[2]) and are_same_marks(parts[STAMP_HEAD - 1], head[-1])):
             return None
-        begin = STAMP_HEAD + 7
+        begin = STAMP_HEAD + 8
         try:
-            prefix, link, target, message, marks, count, more = parts[STAMP_HEAD:begin]
+            prefix, link, target, message, marks, env_file, count, more = parts[STAMP_HEAD:begin]
             middle = begin + 2 * int(count)
             end = middle + int(more)
         except ValueError:
@@ -9786,7 +10005,8 @@ class Stamp:
         tasks, files = parts[middle:end], list(zip(parts[end:-1:3], parts[end + 1:-1:3], parts[end + 2:-1:3]))
         if head and marks and marks != variable_marks([mark.partition(":")[0] for mark in marks.split()]):
             return None
-        return cls(parts[:STAMP_HEAD], prefix, Link(parts[2], link, target), message, marks, variables, tasks, files)
+        link = Link(parts[2], link, target)
+        return cls(parts[:STAMP_HEAD], prefix, link, message, marks, env_file, variables, tasks, files)
 
     def holds(self, moves_link):
         """True if every file has its signature, and with `moves_link` if the link is right."""
@@ -9801,6 +10021,10 @@ class Stamp:
     def task(self, name):
         """The `Task` of this name, None if there is none that needs no other."""
         return next((Task.from_row(row) for row in self.tasks if row.startswith(name + "\2")), None)
+
+    def environ(self, more=()):
+        """The variables of a command in its environment: `activated`, with `more` of them, a dict."""
+        return activated(self.prefix, dict(self.variables, **dict(more)), self.env_file)
 
     def is_usable(self):
         """True if its generation is there, current or not."""
@@ -9822,7 +10046,7 @@ class Stamp:
                 remove_file(path)
                 return False
             parts = self.head + [self.prefix, self.link.path, self.link.target]
-            parts += [self.message, self.marks, str(len(self.variables)), str(len(self.tasks))]
+            parts += [self.message, self.marks, self.env_file, str(len(self.variables)), str(len(self.tasks))]
             for entry in self.variables + [self.tasks] + self.files:
                 parts += entry
             write_atomic(path, "\0".join(parts + [STAMP_MAGIC]).encode("utf-8", "surrogateescape"))
@@ -9902,6 +10126,7 @@ def write_stamp(environment, generation, link):
         link,
         current_line(environment, generation),
         variable_marks(sorted(label[2:-1] for label in environment.inputs if label.startswith("${"))),
+        environment.env_file,
         list(environment["env_vars"].items()),
         list(filter(None, (task.row() for task in config.tasks.values()))),
         files)
@@ -10070,7 +10295,7 @@ def fast_path(argv, commands=()):
         if os.environ.get("VIRTUAL_ENV", stamp.prefix) != stamp.prefix:
             note_outlived(root, stamp.prefix)
         if command:
-            hand_over(command, stamp.prefix, stamp.variables)
+            hand_over(command, stamp.prefix, stamp.environ())
         report.note(stamp.message)
         return 0
     except (PrimeError, OSError, ValueError):
@@ -10112,8 +10337,7 @@ def run_task_at_once(root, name, named, words):
         return None
     if os.environ.get("VIRTUAL_ENV", stamp.prefix) != stamp.prefix:
         note_outlived(root, stamp.prefix)
-    variables = dict(stamp.variables, **task.variables)
-    return hand_over(task.words + words, stamp.prefix, variables, task.directory(root))
+    return hand_over(task.words + words, stamp.prefix, stamp.environ(task.variables), task.directory(root))
 
 
 RUN_USAGE = "prime run [--no-boot] [--] CMD..."
@@ -10140,13 +10364,12 @@ def run_words(words):
     return boots, command
 
 
-def hand_over(command, prefix, env_vars, cwd=""):
+def hand_over(command, prefix, environ, cwd=""):
     """Become the user's command inside the environment directory `prefix`; with `cwd` in that directory.
 
     That is the generation, not the link: what runs keeps the packages that it began with, and whoever removes
     generations sees in its environment that it uses this one.
     """
-    environ = activated(prefix, env_vars)
     with working_directory(cwd, environ):
         replace_process(*program_in(command, prefix, environ))
 
@@ -10238,30 +10461,39 @@ def select_interpreter(environment, stage, is_anew=False):
 
 def fetch_python(environment):
     """Let uv download a python for an environment; PrimeError if it cannot."""
+    try:
+        if is_offline():
+            raise PrimeError("offline, so that uv may not download it")
+        driver_of(environment, "venv_uv", "an environment").provide(uv_request(environment))
+    except PrimeError as problem:
+        raise no_python(environment, problem)
+
+
+def uv_request(environment):
+    """All that an environment requires of its python, as uv understands it: a str."""
     text = environment.required.uv_text
     if text[:1] in ("", "<", ">", "=", "!", "~"):  # a specifier can name the other requests as well
         texts = [request.uv_text for request in environment.wanted() if request.text]
         text = ",".join(dict.fromkeys(texts))
-    try:
-        if is_offline():
-            raise PrimeError("offline, so that uv may not download it")
-        driver_of(environment, "venv_uv", "an environment").provide(text)
-    except PrimeError as problem:
-        raise no_python(environment, ["uv: %s" % problem] + problem.tried)
+    return text
 
 
 def is_contradictory(environment):
-    """True if requires-python excludes all that a plain request such as 3.12 names."""
-    operands = [clause.operand.replace(".*", "")
-                for clause in environment.required.clauses if clause.operator == "=="]
-    releases = [operand for operand in operands if operand.replace(".", "").isdigit()]
-    return any(excludes(request, release) for release in releases for request in environment.also)
+    """True if no version at all fulfils the requests of an environment together, though it does each of them.
 
-
-def excludes(request, release):
-    """True if one clause of a `Request` fails at both ends of a release such as 3.12: two may leave some between."""
-    first = request.failing(Version(release))
-    return first is not None and first is request.failing(Version(release + ".99"))
+    The clauses change their mind at the versions that they name: those, and what is next to them, are tried.
+    """
+    requests = [request for request in environment.wanted() if request.clauses]
+    versions = {}  # type: dict
+    for version in [clause.version for request in requests for clause in request.clauses if clause.version]:
+        major, minor, micro = (version.release + (0, 0))[:3]
+        texts = [version.text] + ["%d.%d.%d" % numbers for numbers in (
+            (major, minor, micro), (major, minor, micro + 1), (major, minor, max(micro - 1, 0)), (major, minor, 999),
+            (major, minor + 1, 0), (major, max(minor - 1, 0), 999), (major + 1, 0, 0))]
+        versions.update((text, Version(text)) for text in texts)
+    fulfilled = [{text for text, version in versions.items() if request.failing(version) is None}
+                 for request in requests]
+    return len(requests) > 1 and all(fulfilled) and not set.intersection(*fulfilled)
 
 
 def probe_for(environment):
@@ -10272,32 +10504,87 @@ def probe_for(environment):
                         environment.tried, environment.wanted()[1:])
 
 
-def no_python(environment, more=()):
-    """The PrimeError for requests that no python satisfies: which they are, and why each candidate fails.
+def no_python(environment, problem=None):
+    """The PrimeError for requests that no python satisfies: which they are, the nearest misses, and what to do.
 
-    more  list of str, what else was tried
+    problem  `PrimeError`, why uv could not download one; None if it was not asked to
     """
-    required, is_contrary = environment.required, is_contradictory(environment)
-    reasons = "".join(candidate.reason for candidate in environment.tried)
-    others = [request for request in environment.wanted()[1:] if request is not required and
-              (not required.text or is_contrary or request_with_origin(request) in reasons)]
-    field = "requires-python" if required in environment.also else "required_python_version"
-    if required.origin == "command line":
-        field = "the request"
-    requests, origin = list(map(request_with_origin, others)), required.origin
+    required, wanted = environment.required, [each for each in environment.wanted() if each.text]
+    tried, reasons = environment.tried, "".join(candidate.reason for candidate in environment.tried)
+    if is_contradictory(environment):
+        named = ['"%s" (%s)' % (request, place_of(request, environment)) for request in dict.fromkeys(wanted)]
+        message = "no python satisfies %s " % ("both" if len(named) == 2 else "all of") + " and ".join(named)
+        files = " or ".join(dict.fromkeys(place_of(each, environment).partition(": ")[0] for each in wanted))
+        return PrimeError(message, hint="no version is in all of them: change %s" % files)
+    others = [request for request in wanted if request is not required and
+              (not required.text or request_with_origin(request) in reasons)]
+    requests, origin = list(map(request_with_origin, others)), place_of((others + [required])[0], environment)
     if required.text or not others:
-        requests.insert(0, '%s "%s"' % (field, required))
-    else:
-        origin = others[0].origin
-    hint = "install it"
-    if is_contrary:
-        hint = "they exclude each other: change one of them"
-    elif environment["venv_driver"] == "venv_pip" and field != "the request":
-        hint += ', or set venv_driver = "venv_uv" and allow downloads'
-    if set(others) & set(environment.locked):
-        hint += "; or let prime lock make %s anew, for another python" % environment["lock_file"]
-    tried = [str(candidate) for candidate in environment.tried] + list(more)
-    return PrimeError("no python satisfies " + " and ".join(requests), origin, tried, limit_hint(reasons) or hint)
+        field = "the request" if is_typed(required) else required.origin.partition(": ")[2].rpartition(".")[2]
+        requests.insert(0, ('%s "%s"' % (field, required)).strip())
+        origin = place_of(required, environment)
+    misses = nearest_misses(tried, environment.wanted())
+    rows = [(each.version or "-", tilde(each.path), each.reason or each.verdict) for each in misses]
+    lines = in_columns(rows, room_on(2) - 2)
+    if len(tried) > len(misses):
+        words = [*(["-e", environment.requested] if environment.requested else []), "python"]
+        words += [required.text] if is_typed(required) or kind_of_root(environment.root) == "script" else []
+        lines.append("and %d more: %s" % (len(tried) - len(misses), typed(*words, "--all")))
+    lines += ["uv: %s" % problem] + problem.tried if problem else []
+    hint = limit_hint(reasons) or hint_for_python(environment, misses, problem)
+    return PrimeError("no python satisfies " + " and ".join(requests), origin, lines, hint)
+
+
+def is_typed(request):
+    """True if a request is that of the command line."""
+    return request.origin == "command line"
+
+
+def place_of(request, environment):
+    """Where a request stands, for people: a file, in the repo by its relative path, and maybe the field."""
+    return tilde(request.origin.replace(environment.root + os.sep, "", 1))
+
+
+def hint_for_python(environment, misses, problem):
+    """What to do if no python fits, and the cause: which is there, what excludes it, or what keeps uv from a download.
+
+    misses, problem  as in `no_python`: the list of `Candidate`s, and why uv failed
+    """
+    version = next((each for each in misses if each.version), None)
+    cause = "no python was found that runs"
+    if version:
+        verb = "" if version.reason.startswith("is ") else "is "
+        cause = "%s %s%s" % (version.version, verb, version.reason or version.verdict)
+    elif environment.required.path:
+        cause = environment.required.path + " is none"
+    way = way_to_install(environment)
+    locked = [request for request in environment.locked if version and request_with_origin(request) in version.reason]
+    if locked:
+        way = "prime lock makes %s anew for the python that is here; or %s" % (environment["lock_file"], way)
+    elif is_offline():
+        cause, way = "no network is allowed", "without --offline and %s uv may download it" % OFFLINE_VAR
+    elif problem and "No download found" in "".join(problem.tried):
+        cause, way = "uv knows no such python", "change the request in %s" % place_of(environment.required, environment)
+    elif problem and "python-downloads" in "".join(problem.tried).replace("_", "-").lower():
+        cause, way = "uv may not download pythons", "UV_PYTHON_DOWNLOADS=automatic lets it"
+    elif problem:
+        cause, way = "uv could not download it", problem.hint or way
+    elif environment["venv_driver"] == "venv_pip" and not is_typed(environment.required):
+        way += "; or %s=venv_uv lets uv download it" % DRIVER_VAR
+    return "%s: %s" % (cause, way)
+
+
+def way_to_install(environment):
+    """What a user types to install a python that an environment requires."""
+    text = uv_request(environment)
+    if environment.required.path:
+        return "name another" + ("" if is_typed(environment.required) else
+                                 " in %s" % place_of(environment.required, environment))
+    if find_program("uv"):
+        return shown(["uv", "python", "install", text])
+    if find_program("pyenv") and text.replace(".", "").isdigit():
+        return "pyenv install " + text
+    return "install python " + text
 
 
 def have_generation(environment, stage, is_anew=False):
@@ -10455,8 +10742,10 @@ def command_info(options):
     data = masked_values({
         "schema": SCHEMA,
         "root": environment.root,
-        "config": {name: {"value": environment[name], "from": environment.origins[name]} for name in FIELDS},
+        "config": {name: {"value": public_value(environment, name), "from": environment.origins[name]}
+                   for name in FIELDS},
         "environment": environment.name,
+        "environments": sorted(environment.config.names()),
         "driver": driver,
         "uv": uv_for_info(environment, driver),
         "index": dict(zip(("url", "from"), index_and_origin(environment, driver))),
@@ -10467,11 +10756,34 @@ def command_info(options):
         "reasons": reasons,
         "tasks": {task.name: task.as_dict() for task in environment.config.tasks.values()},
         "packages": packages,
+        "packages_from": packages_from(environment),
         "package_changes": [{"name": name, "built": before or None, "installed": now or None}
                             for name, before, now in changes],
     })
-    emit(as_json(data) if options.json else info_text(data))
+    emit(as_json(data) if options.json else info_text(environment, data))
     return 1 if reasons else 0
+
+
+def public_value(environment, field):
+    """The value of a field as a config would have it, less what `complete_project` adds; paths are absolute."""
+    if field != "projects":
+        return environment[field]
+    return [{key: project[key] for key in PROJECT_KEYS} for project in environment["projects"]]
+
+
+def packages_from(environment):
+    """Where the packages of an environment are listed, for people: files, and maybe what of them is taken."""
+    lock, places = environment["lock_file"], []
+    for project in [] if lock else environment["projects"]:
+        file = next(filter(os.path.isfile, project["files"]), project["path"])
+        parts = ["%s%s %s" % (kind, "s" * (len(names) > 1), ", ".join(names))
+                 for kind, names in (("extra", project["extras"]), ("group", project["groups"])) if names]
+        file = os.path.relpath(file, environment.root) if path_below(file, environment.root) else tilde(file)
+        places.append(file + (" (%s)" % "; ".join(parts) if parts else ""))
+    if not lock or lock.endswith("uv.lock"):
+        places += environment["requirements_files"]
+        places += [environment.origins["dependencies"]] if environment["dependencies"] else []
+    return [lock] * bool(lock) + places
 
 
 def candidate_for(environment, reasons):
@@ -10517,33 +10829,104 @@ def uv_for_info(environment, driver):
     return {"path": path or None, "version": str(uv_version(path)) if path else None, "passed_over": passed}
 
 
-def info_text(data):
-    """The data of `info --json` as a table for people."""
-    selected, venv, required, uv = data["selected_python"], data["venv"], data["required"], data["uv"]
-    current = "yes, held there by a rollback" if venv and venv["held"] else "yes"
-    if data["reasons"]:
-        current = "no: " + "; ".join(data["reasons"])
-    packages = str(len(data["packages"]))
-    if data["package_changes"]:
-        changes = [(each["name"], each["built"], each["installed"]) for each in data["package_changes"]]
-        packages += ", changed by others since the build: " + "; ".join(change_lines(changes))
+def info_text(environment, data):
+    """The data of `info --json` as a table for people: labels, and beside each the lines that belong to it."""
+    venv, uv, room = data["venv"], data["uv"], room_on(1)
+    link = "none"
+    if venv:
+        link = shortened(environment, venv["generation"])
+        if link_of(environment).leads_to(venv["generation"]):
+            name = environment["venv_dir_rel_path"] if os.path.lexists(venv["path"]) else ENVS_FILE
+            link = "%s -> %s" % (name, link)
     rows = [
-        ("root", data["root"]),
-        ("environment", data["environment"]),
-        ("driver", data["driver"]),
-        ("uv", "; passed over: ".join([uv["path"] or "none here, one is fetched"] + uv["passed_over"]) if uv else ""),
-        ("index", "%s (%s)" % (data["index"]["url"] or "see there", data["index"]["from"])),
-        ("required", "%s (%s)" % (required["request"] or "any python", required["from"])),
-        ("selected", "%s (%s)" % (selected["path"], selected["version"]) if selected else "none"),
-        ("venv", "none" if not venv else "%s -> %s" % (venv["path"], venv["generation"])
-         if is_same_place(venv["path"], venv["generation"]) else venv["generation"]),
-        ("current", current),
-        ("packages", packages),
+        ("state", [state_text(environment, data)]),
+        ("environment", [environment_text(environment)]),
+        ("python", python_texts(environment, data)),
+        ("packages", package_texts(data)),
+        ("directory" if venv and " -> " not in link else "link", [link]),
+        ("root", [data["root"]]),
+        ("driver", [data["driver"]]),
+        ("uv", ["; passed over: ".join([uv["path"] or "none here, one is fetched"] + uv["passed_over"])] if uv else []),
+        ("index", ["%s (%s)" % (data["index"]["url"] or "see there", data["index"]["from"])]),
+        ("tasks", [", ".join(data["tasks"])] if data["tasks"] else []),
+        ("config", [environment.config.file or "none; all fields have their defaults"]),
     ]
-    rows += [(name, "%s (%s)" % (", ".join(data["tasks"]) if name == "tasks" else entry["value"], entry["from"]))
-             for name, entry in data["config"].items() if entry["from"] != "default"]
-    width = max(len(name) for name, _ in rows)
-    return "".join("%-*s  %s\n" % (width, name, one_line(text)) for name, text in rows if text)
+    width, lines = max(len(label) for label, _ in rows), []
+    for label, texts in rows:
+        for text in texts:
+            before, arrow, what = one_line(text).rpartition(" -> " if label in ("state", "link") else "\n")
+            for line in wrapped(before + arrow + (what.replace(" ", "\xa0") if arrow else what), room - width - 2):
+                lines.append("%-*s  %s" % (width, label, line))
+                label = ""
+    return "".join(line + "\n" for line in lines + ["  " + line for line in config_lines(environment)])
+
+
+def shortened(environment, path):
+    """A path for people: relative to the root if it is below that, else with ~ for the home directory."""
+    start = os.path.join(environment.root, "")
+    return path[len(start):] if path.startswith(start) else tilde(path)
+
+
+def state_text(environment, data):
+    """Whether an environment is current; if not, why not, and what to type."""
+    option = ["-e", environment.requested] if environment.requested else []
+    if not data["reasons"]:
+        return "up to date" + (", held there by a rollback -> " + typed("use", environment.name)
+                               if data["venv"]["held"] else "")
+    reasons = [reason for reason in data["reasons"] if data["venv"] or reason != "it was not built yet"]
+    state = ": ".join(filter(None, ["OUT OF DATE" if data["venv"] else "NOT BUILT", "; ".join(reasons)]))
+    return "%s -> %s" % (state, typed(*option, *([] if data["selected_python"] else ["python", "--all"])))
+
+
+def environment_text(environment):
+    """The name of an environment, who chose it, and the others."""
+    chosen = ""
+    if environment.requested:
+        chosen = ENV_VAR if os.environ.get(ENV_VAR) == environment.requested else "-e"
+    elif environment.name != environment.config.table.get("default_env", "default"):
+        chosen = "prime use"
+    others = ", ".join(sorted(environment.config.names() - {environment.name}))
+    return environment.name + (" (chosen by %s)" % chosen if chosen else "") + ("; others: " + others if others else "")
+
+
+def python_texts(environment, data):
+    """The python of an environment, and who asked for which: a list of lines."""
+    selected, venv = data["selected_python"], data["venv"]
+    lines = ["none fits"]
+    if selected:
+        name = "" if selected["implementation"] == "cpython" else selected["implementation"] + " "
+        lines = ["%s%s  %s" % (name, selected["version"], tilde(selected["path"]))]
+    if venv and (not selected or selected["version"] != venv["version"]):
+        lines = ["%s now; next: %s" % (venv["version"], lines[0])]
+    requests = [asked(each, environment) for each in dict.fromkeys(environment.wanted()) if each.text]
+    return lines + ["asked for: " + each for each in requests or ["any python"]]
+
+
+def package_texts(data):
+    """How many packages there are, where they are listed, and what others did to them: a list of lines."""
+    places = ", ".join(data["packages_from"])
+    lines = ["%d%s" % (len(data["packages"]), ", from " + places if places else "; no file lists any")]
+    changes = [(each["name"], each["built"], each["installed"]) for each in data["package_changes"]]
+    if changes:
+        lines.append("changed by others since the build: " + "; ".join(change_lines(changes)))
+    return lines
+
+
+def config_lines(environment):
+    """The fields that are not as by default, as TOML, with a comment above those that are not from the config's top."""
+    own = environment.config.table.get("env", {}).get(environment.name, {})
+    lines, origin = [], environment.config.file
+    fields = [field for field in FIELDS if environment.origins[field] != "default" and field != "tasks"]
+    places = {field: environment.origins[field].replace("." + field, "").replace(": " + field, "") for field in fields}
+    for field in sorted(fields, key=lambda field: (places[field] != origin, places[field])):
+        if places[field] != origin:
+            origin = places[field]
+            lines.append("# " + origin)
+        value = environment[field]
+        if field == "projects":
+            value = own.get(field, environment.config.table.get(field))
+        lines.append("%s = %s" % (field, as_toml(value)))
+    return [one_line(masked(line)) for line in lines]
 
 
 def command_python(options):
@@ -10568,12 +10951,56 @@ def command_python(options):
         rows = [candidate.as_dict() for candidate in listed]
         emit(as_json({"schema": SCHEMA, "request": environment.required.text, "candidates": rows}))
     elif options.all:
-        emit("".join("%-9s %-6s %s\n" % (each.verdict, each.source, one_line(str(each))) for each in listed))
+        emit(pythons_text(environment, listed))
     elif python:
         emit(python.path + "\n")
     if python is None:
-        raise problem or no_python(environment)
+        problem = problem or no_python(environment)
+        problem.tried = problem.tried if options.json or not options.all else []  # they are listed already
+        raise problem
     return 0
+
+
+def pythons_text(environment, pythons):
+    """`Candidate`s as text for people: what was asked for, those that fulfil it, the others by why they do not."""
+    room, lines = room_on(1), []
+    for request in dict.fromkeys(environment.wanted()):
+        lines += wrapped("asked for: %s" % asked(request, environment), room, "  ")
+    good = [each for each in pythons if each.verdict in ("selected", "matches")]
+    rows = [("*" if each.verdict == "selected" else " ", *row_of(each)) for each in good]
+    lines += [""] * bool(good) + in_columns(rows, room)
+    groups = {}  # type: dict
+    for each in pythons:
+        if each not in good:
+            groups.setdefault(each.reason if each.verdict == "mismatch" else each.verdict, []).append(each)
+    lines += [""] * bool(groups)
+    for reason in sorted(groups, key=lambda reason: reason == "broken"):
+        lines += lines_of_group(reason, groups[reason], room)
+    return "".join(line + "\n" for line in lines)
+
+
+def row_of(candidate):
+    """The version, the source and the path of a `Candidate`, maybe with a remark: three str."""
+    remark = "  (%s)" % candidate.reason if candidate.reason and candidate.verdict in ("selected", "matches") else ""
+    return candidate.version or "-", candidate.source.partition("=")[0], tilde(candidate.path) + remark
+
+
+def lines_of_group(reason, pythons, room):
+    """Lines for `Candidate`s that are not taken for one reason: one line, with -v all that is known of each."""
+    names = dict.fromkeys(each.version or os.path.basename(each.path) for each in pythons)
+    if report.verbosity < 1:
+        more = "; -v says why" if reason == "broken" else ""
+        return wrapped(one_line("%s (%d%s): %s" % (reason, len(pythons), more, ", ".join(names))), room, "  ")
+    lines = ["%s (%d):" % (one_line(reason), len(pythons))]
+    for each in pythons:
+        lines += ["  " + line for line in in_columns([row_of(each)], room - 2)]
+        lines += ["      " + line for line in wrapped(one_line(each.reason), room - 6)] if reason == "broken" else []
+    return lines
+
+
+def asked(request, environment):
+    """A request with the place where it stands, for people."""
+    return "%s (%s)" % (request, place_of(request, environment)) if request.text else "any python"
 
 
 def command_use(options):
@@ -10829,7 +11256,7 @@ def script_metadata(source):
     try:
         document = parse_toml(blocks[0])
     except TomlError as error:
-        raise PrimeError("the script's metadata (PEP 723): %s" % error, status=2)
+        raise error.as_error("the script's metadata (PEP 723)")
     required, dependencies = document.get("requires-python", ""), document.get("dependencies", [])
     for name, kind, value in (("requires-python", "text", required), ("dependencies", "texts", dependencies)):
         expected, is_valid = KINDS[kind]
@@ -10902,7 +11329,7 @@ def command_run(options):
     environment = environment_to_run(options, words[0])
     prefix = prefix_of(environment, options, boots)
     try:
-        hand_over(words, prefix, environment["env_vars"])
+        hand_over(words, prefix, environment.environ(prefix))
     except OSError as problem:
         raise cannot_run(words[0], problem)
     except PrimeError as problem:
@@ -10936,8 +11363,8 @@ def hint_for(command, options, environment, prefix):
     return "" if is_path else "if a package brings it, " + where_to_add(environment)
 
 
-def where_to_add(environment):
-    """How a package is added, a clause for a hint. environment: `Environment`, or None if that is not known."""
+def where_to_add(environment, does="list it in"):
+    """How a package is added, or what else is done with it, a clause for a hint; environment  may be None."""
     if not environment:
         place = "pyproject.toml or requirements.txt"
     elif environment["requirements_files"]:
@@ -10948,7 +11375,7 @@ def where_to_add(environment):
         table = "[tool.proto-prime] in " * (environment.config.file == PYPROJECT)
         place = "dependencies of " + table + (environment.config.file or OWN_CONFIG)
     has_lock = environment and environment["lock_file"]
-    return "list it in %s, then: %s" % (place, "prime lock and prime boot" if has_lock else "prime boot")
+    return "%s %s, then: %s" % (does, place, "prime lock and prime boot" if has_lock else "prime boot")
 
 
 def command_task(options):
@@ -10985,7 +11412,7 @@ def run_task(task, options, start):
     options.env = options.env or task.env
     environment = environment_to_run(options, task.script(options.root))
     prefix = prefix_of(environment, options, boots=True)
-    environ = activated(prefix, dict(environment["env_vars"], **task.variables))
+    environ = environment.environ(prefix, task.variables)
     report.detail("task %s: %s" % (task.name, shown(task.words)))
     with working_directory(task.directory(options.root), environ):
         try:
@@ -11003,15 +11430,20 @@ def task_rows(tasks, commands):
             for name, task in tasks.items()]
 
 
-def command_shell(options):
-    """start your shell in the environment"""
-    environment = open_environment(options)
+def environment_of_shell(environment, options):
+    """The directory of the environment for a shell, made current, and the variables of the shell, a dict."""
     prefix = prefix_of(environment, options, boots=True)
     link = link_of(environment)
     if is_same_place(link.path, prefix):  # a shell outlives generations, and uses the one of the moment (M1)
         prefix = link.path
+    return prefix, dict(environment.environ(prefix), VIRTUAL_ENV_PROMPT=environment.prompt)
+
+
+def command_shell(options):
+    """start your shell in the environment"""
+    environment = open_environment(options)
+    prefix, environ = environment_of_shell(environment, options)
     shell = os.environ.get("COMSPEC", "cmd.exe") if WINDOWS else os.environ.get("SHELL") or "/bin/sh"
-    environ = dict(activated(prefix, environment["env_vars"]), VIRTUAL_ENV_PROMPT=environment.prompt)
     program = find_program(shell, environ["PATH"])
     name = os.path.basename(program).lower()
     if not program:
@@ -11082,6 +11514,100 @@ def shell_start(kind, prefix, name, environ):
     for file, text in files.items():
         write_atomic(os.path.join(directory, file), (text % values).encode("utf-8", "surrogateescape"))
     return [word % values for word in words], {variable: text % values for variable, text in variables.items()}
+
+
+def command_env(options):
+    """print what an active environment sets, for a shell, direnv or CI"""
+    shell = options.shell or ("pwsh" if WINDOWS else "sh")
+    missing = [name for name in GITHUB_FILES if shell == "github" and not os.environ.get(name)]
+    if missing:
+        raise PrimeError("%s is not set: --shell github is for a step of GitHub Actions" % missing[0], status=2)
+    environment = open_environment(options)
+    prefix, environ = environment_of_shell(environment, options)
+    programs = os.path.join(prefix, BIN)
+    environ["PATH"] = os.pathsep.join([programs] + search_of_shell(environment.root, environ["PATH"], programs))
+    names = ["VIRTUAL_ENV", "VIRTUAL_ENV_PROMPT", "PATH"]
+    names += map(variable_name, list(environment["env_vars"]) + list(read_env_file(environment.env_file)))
+    values = {name: environ[name] for name in names}
+    if shell == "json":
+        emit(as_json({"schema": SCHEMA, "set": values, "unset": ["PYTHONHOME"], "path": [programs]}))
+        return 0
+    for name in [name for name in values if not is_settable(name, values[name], shell)]:
+        report.note("%s is left out: %s cannot set it" % (visible(name), shell))
+        del values[name]
+    if shell == "github":
+        write_for_github(values, programs)
+    else:
+        emit("".join(env_lines(values, shell)))
+    return 0
+
+
+def search_of_shell(root, search, programs):
+    """The directories of a search path without those of this repo's environments, so that it may be evaluated twice.
+
+    Without those, too, that a shim of pyenv put before the caller's: the shell would find no shim any more.
+    programs  str, the directory that stands first on it
+    """
+    envs, pyenv = state_dir(root, "envs"), os.environ.get("PYENV_ROOT", "") if "PYENV_DIR" in os.environ else ""
+    others = [each for each in search.split(os.pathsep)
+              if each != programs and os.path.dirname(os.path.dirname(each)) != envs]
+    begins = tuple(os.path.join(pyenv, name, "") for name in ("versions", "libexec", "plugins"))
+    while pyenv and others and (others[0] + os.sep).startswith(begins):
+        others.pop(0)
+    return others
+
+
+def is_settable(name, value, shell):
+    """True if a shell has a way to set a variable to a value. A name that is more than letters could be a command."""
+    is_plain = name.isidentifier() and name.encode("ascii", "ignore").decode() == name
+    return is_plain and not (shell == "cmd" and set("\r\n") & set(value))
+
+
+def pwsh_quote(text):
+    """A text in single quotes, as PowerShell reads it: typographic ones end it as well."""
+    return "'%s'" % "".join(char * 2 if char in "'\u2018\u2019\u201a\u201b" else char for char in text)
+
+
+def cmd_quote(text):
+    """A text behind `set NAME=` in a batch file, as cmd reads it: outside of quotes, for one in it would end them."""
+    return "".join("%%" if char == "%" else "^" + char if char in '^&|<>()"!' else char for char in text)
+
+
+# How a shell sets a variable, how it takes PYTHONHOME away, and how it quotes a value.
+ENV_SHELLS = {
+    "sh": ("export %s=%s;\n", "unset PYTHONHOME;\n", sh_quote),
+    "fish": ("set -gx %s %s;\n", "set -e PYTHONHOME;\n", fish_quote),
+    "pwsh": ("$env:%s = %s\n", "Remove-Item -ErrorAction Ignore Env:PYTHONHOME\n", pwsh_quote),
+    "cmd": ("@set %s=%s\r\n", "@set PYTHONHOME=\r\n", cmd_quote),
+}  # type: dict
+GITHUB_FILES = ("GITHUB_ENV", "GITHUB_PATH")
+
+
+def env_lines(values, shell):
+    """The lines that set variables, a dict, in a shell of `ENV_SHELLS`."""
+    line, unset, quote = ENV_SHELLS[shell]
+    for name, value in values.items():
+        is_list = shell == "fish" and name == "PATH"  # which an old fish does not split
+        parts = [each for each in value.split(os.pathsep) if each] if is_list else [value]
+        yield line % (name, " ".join(map(quote, parts)))
+    yield unset
+
+
+def write_for_github(values, programs):
+    """Give variables, a dict, and the directory of programs to the later steps of a job of GitHub Actions.
+
+    Source: https://docs.github.com/actions/reference/workflow-commands-for-github-actions#environment-files
+    """
+    lines = []
+    for name, value in values.items():
+        end = "end-" + random_name()  # none that a value could have
+        is_simple = not set("\r\n") & set(value)
+        lines.append("%s=%s\n" % (name, value) if is_simple else "%s<<%s\n%s\n%s\n" % (name, end, value, end))
+    texts = "".join(line for line in lines if not line.startswith("PATH=")), programs + "\n"
+    for variable, text in zip(GITHUB_FILES, texts):
+        with open(os.environ[variable], "ab") as file:
+            file.write(text.encode("utf-8", "surrogateescape"))
+    report.note("later steps have %s, and %s first on PATH" % (", ".join(sorted(set(values) - {"PATH"})), programs))
 
 
 # --------------------------------------------------------------------------------------------------
@@ -12558,6 +13084,7 @@ COMMANDS = {
     "boot": command_boot,
     "run": command_run,
     "shell": command_shell,
+    "env": command_env,
     "info": command_info,
     "python": command_python,
     "use": command_use,
@@ -12572,6 +13099,9 @@ COMMANDS = {
 }
 JSON_OPTION = ("--json",), {"action": "store_true", "help": "as JSON"}
 ARGUMENTS = {
+    "env": [(("--shell",), {"choices": [*ENV_SHELLS, "github", "json"], "metavar": "SHELL", "help":
+                            "for whom: %s, json; or github, which adds to $GITHUB_ENV and $GITHUB_PATH; default: sh, "
+                            "on Windows pwsh" % ", ".join(ENV_SHELLS)})],
     "shell": [(("-c",), {"dest": "line", "metavar": "CMD", "help": "run one line of the shell, and end"})],
     "info": [JSON_OPTION],
     "python": [
@@ -12651,7 +13181,7 @@ class Options:
     """The options and arguments of a command line; these are the defaults."""
 
     command = "boot"  # "" for a task
-    env = root = name = directory = source = sha256 = release = ""
+    env = root = name = directory = source = sha256 = release = shell = ""
     verbose = 0
     quiet = offline = json = all = upgrade = python = False
     request = line = None  # type: str | None
@@ -12671,7 +13201,7 @@ def parse_command_line(argv):
     if asked:
         command, rest = [word for word in rest if word[:1] != "-"][:1], []
     if command:
-        options.command = "" if task_name(command[0], COMMANDS) else command[0]  # U2
+        options.command = command[0] if command[0] in COMMANDS else ""  # a task, or nothing that is known (U2)
     if not options.command:
         options.words, command, rest = [*command, *rest], [], []
     rest += ["-h"] * asked
@@ -12744,7 +13274,8 @@ def hint_of_others(environment, word, rest):
         place = "[tasks] of %s" % OWN_CONFIG if own else "[tool.proto-prime.tasks] of " + PYPROJECT
         return 'prime run pytest; or make it a task: test = "pytest -q" in ' + place
     if word in INSTALLERS and (rest or word != "install"):
-        return where_to_add(environment)
+        does = "take it out of" if {"remove", "uninstall"} & {word, *rest[:1]} else "list it in"
+        return where_to_add(environment, does)
     if word.rstrip("0123456789.") in ("python", "py"):
         return "did you mean: prime " + shown(["run", "python", *rest])
     for words, typed, does in WORDS_OF_OTHERS:
@@ -12970,7 +13501,8 @@ def status_of(work):
         catch_signals(is_over=True)
         for process in list(_live):  # other threads wait for these
             end_group(process, grace=0)
-        return fail(PrimeError("interrupted by %s" % signal_name(stop.signum), status=128 + stop.signum))
+        return fail(PrimeError("interrupted by %s; nothing is half-done" % signal_name(stop.signum),
+                               hint="to go on: " + shown(["prime"] + sys.argv[1:]), status=128 + stop.signum))
     except MemoryError:  # H16
         return fail(PrimeError("there is not enough memory", hint=LIMIT_HINT))
     except Exception as problem:
@@ -13102,14 +13634,16 @@ def restart_in_environment(target, boots):
     report.verbosity = verbosity_from_environment()
     stamp = None if stage else read_stamp(root, requested)
     if stamp and (stamp.holds(not requested) if boots else stamp.is_usable()):
-        prefix, env_vars = stamp.prefix, stamp.variables
+        prefix, env_vars, env_file = stamp.prefix, stamp.variables, stamp.env_file
     else:
         options = open_options(Options())
         environment = open_environment(options)
-        prefix, env_vars = prefix_of(environment, options, boots), environment["env_vars"]
-    environ = activated(prefix, env_vars)
+        prefix = prefix_of(environment, options, boots)
+        env_vars, env_file = environment["env_vars"], environment.env_file
+    environ = activated(prefix, env_vars, env_file)
     # Some variables act as python starts, so that they must be there already.
-    has_variables = all(os.environ.get(name) == environ[variable_name(name)] for name in dict(env_vars))
+    names = list(dict(env_vars)) + list(read_env_file(env_file))
+    has_variables = all(os.environ.get(name) == environ[variable_name(name)] for name in names)
     if has_variables and os.path.realpath(sys.prefix) == os.path.realpath(prefix):
         os.environ.clear()
         os.environ.update(environ)

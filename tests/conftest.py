@@ -434,7 +434,7 @@ def example(make_repo):
     def copy(name):
         repo = make_repo("a copy of " + name)
         shutil.rmtree(str(repo.path))
-        made = shutil.ignore_patterns(".prime", ".venv", "__pycache__", "hosts", "hosts.h")
+        made = shutil.ignore_patterns(".prime", ".venv", "__pycache__", "hosts", "hosts.h", "names.out", ".env")
         shutil.copytree(str(EXAMPLES / name), str(repo.path), ignore=made)  # proto_prime.py: no link any more
         repo.link("python3", some_python())
         repo.link("uv", uv_program())

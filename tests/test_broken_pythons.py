@@ -360,7 +360,7 @@ def test_C4_program_that_is_no_python_is_passed_over(zoo, name):
 def test_C4_complaint_of_a_broken_python_does_not_reach_the_terminal_as_it_is(zoo):
     zoo.program(NAME, "#!/bin/sh\nprintf '\\033[2Jgone\\a\\n' >&2; exit 1\n")
     env = {"PATH": str(zoo.bin)}
-    for words in (["python", REQUEST], ["python", REQUEST, "--all"]):
+    for words in (["python", REQUEST], ["python", REQUEST, "--all", "-v"]):
         result = zoo.prime(*words, env=env, status=1)
         said = result.stdout + result.stderr
         assert "gone" in said

@@ -123,7 +123,8 @@ def test_rollback_leads_back_and_holds_until_an_input_changes(plain):
         assert plain.inside("import sys; print(sys.prefix)") == str(first)
     told = plain.info()
     assert told["current"] and told["venv"]["generation"] == str(first) and told["venv"]["held"]
-    assert "yes, held there by a rollback" in plain.prime("info").stdout
+    first_row = "state +up to date, held there by a rollback -> .*prime'? use default\n"
+    assert re.match(first_row, plain.prime("info").stdout)
     third = build(plain, 3)[0]
     assert plain.current == third not in (first, second)
     assert "rolled back" not in plain.prime().stderr

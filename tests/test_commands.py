@@ -7,7 +7,7 @@ import signal
 import sys
 
 import pytest
-from conftest import python, uv_program
+from conftest import python, some_python, uv_program
 
 SHOW = "import sys; print(repr(sys.argv[1:]))"
 
@@ -231,7 +231,7 @@ def test_run_of_run(booted):
 
 FIELDS = """required_python_version python_selector_file_rel_path venv_driver venv_dir_rel_path projects
 dependencies requirements_files constraints_file lock_file uv_version index_url extra_index_urls find_links
-no_index env_vars tasks post_boot default_env""".split()
+no_index env_vars env_file tasks post_boot default_env""".split()
 
 
 def test_info_json_of_what_was_not_built_yet(plain):
@@ -277,7 +277,7 @@ def test_info_says_why_it_is_not_current(plain):
     told = json.loads(plain.prime("info", "--json", status=1).stdout)
     assert told["reasons"] == ["dependencies changed"]
     result = plain.prime("info", status=1)
-    assert re.search(r"^current +no: dependencies changed$", result.stdout, re.MULTILINE)
+    assert re.match(r"state +OUT OF DATE: dependencies changed -> .*prime'?\n", result.stdout)
     assert result.stderr == ""
 
 
@@ -296,8 +296,9 @@ def test_info_is_a_table_of_names_and_values(plain):
     rows = dict(line.split(None, 1) for line in result.stdout.splitlines())
     assert rows["root"] == str(plain.path)
     assert rows["environment"] == "default"
-    assert rows["current"] == "yes"
-    assert rows["env_vars"].endswith("(proto_prime.toml: env_vars)")
+    assert rows["state"] == "up to date"
+    assert rows["config"] == "proto_prime.toml"
+    assert rows["env_vars"] == '= {A = "1"}'
     assert result.stderr == ""
 
 
@@ -430,4 +431,4 @@ def test_python_of_an_environment_directory_is_a_program_in_json_too(plain):
 
 def test_python_all_lists_what_there_is_though_the_user_s_choice_fails(plain):
     result = plain.prime("python", "--all", status=1, env={"PROTOPRIMER_PYTHON": "/no/such"})
-    assert "PROTOPRIMER_PYTHON=/no/such" in result.stderr and "matches" in result.stdout
+    assert "PROTOPRIMER_PYTHON=/no/such" in result.stderr and "wild  %s\n" % some_python() in result.stdout

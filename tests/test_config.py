@@ -86,6 +86,7 @@ WRONG_TYPES = {
     "find_links": ['"wheels"', "[1]"],
     "no_index": ['"yes"', "1", "[]"],
     "env_vars": ['"A=1"', "[]", "{A = 1}", "{A = true}"],
+    "env_file": ["1", '[".env"]'],
     "tasks": ['"pytest"', "[]", "1"],
     "post_boot": ['"make"', '["make"]', "[[]]", "[[1]]"],
     "default_env": ["1", "[]"],
@@ -255,8 +256,8 @@ def test_defaults(repo):
         "required_python_version": "", "python_selector_file_rel_path": "", "venv_driver": "auto",
         "venv_dir_rel_path": ".venv", "projects": [], "dependencies": [], "requirements_files": [],
         "constraints_file": "", "lock_file": "", "platforms": [], "uv_version": "", "uv_sha256": [], "index_url": "",
-        "extra_index_urls": [], "find_links": [], "no_index": False, "env_vars": {}, "tasks": {}, "post_boot": [],
-        "default_env": "default",
+        "extra_index_urls": [], "find_links": [], "no_index": False, "env_vars": {}, "env_file": "", "tasks": {},
+        "post_boot": [], "default_env": "default",
     }
 
 
@@ -458,7 +459,7 @@ def test_python_that_breaks_requires_python_is_refused_before_anything_is_built(
     repo.link("python3.12", python("3.12"))
     repo.env["PROTOPRIMER_VENV_DRIVER"] = "venv_pip"
     result = repo.prime(status=1)
-    assert "3.12" in result.stderr and "too old" in result.stderr
+    assert 'no python satisfies both "3.12" (.python-version) and ">=3.13" (pyproject.toml: ' in result.stderr
     assert not (repo.path / ".prime" / "envs").exists()
     result = repo.prime(status=1, env={"PROTOPRIMER_PYTHON": str(python("3.12"))})
     assert "PROTOPRIMER_PYTHON" in result.stderr and ">=3.13" in result.stderr
@@ -612,7 +613,8 @@ def test_request_that_requires_python_narrows_is_no_contradiction(repo, request_
     repo.write("pyproject.toml", '[project]\nname = "x"\nversion = "1"\nrequires-python = "%s"\n' % limits)
     repo.write(".python-version", request_ + "\n")
     repo.env["PROTOPRIMER_VENV_DRIVER"] = "venv_pip"
-    assert "exclude each other" not in repo.prime(status=None, env={"PATH": "/nowhere", "PYENV_ROOT": "/"}).stderr
+    error = repo.prime(status=None, env={"PATH": "/nowhere", "PYENV_ROOT": "/"}).stderr
+    assert "no version is in all of them" not in error
 
 
 @pytest.mark.parametrize("file", [".python-version", "proto_prime.toml"])
@@ -621,8 +623,9 @@ def test_request_that_requires_python_excludes_names_both_and_fetches_nothing(re
     repo.program("uv", 'case "$*" in *install*) touch "%s/fetched";; --version) echo uv 99.0;; esac' % repo.home)
     repo.write(file, "3.10\n" if file == ".python-version" else 'required_python_version = "3.10"\n')
     error = repo.prime(status=1, env={"PROTOPRIMER_VENV_DRIVER": "venv_uv"}).stderr
-    assert 'required_python_version "3.10" and requires-python ">=3.12"' in error
-    assert "they exclude each other" in error
+    place = file if file == ".python-version" else "proto_prime.toml: required_python_version"
+    assert 'no python satisfies both "3.10" (%s) and ">=3.12" (pyproject.toml: requires-python)' % place in error
+    assert "hint: no version is in all of them: change %s or pyproject.toml\n" % file in error
     assert not (repo.home / "fetched").exists()
 
 

@@ -87,3 +87,11 @@ def test_not_python(example):
             pytest.skip("no " + tool)
     printed = follow_readme(example("not_python"))
     assert printed["./hosts"].split() == ["xn--bcher-kva.example", "example.org"]
+
+
+def test_tasks(example):
+    printed = follow_readme(example("tasks"))
+    assert printed["./prime show"].split() == ["xn--bcher-kva.example", "xn--mnchen-3ya.example"]
+    assert printed["./prime all"].split() == ["True", "xn--bcher-kva.test", "xn--mnchen-3ya.test"]
+    assert printed["SUFFIX=.org ./prime show"].split() == ["xn--bcher-kva.org", "xn--mnchen-3ya.org"]
+    assert "export SUFFIX='.test';" in printed["./prime env"].splitlines()

@@ -254,6 +254,7 @@ def test_B2_interrupted_installer_leaves_nothing_behind(bare):
     terminal = Terminal(bare, columns=200).run(*bare.command("proto_prime.py"), stdin=subprocess.DEVNULL)
     terminal.until("^begun").type("\x03")
     terminal.finish(status=130)
+    assert terminal.shows("prime: error: interrupted; nothing is half-done$")
     bare.check_clean()
 
 

@@ -222,14 +222,14 @@ def test_H3_what_is_about_to_be_written_is_named_first(tmp_path, wheelhouse):
 
 # -- H13: what is shown -----------------------------------------------------------------------------
 
-ODD = "v\x1b[31m\ncurrent  yes\u202e\x9b\x7f"
+ODD = "v\x1b[31m\nstate  yes\u202e\x9b\x7f"
 
 
 def test_H13_tables_show_what_is_not_printable(repo):
     repo.config("env_vars = {A = %s}\n" % json.dumps(ODD).replace("\x7f", "\\u007f"))
     result = repo.prime("info", status=None)
     assert all(line.isprintable() for line in result.stdout.split("\n"))
-    assert len([line for line in result.stdout.split("\n") if line.startswith("current ")]) == 1
+    assert len([line for line in result.stdout.split("\n") if line.startswith("state ")]) == 1
     told = repo.prime("info", "--json", status=None).stdout
     assert all(" " <= char < "\x7f" or char == "\n" for char in told)
     assert json.loads(told)["config"]["env_vars"]["value"]["A"] == ODD
@@ -237,13 +237,13 @@ def test_H13_tables_show_what_is_not_printable(repo):
 
 @pytest.mark.skipif(os.name != "posix", reason="Windows has no such paths")
 def test_H13_table_of_pythons_shows_what_is_not_printable(plain):
-    odd = plain.bin / "x\ncurrent  yes\x1b[31m"
+    odd = plain.bin / "x\n*  yes\x1b[31m"
     odd.mkdir()
     (odd / "python3").write_text("")
     plain.env["PATH"] = "%s:%s" % (odd, plain.env["PATH"])
-    stdout = plain.prime("python", "--all").stdout
-    assert all(line.isprintable() for line in stdout.split("\n")) and "x\\ncurrent  yes\\x1b[31m" in stdout
-    assert not [line for line in stdout.split("\n") if line.startswith("current")]
+    stdout = plain.prime("python", "--all", "-v").stdout
+    assert all(line.isprintable() for line in stdout.split("\n")) and "x\\n*  yes\\x1b[31m" in stdout
+    assert not [line for line in stdout.split("\n") if line.startswith("*  yes")]
 
 
 def test_H13_value_in_a_message_makes_no_line_of_its_own(repo):

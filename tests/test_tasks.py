@@ -8,7 +8,7 @@ import subprocess
 
 import pytest
 from conftest import PYTHONS, python
-from helpers import wait_for
+from helpers import Terminal, wait_for
 
 # Where it runs, in which environment, with which arguments and variables.
 SHOW = """\
@@ -165,6 +165,18 @@ def test_U2_signal_ends_the_need_that_runs(tasked, number):
         os.kill(int(pid.read_text()), 0)
 
 
+def test_U2_key_of_the_terminal_reaches_the_need_once(tasked):
+    count = "import signal, sys, time\nkeys = []\nsignal.signal(signal.SIGINT, lambda *_: keys.append(1))\n" \
+        "open('ready', 'w').close()\ntime.sleep(1)\nopen('keys', 'w').write(str(len(keys)))\nsys.exit(5)\n"
+    repo = tasked('[tasks]\ntop = {run = "echo top", needs = ["long"]}\nlong = "python count.py"\n')
+    repo.write("count.py", count)
+    terminal = Terminal(repo).prime("top")
+    wait_for((repo.path / "ready").exists)
+    terminal.type("\x03")
+    assert terminal.process.wait(timeout=20) == 130
+    assert (repo.path / "keys").read_text() == "1"
+
+
 WRONG = {
     "type": ("test = 3", "tasks.test.*a command"),
     "no words": ("test = []", "tasks.test.*a command"),
@@ -180,6 +192,7 @@ WRONG = {
     "assignment": ('test = "A=1 pytest"', 'A=1 is no program.*\n.*env_vars = {A = "1"}'),
     "name": ('"a b" = "x"', 'task name "a b"'),
     "option as name": ('"-v" = "x"', 'task name "-v"'),
+    "field of ours": ('test = "x"\ndependencies = ["six"]', 'dependencies is a field.*line 4.*\n.*above .tasks.'),
     "unknown need": ('test = {run = "x", needs = ["biuld"]}\nbuild = "x"',
                      'test -> biuld: there is no task "biuld".*line 3.*\n.*"build"'),
     "cycle": ('a = {run = "x", needs = ["b"]}\nb = {run = "x", needs = ["c"]}\nc = {run = "x", needs = ["b"]}',
@@ -217,7 +230,7 @@ def test_U2_command_goes_before_a_task_of_its_name_which_a_colon_names(tasked):
 
 def test_U2_word_that_is_neither_command_nor_task_is_an_error(tasked):
     repo = tasked('[tasks]\nshow = "true"\n')
-    for word in ("shwo", ":shwo"):
+    for word in ("shwo", ":shwo", ":", "", "::"):
         assert "unknown command %s" % word in repo.prime(word, status=2).stderr
 
 

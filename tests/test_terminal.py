@@ -26,6 +26,7 @@ prime: building environment default: it was not built yet
 prime: nothing to install: no [project], requirements.txt, or dependencies in the config
 """
 END = "prime: .venv is ready (environment default, %s)\n" % READY
+INTERRUPTED = "prime: error: interrupted by signal 2 (SIGINT); nothing is half-done\n  hint: to go on: python3 prime\n"
 
 
 @pytest.fixture
@@ -240,7 +241,7 @@ def test_error_shows_control_characters_in_a_path_and_does_not_send_them(make_re
     repo.config("no toml")
     window = terminal(300, repo).prime().finish(status=2)
     assert window.rows[0].startswith("prime: error: ") and r"evil\x1b[2J\x1b[H\r\t\x08\x07" in window.rows[0]
-    assert len(window.rows) == 1
+    assert window.rows[1:] == ["  no toml", "     ^"]
 
 
 # -- keys, jobs, and windows that are closed -------------------------------------------------------
@@ -252,7 +253,7 @@ def test_interrupt_key_leaves_the_error_alone_and_the_terminal_as_it_was(plain, 
     window = terminal(columns)
     before = termios.tcgetattr(window.device)
     window.prime().until("^prime: post_b.* 0 s$").type("\x03")
-    window.finish(status=130).check(BEGIN + "prime: error: interrupted by signal 2 (SIGINT)\n")
+    window.finish(status=130).check(BEGIN + INTERRUPTED)
     assert termios.tcgetattr(window.device) == before
 
 

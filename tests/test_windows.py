@@ -73,3 +73,27 @@ def test_W3_W5_lock_of_a_requirements_file_holds_for_other_line_ends(windows_rep
     repo.write("requirements.txt", "six\r\n")
     result = repo.prime(*NO_LINK + ["run", "python", "-c", "import six"])
     assert "other requirements" not in result.stderr
+
+
+def test_U2_U3_tasks_and_the_variables_of_an_environment(windows_repo):
+    """A string is split as POSIX does; what `env --shell cmd` prints is called as a batch file."""
+    repo = windows_repo("3.13", "venv_uv")
+    odd = "it's \"q\" %PATH% & echo HACKED | x > y < z ^ (a) end"
+    show = "import json, os, sys\nprint(json.dumps([sys.argv[1:], os.environ.get('ODD'), sys.prefix]))\n"
+    repo.write("show.py", show)
+    lines = "@python prime -e default env --shell cmd > out.cmd", "@call out.cmd", "@python show.py", ""
+    repo.write("env.bat", "\r\n".join(lines))
+    repo.write("proto_prime.toml", "env_vars = {ODD = %s}\nenv_file = \".env\"\n[tasks]\n"
+               "show = {run = \"python show.py 'a  b' \\\"\\\"\", needs = [\"first\"]}\n"
+               "first = \"python -c print(1)\"\n"
+               "seven = {run = [\"cmd\", \"/c\", \"exit 7\"], cwd = \"..\"}\n" % json.dumps(odd))
+    repo.write(".env", "ODD=x\r\nFILE='two\r\nlines'\r\n")
+    first, again, seven, called = repo.primes(
+        NO_LINK + ["show"] + MARKS, NO_LINK + ["show"] + MARKS, NO_LINK + ["seven"], NO_LINK + ["run", ".\\env.bat"])
+    for result in (first, again):
+        number, line = result.stdout.splitlines()
+        assert number == "1" and json.loads(line)[:2] == [["a  b", ""] + MARKS, odd], result.stderr
+    assert seven.status == 7
+    words, value, prefix = json.loads(called.stdout.splitlines()[-1])
+    assert (words, value) == ([], odd) and "\\envs\\default-" in prefix, called.stderr
+    assert "FILE is left out: cmd cannot set it" in called.stderr

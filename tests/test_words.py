@@ -94,6 +94,8 @@ MEANT = [  # what is typed, and the hint
     ("install six", "list it in dependencies of proto_prime.toml, then: ./prime boot"),
     ("add six", "list it in dependencies of proto_prime.toml, then: ./prime boot"),
     ("pip install six", "list it in dependencies of proto_prime.toml, then: ./prime boot"),
+    ("uninstall six", "take it out of dependencies of proto_prime.toml, then: ./prime boot"),
+    ("pip uninstall six", "take it out of dependencies of proto_prime.toml, then: ./prime boot"),
     ("pip list", "./prime info shows packages, Python and config"),
     ("update-deps", "./prime reset installs the newest versions that the repo allows"),
     ("activate", "./prime shell starts your shell in the environment; exit leaves it"),
