@@ -554,6 +554,8 @@ def test_links_lead_somewhere():
             assert (TOP / target).exists(), target
     for name in re.findall(r"`((?:tests|examples)/[\w./]+)`", TEXT):
         assert (TOP / name).exists(), name
+    for path in (TOP / "examples").iterdir():
+        assert "](examples/%s)" % path.name in TEXT
 
 
 def test_picture_is_what_a_terminal_shows(tools, tmp_path):
