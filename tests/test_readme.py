@@ -540,6 +540,11 @@ def test_commands_in_the_text_are_understood():
         check_command(words)
 
 
+def test_size_that_is_told_is_about_that_of_the_file():
+    told = int(re.search(r"some ([\d,]+) lines", TEXT).group(1).replace(",", ""))
+    assert abs(told - len((TOP / "proto_prime.py").read_text(encoding="utf-8").splitlines())) < told / 10
+
+
 def anchor(title):
     """What the sites that show it make of a heading."""
     return re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-")
