@@ -7,7 +7,7 @@
 #   venv      the environment's python, or the program that the user asked for
 #
 # What happens, by function (chapter Stages):
-#   nothing changed:  main -> fast_path -> [a task: run_task_at_once ->] Stamp.holds -> hand_over
+#   nothing changed:  sh in ENTRY_SCRIPT, or main -> fast_path -> [run_task_at_once ->] Stamp.holds -> hand_over
 #   back on inputs of before:  main -> fast_path -> return_to -> Link.move -> hand_over
 #   else:             main -> fast_path -> parse_command_line -> open_environment -> have_generation
 #                     -> select_interpreter -> [hop: this file again, under that python] -> build -> Link.publish
@@ -17,9 +17,8 @@
 #   Config       what the files at the root say    Environment  a named target: all its fields, its inputs
 #   Request      a python that is wanted           Interpreter  a python that answered
 #   Candidate    a python that was judged          Lock         a pylock.toml
-#   PipDriver, UvDriver  make and fill environments
+#   PipDriver, UvDriver  make and fill environments   Link  .venv and what it is made of
 #   Generation   one complete build                Stamp        what the last boot saw
-#   Link         .venv and what it is made of
 #
 # On disk, in .prime of the repo (PROTOPRIMER_STATE_DIR): envs/NAME-KEY/ generations, building/ the unfinished ones,
 #   stamp/, held/ and use what rollback and use chose, log/, lock, made/ environments of the server's clients. `.venv`
@@ -30,7 +29,8 @@
 #                The link
 #   wanted       TOML, Versions and requests, Config, The user's settings, Environments and their inputs
 #   there        Asking a python, Where pythons are, Choosing a python
-#   making       Downloads and the index, Tools, Lock files, Sources, pip, uv, Making environments, Generations, Stamps
+#   making       Downloads and the index, Tools, Lock files, Sources, pip, uv, Making environments, Generations,
+#                Shell stamps, Stamps
 #   running      Stages
 #   commands     Commands of every day, Running a command, Lock and vendor, Init and update, Workflow server,
 #                Command line
@@ -321,6 +321,8 @@ OLDEST_UV_PYTHON = (3, 8)  # that may deploy uv: its wheel says Requires-Python 
 
 PY_EXEC = "PROTOPRIMER_PY_EXEC"  # "<stage>:<ref root>", internal
 SAID_VAR = "PROTOPRIMER_SAID"  # what the stage before has to say to the log, internal
+ENVIRON_VAR = "PROTOPRIMER_ENVIRON"  # all variables as they came to `prime`, for sh changes some, internal
+ENVIRON_CAP = 40000  # bytes of them at most, as `ENTRY_SCRIPT` has it; in hexadecimal the system takes 43690
 TYPED_VAR = "PROTOPRIMER_TYPED"  # the file that was given to `sh`, internal
 BUILDING_VAR = "PROTOPRIMER_BUILDING"  # the directories of the generations that are being built, internal
 ENV_VAR = "PROTOPRIMER_ENV"
@@ -700,12 +702,25 @@ def host_name():
 def shown(argv):
     """A command on one line, quoted for the user's shell and without passwords."""
     if WINDOWS:
-        import subprocess
-
-        return masked(subprocess.list2cmdline(word if "\n" not in word else "..." for word in argv))
+        return masked(command_line(word if "\n" not in word else "..." for word in argv))
     import shlex
 
     return masked(" ".join(shlex.quote(word) if "\n" not in word else "'...'" for word in argv))
+
+
+def quoted_word(word, is_plain, quote='\\"'):
+    """A word of a command line, in quotes unless it `is_plain`. The C library of Windows takes it apart again.
+
+    quote  what stands for a quote in it; backslashes before one, or at its end, are doubled
+    """
+    parts = word.split('"')
+    doubled = [part + "\\" * (len(part) - len(part.rstrip("\\"))) for part in parts]
+    return quote.join(doubled[:-1] + parts[-1:]) if is_plain else '"%s"' % quote.join(doubled)
+
+
+def command_line(argv):
+    """The command line of a program of Windows, as subprocess.list2cmdline makes it, whose import takes long (W21)."""
+    return " ".join(quoted_word(word, word and not set(word) & set(" \t")) for word in argv)
 
 
 def typed(*words):
@@ -885,12 +900,24 @@ def write_atomic(path, data):
     try:
         with os.fdopen(create_file(aside), "wb") as file:
             file.write(data)
-        os.replace(aside, path)
+        put_in_place(aside, path)
     except BaseException as problem:
         tend(remove, aside)
         if isinstance(problem, OSError) and problem.filename in (None, aside):  # the user knows `path` alone
             problem.filename = path
         raise
+
+
+def put_in_place(aside, path):
+    """os.replace. Windows refuses it while another process has the file open, as readers and scanners do: try again."""
+    import time
+
+    for _ in range(200 * WINDOWS):
+        try:
+            return os.replace(aside, path)
+        except PermissionError:
+            time.sleep(0.01)
+    os.replace(aside, path)
 
 
 def create_file(path):
@@ -1056,11 +1083,13 @@ def real_path(path):
 
 
 def plain_path(path):
-    r"""A path of Windows without the prefix, such as \\?\, by which some functions of Windows take and return it."""
-    for prefix, plain in (("\\\\?\\UNC\\", "\\\\"), ("\\\\?\\", "")):
-        if path.startswith(prefix):
-            return plain + path[len(prefix):]
-    return path
+    r"""A path of Windows without the prefix \\?\, by which some functions of Windows take and return it (W6).
+
+    A python that is started by such a path says another `sys.prefix`, and venv, pip and uv do not understand it.
+    """
+    if path.startswith("\\\\?\\UNC\\"):
+        return "\\\\" + path[8:]
+    return path[4:] if path.startswith("\\\\?\\") and path[4:11] != "Volume{" else path
 
 
 def entries_named(directory, pattern):
@@ -1148,12 +1177,25 @@ def signature(path):
     return "%d.%d.%d.%d" % (st.st_size, st.st_mtime_ns, st.st_ctime_ns, st.st_ino)
 
 
+def with_links(paths):
+    """These paths, and behind each one that is a link what it leads to, by its own text."""
+    found = []
+    for path in paths:
+        found.append(path)
+        for _ in range(40):  # as many as the system follows
+            if not os.path.islink(path):
+                break
+            path = os.path.join(os.path.dirname(path), os.readlink(path))
+            found.append(path)
+    return found
+
+
 def is_fresh(path):
-    """True if a file changed so lately that another change could leave its signature as it is (T7)."""
+    """True if a file, or a link, changed so lately that another change could leave its signature as it is (T7)."""
     import time
 
     try:
-        st = os.stat(path)
+        st = os.lstat(path)
     except (OSError, ValueError):
         return False
     now = time.time() * 10 ** 9
@@ -1309,8 +1351,8 @@ def open_log(directory):
 # Both get an environment that points no interpreter to the files of another.
 
 # They point an interpreter to the environment or the files of another (bpo-35811).
-FOREIGN_VARS = (PY_EXEC, SAID_VAR, TYPED_VAR, "PYTHONEXECUTABLE", "__PYVENV_LAUNCHER__", "PYTHONHOME", "VIRTUAL_ENV",
-                "VIRTUAL_ENV_PROMPT")
+FOREIGN_VARS = (PY_EXEC, SAID_VAR, TYPED_VAR, ENVIRON_VAR, "PYTHONEXECUTABLE", "__PYVENV_LAUNCHER__", "PYTHONHOME",
+                "VIRTUAL_ENV", "VIRTUAL_ENV_PROMPT")
 # A pyenv shim sets these for the program that it starts. With them every other shim fails.
 SHIM_VARS = ("PYENV_DIR", "PYENV_VERSION", "PYENV_HOOK_PATH")
 # They would send an install elsewhere (E3).
@@ -1499,15 +1541,28 @@ def is_offline():
 def find_program(name, search=None):
     """The path of program `name` on the search path (default: PATH), `name` itself if it is a path; else ""."""
     if os.path.dirname(name):
-        return name
+        return next(filter(os.path.isfile, with_endings(name)), name)
     search = os.environ.get("PATH", os.defpath) if search is None else search
-    suffixes = os.environ.get("PATHEXT", EXE).lower().split(os.pathsep) + [""] if WINDOWS else [""]
     for directory in search.split(os.pathsep):
-        for suffix in suffixes:
-            path = os.path.join(directory or os.curdir, name + suffix)
+        for path in with_endings(os.path.join(directory or os.curdir, name)):
             if os.path.isfile(path) and os.access(path, os.X_OK):
                 return path
     return ""
+
+
+def with_endings(path):
+    """The paths that the path of a program may mean: on Windows with each ending of PATHEXT, as `cmd` tries them (W16).
+
+    First as it is, if it has such an ending, else last.
+    """
+    if not WINDOWS:
+        return [path]
+    endings = [each for each in os.environ.get("PATHEXT", "").lower().split(";") if each] or PROGRAM_ENDINGS
+    paths = [path + ending for ending in endings]
+    return [path] + paths if path.lower().endswith(tuple(endings)) else paths + [path]
+
+
+PROGRAM_ENDINGS = (".com", ".exe", ".bat", ".cmd")  # what Windows starts itself
 
 
 def running_python():
@@ -1589,7 +1644,8 @@ def end_signals():
     """The numbers of the signals that by default end a program."""
     import _signal
 
-    return [getattr(_signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT") if hasattr(_signal, name)]
+    names = "SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT", "SIGBREAK"
+    return [getattr(_signal, name) for name in names if hasattr(_signal, name)]
 
 
 class Output:
@@ -1719,12 +1775,15 @@ def run_child(argv, environ=None, cwd=os.sep, timeout=None, until=b"", log=None,
     finally:
         if not has_finished or until:
             end_group(process, grace=0 if until or timeout else 5)
-        _live.discard(process)
-        for output in printed.values():
-            output.flush()
+        _forget(process, printed.values(), is_guarded)
     problem = "" if has_finished else "gave no answer within %d s" % timeout
     kept = [bytes(output.kept) for output in printed.values()] + [b""]
     return Child(process.wait(), kept[0], kept[1], problem)
+
+
+def is_python_file(name):
+    """True if a file is a python script by its name, which Windows reads in either case (W16)."""
+    return (name.lower() if WINDOWS else name).endswith(".py")
 
 
 # Characters that `cmd` leaves alone outside of quotes. Letters and digits are such, too.
@@ -1757,13 +1816,8 @@ PERCENT = "%%cd:~,%"  # for `cmd`: a percent sign, and no character of the varia
 
 def quoted_for_cmd(word):
     """A word of the command line of a batch file, as `cmd` and the programs that it calls read it."""
-    import re
-
     is_plain = all(char.isalnum() and char < "\x80" or char in PLAIN_TO_CMD or char > "\x9f" for char in word)
-    word = re.sub(r'(\\*)"', r'\1\1""', word).replace("%", PERCENT)
-    if is_plain and word and word[-1] != "\\":
-        return word
-    return '"%s"' % re.sub(r"(\\+)$", r"\1\1", word)
+    return quoted_word(word, is_plain and word[-1:] not in ("", "\\"), '""').replace("%", PERCENT)
 
 
 def windows_start(argv, program=None):
@@ -1789,10 +1843,10 @@ def start_child(argv, environ, cwd, is_guarded=False, is_merged=False):
     with unbroken():
         stderr = subprocess.STDOUT if is_merged else subprocess.PIPE
         process = subprocess.Popen(argv, executable=program, stdin=stdin, stdout=subprocess.PIPE, stderr=stderr,
-                                   cwd=cwd, env=environ, start_new_session=True)
+                                   cwd=cwd, env=environ, start_new_session=True, creationflags=SUSPENDED * WINDOWS)
         _live.add(process)
-        if is_guarded and WINDOWS:
-            end_with_us(process)
+        if WINDOWS:
+            process.job = begin_in_job(process._handle, JOB_ENDS)  # type: ignore[attr-defined]
     if _stops:  # a signal came during the start, maybe while another thread was at it
         end_group(process, grace=0)
         if is_main_thread():  # nobody will read them
@@ -1896,6 +1950,15 @@ def _follow(process, chunks, printed, deadline, until):
     return True
 
 
+def _forget(process, outputs, is_guarded):
+    """A child has ended, or is given up: keep the last of its output."""
+    _live.discard(process)
+    if WINDOWS:  # what an installer left in the background lives on, as elsewhere
+        close_job(process.job, ends=is_guarded)
+    for output in outputs:
+        output.flush()
+
+
 def exit_code(status):
     """What `sys.exit` must get to end with the status of a child.
 
@@ -1910,7 +1973,9 @@ def end_group(process, grace):
     import time
 
     if WINDOWS:
-        process.kill()
+        if not system_call("kernel32", "TerminateJobObject", process.job, 1):  # it could not be put into one
+            process.kill()
+        process.wait()
         return
     if process.stdin:  # it is a guard, which ends the others when stdin closes
         process.stdin.close()
@@ -1994,17 +2059,106 @@ os._exit(code or 0)
 """
 
 
-def end_with_us(process):
-    """Let Windows end a child and its children when this process ends, which closes a job object."""
-    import ctypes
+# What Windows has in the place of execve and of process groups: a job object. When its last handle is closed, as at the
+# end of this process, the system ends all that is in it. A child is started suspended, so that all that it starts is in
+# the job as well (W10). These functions use `_ctypes` and `_winapi`: ctypes and subprocess take 60 ms to import (W21).
 
-    kernel = ctypes.windll.kernel32  # type: ignore[attr-defined]
-    kernel.CreateJobObjectW.restype = ctypes.c_void_p
-    job = ctypes.c_void_p(kernel.CreateJobObjectW(None, None))
-    limits = ctypes.create_string_buffer(144 if sys.maxsize > 2 ** 32 else 112)  # JOBOBJECT_EXTENDED_LIMIT_INFORMATION
-    limits[17] = b"\x20"  # LimitFlags: JOB_OBJECT_LIMIT_KILL_ON_JOB_CLOSE, 0x2000
-    kernel.SetInformationJobObject(job, 9, limits, len(limits))
-    kernel.AssignProcessToJobObject(job, ctypes.c_void_p(int(process._handle)))  # the handle stays open on purpose
+SUSPENDED = 4  # CREATE_SUSPENDED
+JOB_ENDS, JOB_LETS_GO = 0x2000, 0x1800  # KILL_ON_JOB_CLOSE; SILENT_BREAKAWAY_OK and BREAKAWAY_OK
+
+
+def system_call(library, name, *args):
+    """Call a function of a library of Windows by numbers, bytes or None. Returns an int; a handle fits into one."""
+    if sys.implementation.name != "cpython":
+        import ctypes
+
+        return getattr(ctypes.WinDLL(library), name)(*args)  # type: ignore[attr-defined]
+    import _ctypes
+
+    class Library:
+        _handle = _ctypes.LoadLibrary(library)  # type: ignore[attr-defined]
+
+    class Function(_ctypes.CFuncPtr):  # type: ignore[name-defined]
+        _flags_ = _ctypes.FUNCFLAG_STDCALL  # type: ignore[attr-defined]
+
+    return Function((name, Library))(*args)  # type: ignore[arg-type]
+
+
+def begin_in_job(process, flags):
+    """Put a process that was started `SUSPENDED` into a job object of its own, and let it go on.
+
+    process  its handle
+    flags    `JOB_ENDS` when its handle is closed, with `JOB_LETS_GO` without what the process starts
+    Returns the handle of the job; 0 if the system makes none. Before Windows 8 a job within a job is refused.
+    """
+    job = system_call("kernel32", "CreateJobObjectW", None, None)
+    limit_job(job, flags)
+    system_call("kernel32", "AssignProcessToJobObject", job, int(process))
+    system_call("ntdll", "NtResumeProcess", int(process))
+    return job
+
+
+def limit_job(job, flags):
+    """Set the flags of a job object."""
+    size, start = (144 if sys.maxsize > 2 ** 32 else 112), 16  # JOBOBJECT_EXTENDED_LIMIT_INFORMATION, its LimitFlags
+    limits = bytes(start) + flags.to_bytes(4, "little") + bytes(size - start - 4)
+    system_call("kernel32", "SetInformationJobObject", job, 9, limits, size)
+
+
+def close_job(job, ends):
+    """Close the handle of a job object, which `ends` what is left in it, or lets that live."""
+    if not ends:
+        limit_job(job, 0)
+    system_call("kernel32", "CloseHandle", job)
+
+
+def running_program(path):
+    """A program or library that runs, at this path or in this directory, which Windows lets nobody write to (W4).
+
+    Returns its path, "" if none does. It is taken for one if it cannot be told.
+    """
+    places = [os.path.split(path)] if os.path.isfile(path) else [
+        (place, name) for place, _, names in os.walk(path) for name in names]
+    for directory, name in places:
+        file = os.path.join(directory, name)
+        if name.lower().endswith((".exe", ".dll", ".pyd")) and os.access(file, os.W_OK):  # false if it is read-only
+            try:
+                open(file, "r+b").close()
+            except FileNotFoundError:
+                pass
+            except OSError:
+                return file
+    return ""
+
+
+def run_in_place(program, argv, environ):
+    """What os.execve is elsewhere: run a program as a child, and end as it does. Does not return.
+
+    It ends when this process does. What it left in the background lives on (W9), as elsewhere.
+    OSError if it cannot be run.
+    """
+    import _signal
+    import _winapi
+
+    class startup:  # as subprocess.STARTUPINFO
+        dwFlags = wShowWindow = 0
+        hStdInput = hStdOutput = hStdError = lpAttributeList = None
+
+    line, executable = windows_start(argv, program)
+    if not isinstance(line, str):
+        line = command_line(line)
+    keys = _signal.SIGINT, _signal.SIGBREAK  # type: ignore[attr-defined]  # the console sends them to the child as well
+    before = [_signal.signal(number, _signal.SIG_IGN) for number in keys]
+    try:
+        process = _winapi.CreateProcess(  # type: ignore[attr-defined]
+            executable, line, None, None, False, SUSPENDED, environ, None, startup)[0]
+    except OSError:
+        for number, handler in zip(keys, before):
+            _signal.signal(number, handler)
+        raise
+    begin_in_job(process, JOB_ENDS | JOB_LETS_GO)
+    _winapi.WaitForSingleObject(process, _winapi.INFINITE)  # type: ignore[attr-defined]
+    os._exit(exit_code(_winapi.GetExitCodeProcess(process)))  # type: ignore[attr-defined]
 
 
 _in_use = []  # type: list  # the lock file of the user cache, while this process uses a program in the cache
@@ -2024,14 +2178,7 @@ def replace_process(argv, environ, program="", may_spawn=True):
         if stream is not None:
             stream.flush()
     if WINDOWS:
-        import signal
-        import subprocess
-
-        words, executable = windows_start(argv, program)
-        process = subprocess.Popen(words, executable=executable, env=environ)
-        end_with_us(process)
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # the console sends it to the child as well
-        sys.exit(exit_code(process.wait()))
+        run_in_place(program, argv, environ)
     import _signal
 
     if may_spawn and is_on(SPAWN_VAR):
@@ -2061,9 +2208,9 @@ def run_beside(argv, environ, program):
     process = None  # type: subprocess.Popen | None
     try:
         with unbroken():
-            process = subprocess.Popen(words, executable=executable, env=environ)
+            process = subprocess.Popen(words, executable=executable, env=environ, creationflags=SUSPENDED * WINDOWS)
             if WINDOWS:
-                end_with_us(process)
+                begin_in_job(process._handle, JOB_ENDS | JOB_LETS_GO)  # type: ignore[attr-defined]
         status = process.wait()
     except Interrupted as stop:
         if process and not (stop.signum == 2 and has_terminal()):
@@ -2410,7 +2557,7 @@ def caches_in_use():
         elif sys.platform == "darwin":
             base = os.path.join(home_dir(), "Library", "Caches")
         base = os.path.join(base, "proto_prime")
-    base = os.path.abspath(base)
+    base = plain_path(os.path.abspath(base))
     if base not in _caches:
         _caches[base] = open_cache(base)
     return _caches[base]
@@ -2512,9 +2659,9 @@ def find_root(option=""):
         raise PrimeError("ref root %s is not a directory" % named, "--root" if option else ROOT_VAR, status=2)
     try:
         if named:
-            return os.path.abspath(named)
+            return plain_path(os.path.abspath(named))
         if script:
-            starts = [os.path.dirname(os.path.abspath(script)), os.path.dirname(os.path.realpath(script))]
+            starts = [os.path.dirname(plain_path(os.path.abspath(script))), os.path.dirname(os.path.realpath(script))]
         else:
             starts = [os.getcwd()]
     except FileNotFoundError:  # E7
@@ -2594,7 +2741,7 @@ def kind_of_root(root):
 def named_state():
     """The state directory that PROTOPRIMER_STATE_DIR names; "" if it is unset."""
     named = os.environ.get(STATE_VAR)
-    return own_directory(os.path.abspath(named), ".prime", is_older_state) if named else ""
+    return own_directory(plain_path(os.path.abspath(named)), ".prime", is_older_state) if named else ""
 
 
 def state_hint(root):
@@ -3009,6 +3156,7 @@ class Link:
     def _replace(self, aside, has_link):
         """Put the link that was made `aside` in its place, in one step; without it make the place empty."""
         try:
+            self.demand_movable()
             if os.path.lexists(self.path) and not self.is_ours():
                 rename_aside(self.path)
             if is_link(self.path) and (WINDOWS or not has_link):  # a junction cannot replace another in one step
@@ -3016,9 +3164,17 @@ class Link:
             if has_link:
                 os.replace(aside, self.path)
                 self._write_lines(self._is_own_line)
-        except OSError:
+        except (OSError, PrimeError):
             remove(aside)
             raise
+
+    def demand_movable(self):
+        """PrimeError if what stands at the link is to be renamed, and Windows refuses that, for it runs (W15)."""
+        if WINDOWS and os.path.lexists(self.path) and not is_link(self.path) and not self.is_ours():
+            program = running_program(self.path)
+            if program:
+                raise PrimeError("%s was not made by prime, and cannot be renamed while %s runs" % (self.path, program),
+                                 hint="end that, or close the editor or the shell that uses it")
 
     def forget(self, gone, led_to=()):
         """Remove the link, or the lines in its place, if it leads to directories that are gone, or will be.
@@ -3055,13 +3211,13 @@ class Link:
         is_here = os.path.dirname(directory) == state_dir(self.root, "envs")
         return is_here or self._is_build(directory) and not os.path.lexists(directory)
 
-    def _list_file(self):
+    def list_file(self):
         """The path of the file that stands in for the link."""
         return os.path.join(os.path.dirname(self.path), ENVS_FILE)
 
     def _lines(self):
         """The lines of that file; [] if there is none, or one that is not followed (H5)."""
-        data = bytes_of(self._list_file()) if is_file(self._list_file()) else None
+        data = bytes_of(self.list_file()) if is_file(self.list_file()) else None
         lines = (data or b"").decode("utf-8", "surrogateescape").split("\n")
         return lines if lines[-1] else lines[:-1]
 
@@ -3081,7 +3237,7 @@ class Link:
 
         Of our lines one of each environment stays, if its generation is there. PrimeError if it cannot be written.
         """
-        target, file = self._directory(self.target), self._list_file()
+        target, file = self._directory(self.target), self.list_file()
         was_listed = any(self._is_own_line(self._directory(each)) for each in self._lines())
         name, line = os.path.basename(target).rpartition("-")[0], self.target
         if target.startswith(os.path.join(self.root, "")):
@@ -3111,9 +3267,9 @@ class Link:
             kept.insert(len(kept) if self._is_default() else 0, line)
         if kept and kept != lines:
             text = "".join(each + "\n" for each in kept)
-            write_atomic(self._list_file(), text.encode("utf-8", "surrogateescape"))
+            write_atomic(self.list_file(), text.encode("utf-8", "surrogateescape"))
         elif lines and not kept:
-            remove_file(self._list_file())
+            remove_file(self.list_file())
 
 
 # --------------------------------------------------------------------------------------------------
@@ -6162,7 +6318,7 @@ def select_python(required, selector, root, name="default"):
     if not os.path.isfile(path):
         raise PrimeError("python selector %s does not exist" % path, status=2)
     argv = [path, str(getattr(required, "text", required))]
-    if path.endswith(".py"):
+    if is_python_file(path):
         argv = [running_python(), "-I"] + argv
     elif not os.access(path, os.X_OK):
         raise PrimeError("python selector %s is not executable" % path, hint="chmod +x it", status=2)
@@ -8569,7 +8725,7 @@ def keep_uv(program, sha256, use):
     path = cache_dir("uv", "uv-%s%s%s" % (version, sha256 and "-" + sha256[:16], EXE))
     if sha256:
         write_atomic(path + ".sha256", hash_file(program).encode())
-    os.replace(program, path)
+    put_in_place(program, path)
     return path
 
 
@@ -8715,7 +8871,7 @@ class UvDriver(Driver):
         aside = os.path.join(os.path.dirname(target), "pylock.aside.toml")
         words = ["export", "--script", script, "--locked", "--format", "pylock.toml", "--no-header", "--quiet"]
         self._run(words + ["--output-file", aside], "reading the .lock of the script with uv", os.path.dirname(target))
-        os.replace(aside, target)
+        put_in_place(aside, target)
 
     def install_lock(self, environment, directory, lock):
         """Install what uv.lock or pylock.toml pins; from local files alone the latter by its hashes."""
@@ -9684,11 +9840,11 @@ def note_unused(environment, is_empty):
 
 def has_metadata(name):
     """True if a command is a python script that may say what it needs (PEP 723)."""
-    if not name.endswith(".py") and not (os.path.dirname(name) and is_script(name)):
+    if not is_python_file(name) and not (os.path.dirname(name) and is_script(name)):
         return False
     content = bytes_of(name) or b""
     first_line = content.partition(b"\n")[0]
-    is_python = name.endswith(".py") or any(word in first_line for word in (b"python", b"prime", b"uv"))
+    is_python = is_python_file(name) or any(word in first_line for word in (b"python", b"prime", b"uv"))
     return is_python and b"# /// script" in content
 
 
@@ -9712,10 +9868,12 @@ def command_argv(command, prefix, search):
     PrimeError with status 127 if there is no such program.
     """
     name = command[0]
-    if name in ("-m", "-") or name.endswith(".py") and os.path.isfile(name) or has_metadata(name):
+    if name in ("-m", "-") or is_python_file(name) and os.path.isfile(name) or has_metadata(name):
         return [environment_python(prefix)] + list(command)
     program = find_program(name, search)
-    is_outside = not program.startswith(prefix + os.sep) and program != name
+    if WINDOWS and is_python_file(program):  # PATHEXT has .PY
+        return [environment_python(prefix), program] + list(command[1:])
+    is_outside = not program.startswith(prefix + os.sep) and not os.path.dirname(name)
     if is_outside and name.rstrip("0123456789.") == "pip":  # would be another python's
         raise PrimeError(NO_PIP, status=127, hint=NO_PIP_HINT)
     if not program:
@@ -9757,6 +9915,8 @@ def cannot_run(name, problem, hint=""):
         reason = "the interpreter in its first line does not exist"
     elif isinstance(problem, FileNotFoundError):
         status = 127
+    elif getattr(problem, "winerror", 0) == 193:  # ERROR_BAD_EXE_FORMAT: by its ending only a shell knows what runs it
+        reason, hint = "it is no program of Windows", hint or "name what runs it, as in: prime run node tool.js"
     return PrimeError("cannot run %s: %s" % (name, reason), hint=hint, status=status)
 
 
@@ -9859,6 +10019,8 @@ def used_by_processes(paths, tell=None):
     path, so that the end of a generation's path is enough (M4). In a checkout that several users share, the processes
     of others cannot be seen: then all of its directories may be in use (H18).
     """
+    if WINDOWS:
+        return set(filter(running_program, paths))
     marks = {}
     for path in paths:
         names = {path, os.path.realpath(path)}
@@ -9887,10 +10049,8 @@ def is_shared(path):
 def process_texts():
     """The texts that each other process of this machine shows of itself: pairs of bytes and whether they are whole.
 
-    Not on Windows, where a program that runs cannot be removed. PrimeError if the machine does not show them.
+    PrimeError if the machine does not show them.
     """
-    if WINDOWS:
-        return
     if not os.path.isdir("/proc/self"):
         yield ps_text(), True
         return
@@ -9955,12 +10115,215 @@ def collect(environment):
 
 
 # --------------------------------------------------------------------------------------------------
+# Shell stamps
+# --------------------------------------------------------------------------------------------------
+# A shell stamp says what a `Stamp` says as text that sh compares, in `ENTRY_SCRIPT`, without a python: above all what
+# one call of `stat` prints. It stands beside the stamp. Where sh could not compare all that counts, there is none.
+
+SHELL_MAGIC = "proto_prime shell stamp 1 for "  # stands in `ENTRY_SCRIPT` too: an older one leaves a newer stamp alone
+SHELL_FILES = 300  # at most: more would take sh as long as python
+SYSTEM_PATH = "/usr/bin:/bin"  # where sh looks for `stat`, whatever PATH says
+# How `stat` is asked for name, inode, size, mtime and ctime with nanoseconds: of GNU, of busybox, of BSD and macOS.
+STAT_FORMS = (("-c", "%n %i %s %.9Y %.9Z"), ("-c", "%n %i %s %y %z"), ("-f", "%N %i %z %Fm %Fc"))
+# The variables that sh compares: those that decide, and those with which python has to look.
+SHELL_SETTINGS = sorted([PYTHON_VAR, DRIVER_VAR] + DECISIVE_VARS)
+SHELL_VARS = [ROOT_VAR, STATE_VAR, LOG_VAR, SPAWN_VAR, BUILDING_VAR, SHIM_VARS[0]] + SHELL_SETTINGS
+SHELL_VARS += [name for name in FOREIGN_VARS if not name.startswith("VIRTUAL_ENV")]
+# No task is started by these: the keys of `COMMANDS`.
+COMMAND_NAMES = "boot run shell env info python use reset rollback clean lock vendor init update serve".split()
+# Variables that shells have values of their own for.
+SHELL_OWN = {"IFS", "LINENO", "OLDPWD", "OPTIND", "PATH", "PPID", "PWD", "SHLVL", "_"}
+
+
+class NotForShell(Exception):
+    """Why sh cannot compare what a stamp says."""
+
+
+def shell_stamp_path(root, requested):
+    """The path of the shell stamp beside `stamp_path`."""
+    return state_dir(root, "stamp", safe_name(requested or "default") + ".sh")
+
+
+def write_shell_stamp(stamp, form=None):
+    """Write the shell stamp of a `Stamp` that was just written; if sh cannot tell, remove the one that is there.
+
+    form  one of `STAT_FORMS`; None to ask `stat`
+    """
+    path = shell_stamp_path(stamp.root, stamp.requested)
+    try:
+        try:
+            write_atomic(path, shell_stamp(stamp, form))
+        except NotForShell as problem:
+            report.detail("no shell stamp: %s" % problem)
+            remove_file(path)
+    except OSError as problem:
+        report.detail("no shell stamp: %s" % problem)
+
+
+def form_before(root, requested):
+    """The one of `STAT_FORMS` that the present shell stamp has, current or not; else None."""
+    asked = os.fsdecode(bytes_of(shell_stamp_path(root, requested)) or b"").split("|")[5:6]
+    return next((form for form in STAT_FORMS for text in asked if text.startswith("\n".join(form) + "\n")), None)
+
+
+def shell_stamp(stamp, form):
+    """The bytes of the shell stamp for a stamp: fields with "|" between, each a list of lines, as in `ENTRY_SCRIPT`.
+
+    NotForShell if sh could not compare all of it.
+    """
+    place = os.path.dirname(os.path.abspath(THIS_FILE))
+    has_state = kind_of_root(stamp.root) == "repo" and state_dir(stamp.root) == os.path.join(stamp.root, ".prime")
+    if WINDOWS or not own_file() or not has_state or stamp.marks:
+        raise NotForShell("this is no repo with a state directory and an entry script of its own")
+    absent = configs_elsewhere(place, stamp.root)
+    paths = files_for_shell(stamp) + absent
+    form = form or working_form(paths)
+    answer = stat_text(paths, form)
+    # Only now: what changed after it was read, and before `stat_text` saw it, has another signature.
+    if not stamp.holds(not stamp.requested) or any(map(os.path.exists, absent)):
+        raise NotForShell("a file changed meanwhile, or the entry script has another root")
+    if not all(map(is_for_shell, dict(stamp.variables))):
+        raise NotForShell("env_vars has names that mean something to shells")
+    variables = ["%s=%s" % each for each in dict(stamp.variables, VIRTUAL_ENV=stamp.prefix).items()]
+    message = visible(masked("prime: " + one_line(stamp.message)))
+    if not message.isprintable() or max(message) > "~":  # python knows how to show it
+        raise NotForShell("the message has more than ASCII")
+    fields = [[SHELL_MAGIC + stamp.requested], [place], [" %s " % " ".join(SHELL_VARS)]] + settings_for_shell()
+    fields += [list(form) + ["--"] + paths, answer, [stamp.prefix], [" ".join(programs_for_shell(stamp))]]
+    fields += [variables, tasks_for_shell(stamp, place), [message], ["end of stamp"]]
+    if any("|" in text or "\n" in text for field in fields for text in field):
+        raise NotForShell("a path or a value has a character that separates")
+    return os.fsencode("|".join(map("\n".join, fields)))
+
+
+def is_for_shell(name):
+    """True if `export` can set a variable of this name, and no shell has a use of its own for it."""
+    return name.isidentifier() and max(name) <= "z" and name not in SHELL_OWN and name[:6] != "prime_"
+
+
+def settings_for_shell():
+    """The `SHELL_SETTINGS` that are set, as `set` prints them: with quotes, as dash does, and with as few as bash does.
+
+    Two lists of lines, each with an empty one before. NotForShell if a value has quotes, or maybe a password (H14).
+    """
+    lists = [[], []]  # type: list
+    for name, value in [(name, os.environ[name]) for name in SHELL_SETTINGS if name in os.environ]:
+        if set(value) & set("'\\@") or not value.isprintable() or max(value + " ") > "~":
+            raise NotForShell("a variable that decides has a character that shells quote, or a password")
+        is_plain = all(char.isalnum() or char in "_./:=,+%-" for char in value)
+        lists[0].append("%s='%s'" % (name, value))
+        lists[1].append("%s=%s" % (name, value) if is_plain else lists[0][-1])
+    return [[""] * bool(lines) + lines for lines in lists]
+
+
+def configs_elsewhere(place, root):
+    """Where a config would lead a script in `place` to another root than this one, by `find_root`: a list of paths."""
+    configs = PYPROJECT, OWN_CONFIG
+    directories = ancestors(place)
+    depth = next((number for number, each in enumerate(directories) if is_same_place(each, root)), -1)
+    has_config = any(os.path.exists(os.path.join(root, name)) for name in configs)
+    if depth < 0 or depth and not has_config:
+        raise NotForShell("the entry script in %s has another root" % place)
+    nearer = directories[:depth]
+    if not has_config:
+        nearer = directories[1:] + ancestors(os.path.realpath(place))[1:]
+    return [os.path.join(directory, name) for directory in dict.fromkeys(nearer) for name in configs]
+
+
+def files_for_shell(stamp):
+    """The paths whose state sh compares, for a stamp: `stat` looks behind no link, so these and what they lead to.
+
+    Beside the stamp's own: the link and what may stand in for it, with the marker behind it, unless the stamp is that
+    of `prime -e`, which leaves the link alone.
+    """
+    paths = [path for path, _, _ in stamp.files]
+    if not stamp.requested:
+        if not stamp.link.target:
+            raise NotForShell("there is no link")
+        paths += [stamp.link.path, os.path.join(stamp.link.path, MARKER), stamp.link.list_file()]
+    if not all(map(os.path.isabs, paths)) or len(paths) > SHELL_FILES:
+        raise NotForShell("a path is relative, or there are too many")
+    return list(dict.fromkeys(with_links(paths)))
+
+
+def working_form(paths):
+    """The first of `STAT_FORMS` in which the system's `stat` prints `stat_text` of these paths."""
+    environ = dict(clean_environ(), TZ="UTC0", LC_ALL="C", PATH=SYSTEM_PATH)
+    for form in STAT_FORMS:
+        child = run_child(["stat"] + list(form) + ["--"] + paths, environ, timeout=PROBE_SECONDS)
+        if os.fsdecode(child.stdout).rstrip("\n").split("\n") == stat_text(paths, form):
+            return form
+    raise NotForShell("there is no stat with nanoseconds in %s" % SYSTEM_PATH)
+
+
+def stat_text(paths, form):
+    """What `stat` prints for paths in one of `STAT_FORMS`: a list of lines, none for a path that is absent."""
+    lines = []
+    for path in paths:
+        try:
+            st = os.lstat(path)
+        except OSError:
+            continue
+        times = stat_time(st.st_mtime_ns, form), stat_time(st.st_ctime_ns, form)
+        lines.append("%s %d %d %s %s" % ((path, st.st_ino, st.st_size) + times))
+    return lines
+
+
+def stat_time(time_ns, form):
+    """A time in nanoseconds since 1970 as `stat` prints it in one of `STAT_FORMS`, with UTC as the time zone."""
+    seconds, rest = divmod(time_ns, 10 ** 9)
+    if form != STAT_FORMS[1]:
+        return "%d.%09d" % (seconds, rest)
+    import time
+
+    return "%s.%09d +0000" % (time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(seconds)), rest)
+
+
+def tasks_for_shell(stamp, place):
+    """The tasks of a stamp that sh may become, a line each, and an empty one before: the name, ";;", words with ";".
+
+    They run at the root, if it has no other name and the entry script stands there, with no variables of their own.
+    """
+    lines = [""]
+    for task in map(Task.from_row, stamp.tasks if place == stamp.root == os.path.realpath(place) else []):
+        is_plain = all(word and word.isprintable() and not set(word) & set(";|") for word in task.words)
+        is_here = not task.env and not task.variables and task.directory(place) == place
+        if is_here and is_plain and task.name not in COMMAND_NAMES:
+            lines.append("%s;;%s" % (task.name, ";".join(task.words)))
+    return lines
+
+
+def programs_for_shell(stamp):
+    """The names of the programs of an environment that sh may become: the system starts them, and sh reads none itself.
+
+    A name with another character than these, or of a .py file, needs a closer look. With the path of its python. "-",
+    which is none, if a file of variables is to be read.
+    """
+    found, directory = [environment_python(stamp.prefix)], os.path.join(stamp.prefix, BIN)
+    if stamp.env_file:
+        return ["-"]
+    for name in sorted(os.listdir(directory)):
+        path = os.path.join(directory, name)
+        if not name.replace(".", "").replace("-", "").replace("_", "").isalnum() or name.endswith(".py"):
+            continue
+        if os.path.isfile(path) and os.access(path, os.X_OK) and not name.startswith("-"):
+            head = next(chunks_of(path, READ_SIZE), b"")
+            if head[:2] == b"#!" or head[:4] in PROGRAM_HEADS:
+                found.append(name)
+    return found
+
+
+# The first bytes of programs: ELF, and those of macOS.
+PROGRAM_HEADS = (b"\x7fELF", b"\xcf\xfa\xed\xfe", b"\xca\xfe\xba\xbe")
+
+
+# --------------------------------------------------------------------------------------------------
 # Stamps
 # --------------------------------------------------------------------------------------------------
 # A `Stamp` says what a boot looked at when it last found an environment current. If all that is unchanged, by `stat`
 # calls alone, the next boot is done. Stamps of earlier inputs are kept: a boot that is back on them is fast as well.
 
-STAMP_MAGIC = "proto_prime stamp 4"  # the first and the last part of a stamp
+STAMP_MAGIC = "proto_prime stamp 5"  # the first and the last part of a stamp
 STAMP_HEAD = 7  # parts of `stamp_head`
 
 
@@ -9981,6 +10344,7 @@ class Stamp:
     def __init__(self, head, prefix, link, message, marks, env_file, variables, tasks, files):
         self.head, self.prefix, self.link, self.message = head, prefix, link, message
         self.marks, self.env_file, self.variables, self.tasks, self.files = marks, env_file, variables, tasks, files
+        self.root, self.requested = head[2:4]
 
     @classmethod
     def load(cls, path, head=None):
@@ -10040,9 +10404,10 @@ class Stamp:
         return True
 
     def write(self, path):
-        """Write the stamp, unless a file is so fresh that a change to it could hide (T7). Returns whether."""
+        """Write the stamp, unless a file or link is so fresh that a change to it could hide (T7). Returns whether."""
         try:
-            if any(is_fresh(file) for file, _, content in self.files if content):
+            files = [file for file, _, content in self.files if content] + [os.path.abspath(THIS_FILE)]
+            if any(map(is_fresh, with_links(files))):
                 remove_file(path)
                 return False
             parts = self.head + [self.prefix, self.link.path, self.link.target]
@@ -10098,8 +10463,10 @@ def return_to(root, requested, moves_link):
             if stamp.link.obstacle():
                 return None
             stamp.link.move(before)
-        stamp.files.append((envs, before, ""))
-        stamp.write(stamp_path(root, requested))
+        stamp.files += [(envs, before, "")] + this_file_now()
+        form = form_before(root, requested)
+        if stamp.write(stamp_path(root, requested)) and form:  # `stat` is not asked here: that takes imports
+            write_shell_stamp(stamp, form)
         note_use(stamp.prefix)
         return stamp
     return None
@@ -10134,10 +10501,19 @@ def write_stamp(environment, generation, link):
     if generation.is_new:
         forget_stamps(root, key)
     envs = os.path.dirname(generation.path)
-    stamp.files = files + [(envs, signature(envs), "")]
-    if stamp.write(stamp_path(root, requested)) and is_whole:
+    stamp.files = files + [(envs, signature(envs), "")] + this_file_now()
+    is_kept = stamp.write(stamp_path(root, requested))
+    if is_kept:
+        write_shell_stamp(stamp)
+    if is_kept and is_whole:
         stamp.files = files
         stamp.write(state_dir(root, "stamp", "%s.%s" % (key, safe_name(requested or "default"))))
+
+
+def this_file_now():
+    """This file as an entry of `Stamp.files`, for another version may judge otherwise (T8); [] if it is no file."""
+    path = own_file() and os.path.abspath(THIS_FILE)
+    return [(path, signature(path), "")] if path else []
 
 
 def forget_stamps(root, key):
@@ -10601,7 +10977,7 @@ def have_generation(environment, stage, is_anew=False):
     check_repo(environment.root)
     python = select_interpreter(environment, stage, is_anew)
     is_running = os.path.realpath(running_python()) == os.path.realpath(python.path)
-    if stage == "wild" and script_path() and not (is_running and sys.prefix == sys.base_prefix):
+    if stage == "wild" and script_path() and not (is_running and base_python(running_python()) == running_python()):
         hop(python.path, environment.root)
     if stage != "required":
         report.detail("stage required: skipped, %s builds with %s" % (running_python(), python))
@@ -10629,6 +11005,9 @@ def boot_environment(environment, stage, is_anew=False, moves_link=True, needs_l
 
     moves_link  whether `.venv` is to lead to it; needs_link  whether it is an error if that cannot be
     """
+    link = link_of(environment) if moves_link else Link(environment.root, "")
+    if needs_link:
+        link.demand_movable()
     generation = have_generation(environment, stage, is_anew)
     try:
         prepare_state(environment.root)
@@ -10636,7 +11015,6 @@ def boot_environment(environment, stage, is_anew=False, moves_link=True, needs_l
         report.detail(str(problem))
     if is_anew:
         write_held(environment)
-    link = link_of(environment) if moves_link else Link(environment.root, "")
     link.publish(generation.path, needs_link)
     newest = find_generation(environment)[0]
     if newest and newest.path != generation.path:  # another process built it while we waited to publish
@@ -11087,6 +11465,7 @@ def command_clean(options):
         forget_stamps(options.root, "")
         for name in names:
             remove_file(stamp_path(options.root, name))
+            remove_file(shell_stamp_path(options.root, name))
         clear_cache()
         forget_state(options.root)
     gone += discard_unused(0 if options.all else SCRIPT_DAYS)
@@ -11443,7 +11822,9 @@ def command_shell(options):
     """start your shell in the environment"""
     environment = open_environment(options)
     prefix, environ = environment_of_shell(environment, options)
-    shell = os.environ.get("COMSPEC", "cmd.exe") if WINDOWS else os.environ.get("SHELL") or "/bin/sh"
+    shell = os.environ.get("SHELL") or "/bin/sh"
+    if WINDOWS and os.path.basename(shell).lower().partition(".")[0] not in POWERSHELLS:  # Git Bash sets it to its own
+        shell = os.environ.get("COMSPEC", "cmd.exe")
     program = find_program(shell, environ["PATH"])
     name = os.path.basename(program).lower()
     if not program:
@@ -11483,8 +11864,12 @@ precmd_functions+=(_prime_start) preexec_functions+=(_prime_start)
               "function fish_prompt; printf %%s %(label)s; _prime_prompt; end"], {}, {}),
     "sh": ([], {"ENV": "%(directory)s/rc"}, {"rc": "%(ENV)s%(own_rc)s%(lines)s"}),
     "cmd.exe": ([], {"PROMPT": "%(prompt)s"}, {}),
+    "pwsh": (["-NoLogo", "-NoExit", "-Command", "$function:prime_prompt = $function:prompt; "
+              "function prompt { %(powershell_label)s + (prime_prompt) }"], {}, {}),
 }  # type: dict
+POWERSHELLS = "pwsh", "powershell"
 SHELLS.update(dict.fromkeys(("dash", "ash", "ksh", "busybox"), SHELLS["sh"]))
+SHELLS.update(dict.fromkeys(("pwsh.exe", "powershell.exe"), SHELLS["pwsh"]))
 
 
 def shell_start(kind, prefix, name, environ):
@@ -11510,6 +11895,7 @@ def shell_start(kind, prefix, name, environ):
     if environ.get("ENV"):
         values["own_rc"] = 'eval "[ ! -f \\"$ENV\\" ] || . \\"$ENV\\""\n'  # eval, for its value may hold a $HOME
     values["prompt"] = "(%s) %s" % (name.replace("$", "$$"), environ.get("PROMPT") or "$P$G")  # as cmd's own
+    values["powershell_label"] = "'(%s) '" % name.replace("'", "''")
     words, variables, files = SHELLS.get(kind.lower(), ([], {}, {}))
     for file, text in files.items():
         write_atomic(os.path.join(directory, file), (text % values).encode("utf-8", "surrogateescape"))
@@ -12173,17 +12559,63 @@ def write_manifest(target, names):
 # --------------------------------------------------------------------------------------------------
 # `init` puts this file and its entry script into a repo; `update` replaces the file by another version.
 
-ENTRY_SCRIPT = '''\
-#!/usr/bin/env python3
+ENTRY_SCRIPT = r'''#!/bin/sh -f
 """:" #
-export PROTOPRIMER_TYPED="$0" #
-file=$0 # sh prime: where maybe no python is, nor `readlink -f`
-until [ -f "$(dirname "$file")/proto_prime.py" ] || ! target=$(readlink "$file"); do #
-    case $target in /*) file=$target ;; *) file=$(dirname "$file")/$target ;; esac #
-done #
-exec sh "$(dirname "$file")/proto_prime.py" "$@" #
+# Prime this repo: ./prime --help tells more. This part is for sh, up to the last `exec`; for Python it is a string.
+# If nothing changed since the last boot, as a stamp tells, `warm` says so or becomes the command: no python starts.
+# In all other cases python goes on. A "#" at its end keeps a line right where git has made CRLF out of it (M15).
+prime_newline='
+' #
 
-Prime this repo: ./prime --help tells more. Starts under any python from 2.7 on."""
+# FIELDS of a stamp, as shell_stamp() in proto_prime.py writes them, then ARGUMENTS. Returns if python has to look.
+# The fields are data: they are compared, printed or exported, and nothing of them is run.
+warm() { #
+    [ "$1,${13-}" = "proto_prime shell stamp 1 for $prime_env,end of stamp" ] && [ "$2" -ef "${0%/*}" ] || return #
+    prime_root=$2 prime_set= IFS=$prime_newline # the variables that decide; shells differ in quoting their values
+    for prime_line in $(set); do case $3 in *" ${prime_line%%=*} "*) prime_set=$prime_set$IFS$prime_line ;; esac; done #
+    [ "$prime_set" = "$4" ] || [ "$prime_set" = "$5" ] || return #
+    [ "$(LC_ALL=C TZ=UTC0 PATH=/usr/bin:/bin stat $6 2>/dev/null)" = "$7" ] || return # all files that decide
+    prime_prefix=$8 prime_programs=$9 prime_exports=${10} prime_tasks=${11} prime_message=${12} && shift 13 #
+    case ${VIRTUAL_ENV-$prime_prefix} in "$prime_prefix") ;; */envs/* | envs/*) return 1 ;; esac # see M1
+    if [ "${1-}" = -e ] && [ $# -gt 1 ]; then shift 2; fi #
+    case $#,$prime_env,${1-} in 0,, | 1,,boot) trap '' PIPE && printf '%s\n' "$prime_message" >&2; exit 0 ;; esac #
+    case $prime_tasks in *"$IFS${1-};;"*) # a task, where it runs: its words take the place of its name
+        [ "$PWD" = "$prime_root" ] && prime_task=${prime_tasks#*"$IFS$1;;"} && shift || return #
+        prime_exports=$prime_exports${IFS}INIT_CWD=$prime_root IFS=';' #
+        set -- run ${prime_task%%"$prime_newline"*} "$@" #
+        IFS=$prime_newline ;; esac #
+    [ "${1-}" = run ] && shift || return #
+    [ "${1-}" != -- ] || shift #
+    [ "${1-}" != -m ] || set -- "$prime_prefix/bin/python" "$@" #
+    case " $prime_programs " in *" ${1-} "*) [ -x "$prime_prefix/bin/${1##*/}" ] || return ;; *) return 1 ;; esac #
+    # The command gets each variable as it came. But shells drop odd names, and set variables of their own: most of them
+    # so many that python goes on; dash and busybox those that are seen to here. A ` stands for a newline in a value.
+    [ -z "${BASH_VERSION-}${KSH_VERSION-}${YASH_VERSION-}${ZSH_VERSION-}" ] && [ -r "/proc/$$/environ" ] || return #
+    prime_environ=$IFS$(LC_ALL=C PATH=/usr/bin:/bin tr '\0\n' '\n`' <"/proc/$$/environ") #
+    case $prime_environ in *'`'*) return 1 ;; *"${IFS}PATH="*) unset PWD SHLVL ;; *) return 1 ;; esac #
+    for prime_line in $prime_environ; do case ${prime_line%%=*} in PWD | SHLVL) export "$prime_line" ;; #
+        "" | [0-9]* | *[!A-Za-z0-9_]* | IFS | OPTIND | PPID | prime_*) return 1 ;; #
+    esac; done #
+    for prime_line in $prime_exports; do export "$prime_line"; done #
+    unset VIRTUAL_ENV_PROMPT && PATH=$prime_prefix/bin${PATH:+:$PATH} && exec "$@" #
+}
+
+prime_env=${PROTOPRIMER_ENV-} prime_state=${0%/*}/.prime prime_file=$0 IFS='|' #
+[ "${1-}" != -e ] || prime_env=${2:-$prime_env} #
+[ -e "$prime_state" ] || prime_state=${0%/*}/../.prime # of tools/prime
+prime_stamp=$prime_state/stamp/${prime_env:-default}.sh #
+for prime_at in "$0" "$prime_state" "$prime_state/stamp" "$prime_stamp"; do [ ! -L "$prime_at" ] || prime_stamp=; done #
+case $-,${1-boot} in *f*,-e | *f*,[!-]*) # -f: by the first line, not by `sh prime`; a command of ours comes back
+    [ -O "$prime_stamp" ] && warm $(LC_ALL=C PATH=/usr/bin:/bin cat <"$prime_stamp") "$@" ;; esac #
+export PROTOPRIMER_ENVIRON="$$ $(LC_ALL=C PATH=/usr/bin:/bin od -An -vtx1 -N40000 "/proc/$$/environ" 2>/dev/null)" #
+case $- in *f*) command -v python3 >/dev/null && exec python3 -E -S ${PYTHONDONTWRITEBYTECODE:+-B} "$0" "$@" ;; esac #
+# `sh prime` is for machines where no python3 may be, or a broken one; nor may `readlink -f` be there.
+until [ -f "$(dirname "$prime_file")/proto_prime.py" ] || ! prime_line=$(readlink "$prime_file"); do #
+    case $prime_line in /*) prime_file=$prime_line ;; *) prime_file=$(dirname "$prime_file")/$prime_line ;; esac #
+done #
+PROTOPRIMER_TYPED=$0 exec sh "$(dirname "$prime_file")/proto_prime.py" "$@" #
+
+Starts under any python from 2.7 on."""
 import os
 import sys
 
@@ -12211,17 +12643,56 @@ except KeyboardInterrupt:
 if __name__ == "__main__":
     proto_prime.leave(proto_prime.main())
 '''
-ENTRY_CMD = '''\
-@echo off
+ENTRY_CMD = r'''@echo off
 rem Prime this repo: `prime --help` tells more.
-where py >nul 2>nul
-if errorlevel 1 goto python
-py -3 "%~dp0prime" %*
+rem Any python from 3.6 on will do. Each is tried, for some are empty stubs or shims that know none.
+setlocal
+set "NoDefaultCurrentDirectoryInExePath=1"
+set "PYTHON_MANAGER_AUTOMATIC_INSTALL=false"
+set "PYTHONHOME="
+set "__PYVENV_LAUNCHER__="
+set "PATH=%PATH%;%USERPROFILE%\.local\bin;%USERPROFILE%\.cargo\bin"
+set "dirs=%PATH:"=%"
+call :try py -3 && goto run
+for %%n in (python3 python) do for %%d in ("%dirs:;=" "%") do (
+    if exist "%%~d\%%n.exe" for %%f in ("%%~d\%%n.exe") do if not "%%~zf"=="0" call :try "%%~f" && goto run
+)
+for %%r in ("%LOCALAPPDATA%\Programs\Python\Python3" "%LOCALAPPDATA%\Python\pythoncore-3" "%ProgramFiles%\Python3"
+    "%SystemDrive%\Python3" "%USERPROFILE%\.pyenv\pyenv-win\versions\3" "%APPDATA%\uv\data\python\cpython-3"
+    "%LOCALAPPDATA%\Microsoft\WindowsApps\PythonSoftwareFoundation.Python.3" "%USERPROFILE%\miniconda3"
+) do for /f "delims=" %%d in ('dir /b /ad "%%~r*" 2^>nul') do call :try "%%~dpr%%d\python.exe" && goto run
+if "%~1"=="--offline" set "PROTOPRIMER_OFFLINE=1"
+uv --version >nul 2>nul || goto none
+for %%w in (find install) do (
+    if %%w==install if not defined PROTOPRIMER_OFFLINE uv python install 3
+    for /f "delims=" %%p in ('uv python find --no-project --system 3 2^>nul') do call :try "%%p" && goto run
+)
+:none
+>&2 echo prime: error: there is no python of at least 3.6 here; type: winget install Python.Python.3.13
+exit /b 1
+:run
+endlocal & setlocal & set "PYTHONHOME=" & set "__PYVENV_LAUNCHER__=" & %python% "%~dp0prime" %*
 exit /b %errorlevel%
-:python
-python "%~dp0prime" %*
-exit /b %errorlevel%
+:try
+%* -c "import sys; sys.exit(42 * (sys.version_info >= (3, 6)))" >nul 2>nul
+if not "%errorlevel%"=="42" exit /b 1
+set python=%*
+exit /b 0
 '''
+# The SHA-256 of entry scripts of earlier versions: `init` and `update` replace these, and none that was edited.
+OLDER_ENTRIES = """
+1e2f4428743c5e9873231017cfa7df8db10e31e583b21bc6bb785bb5d05c4d97
+2e5f508403c9901a68509f9333cd84bee3b6b53e99b4a524926e90055458936a
+63015388ec05afe5c0ac641ee532f7b7eb6df1ea10af3ec5ba1fa9f223c20a67
+6f77d6260de71923ab465f7cc654364fe2c20561176c06ac2d483d902890d117
+7dd53011cf9ebd4ed7902c169e1c3b2e0db15436049cc25b864ac0ad94922b2c
+9f0d9cd9b1e73e21b7551d1647026c11d4f148e02eed6e116d2fea293f4ea83e
+a635407d81876b837dcdb25ebe2ba1b94a7bf57a7bf7cd5fadc8faf216d8ea60
+c8f94d82813ed0c86aa53fd8c47f55611f447508afe6a558ee242ce776b70659
+c9dc75958a85f325ce7debeee25674b7df6420097400e427a96ddd05e29f4999
+e6fab70290fb9db1c1dd2d52aac5c141369a48aea984fdf065331aac54a38833
+fd171e048b40def14b400d28715ca4f786026517bba4583d6b09f86cd92b0a40
+""".split()
 IGNORED = (".prime/", ".venv", ENVS_FILE, "__pycache__/")  # .venv without a slash: to git a link is no directory
 
 
@@ -12234,7 +12705,7 @@ def command_init(options):
     texts = {own: "", prime: ENTRY_SCRIPT, prime + ".cmd": ENTRY_CMD.replace("\n", "\r\n")}
     if not os.path.exists(os.path.join(root, PYPROJECT)):  # else that file says what the repo needs
         texts[os.path.join(root, OWN_CONFIG)] = starter_config(root)
-    made = [path for path in texts if not os.path.exists(path)]
+    made = [path for path in texts if not os.path.exists(path) or is_older_entry(path, texts[path])]
     lines = {".gitignore": (IGNORED, ignores), ".gitattributes": (line_ends(root, directory), tells_line_end)}
     for name, (wanted, names) in lines.items():
         path = os.path.join(root, name)
@@ -12262,6 +12733,38 @@ def command_init(options):
     report.note("commit %s" % shown([os.path.relpath(path, root) for path in made]))
     report.note("then run %s" % shown([os.path.join(".", os.path.relpath(prime, root))]))
     return 0
+
+
+def is_older_entry(path, text):
+    """True if a file is an entry script as some version wrote it, and not this text. Says so if it was edited."""
+    if os.path.basename(path) not in ("prime", "prime.cmd") or not is_file(path):
+        return False
+    there = (bytes_of(path) or b"").replace(b"\r\n", b"\n")  # git may have changed the ends of lines
+    if there == text.encode().replace(b"\r\n", b"\n"):
+        return False
+    if hash_bytes(there) in OLDER_ENTRIES or there in (ENTRY_SCRIPT.encode(), ENTRY_CMD.encode()):
+        return True
+    report.note("%s was edited, and is left as it is" % tilde(path))
+    return False
+
+
+def renew_entries(path):
+    """Bring the entry scripts beside this file along with its new version at `path`, which has their texts."""
+    import ast
+
+    texts = {}
+    for node in ast.parse(load_text(path)).body:
+        name = getattr(node.targets[0], "id", "") if isinstance(node, ast.Assign) else ""
+        if isinstance(node, ast.Assign) and name in ("ENTRY_SCRIPT", "ENTRY_CMD"):
+            texts[name] = ast.literal_eval(node.value)
+    for name, key, end in (("prime", "ENTRY_SCRIPT", "\n"), ("prime.cmd", "ENTRY_CMD", "\r\n")):
+        entry = os.path.join(os.path.dirname(path), name)
+        text = texts.get(key, "").replace("\n", end)
+        if text and is_older_entry(entry, text):
+            mode = os.stat(entry).st_mode & 0o7777
+            write_atomic(entry, text.encode())
+            os.chmod(entry, mode)
+            report.note("%s: renewed" % tilde(entry))
 
 
 def note_left_aside(root):
@@ -12428,9 +12931,11 @@ def command_update(options):
     version = take_other(options, path, os.stat(path).st_mode & 0o7777)
     if not version:
         report.note("%s is that version already (%s)" % (path, __version__))
+        renew_entries(path)
         return 0
     marks = [line[:1] for line in difflib.unified_diff(before, load_text(path).splitlines(), n=0)][2:]
     report.note("%s: %s -> %s (lines: +%d -%d)" % (path, __version__, version, marks.count("+"), marks.count("-")))
+    renew_entries(path)
     return 0
 
 
@@ -12461,7 +12966,7 @@ def take_other(options, path, mode):
         if hash_file(aside) == hash_file(path):
             return ""
         tend(os.chmod, aside, mode)
-        os.replace(aside, path)
+        put_in_place(aside, path)
         return words[1]
     finally:
         tend(remove, aside)
@@ -13412,6 +13917,23 @@ def as_typed(text):
     return re.sub(r"(?<![\w./'-])prime(?= [-:\w]|$)", lambda _: entry(), text)
 
 
+def restore_environ():
+    """Take the variables as they came to `prime`: a shell drops some names, and sets variables of its own.
+
+    The process id, and the -S with which `prime` starts a python, show that they came to this process (E5).
+    """
+    pid, _, digits = os.environ.pop(ENVIRON_VAR, "").partition(" ")
+    if pid != str(os.getpid()) or not sys.flags.no_site:
+        return
+    given = bytes.fromhex("".join(digits.split()))
+    if 0 < len(given) < ENVIRON_CAP:
+        entries = [entry.partition("=") for entry in os.fsdecode(given).split("\0") if entry.find("=") > 0]
+        before = {name: value for name, _, value in entries}
+        for name in set(os.environ) - set(before):
+            del os.environ[name]
+        os.environ.update({name: value for name, value in before.items() if os.environ.get(name) != value})
+
+
 def isolate():
     """Keep the repo's types.py or logging.py out of our imports (E4), and our warnings to ourselves (E2)."""
     try:
@@ -13450,6 +13972,7 @@ def main(argv=None):
 
     def work():
         if is_ours:
+            restore_environ()
             isolate()
             catch_signals()
         status = fast_path(argv, OURS)

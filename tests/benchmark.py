@@ -264,6 +264,28 @@ class Bench:
         theirs = self.side([self.uv, "sync"], self.uv_project())
         return [self.runs] + self.medians(self.runs, self.prime(self.ours(), "venv_uv"), theirs)
 
+    def sh_side(self, *argv):
+        """`prime argv…` as people start it: by its first line."""
+        return self.side([str(self.ours() / "prime")] + list(argv), self.ours(), {"PROTOPRIMER_VENV_DRIVER": "venv_uv"})
+
+    def sh_against(self, argv, theirs):
+        return [self.runs] + self.medians(self.runs, self.sh_side(*argv), theirs)
+
+    def sh_boot_against_uv(self):
+        return self.sh_against([], self.side([self.uv, "sync"], self.uv_project()))
+
+    def sh_boot_against_python(self):
+        return self.sh_against([], self.side([self.wild] + PASS))
+
+    def sh_run_against_uv(self):
+        return self.sh_against(RUN, self.side([self.uv, "run", "python"] + PASS, self.uv_project()))
+
+    def sh_run_against_pythons(self):
+        inside = os.path.realpath(str(self.ours() / ".venv")) + "/bin/python"
+        sides = self.sh_side(*RUN), self.side([self.wild] + PASS), self.side([inside] + PASS)
+        ours, wild, inner = self.medians(self.runs, *sides)
+        return self.runs, ours, wild + inner
+
     def boot_against_protoprimer(self, driver):
         ours, theirs = self.prime(self.ours(driver), driver), self.protoprimer_boot(self.protoprimer(driver), driver)
         return [self.slow_runs] + self.medians(self.slow_runs, ours, theirs)
@@ -284,6 +306,13 @@ class Bench:
         ours = self.side([self.wild, str(path / "prime"), "python", "--all"], path, env)
         return [self.runs] + self.medians(self.runs, ours, self.side([self.wild] + PASS))
 
+    def sh_growth(self, count):
+        """`./prime` with one input file against more; sh looks at 300 at most."""
+        env = {"PROTOPRIMER_VENV_DRIVER": "venv_uv"}
+        paths = [self.many("requirements files", each) for each in (1, count)]
+        sides = [self.side([str(path / "prime")], path, env) for path in paths]
+        return self.growth_of(self.rounds(2 * self.runs, *sides), 1, count - 1)
+
     def growth(self, kind, count):
         """`prime run` with one input file, or project, against more; one series of rounds for all counts."""
         counts = (1,) + COUNTS
@@ -292,7 +321,10 @@ class Bench:
             return self.rounds(2 * self.runs, *[self.prime(self.many(kind, each), "venv_uv", *RUN) for each in counts])
 
         rounds, place = self.once("rounds of " + kind, measured), counts.index(count)
-        more = (count - 1) * (3 if kind == "projects" else 1)
+        return self.growth_of(rounds, place, (count - 1) * (3 if kind == "projects" else 1))
+
+    def growth_of(self, rounds, place, more):
+        """What each of `more` files adds on the side `place`, beyond the first side: the values of a row."""
         added = [1e6 * (each[place] - each[0]) / more for each in rounds]
         growth = statistics.median(added)
         deviation = 1.48 * statistics.median(abs(each - growth) for each in added)
@@ -369,6 +401,10 @@ def in_ms(rounds):
 
 # case, against, limit (None: told for comparison, the contract names none), how it is measured
 ROWS = [
+    ("./prime, nothing to do", "uv sync", 0.35, Bench.sh_boot_against_uv),
+    ("./prime, nothing to do", "python -c pass", 0.4, Bench.sh_boot_against_python),
+    ("./prime run -- python -c pass", "uv run python -c pass", 0.6, Bench.sh_run_against_uv),
+    ("./prime run -- python -c pass", "python -c pass, wild + environment's", 0.68, Bench.sh_run_against_pythons),
     ("prime run -- python -c pass", "python -c pass, wild + environment's", 1.12, Bench.run_against_pythons),
     ("prime run -- python -c pass", "uv run python -c pass", 0.9, Bench.run_against_uv),
     ("prime run -- python -c pass", "pw python -c pass (pyprojectx 4.0)", None, Bench.run_against_pyprojectx),
@@ -384,6 +420,7 @@ ROWS = [
     ("back to a known branch, uv", "first boot, uv at hand", 0.05, lambda b: b.boots("venv_uv", "back", "first")),
     ("import proto_prime: modules", "python -c pass", 0, Bench.imported),
 ]
+ROWS.append(("./prime, 250 requirements files", "one requirements file", 3, lambda b: b.sh_growth(250)))
 for kind, one in (("requirements files", "one requirements file"), ("projects", "one project, three files each")):
     for count in COUNTS:  # the limit of these: microseconds for each file
         how = functools.partial(Bench.growth, kind=kind, count=count)
@@ -416,7 +453,7 @@ def judge(limit, told):
 
 def figures(told):
     """Ours, theirs, how they compare, and the limit, for people."""
-    unit = " µs" if told["case"].startswith("prime run, ") else ""
+    unit = " µs" if told["growth"] is not None or "one " in told["against"] else ""
     limit = "-" if told["limit"] is None else "%g%s" % (told["limit"], unit)
     if "problem" in told:
         return "-", "-", "not measured", limit

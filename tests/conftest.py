@@ -182,6 +182,7 @@ class Repo:
 
     def __init__(self, path, home, shared, wheelhouse):
         self.path, self.home, self.bin = path, home, home / "bin"
+        self.by_sh = False  # whether it is started as a program, by its first line, as `each_start` wants it
         self.bin.mkdir(parents=True)
         self.path.mkdir(parents=True)
         self.env = {
@@ -232,6 +233,11 @@ class Repo:
         """Put a link to a real program on the repo's PATH."""
         (self.bin / name).symlink_to(target)
 
+    def words(self, python=None, entry="prime"):
+        """The words that start `prime`: under `python` (a path), or as a program."""
+        return [str(self.path / entry)] if self.by_sh and not python else [
+            str(python or some_python()), str(self.path / entry)]
+
     def popen(self, *argv, python=None, env=None, entry="prime", **options):
         """Start `prime argv…` under `python` (a path)."""
         environ = dict(self.env, **(env or {}))
@@ -240,7 +246,7 @@ class Repo:
         options.setdefault("stdout", subprocess.PIPE)
         options.setdefault("stderr", subprocess.PIPE)
         options.setdefault("cwd", str(self.path))
-        command = [str(python or some_python()), str(self.path / entry)] + [str(word) for word in argv]
+        command = self.words(python, entry) + [str(word) for word in argv]
         if os.name == "posix":  # python 3.6 in the C locale cannot encode them itself
             command = [word.encode("utf-8", "surrogateescape") for word in command]
         return subprocess.Popen(command, env=environ, encoding="utf-8", errors="surrogateescape", **options)
@@ -312,6 +318,16 @@ def plain(repo):
     """A `Repo` with an empty config, whose boot takes half a second."""
     repo.config()
     return repo
+
+
+@pytest.fixture(params=["by python", "by sh"])
+def each_start(request, repo):
+    """`prime` is started by a python, and, once more, as a program: by sh, which needs no python if nothing changed."""
+    repo.by_sh = request.param == "by sh"
+    if repo.by_sh and os.name != "posix":
+        pytest.skip("there is no sh")
+    if repo.by_sh:
+        repo.link("python3", some_python())
 
 
 @pytest.fixture(params=["venv_pip", "venv_uv"])

@@ -12,7 +12,7 @@ import pytest
 from conftest import TOP
 
 TESTS = TOP / "tests"
-LETTERS = "CEBTIHRMWUN"
+LETTERS = "CEBTIHRMWUNL"
 CODE = re.compile(r"\b[%s][1-9][0-9]?\b" % LETTERS)
 CODE_IN_NAME = re.compile(r"(?<![A-Za-z0-9])[%s][1-9][0-9]?(?=_|$)" % LETTERS)
 ROW = re.compile(r"\| ([%s][1-9][0-9]?) \|" % LETTERS)

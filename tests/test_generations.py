@@ -41,6 +41,7 @@ def boot_and_settle(repo):
 # -- nothing to do ---------------------------------------------------------------------------------
 
 
+@pytest.mark.usefixtures("each_start")
 def test_second_boot_builds_nothing_and_says_so(plain):
     first = plain.prime()
     assert "building environment default: it was not built yet" in first.stderr
@@ -77,6 +78,7 @@ def test_import_of_the_file_loads_no_other_module(wild):
     assert done.stdout.decode().strip() == "['proto_prime']"
 
 
+@pytest.mark.usefixtures("each_start")
 def test_a_stamp_of_another_environment_variable_does_not_answer(plain):
     boot_and_settle(plain)
     result = plain.prime(env={"PROTOPRIMER_PYTHON": str(python("3.12"))})
@@ -120,6 +122,7 @@ def test_changed_dependency_gives_a_new_generation_in_one_rename(repo, driver, t
     repo.prime("run", "python", "-c", "import six", status=1)
 
 
+@pytest.mark.usefixtures("each_start")
 def test_T6_changed_and_changed_back_is_one_swap(plain):
     plain.prime()
     old = plain.current
@@ -179,6 +182,7 @@ def test_T6_back_to_a_generation_that_was_damaged_heals_it(plain):
     assert plain.inside("import six") == ""
 
 
+@pytest.mark.usefixtures("each_start")
 def test_T6_touched_but_not_changed_is_no_rebuild(plain):
     boot_and_settle(plain)
     before = plain.current
@@ -194,6 +198,7 @@ def test_T6_touched_but_not_changed_is_no_rebuild(plain):
     assert "argparse" not in imported(warm.stderr), "the stamp was not renewed"
 
 
+@pytest.mark.usefixtures("each_start")
 @pytest.mark.parametrize("way", ["written in place", "replaced"])
 def test_T7_change_of_equal_size_in_the_same_second_is_noticed(plain, way):
     config = plain.config('env_vars = {ANSWER = "0"}')
@@ -211,6 +216,7 @@ def test_T7_change_of_equal_size_in_the_same_second_is_noticed(plain, way):
         assert plain.prime("run", "sh", "-c", "echo $ANSWER").stdout == number + "\n"
 
 
+@pytest.mark.usefixtures("each_start")
 def test_T7_change_under_a_clock_set_back_is_noticed(plain):
     config = plain.config('env_vars = {ANSWER = "0"}')
     boot_and_settle(plain)
@@ -248,6 +254,7 @@ def test_T1_repo_that_was_moved_or_copied_is_noticed_in_one_line(repo, driver, w
         assert repo.inside("import sys; print(sys.prefix)") == str(repo.current)
 
 
+@pytest.mark.usefixtures("each_start")
 def test_T2_base_python_that_was_replaced_by_another_version_is_noticed(plain, tmp_path):
     base, other = tmp_path / "base", tmp_path / "other"
     base.symlink_to(python("3.12").parent.parent)
@@ -261,6 +268,7 @@ def test_T2_base_python_that_was_replaced_by_another_version_is_noticed(plain, t
     assert plain.inside("import sys; print(sys.version_info[:2])") == "(3, 13)"
 
 
+@pytest.mark.usefixtures("each_start")
 def test_T2_base_python_that_was_removed_is_noticed(plain, tmp_path):
     plain.config('required_python_version = "3.12"')
     for name in ("first", "second"):
@@ -284,6 +292,7 @@ HARM = {
 }
 
 
+@pytest.mark.usefixtures("each_start")
 @pytest.mark.parametrize("what", sorted(HARM))
 def test_T3_what_is_missing_from_the_environment_is_noticed(repo, what):
     repo.config('dependencies = ["idna"]')
@@ -361,6 +370,7 @@ def test_T4_a_second_one_is_not_lost_either(plain):
     assert sorted(kept) == ["1", "2"]
 
 
+@pytest.mark.usefixtures("each_start")
 @pytest.mark.parametrize("target", [None, ".prime/envs/default-000000000000"])
 def test_T4_a_link_of_ours_that_is_gone_or_dangles_is_put_right_silently(plain, target):
     boot_and_settle(plain)
@@ -390,6 +400,7 @@ DAMAGE = {
 }
 
 
+@pytest.mark.usefixtures("each_start")
 @pytest.mark.parametrize("way", sorted(DAMAGE))
 def test_T5_damaged_stamp_is_as_if_there_were_none(plain, way):
     boot_and_settle(plain)
@@ -712,12 +723,13 @@ def test_what_runs_keeps_its_files_when_the_link_moves_and_holds_no_lock(plain):
 
 def start_in_shell(repo, script, *argv):
     """Run `prime argv…` by a line of sh, in which "$@" stands for it. Returns the CompletedProcess."""
-    command = [str(some_python()), str(repo.path / "prime")] + list(argv)
+    command = repo.words() + list(argv)
     return subprocess.run(["sh", "-c", script, "sh"] + command, env=repo.env, stdin=subprocess.DEVNULL,
                           stdout=subprocess.PIPE, stderr=subprocess.PIPE, universal_newlines=True,
                           cwd=str(repo.path), timeout=120)
 
 
+@pytest.mark.usefixtures("each_start")
 @pytest.mark.parametrize("closing", ["0<&-", "1>&-", "2>&-", "0<&- 1>&- 2>&-"])
 def test_E7_closed_streams(repo, closing):
     repo.config('dependencies = ["six"]\nenv_vars = {ANSWER = "42"}')
@@ -757,6 +769,7 @@ def test_E7_umask_077(repo, driver_name):
     assert repo.inside("import six") == ""
 
 
+@pytest.mark.usefixtures("each_start")
 def test_E7_no_HOME(plain):
     plain.env.pop("HOME")
     plain.prime()
@@ -776,6 +789,7 @@ def test_M12_home_and_temporary_directory_that_cannot_be_written_are_said_where_
     plain.prime("reset", env={"PROTOPRIMER_CACHE_DIR": str(plain.home / "cache")})
 
 
+@pytest.mark.usefixtures("each_start")
 def test_E7_current_directory_deleted(plain):
     gone = 'mkdir gone; cd gone; rmdir ../gone; exec "$@"'
     for argv in ([], [], ["run", "echo", "here"]):
@@ -800,6 +814,7 @@ def test_E7_current_directory_deleted_is_said_where_it_matters(plain):
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.usefixtures("each_start")
 def test_state_directory_outside_the_tree(plain, tmp_path):
     plain.env["PROTOPRIMER_STATE_DIR"] = str(tmp_path / "state")
     boot_and_settle(plain)

@@ -4,12 +4,12 @@ Not run unless PRIME_TEST_WINDOWS is set, for the root takes 2.5 GB and each boo
 """
 
 import json
+import re
 
 import pytest
-from windows import Windows, WindowsRepo
+from windows import Windows, WindowsRepo, windows_path
 
 pytestmark = pytest.mark.slow
-NO_LINK = ["-e", "default"]  # `run` of a named environment makes no link, which Wine has not
 SHOW = ["python", "-c", "import json, sys; print(json.dumps(sys.argv[1:]))"]
 HARD = ["", " ", "a b", '"', '\\"', "a\\", "a b\\", "%PATH%", "^", "&", "|", "<", ">", "(", "!", "'", "$HOME", "*",
         "-v", "--", "gr\xfc\xdfe", "\u4f60", ";", ","]
@@ -41,7 +41,7 @@ def test_W22_run_builds_once_and_passes_arguments_and_statuses_on(version, drive
     crash = ["python", "-c", "import ctypes; ctypes.windll.kernel32.ExitProcess(0xC0000005)"]
     six = ["run", "python", "-c", "import six, sys; print(six.__file__, sys.version_info[:2])"]
     first, again, words, crashed, unknown = repo.primes(
-        NO_LINK + six, NO_LINK + six, NO_LINK + ["run"] + SHOW + HARD, NO_LINK + ["run"] + crash, ["-e", "aux"])
+        six, six, ["run"] + SHOW + HARD, ["run"] + crash, ["-e", "aux"])
     assert first.status == 0, first.stderr
     assert "\\a repo\\.prime\\envs\\default-" in first.stdout
     assert str(tuple(map(int, version.split(".")))) in first.stdout
@@ -59,7 +59,7 @@ def test_W12_arguments_of_a_batch_file_are_not_run(windows_repo):
     repo.write("show.py", "import json, sys\nprint(json.dumps(sys.argv[1:]))\n")
     evil = ['" & echo HACKED & "', '\\" & echo HACKED & \\"', "%PATHEXT%", "&echo HACKED", "x|echo HACKED"]
     marks, hacked, refused = repo.primes(
-        *[NO_LINK + ["run", ".\\show.bat"] + words for words in (MARKS, evil, ["a\nb"])])
+        *[["run", ".\\show.bat"] + words for words in (MARKS, evil, ["a\nb"])])
     assert json.loads(hacked.stdout) == evil, hacked.stderr
     assert json.loads(marks.stdout) == MARKS, marks.stderr
     assert refused.status == 2 and "is a batch file" in refused.stderr
@@ -71,8 +71,382 @@ def test_W3_W5_lock_of_a_requirements_file_holds_for_other_line_ends(windows_rep
     repo.prime("lock")
     assert 'name = "six"' in (repo.path / "pylock.toml").read_text()
     repo.write("requirements.txt", "six\r\n")
-    result = repo.prime(*NO_LINK + ["run", "python", "-c", "import six"])
+    result = repo.prime("run", "python", "-c", "import six")
     assert "other requirements" not in result.stderr
+
+
+# -- one place, one command ------------------------------------------------------------------------
+
+NAMES = """
+import ctypes
+here, short = os.getcwd(), ctypes.create_unicode_buffer(999)
+ctypes.windll.kernel32.GetShortPathNameW(here, short, 999)
+spellings = [here.lower(), here.upper(), here[0].lower() + here[1:], short.value, "\\\\\\\\?\\\\" + here,
+             here.replace("\\\\", "/"), sys.argv[1]]
+results = [run(sys.executable, spellings[4] + "\\\\prime")]
+results += [run(sys.executable, os.path.join(each, "prime"), *words) for each in spellings
+            for words in ([], ["run", "python", "-c", "import sys; print(sys.prefix)"])]
+answer(short.value != here, spellings, results, os.listdir(".prime/envs"))
+"""
+
+
+def test_W6_directory_of_many_names_is_built_once(windows_repo):
+    repo = windows_repo("3.13", "venv_uv")
+    repo.write("proto_prime.toml", "")
+    share = repo.machine.share(repo.path.parent)
+    has_short, spellings, (first, *others), builds = repo.inside(NAMES, share + "\\" + repo.path.name)
+    assert has_short and len(builds) == 1, builds
+    assert first[0] == 0 and "is ready" in first[2], first
+    for status, stdout, stderr in others:
+        assert status == 0 and "building" not in stderr, (spellings, stderr)
+        assert stdout.strip() in ("", windows_path(repo.path) + "\\.prime\\envs\\" + builds[0])
+
+
+PROGRAMS = """
+write("tool.bat", "@echo off\\r\\necho bat %*\\r\\nexit /b 7\\r\\n")
+for name in ("SCRIPT.PY", "bin/onpath.py"):
+    write(name, "import sys; print('py', sys.prefix != sys.base_prefix, sys.argv[1:])\\n")
+for name in ("odd.js", "bin/odd.js"):
+    write(name, "WScript.Echo(1)\\n")
+more = {"PATH": os.path.abspath("bin") + ";" + os.environ["PATH"], "PATHEXT": ".COM;.EXE;.BAT;.CMD;.PY;.JS"}
+commands = [
+    ([".\\\\tool", "a b"], {}), (["SCRIPT.PY", "a b"], {}), ([".\\\\script", "a b"], more), (["onpath", "a b"], more),
+    (["python", "-c", "print(1)"], {"PATHEXT": ""}), (["odd"], more), ([".\\\\odd.js"], {}), ([".\\\\none"], {}),
+    (["onpath"], {})]
+answer(*[prime("run", *words, env=env) for words, env in commands])
+"""
+
+
+def test_W16_programs_are_found_and_started_as_windows_does_it(windows_repo):
+    repo = windows_repo("3.13", "venv_uv")
+    repo.write("proto_prime.toml", "")
+    tool, script, path, found, default, odd, odd_path, none, unknown = repo.inside(PROGRAMS)
+    assert (tool[0], tool[1].strip()) == (7, 'bat "a b"')
+    assert {result[1].strip() for result in (script, path, found)} == {"py True ['a b']"}, (script, path, found)
+    assert default[1].strip() == "1"
+    assert odd[0] == odd_path[0] == 126 and "it is no program of Windows" in odd[2] and "run node" in odd_path[2]
+    assert none[0] == unknown[0] == 127
+
+
+# -- processes -------------------------------------------------------------------------------------
+
+PROCESSES = """
+sys.path.insert(0, os.getcwd())
+import proto_prime
+write("leave.py", "import subprocess, sys\\nsubprocess.Popen([sys.executable, '-c', 'import time; time.sleep(2); '\\n"
+      "    'open(%r, \\"w\\").close()' % sys.argv[2]], creationflags=int(sys.argv[1]))\\n")
+write("beat.py", "import time\\nwhile True:\\n    open('beat', 'w').close()\\n    time.sleep(0.2)\\n")
+statuses = [prime("run", "python", "leave.py", "0", "of run")[0],
+            prime("run", "python", "leave.py", str(0x01000000), "breaks away")[0]]
+for name in ("of server", "of installer"):
+    proto_prime.run_child([sys.executable, "leave.py", "0", name], cwd=os.getcwd(), is_guarded=name == "of server")
+code = "import subprocess, sys, time; subprocess.Popen([sys.executable, 'leave.py', '0', 'too late']); time.sleep(60)"
+slow = proto_prime.run_child([sys.executable, "-c", code], cwd=os.getcwd(), timeout=1.5)
+command = subprocess.Popen([sys.executable, "prime", "run", "python", "beat.py"])
+began = wait_for(lambda: os.path.exists("beat"))
+command.kill()
+command.wait()
+time.sleep(0.6)
+os.remove("beat")
+time.sleep(3)
+names = ["of run", "breaks away", "of server", "of installer", "too late", "beat"]
+answer(statuses, slow.problem, began, [name for name in names if os.path.exists(name)])
+"""
+
+
+@pytest.mark.parametrize("version", ["3.8", "3.13"])
+def test_W9_W10_what_run_leaves_lives_on_and_what_is_ended_takes_its_children_along(version, windows_repo):
+    repo = windows_repo(version, "venv_uv")
+    repo.write("proto_prime.toml", "")
+    repo.prime()
+    statuses, slow, began, living = repo.inside(PROCESSES)
+    assert statuses == [0, 0] and began and "no answer" in slow
+    assert living == ["of run", "breaks away", "of installer"]
+
+
+IN_USE = """
+first = prime()
+command = [sys.executable, "prime", "run", "python", "-c",
+           "import sys; print('began', flush=True); sys.stdin.read(); import six; print(six.__name__)"]
+running = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+running.stdout.readline()
+old, = os.listdir(".prime/envs")
+for number in range(4):
+    write("proto_prime.toml", "dependencies = ['six']\\n[env_vars]\\nA = '%d'\\n" % number)
+    write("requirements.txt", "six\\nidna\\n" if number % 2 else "six\\n")
+    os.utime(".prime/envs/" + old)
+    reset = prime("reset")
+cleaned = prime("clean", "--all")
+stayed = os.listdir(".prime/envs")
+told = running.communicate(b"\\n")[0].decode().split()
+again = prime("clean", "--all")
+answer(old, first[2], reset, cleaned, stayed, told, os.path.exists(".prime/envs/" + old), again)
+"""
+
+
+def test_W4_generation_of_which_a_program_runs_is_not_removed(windows_repo):
+    repo = windows_repo("3.13", "venv_uv")
+    repo.write("proto_prime.toml", "dependencies = ['six']\n")
+    old, _, reset, cleaned, stayed, told, is_there, again = repo.inside(IN_USE)
+    assert reset[0] == cleaned[0] == 0, (reset, cleaned)
+    assert stayed == [old] and "for a running process uses it" in cleaned[2], cleaned[2]
+    assert told == ["six"]
+    assert not is_there, again
+
+
+FOREIGN = """
+made = run(sys.executable, "-m", "venv", "--without-pip", ".venv")
+running = subprocess.Popen([".venv\\\\Scripts\\\\python.exe", "-c", "print('began', flush=True); input()"],
+                           stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+running.stdout.readline()
+boot, command = prime(), prime("run", "python", "-c", "import sys; print(sys.prefix)")
+running.communicate(b"\\n")
+answer(made, boot, command, os.listdir("."), prime(), os.listdir("."))
+"""
+
+
+def test_W15_foreign_environment_that_runs_is_told_before_the_build(windows_repo):
+    repo = windows_repo("3.13", "venv_uv")
+    repo.write("proto_prime.toml", "")
+    made, boot, command, before, then, after = repo.inside(FOREIGN)
+    assert made[0] == 0 and boot[0] == 1 and "building" not in boot[2], (made, boot)
+    assert "cannot be renamed while" in boot[2] and "Scripts\\python.exe runs" in boot[2]
+    assert command[0] == 0 and ".prime" in command[1] and "cannot be renamed" in command[2]
+    assert ".venv" in before and ".venv.before-prime" not in before
+    assert then[0] == 0 and ".venv.before-prime" in after, then
+
+
+KILLED = """
+results = []
+for seconds in (0.4, 1.0, 1.6):
+    process = subprocess.Popen([sys.executable, "prime"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    time.sleep(seconds)
+    process.kill()
+    process.wait()
+boots = [subprocess.Popen([sys.executable, "prime"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+         for _ in range(6)]
+said = [boot.communicate(timeout=200)[0].decode("utf-8", "replace") for boot in boots]
+answer([boot.returncode for boot in boots], said, os.listdir(".prime/envs"), os.listdir(".prime/building"),
+       prime("run", "python", "-c", "import six"))
+"""
+
+
+def test_W23_six_boots_at_once_after_boots_that_were_killed_build_once(windows_repo):
+    repo = windows_repo("3.13", "venv_uv")
+    repo.write("requirements.txt", "six\n")
+    statuses, said, builds, unfinished, run = repo.inside(KILLED)
+    assert statuses == [0] * 6 and run[0] == 0, (said, run)
+    assert sum("is ready" in each for each in said) == 1 and len(builds) == 1, (said, builds)
+    assert not [name for name in unfinished if name in builds], unfinished
+
+
+def test_W21_run_that_has_nothing_to_do_imports_neither_subprocess_nor_ctypes(windows_repo):
+    repo = windows_repo("3.13", "venv_uv")
+    repo.write("proto_prime.toml", "")
+    repo.prime()
+    result, = repo.machine.run("3.13", [["-X", "importtime", "prime", "run", "python", "-S", "-c", "pass"]], repo.path,
+                               repo.env)
+    assert result.status == 0
+    lines = [line for line in result.stderr.splitlines() if line.startswith("import time")]
+    imported = {line.rpartition("|")[2].strip() for line in lines}
+    assert {"_winapi", "_ctypes", "proto_prime"} <= imported
+    assert not imported & {"subprocess", "ctypes", "signal", "threading", "re", "json", "enum"}
+
+
+# -- commands --------------------------------------------------------------------------------------
+
+EVERY_DAY = """
+results = {"boot": prime(), "again": prime()}
+for name, words in {
+    "module": ["run", "-m", "six"], "without boot": ["run", "--no-boot", "python", "-c", "import six"],
+    "info": ["info", "--json"], "python": ["python", "--all"], "use": ["use", "docs"],
+    "used": ["run", "python", "-c", "import idna; print(idna.__name__)"], "back": ["use", "default"],
+    "reset": ["reset"], "rollback": ["rollback"], "clean": ["clean"],
+}.items():
+    results[name] = prime(*words)
+results["stdin"] = prime("run", "-", input=b"import sys; print('stdin', sys.prefix != sys.base_prefix)")
+write("meta.py", "# /// script\\r\\n# dependencies = ['idna']\\r\\n# ///\\r\\nimport idna; print(idna.__name__)\\r\\n")
+results["script"] = prime("run", "meta.py")
+if os.environ["PROTOPRIMER_VENV_DRIVER"] == "venv_uv":
+    results["lock"] = prime("lock")
+    results["locked"] = prime("run", "python", "-c", "import six")
+    results["vendor"] = prime("vendor", env={"PROTOPRIMER_VENV_DRIVER": "venv_pip"})  # the wheels have no uv.exe
+    write("empty.toml", "")
+    alone = {"UV_CONFIG_FILE": os.path.abspath("empty.toml"), "PIP_FIND_LINKS": "", "PIP_NO_INDEX": ""}
+    results["offline"] = prime("--offline", "reset", env=alone)
+with open("proto_prime.py", "rb") as file:
+    text = file.read().decode()
+write("other.py", text.replace('__version__ = "', '__version__ = "9', 1))
+results["update"] = prime("update", "--from", "other.py")
+results["version"] = prime("--version")
+results["init"] = prime("init", "fresh dir")
+results["fresh"] = run("cmd", "/d", "/c", "prime.cmd", "run", "python", "-c", "print(2)", cwd="fresh dir",
+                       env={"PATH": os.environ["PATH"] + ";" + os.path.dirname(sys.executable)})
+results["clean all"] = prime("clean", "--all")
+answer(results, os.listdir(".prime/envs"), os.listdir("fresh dir"))
+"""
+
+
+@pytest.mark.parametrize("version, driver", [("3.12", "venv_uv"), ("3.11", "venv_pip")])
+def test_W23_commands_of_every_day(version, driver, windows_repo):
+    repo = windows_repo(version, driver)
+    repo.write("proto_prime.toml", "dependencies = ['six']\r\n[env.docs]\r\ndependencies = ['idna']\r\n")
+    results, left, made = repo.inside(EVERY_DAY, timeout=560)
+    assert not {name: result for name, result in results.items() if result[0]}
+    assert "is ready" in results["boot"][2] and "is current" in results["again"][2]
+    assert json.loads(results["info"][1])["current"] is True
+    assert re.search(r"3\.\d+\.\d+ +wild ", results["python"][1])
+    assert results["used"][1].strip() == results["script"][1].strip() == "idna"
+    assert results["stdin"][1].strip() == "stdin True"
+    assert results["version"][1].split()[-1].startswith("9")
+    assert results["fresh"][1].strip() == "2"
+    assert left == [] and {"prime", "prime.cmd", "proto_prime.py", ".gitattributes"} <= set(made)
+
+
+SERVER = """
+process = subprocess.Popen([sys.executable, "prime", "serve"], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+for number, (method, params) in enumerate([
+        ("initialize", {"client_name": "tests", "client_protocol_version": "0.1.0"}), ("environment/list", {}),
+        ("environment/execute", {"id": "default", "argv": ["python", "-c", "print(7)"]})]):
+    body = json.dumps({"jsonrpc": "2.0", "id": number, "method": method, "params": params}).encode()
+    process.stdin.write(b"Content-Length: %d\\r\\n\\r\\n%s" % (len(body), body))
+    process.stdin.flush()
+    time.sleep(1)
+data, rest = b"", []
+reader = process.stdout
+while len(rest) < 3:
+    head = reader.readline(), reader.readline()
+    rest.append([head[0].decode(), head[1].decode(), json.loads(reader.read(int(head[0].split()[1])).decode())])
+process.stdin.close()
+answer(rest, process.wait(60), reader.read().decode())
+"""
+
+
+def test_W18_answers_of_the_server_are_the_bytes_that_were_meant(windows_repo):
+    repo = windows_repo("3.13", "venv_uv")
+    repo.write("proto_prime.toml", "")
+    repo.prime()
+    answers, status, more = repo.inside(SERVER)
+    assert (status, more, [each[1] for each in answers]) == (0, "", ["\r\n"] * 3)
+    results = {answer["id"]: answer.get("result", answer) for _, _, answer in answers}
+    assert results[2]["exit_code"] == 0 and results[2]["stdout"] == "7\r\n", results
+
+
+# -- pythons ---------------------------------------------------------------------------------------
+
+REGISTRY = """
+import winreg
+HERE, MACHINE = winreg.HKEY_CURRENT_USER, winreg.HKEY_LOCAL_MACHINE
+WIDE, NARROW = winreg.KEY_WOW64_64KEY, winreg.KEY_WOW64_32KEY
+for root, view, tag, values in [
+        (HERE, 0, "PythonCore\\\\3.12", {"": "Z:\\\\windows\\\\cp312\\\\"}),
+        (MACHINE, WIDE, "PythonCore\\\\3.11", {"": "C:\\\\gone",
+                                                "ExecutablePath": "Z:\\\\windows\\\\cp311\\\\python.exe"}),
+        (MACHINE, NARROW, "Acme\\\\3.8", {"": "Z:\\\\windows\\\\cp38"}),
+        (MACHINE, NARROW, "Acme\\\\odd", {"": "Z:\\\\gone"}), (HERE, 0, "PyLauncher\\\\3.8", {"": "Z:\\\\never"}),
+        (HERE, 0, "Acme\\\\3.9", {})]:
+    with winreg.CreateKeyEx(root, "Software\\\\Python\\\\%s\\\\InstallPath" % tag, 0, winreg.KEY_WRITE | view) as key:
+        for name, value in values.items():
+            winreg.SetValueEx(key, name, 0, winreg.REG_SZ, value)
+wanted = [prime("python", version) for version in ("3.8", "3.11", "3.12")]
+required = prime("-e", "old", "run", "python", "-c", "import sys; print(sys.version_info[:2])")
+
+def start(path, **env):
+    env.setdefault("LOCALAPPDATA", "C:\\\\none")
+    system = "C:\\\\windows\\\\system32;C:\\\\windows;"
+    code = "import os, sys; print(sys.argv[1:], {'PYTHON', 'DIRS'} & set(os.environ)); sys.exit(7)"
+    return run("cmd", "/d", "/c", "prime.cmd", "-v", "run", "python", "-c", code, "a b", "x",
+               env=dict(env, PATH=system + path))
+
+with open("prime.cmd", "w", newline="") as file:
+    sys.path.insert(0, os.getcwd())
+    import proto_prime
+    file.write(proto_prime.ENTRY_CMD.replace("\\n", "\\r\\n"))
+for name in ("python.exe", "python3.exe"):
+    write("WindowsApps/" + name, "")
+write("shim/python.bat", "@echo ran>shim.ran\\r\\n@exit /b 1\\r\\n")
+write("shim/python3.exe", "no program")
+here = os.getcwd()
+before = here + "\\\\WindowsApps;" + here + "\\\\shim;"
+starts = [start(before + '"Z:\\\\windows\\\\cp38"'), start(before, LOCALAPPDATA=here + "\\\\local"),
+          start(before), start("Z:\\\\windows\\\\uv")]
+answer(json.loads(prime("python", "--all", "--json")[1]), wanted, required, starts, os.path.exists("shim.ran"))
+"""
+
+
+def test_W11_W23_pythons_of_the_registry_and_the_start_by_cmd(windows_repo):
+    repo = windows_repo("3.13", "venv_uv")
+    repo.write("proto_prime.toml", "[env.old]\nrequired_python_version = '3.8'\n")
+    repo.prime()
+    programs = repo.path / "local" / "Programs" / "Python"
+    programs.mkdir(parents=True)
+    (programs / "Python311").symlink_to("/windows/cp311")
+    listed, wanted, required, starts, was_shim_run = repo.inside(REGISTRY, timeout=400)
+    found = {each["path"]: (each["verdict"], each["version"]) for each in listed["candidates"]
+             if each["source"] == "registry"}
+    pythons = ["Z:\\windows\\cp%s\\python.exe" % each for each in ("38", "311", "312")]
+    assert found.pop("Z:\\gone\\python.exe")[0] == "broken"
+    assert found == {path: ("matches", each) for path, each in zip(pythons, ("3.8.10", "3.11.9", "3.12.9"))}
+    assert [each[1].strip() for each in wanted] == pythons
+    assert required[1].strip() == "(3, 8)", required
+    for number, names in ((0, "cp38"), (1, "Python311|cp311"), (3, "cp312|cp311|cp38")):  # uv takes any
+        status, stdout, stderr = starts[number]
+        assert (status, stdout.strip()) == (7, "['a b', 'x'] set()"), stderr
+        assert re.search(r"stage wild: \S.*\\(%s)\\python.exe" % names, stderr), stderr
+    assert starts[2][0] == 1 and starts[2][2].count("\n") == 1 and "type: winget install" in starts[2][2], starts[2]
+    assert not was_shim_run
+
+
+# -- consoles and paths ----------------------------------------------------------------------------
+
+CATCHES = "import time\nprint('began', flush=True)\ntry:\n    time.sleep(60)\nexcept KeyboardInterrupt:\n" \
+          "    print('caught', flush=True)\n    time.sleep(1)\n    raise SystemExit(5)\n"
+
+
+def test_W18_W23_console_shows_colours_and_passes_keys_on(windows_repo):
+    repo = windows_repo("3.13", "venv_uv")
+    repo.write("proto_prime.toml", "dependencies = ['six']\n")
+    repo.write("catches.py", CATCHES)
+
+    def console(*words, **options):
+        return repo.machine.console("3.13", ("prime",) + words, repo.path, repo.env, **options)
+
+    status, shown = console(keys=[(b"installing", b"\x03")])
+    assert (status, b"interrupted" in shown) == (130, True), shown
+    status, shown = console()
+    assert status == 0 and b"is ready" in shown.replace(b"\r", b"").replace(b"\n", b""), shown
+    assert b"\r\x1b[Kprime: installing with uv" in shown, shown  # a live line
+    status, shown = console("-e", "nosuch")
+    assert status == 2 and b"\x1b[31merror:\x1b[0m no environment" in shown, shown
+    status, shown = console("run", "python", "catches.py", keys=[(b"began", b"\x03")])
+    assert status == 5 and b"caught" in shown, shown
+    status, shown = console("shell", keys=[(b"leaves it", b"echo [%VIRTUAL_ENV%]\r"), (b"default-", b"exit 3\r")])
+    assert status == 3 and b"a repo\\.prime\\envs\\default-" in shown, shown
+
+
+ODD = """
+results = []
+for name in sys.argv[1:]:
+    for file in ("prime", "proto_prime.py", "proto_prime.toml"):
+        with open(file, "rb") as source:
+            write(os.path.join("odd", name, file), source.read().decode())
+    there = os.path.join(os.getcwd(), "odd", name)
+    code = "import os, six, sys; print(ascii(os.path.dirname(os.path.dirname(os.path.dirname(sys.prefix)))))"
+    for page in ("437", "1252", "65001") if name == sys.argv[1] else ("437",):
+        results.append([run("cmd", "/d", "/c", "chcp %s>nul & python prime run python -c pass" % page, cwd=there),
+                        run(sys.executable, os.path.join(there, "prime"), "run", "python", "-c", code), ascii(there)])
+answer(*results)
+"""
+
+
+@pytest.mark.parametrize("driver", ["venv_uv", "venv_pip"])
+def test_W23_repo_whose_path_has_odd_characters(driver, windows_repo):
+    repo = windows_repo("3.13", driver)
+    repo.env["PATH"] += r";Z:\windows\cp313"
+    repo.write("proto_prime.toml", "dependencies = ['six']\n")
+    names = ["gr\xfc\xdfe \u4f60", "a & b (1) ^ 100% !x! 'q'"] + ["L" * 60] * (driver == "venv_uv")
+    for by_name, by_path, there in repo.inside(ODD, *names, timeout=500):
+        assert by_name[0] == 0 and by_path[:2] == [0, by_path[1]] and by_path[1].strip() == there, (by_name, by_path)
 
 
 def test_U2_U3_tasks_and_the_variables_of_an_environment(windows_repo):
@@ -89,7 +463,7 @@ def test_U2_U3_tasks_and_the_variables_of_an_environment(windows_repo):
                "seven = {run = [\"cmd\", \"/c\", \"exit 7\"], cwd = \"..\"}\n" % json.dumps(odd))
     repo.write(".env", "ODD=x\r\nFILE='two\r\nlines'\r\n")
     first, again, seven, called = repo.primes(
-        NO_LINK + ["show"] + MARKS, NO_LINK + ["show"] + MARKS, NO_LINK + ["seven"], NO_LINK + ["run", ".\\env.bat"])
+        ["show"] + MARKS, ["show"] + MARKS, ["seven"], ["run", ".\\env.bat"])
     for result in (first, again):
         number, line = result.stdout.splitlines()
         assert number == "1" and json.loads(line)[:2] == [["a  b", ""] + MARKS, odd], result.stderr

@@ -8,6 +8,7 @@ import json
 import ntpath
 import os
 import re
+import signal
 import subprocess
 import sys
 import types
@@ -94,6 +95,150 @@ def test_W3_file_url_in_a_requirements_file_is_a_path_with_its_drive(windows, tm
 ])
 def test_W13_path_on_another_drive_stays_whole(path, expected, windows):
     assert proto_prime.path_below(path, "C:\\repo") == expected
+
+
+# -- W4, W15: programs that run --------------------------------------------------------------------
+
+
+@pytest.fixture
+def running(monkeypatch):
+    """A fake edge: the files, a list of str, that Windows lets nobody write to, for they run."""
+    paths = []
+
+    def refuse(path, mode="r", *words, **options):
+        if "+" in mode and str(path) in paths:
+            raise PermissionError(13, "Permission denied", path)
+        return open(path, mode, *words, **options)
+
+    monkeypatch.setattr(proto_prime, "WINDOWS", True)
+    monkeypatch.setattr(proto_prime, "open", refuse, raising=False)
+    return paths
+
+
+def make_tree(top, *names):
+    """Make a directory with these files. Returns their paths."""
+    for name in names:
+        (top / name).parent.mkdir(parents=True, exist_ok=True)
+        (top / name).write_text("")
+    return [str(top / name) for name in names]
+
+
+@pytest.mark.parametrize("program", ["Scripts/python.exe", "Scripts/tool.EXE", "Lib/site-packages/fast.cp313.pyd"])
+def test_W4_generation_of_which_a_program_runs_stays_whole(program, tmp_path, running):
+    names = ["proto-prime.json", "Scripts/python.exe", "Scripts/pythonw.exe", "Lib/site-packages/six.py", program]
+    used, spare = tmp_path / "envs" / "default-000000000001", tmp_path / "envs" / "default-000000000002"
+    whole = make_tree(used, *names)
+    make_tree(spare, *names)
+    running.append(str(used / program))
+    assert proto_prime.discard([str(used), str(spare)]) == [str(spare)]
+    assert all(map(os.path.exists, whole)) and not spare.exists()
+    running.clear()
+    assert proto_prime.discard([str(used)]) == [str(used)]
+
+
+def test_W4_read_only_program_is_removed_and_what_is_half_removed_is_not_complete(tmp_path, running, monkeypatch):
+    tree = tmp_path / "envs" / "default-000000000001"
+    make_tree(tree, "proto-prime.json", "Scripts/python.exe", "Lib/six.py")
+    (tree / "Scripts" / "python.exe").chmod(0o400)
+
+    def refuse(path):
+        raise PermissionError(13, "Access is denied", path)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(proto_prime, "remove_tree", refuse)  # such as a program that began in between
+        assert proto_prime.discard([str(tree)]) == []
+    assert not proto_prime.is_complete(str(tree))
+    assert proto_prime.discard([str(tree)]) == [str(tree)]
+
+
+@pytest.mark.parametrize("needs_link", [True, False])
+def test_W15_foreign_environment_that_runs_is_told_before_anything_is_built(needs_link, tmp_path, running, monkeypatch):
+    link = proto_prime.Link(str(tmp_path), str(tmp_path / ".venv"))
+    program, _ = make_tree(tmp_path / ".venv", "Scripts/python.exe", "pyvenv.cfg")
+    built = []
+    environment = types.SimpleNamespace(root=str(tmp_path))
+    monkeypatch.setattr(proto_prime, "link_of", lambda _: link)
+    monkeypatch.setattr(proto_prime, "have_generation", lambda *_: built.append(1) or sys.exit("built"))
+    running.append(program)
+    with pytest.raises(proto_prime.PrimeError if needs_link else SystemExit) as caught:
+        proto_prime.boot_environment(environment, "", needs_link=needs_link)
+    assert bool(built) != needs_link
+    if needs_link:
+        assert program in str(caught.value) and "end that" in caught.value.hint
+    running.clear()
+    with pytest.raises(SystemExit):
+        proto_prime.boot_environment(environment, "")
+
+
+# -- W6: one directory, one place ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("path, expected", [
+    ("\\\\?\\C:\\repo", "C:\\repo"), ("\\\\?\\UNC\\host\\share\\repo", "\\\\host\\share\\repo"),
+    ("\\\\host\\share\\repo", "\\\\host\\share\\repo"), ("C:\\repo", "C:\\repo"),
+    ("\\\\?\\Volume{0a}\\repo", "\\\\?\\Volume{0a}\\repo")])
+@pytest.mark.parametrize("named", ["variable", "script"])
+def test_W6_root_has_no_prefix_that_venv_and_uv_do_not_take(path, expected, named, windows, monkeypatch):
+    environ = {"PROTOPRIMER_ROOT": path} if named == "variable" else {}
+    proto_prime.os.environ = environ
+    monkeypatch.setattr(proto_prime, "script_path", lambda: path + "\\prime")
+    monkeypatch.setattr(ntpath, "isdir", lambda each: True)
+    monkeypatch.setattr(ntpath, "exists", lambda each: each.startswith(expected) or each.startswith(path))
+    assert proto_prime.find_root() == expected
+
+
+# -- W16: programs ---------------------------------------------------------------------------------
+
+TOOLS = ["bin/tool.bat", "bin/tool", "bin/both.exe", "bin/both.cmd", "bin/script.py", "bin/run.js", "bin/x.y.exe"]
+
+
+@pytest.mark.parametrize("endings, name, expected", [
+    (".EXE;.BAT;.CMD", "tool", "tool.bat"),  # `tool` may be for sh
+    (".EXE;.BAT;.CMD", "both", "both.exe"),
+    (".BAT;.CMD;.EXE", "both", "both.cmd"),
+    (".EXE", "both.exe", "both.exe"),
+    (".EXE", "x.y", "x.y.exe"),
+    ("", "tool", "tool.bat"),
+    (None, "both", "both.exe"),
+    (".EXE", "script", ""),
+    (".EXE;.PY", "script", "script.py"),
+    (".EXE;;.JS", "run", "run.js"),
+])
+@pytest.mark.parametrize("is_path", [False, True])
+def test_W16_program_is_found_by_the_endings_of_PATHEXT(endings, name, expected, is_path, tmp_path, monkeypatch):
+    make_tree(tmp_path, *TOOLS)
+    for path in TOOLS:
+        (tmp_path / path).chmod(0o755)
+    monkeypatch.setattr(proto_prime, "WINDOWS", True)
+    monkeypatch.setenv("PATHEXT", endings or "")
+    if endings is None:
+        monkeypatch.delenv("PATHEXT")
+    monkeypatch.chdir(tmp_path)
+    if is_path:
+        assert proto_prime.find_program("./bin/" + name) == "./bin/" + (expected or name)
+    else:
+        found = proto_prime.find_program(name, str(tmp_path / "bin"))
+        assert found == (str(tmp_path / "bin" / expected) if expected else "")
+
+
+@pytest.mark.parametrize("name, is_python", [("TOOL.PY", True), ("tool.py", True), ("script", True), ("tool", False)])
+def test_W16_python_script_is_run_by_the_python_of_the_environment(name, is_python, tmp_path, monkeypatch):
+    make_tree(tmp_path, "bin/script.py", "bin/tool.bat", "TOOL.PY", "tool.py")
+    (tmp_path / "bin" / "script.py").chmod(0o755)
+    (tmp_path / "bin" / "tool.bat").chmod(0o755)
+    monkeypatch.setattr(proto_prime, "WINDOWS", True)
+    monkeypatch.setenv("PATHEXT", ".BAT;.PY")
+    monkeypatch.chdir(tmp_path)
+    argv = proto_prime.command_argv([name, "x"], str(tmp_path / "env"), str(tmp_path / "bin"))
+    assert (argv[0] == proto_prime.environment_python(str(tmp_path / "env"))) == is_python and argv[-1] == "x"
+
+
+def test_W16_what_windows_does_not_start_itself_is_told():
+    problem = OSError(8, "%1 is not a valid Win32 application")
+    problem.winerror = 193
+    error = proto_prime.cannot_run("tool.js", problem)
+    assert (str(error), error.status) == ("cannot run tool.js: it is no program of Windows", 126)
+    assert "prime run node tool.js" in error.hint
 
 
 # -- W5: line ends ---------------------------------------------------------------------------------
@@ -204,6 +349,31 @@ def test_W7_clean_up_that_fails_hides_no_error(plain, monkeypatch):
     assert re.search("prime: cannot remove .*: Access is denied", done.stderr)  # with -v
 
 
+@pytest.mark.parametrize("system, times, expected", [("nt", 3, b"new"), ("posix", 1, b"old"), ("nt", 9999, b"old")])
+def test_W23_file_that_another_process_reads_is_replaced_as_soon_as_it_can_be(
+        system, times, expected, tmp_path, monkeypatch):
+    """A fake edge: os.replace refuses so many times, as Windows does while the file is open elsewhere."""
+    refusals, real = [0] * times, os.replace
+
+    def replace(source, target):
+        if refusals:
+            refusals.pop()
+            raise PermissionError(13, "Access is denied", source)
+        real(source, target)
+
+    (tmp_path / "file").write_bytes(b"old")
+    monkeypatch.setattr(proto_prime, "WINDOWS", system == "nt")
+    monkeypatch.setattr(os, "replace", replace)
+    monkeypatch.setattr("time.sleep", lambda _: None)
+    if expected == b"old":
+        with pytest.raises(PermissionError) as caught:
+            proto_prime.write_atomic(str(tmp_path / "file"), b"new")
+        assert caught.value.filename == str(tmp_path / "file")
+    else:
+        proto_prime.write_atomic(str(tmp_path / "file"), b"new")
+    assert (tmp_path / "file").read_bytes() == expected and os.listdir(str(tmp_path)) == ["file"]
+
+
 # -- W8: statuses ----------------------------------------------------------------------------------
 
 
@@ -216,6 +386,82 @@ def test_W8_status_fits_into_the_int_of_C(status):
 def test_W8_crash_is_told_in_hex():
     assert str(proto_prime.Child(0xC0000005)) == "failed: exit status 0xC0000005"
     assert str(proto_prime.Child(255)) == "failed: exit status 255"
+
+
+# -- W9, W10, W21: processes -----------------------------------------------------------------------
+
+
+class System:
+    """A fake edge: what Windows does when it is asked to start a process and to make a job object."""
+
+    def __init__(self, monkeypatch):
+        self.calls, self.status, self.refuses = [], 0, None
+        monkeypatch.setitem(sys.modules, "_winapi", types.SimpleNamespace(
+            CreateProcess=self.create, WaitForSingleObject=lambda *_: self.calls.append("wait"), INFINITE=-1,
+            GetExitCodeProcess=lambda _: self.status))
+        monkeypatch.setattr("_signal.SIGBREAK", signal.SIGHUP, raising=False)
+        monkeypatch.setattr(proto_prime, "system_call", self.call)
+        monkeypatch.setattr(subprocess, "Popen", None)
+
+    def create(self, program, line, *options):
+        if self.refuses:
+            raise self.refuses
+        self.calls.append(("create", program, line, options[3]))
+        return 7, 0, 0, 0
+
+    def call(self, library, name, *args):
+        self.calls.append((name,) + args)
+        return 5
+
+
+@pytest.fixture
+def system(windows, monkeypatch):
+    fake = System(monkeypatch)
+    proto_prime.os._exit = sys.exit
+    before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGHUP)]
+    yield fake
+    for number, handler in zip((signal.SIGINT, signal.SIGHUP), before):
+        signal.signal(number, handler)
+
+
+def test_W10_program_is_in_its_job_before_it_begins_and_W9_what_it_starts_is_not(system):
+    system.status = 0xC0000005
+    with pytest.raises(SystemExit) as left:
+        proto_prime.replace_process(["tool", "a b"], {}, "C:\\bin\\tool.exe")
+    names = [call if isinstance(call, str) else call[0] for call in system.calls]
+    assert names == ["create", "CreateJobObjectW", "SetInformationJobObject", "AssignProcessToJobObject",
+                     "NtResumeProcess", "wait"]
+    assert system.calls[0][1:] == ("C:\\bin\\tool.exe", 'tool "a b"', 4)  # suspended
+    assert system.calls[2][3][16:20] == b"\x00\x38\x00\x00"  # ends with its handle, and both kinds of breakaway
+    assert system.calls[3][1:] == (5, 7)
+    assert left.value.code == 0xC0000005 - (1 << 32)
+    assert signal.getsignal(signal.SIGINT) == signal.SIG_IGN  # the program gets it from the console
+
+
+def test_W10_program_that_cannot_be_started_leaves_signals_as_they_were(system):
+    system.refuses = PermissionError(13, "Access is denied")
+    before = signal.getsignal(signal.SIGINT)
+    with pytest.raises(PermissionError):
+        proto_prime.replace_process(["tool"], {}, "C:\\tool.exe")
+    assert signal.getsignal(signal.SIGINT) == before and system.calls == []
+
+
+@pytest.mark.parametrize("argv", [
+    [""], [" "], ["a b", "a\tb"], ['"'], ['\\"'], ["a\\"], ["a b\\"], ["a b\\\\"], ['a\\\\"b c'], ["%PATH%", "^", "&"],
+    ["C:\\a b\\c.exe", "--x=C:\\a b\\"], ["gr\xfc\xdfe", "\u4f60"]], ids=json.dumps)
+def test_W21_command_line_is_that_of_subprocess(argv):
+    assert proto_prime.command_line(argv) == subprocess.list2cmdline(argv)
+
+
+# -- W11: the start by cmd -------------------------------------------------------------------------
+
+
+def test_W11_prime_cmd_is_short_and_gives_arguments_to_no_second_reading():
+    lines = proto_prime.ENTRY_CMD.splitlines()
+    assert len(lines) <= 40 and proto_prime.ENTRY_CMD.isascii()
+    commands = [line for line in lines if "%*" in line]
+    assert [line.split()[0] for line in commands] == ["endlocal", "%*", "set"]  # `call` would read them twice
+    assert 'set "PYTHONHOME="' in commands[0] and commands[0].endswith('%python% "%~dp0prime" %*')
 
 
 # -- W12: batch files ------------------------------------------------------------------------------
@@ -274,7 +520,7 @@ def test_W12_line_end_is_refused(word, windows):
 
 
 @pytest.mark.parametrize("start", ["replace_process", "start_child"])
-def test_W12_both_ways_to_start_a_program_quote_for_cmd(start, windows, monkeypatch):
+def test_W12_both_ways_to_start_a_program_quote_for_cmd(start, system, monkeypatch):
     """A fake edge: the call that starts a process."""
     calls = []
 
@@ -283,6 +529,7 @@ def test_W12_both_ways_to_start_a_program_quote_for_cmd(start, windows, monkeypa
         raise OSError("not started")
 
     monkeypatch.setattr(subprocess, "Popen", popen)
+    monkeypatch.setattr("_winapi.CreateProcess", lambda program, line, *_: popen(line, program))
     with pytest.raises(OSError, match="not started"):
         if start == "start_child":
             proto_prime.start_child([".\\show.bat", '" & calc'], {}, "C:\\")
@@ -369,6 +616,30 @@ def test_W18_commands_are_shown_as_cmd_reads_them(windows):
 def test_W18_prompt_of_cmd_names_the_environment(before, expected):
     words, variables = proto_prime.shell_start("CMD.EXE", "C:\\env", "a$b", {"PROMPT": before} if before else {})
     assert (words, variables) == ([], {"PROMPT": expected})
+
+
+@pytest.mark.parametrize("shell, expected", [
+    ("", "cmd.exe"), ("C:/Program Files/Git/usr/bin/bash.exe", "cmd.exe"), ("pwsh", "pwsh.exe"),
+    ("C:\\PS\\PowerShell.exe", "C:\\PS\\PowerShell.exe")])
+def test_W18_shell_is_that_of_COMSPEC_or_a_powershell_and_its_prompt_names_the_environment(
+        shell, expected, windows, monkeypatch):
+    started = []
+    proto_prime.os.environ = {"SHELL": shell, "COMSPEC": "cmd.exe", "PATH": "C:\\bin"}
+    proto_prime.os.access = lambda *_: True
+    monkeypatch.setattr(ntpath, "isfile", lambda path: path.endswith(".exe"))
+    monkeypatch.setattr(ntpath, "samefile", lambda *_: False)
+    for name, value in {"open_environment": lambda _: types.SimpleNamespace(name="it", prompt="it's"),
+                        "environment_of_shell": lambda *_: ("C:\\env", {"PATH": "C:\\bin"}), "make_own": lambda _: None,
+                        "writable_cache": lambda *_: "C:\\cache", "is_ours": lambda _: True,
+                        "replace_process": lambda *words: started.append(words)}.items():
+        monkeypatch.setattr(proto_prime, name, value)
+    proto_prime.command_shell(types.SimpleNamespace(line=None))
+    (program, *words), environ = started[0]
+    assert program.endswith(expected)
+    if expected == "cmd.exe":
+        assert (words, environ["PROMPT"]) == ([], "(it's) $P$G")
+    else:
+        assert words[:3] == ["-NoLogo", "-NoExit", "-Command"] and "{ '(it''s) ' + (prime_prompt) }" in words[3]
 
 
 # -- W19: locks ------------------------------------------------------------------------------------

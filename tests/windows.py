@@ -7,11 +7,18 @@ What Wine 10 cannot show: junctions ("Request not supported", as on exFAT), acce
 share, `realpath` beyond 260 characters. Its `msvcrt.locking` says errno 0.
 """
 
+import fcntl
 import json
 import os
+import pty
+import select
 import shutil
+import signal
+import struct
 import subprocess
 import sys
+import termios
+import time
 import zipfile
 from pathlib import Path
 
@@ -120,6 +127,38 @@ def call(argv, **options):
                    stderr=subprocess.STDOUT, **options)
 
 
+# What scripts of the tests begin with, inside Windows: many calls of `prime` in one process there.
+INSIDE = """
+import json, os, subprocess, sys, time
+
+def run(*argv, env=(), input=b"", cwd=None, timeout=120):
+    try:
+        done = subprocess.run(list(argv), env=dict(os.environ, **dict(env)), input=input, cwd=cwd, timeout=timeout,
+                              stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    except subprocess.TimeoutExpired as problem:
+        return [None, str(problem.stdout), str(problem.stderr)]
+    return [done.returncode] + [data.decode("utf-8", "replace") for data in (done.stdout, done.stderr)]
+
+def prime(*words, **options):
+    return run(sys.executable, "prime", *words, **options)
+
+def write(name, text):
+    os.makedirs(os.path.dirname(os.path.abspath(name)), exist_ok=True)
+    with open(name, "wb") as file:
+        file.write(text.encode())
+
+def wait_for(is_true, seconds=30):
+    end = time.time() + seconds
+    while not is_true() and time.time() < end:
+        time.sleep(0.05)
+    return is_true()
+
+def answer(*values):
+    print(json.dumps(values))
+    sys.exit()
+"""
+
+
 class Windows:
     """A Windows machine, with a disk over the cached root: what is written there is gone after the tests.
 
@@ -134,12 +173,46 @@ class Windows:
         if not self.holder.stdout.readline():
             pytest.skip("nothing can be mounted: %s" % self.holder.communicate()[1].decode())
 
+    def words(self, argv, env=()):
+        """The arguments of a process that runs a Windows program, or a Linux one of the root."""
+        enter = ["nsenter", "-t", str(self.holder.pid), "-m", "--", "chroot", str(self.place / "root"), "env", "-i"]
+        return enter + ["%s=%s" % pair for pair in dict(ENVIRON, **dict(env)).items()] + [str(word) for word in argv]
+
     def start(self, argv, timeout):
         """Run a Windows program, or a Linux one of the root, to its end."""
-        enter = ["nsenter", "-t", str(self.holder.pid), "-m", "--", "chroot", str(self.place / "root"), "env", "-i"]
-        enter += ["%s=%s" % pair for pair in ENVIRON.items()]
-        return subprocess.run(enter + [str(word) for word in argv], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+        return subprocess.run(self.words(argv), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                               stderr=subprocess.STDOUT, timeout=timeout)
+
+    def console(self, version, argv, cwd, env, keys=(), timeout=90):
+        """Run a Windows python with a console, which a terminal of Linux shows.
+
+        keys  pairs of bytes: what is typed as soon as the first of the two was shown behind the pair before
+        Returns (its status, all that was shown as bytes).
+        """
+        env = dict(env, WINEPATH=env["PATH"], PATH=ENVIRON["PATH"])  # Wine makes the one out of the other
+        words = ["sh", "-c", 'cd "$0" && exec "$@"', cwd, "wine", self.python(version)] + list(argv)
+        pid, terminal = pty.fork()
+        if not pid:
+            words = self.words(words, env)
+            os.execvp(words[0], words)
+        fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 400, 0, 0))  # no line is cut
+        shown, seen, keys, ended, end = b"", 0, list(keys), (0, 0), time.time() + timeout
+        while True:
+            try:
+                more = os.read(terminal, 65536) if select.select([terminal], [], [], 0.2)[0] else b""
+            except OSError:  # nobody has the terminal any more
+                more = b""
+            shown += more
+            if ended[0] and not more:  # the server of Wine may keep the terminal
+                break
+            if keys and keys[0][0] in shown[seen:]:
+                seen = len(shown)
+                os.write(terminal, keys.pop(0)[1])
+            if time.time() > end:
+                os.kill(pid, signal.SIGKILL)
+            ended = ended if ended[0] else os.waitpid(pid, os.WNOHANG)
+        os.close(terminal)
+        return ended[1] >> 8, shown
 
     def run(self, version, commands, cwd, env, timeout=240):
         """Run commands one after the other under a Windows python, each within so many seconds.
@@ -165,6 +238,13 @@ class Windows:
         answer.unlink()
         return results
 
+    def share(self, path):
+        """The name of a directory as one of a share, which Wine has as a link of its own."""
+        name = "share%d" % (abs(hash(str(path))) % 100000)
+        hosts = ENVIRON["WINEPREFIX"] + "/dosdevices/unc/host"
+        self.start(["sh", "-c", 'mkdir -p "$1" && ln -sfn "$2" "$1/$3"', "sh", hosts, path, name], 60)
+        return "\\\\host\\" + name
+
     def python(self, version):
         """The path of a python inside, as Linux has it."""
         return "/windows/cp%s/python.exe" % version.replace(".", "")
@@ -189,8 +269,7 @@ class WindowsRepo:
     def __init__(self, path, machine, version, wheelhouse, driver):
         self.path, self.machine, self.version = path, machine, version
         path.mkdir(parents=True)
-        for file in (TOP / "proto_prime.py",):
-            shutil.copy(str(file), str(path))
+        shutil.copy(str(TOP / "proto_prime.py"), str(path))
         self.write("prime", ENTRY_SCRIPT)
         house = path.parent / "wheelhouse"
         shutil.copytree(str(wheelhouse), str(house))
@@ -210,6 +289,14 @@ class WindowsRepo:
         """Write a file of the repo. Returns its path."""
         (self.path / name).write_bytes(text.encode())
         return self.path / name
+
+    def inside(self, code, *argv, timeout=240, version="", env=None):
+        """Run a script of `INSIDE` under a Windows python. Returns what it gave to `answer`, as a list."""
+        self.write("inside.py", INSIDE + code)
+        result, = self.machine.run(version or self.version, [["inside.py"] + list(argv)], self.path,
+                                   dict(self.env, **(env or {})), timeout)
+        assert result.status == 0, "status %s\n%s\n%s" % (result.status, result.stdout, result.stderr)
+        return json.loads(result.stdout.splitlines()[-1])
 
     def primes(self, *commands, env=None, timeout=240):
         """Run `prime` with each of these lists of arguments. Returns a list of `Result`, in this order."""
