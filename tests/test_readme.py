@@ -268,27 +268,31 @@ def ci_machine(app, home, index):
 
 @covers("GitHub Actions")
 def test_github_workflow_runs_and_its_cache_saves_the_downloads(app, index, tmp_path):
+    if not shutil.which("jq"):
+        pytest.skip("no jq on this machine, which GitHub's have")
     block = the("GitHub Actions", "yaml")
     check_schema(block, tmp_path, "vendor.github-workflows")
     workflow = data_of(block.text)
     steps = workflow["jobs"]["test"]["steps"]
-    [cache] = [step["with"] for step in steps if step.get("uses", "").startswith("actions/cache@")]
+    kept = []
     for machine in ("first", "second"):
-        home = tmp_path / machine
-        env = ci_machine(app, home, index)
-        if machine == "second":
-            for place in cache["path"].split():
-                shutil.copytree(str(tmp_path / "first" / place[2:]), str(home / place[2:]), symlinks=True)
-            app.sh("git clean -qfdx")
-        printed = [app.sh(step["run"], shell=("bash", "-e", "-o", "pipefail", "-c"), **env)
-                   for step in steps if "run" in step]
+        output = tmp_path / (machine + " output")
+        env = dict(ci_machine(app, tmp_path / machine, index), GITHUB_OUTPUT=str(output))
+        printed = []
+        for step in steps:
+            if "run" in step:
+                printed.append(app.sh(step["run"], shell=("bash", "-e", "-o", "pipefail", "-c"), **env))
+            elif step["uses"].startswith("actions/cache@"):
+                [outputs] = re.findall(r"^key=(.*)\npaths<<END\n((?s:.*))END$", output.read_text())
+                assert step["with"]["path"] == "${{ steps.prime.outputs.paths }}"
+                assert step["with"]["key"] == "prime-${{ steps.prime.outputs.key }}"
+                kept.append((outputs[0], outputs[1].splitlines()))
+                for source, target in zip(kept[0][1], kept[-1][1] if machine == "second" else ()):
+                    app.sh("mkdir -p %s && cp -a %s/. %s" % tuple(map(shlex.quote, (target, source, target))))
         assert "1 passed" in printed[-1]
         assert bool(fetched(index)) == (machine == "first")
-    patterns = re.findall(r"'([^']+)'", cache["key"])
-    for name in ("requirements.txt", "sub/requirements-dev.txt", "pyproject.toml", "uv.lock", "pylock.docs.toml",
-                 "proto_prime.toml", "proto_prime.py"):
-        assert any(re.match("(.*/)?" + re.escape(each.replace("**/", "")).replace(r"\*", "[^/]*") + "$", name)
-                   for each in patterns), name
+        app.sh("git clean -qfdx")
+    assert kept[0][0] == kept[1][0] and len(kept[0][1]) == len(kept[1][1]) > 1
 
 
 @covers("GitLab")
