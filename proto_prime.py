@@ -10831,7 +10831,7 @@ def take_turn(root):
     done: of 64 boots at once each would load all modules and read all files before it waited for the build (N6).
 
     Returns whether there was another. It is waited for no longer than `TURN_SECONDS`, unless it builds: a selector may
-    have started this process, and wait for it. What is taken is held until this process ends.
+    have started this process, and wait for it. What is taken is held until `end_turn`, or the end of this process.
     """
     import time
 
@@ -10839,7 +10839,8 @@ def take_turn(root):
     has_waited = False
     while not try_lock(file) and time.monotonic() - start < TURN_SECONDS:
         has_waited = True
-        if (bytes_of(lock) or b"").startswith(LOCK_HEAD):
+        files = [path for _, path in zip(range(2), lock_files(lock))]  # the one in the cache, if the repo has no locks
+        if any((bytes_of(path) or b"").startswith(LOCK_HEAD) for path in files):
             with locked(lock, "waiting for another prime"):
                 file.close()
                 return True
@@ -10847,6 +10848,12 @@ def take_turn(root):
         time.sleep(0.02)
     _turns.append(file)
     return has_waited
+
+
+def end_turn():
+    """Let the next process go the long way: what this one starts now may run for long."""
+    while _turns:
+        _turns.pop().close()
 
 
 RUN_USAGE = "prime run [--no-boot] [--] CMD..."
@@ -11168,6 +11175,7 @@ def boot_environment(environment, stage, is_anew=False, moves_link=True, needs_l
         collect(environment)
     report.detail("stage venv: %s (%s)" % (generation.program, generation.python.version))
     note_outlived(environment.root, generation.path)
+    end_turn()
     return generation
 
 
