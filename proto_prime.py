@@ -9730,7 +9730,8 @@ def build(environment, python, driver):
     except BaseException:
         with unbroken():
             tend(remove, directory)
-            tend(remove, build_record(directory))
+            if not os.path.lexists(directory):  # else the next build removes it: a process keeps it open (W7)
+                tend(remove, build_record(directory))
         raise
     finally:
         os.environ.pop(BUILDING_VAR, None)

@@ -7,7 +7,7 @@ import json
 import re
 
 import pytest
-from windows import Windows, WindowsRepo, windows_path
+from windows import INSIDE, Windows, WindowsRepo, windows_path
 
 pytestmark = pytest.mark.slow
 SHOW = ["python", "-c", "import json, sys; print(json.dumps(sys.argv[1:]))"]
@@ -332,6 +332,126 @@ def test_W18_answers_of_the_server_are_the_bytes_that_were_meant(windows_repo):
     assert results[2]["exit_code"] == 0 and results[2]["stdout"] == "7\r\n", results
 
 
+
+# -- switch_env() ----------------------------------------------------------------------------------
+
+WORKSHEET = r"""
+import colour, json, multiprocessing, os, shutil, site, subprocess, sys, sysconfig
+from proto_prime import PrimeError, switch_env
+
+def state():
+    names = "prefix", "exec_prefix", "executable", "base_prefix", "path", "meta_path"
+    return [{name: repr(getattr(sys, name)) for name in names}, dict(os.environ), dict(sysconfig.get_config_vars()),
+            site.PREFIXES, sys.modules["colour"].__file__]
+
+def seen():
+    import colour, more
+    python = shutil.which("python")
+    code = "import colour, sys; print(sys.prefix, colour.version)"
+    context = multiprocessing.get_context("spawn")
+    with context.Pool(1) as pool:
+        spawned = pool.apply(sysconfig.get_path, ("purelib",))
+    return [colour.version, more.version, sys.prefix, sys.executable, os.environ["VIRTUAL_ENV"], python,
+            subprocess.check_output([python, "-c", code]).decode().strip(), sysconfig.get_path("purelib"), spawned]
+
+if __name__ == "__main__":
+    two = os.path.abspath("two env")
+    with switch_env(two):  # loads what it needs of the standard library
+        pass
+    before, told = state(), []
+    for where in (two, two + r"\Scripts\python.exe", two.upper() + r"\scripts\PYTHON.EXE", two.replace("\\", "/")):
+        with switch_env(where):
+            told.append(seen())
+        told[-1] += [state() == before, colour.version, sys.modules["colour"] is colour]
+    for where in ("other", "none"):
+        try:
+            switch_env(where)
+        except PrimeError as problem:
+            told.append([str(problem), state() == before])
+    print(json.dumps(told))
+"""
+SWITCH = r"""
+uv = [r"Z:\windows\uv\uv.exe", "venv", "--no-project", "--python"]
+made = [run(sys.executable, "-m", "venv", "--without-pip", "one"), run(*uv, sys.executable, "two env"),
+        run(*uv, r"Z:\windows\cp312\python.exe", "other")]
+for version, name in ((1, "one"), (2, "two env")):
+    write(name + "/Lib/site-packages/colour.py", "version = %d\n" % version)
+    write(name + "/Lib/site-packages/path.pth", os.path.abspath("more of " + name) + "\n")
+    write("more of %s/more.py" % name, "version = %d\n" % version)
+answer(made, run(r"one\Scripts\python.exe", "worksheet.py"))
+"""
+
+
+@pytest.mark.parametrize("version", ["3.8", "3.13"])
+def test_W23_process_goes_on_while_the_environment_under_it_changes(version, windows_repo):
+    repo = windows_repo(version, "venv_uv")
+    repo.write("worksheet.py", WORKSHEET)
+    made, (status, stdout, stderr) = repo.inside(SWITCH)
+    assert status == 0 and not stderr, (made, stderr)
+    *switches, other, none = json.loads(stdout)
+    two = windows_path(repo.path / "two env")
+    python, packages = two + "\\Scripts\\python.exe", two + "\\Lib\\site-packages"
+    for told in switches:
+        assert told[:2] == [2, 2] and told[-3:] == [True, 1, True]
+        expected = [two, python, two, python, two + " 2", packages, packages]
+        assert [each.replace("/", "\\").lower() for each in told[2:-3]] == [each.lower() for each in expected]
+    assert "is cpython 3.12, and this process runs cpython" in other[0] and other[1] is True
+    assert "none" in none[0] and none[1] is True
+
+
+# -- environments that start it ----------------------------------------------------------------------
+
+WILD = r"""
+uv = [r"Z:\windows\uv\uv.exe"]
+made = [run(r"Z:\windows\cp312\python.exe", "-m", "venv", "--without-pip", "by venv"),
+        run(*uv, "venv", "--no-project", "--python", r"Z:\windows\cp311\python.exe", "by uv"),
+        run(*uv, "pip", "install", "--python", "by uv", "-e", "client")]
+show = "import os, sys; print([sys.prefix, sys.base_prefix, sys.executable, '__PYVENV_LAUNCHER__' in os.environ])"
+words, results = ["prime", "-v", "run", "python", "-c", show], []
+for program in (r"by venv\Scripts\python.exe", r"by uv\Scripts\python.exe", r"by uv\Scripts\tool.exe"):
+    results.append(run(program, *words))
+    results.append(run(program, *words))
+for launcher in (r"by uv\Scripts\python.exe", r"C:\gone\python.exe"):
+    results.append(run(sys.executable, *words, env={"__PYVENV_LAUNCHER__": os.path.abspath(launcher)}))
+results.append(run(r"by uv\Scripts\tool.exe", "boots", "a b"))
+answer(made, results)
+"""
+TOOL = """
+import os, subprocess, sys
+
+def main():
+    if sys.argv[1] != "boots":
+        sys.exit(subprocess.call([sys.executable] + sys.argv[1:]))
+    sys.path.insert(0, os.getcwd())
+    import proto_prime
+    proto_prime.boot("tool:told")
+"""
+CLIENT = """
+[build-system]
+requires = ["flit_core"]
+build-backend = "flit_core.buildapi"
+[project]
+name = "tool"
+version = "1"
+description = "A program"
+scripts = {tool = "tool:main"}
+"""
+
+
+def test_W23_programs_of_environments_start_it_and_the_base_of_their_python_is_taken(windows_repo):
+    """Each is a launcher of its own, which tells python by __PYVENV_LAUNCHER__ what to be."""
+    repo = windows_repo("3.13", "venv_uv")
+    (repo.path / "client").mkdir()
+    repo.write("client/tool.py", TOOL)
+    repo.write("client/pyproject.toml", CLIENT)
+    repo.write("proto_prime.toml", "")
+    made, results = repo.inside(WILD)
+    print(made)
+    for r in results:
+        print(r[0], r[1], r[2])
+    assert 0
+
+
 # -- pythons ---------------------------------------------------------------------------------------
 
 REGISTRY = """
@@ -422,6 +542,51 @@ def test_W18_W23_console_shows_colours_and_passes_keys_on(windows_repo):
     assert status == 5 and b"caught" in shown, shown
     status, shown = console("shell", keys=[(b"leaves it", b"echo [%VIRTUAL_ENV%]\r"), (b"default-", b"exit 3\r")])
     assert status == 3 and b"a repo\\.prime\\envs\\default-" in shown, shown
+
+
+BREAK = """
+import ctypes
+
+def begin(*words, driver="venv_uv"):
+    return subprocess.Popen([sys.executable, "prime", *words], stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                            creationflags=subprocess.CREATE_NEW_PROCESS_GROUP,
+                            env=dict(os.environ, PROTOPRIMER_VENV_DRIVER=driver))
+
+def end_after(process, mark):
+    seen = ""
+    while mark not in seen:
+        seen = process.stdout.readline().decode("utf-8", "replace") or mark
+    ctypes.windll.kernel32.GenerateConsoleCtrlEvent(0, process.pid)
+    said = process.communicate(timeout=60)[0].decode("utf-8", "replace")
+    return [process.returncode, said]
+
+builds = [end_after(begin(driver=driver), step)
+          for driver, step in (("venv_pip", "creating the"), ("venv_uv", "installing"))]
+complete = [name for name in os.listdir(".prime/envs") if os.path.exists(".prime/envs/%s/proto-prime.json" % name)]
+booted, left = prime(), [os.listdir(".prime/envs"), os.listdir(".prime/building")]
+commands = [end_after(begin("run", "python", "breaks.py", *words), "began") for words in (["catches"], [])]
+with open("answer.json", "w") as file:
+    json.dump([builds, complete, booted, left, commands], file)
+"""
+BREAKS = "import signal, sys, time\nif sys.argv[1:]:\n    signal.signal(signal.SIGBREAK, lambda *_: sys.exit('caught'))\n" \
+         "print('began', flush=True)\nfor _ in range(300):\n    time.sleep(0.2)\n"
+
+
+@pytest.mark.parametrize("version", ["3.8", "3.13"])
+def test_W23_ctrl_break_ends_a_build_and_reaches_what_run_started(version, windows_repo):
+    """A fake edge: Wine asks no handlers of Ctrl-Break, so that Ctrl-C stands in for it."""
+    repo = windows_repo(version, "venv_uv")
+    repo.write("proto_prime.toml", "dependencies = ['six']\n")
+    repo.write("breaks.py", BREAKS)
+    repo.write("inside.py", INSIDE + BREAK)
+    with repo.machine.ctrl_break():
+        status, shown = repo.machine.console(version, ["inside.py"], repo.path, repo.env)
+    assert status == 0, shown
+    builds, complete, booted, left, (caught, died) = json.loads((repo.path / "answer.json").read_text())
+    assert [status for status, _ in builds] == [149, 149] and complete == [], builds
+    assert all("by signal 21 (SIGBREAK); nothing is half-done" in said for _, said in builds), builds
+    assert booted[0] == 0 and "it was not built yet" in booted[2] and list(map(len, left)) == [1, 0], (booted, left)
+    assert (caught, died) == ([1, "caught\r\n"], [0xC000013A, ""])
 
 
 ODD = """
