@@ -603,7 +603,7 @@ LAUNCHER = r"""
 int main(int count, char **words) {
     const char *style = getenv("STYLE"), *first = count > 1 ? words[1] : "";
     int is_manager = !strcmp(style, "manager");
-    if (is_manager && strcmp(getenv("PYTHON_MANAGER_AUTOMATIC_INSTALL"), "false")) return 9;
+    const char *installs = getenv("PYTHON_MANAGER_AUTOMATIC_INSTALL");
     if (!strcmp(first, "-3")) {
         char line[8192] = "Z:\\windows\\cp312\\python.exe ";
         PROCESS_INFORMATION process;
@@ -617,6 +617,7 @@ int main(int count, char **words) {
         return status;
     }
     if (is_manager && !strcmp(first, "list") && count == 3 && !strcmp(words[2], "--format=json")) {
+        if (!installs || strcmp(installs, "false")) return 9;
         puts("{\"versions\": [{\"sort-version\": \"3.11.9\", \"executable\": \"Z:\\\\windows\\\\cp311\\\\python.exe\"},"
              "{\"sort-version\": \"3.8.10\", \"executable\": \"Z:\\\\windows\\\\cp38\\\\python.exe\"}]}");
     } else if (!strcmp(style, "old") && !strcmp(first, "-0p")) {
