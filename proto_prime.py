@@ -246,16 +246,19 @@ lend_places() { # let uv keep in $cache what it cannot keep at home; the variabl
 }
 
 provide() { # [ARGS]: set $python to a python that uv has installed, or installs now
+    cache=${PROTOPRIMER_CACHE_DIR-}
+    while [ "${cache#:}" != "$cache" ]; do cache=${cache#:}; done
+    named=${cache%%:*} # the others are for what runs under a python
     home=${HOME:-$(eval "echo ~$(id -un 2>/dev/null)")}
     case $home in /*) ;; *) home=/dev/null ;; esac # a user without an entry in /etc/passwd
     cache=${XDG_CACHE_HOME:-$home/.cache}/proto_prime
     [ "$(uname)" != Darwin ] || cache=$home/Library/Caches/proto_prime
-    cache=${PROTOPRIMER_CACHE_DIR:-$cache}
+    cache=${named:-$cache}
     case $cache in
     /*) ;;
     *) cache=$PWD/$cache ;;
     esac
-    if [ -n "${PROTOPRIMER_CACHE_DIR-}" ]; then
+    if [ -n "$named" ]; then
         while is_foreign "$cache"; do cache=$cache/proto_prime; done
         mark=$cache/.proto-prime
     fi
@@ -2165,7 +2168,8 @@ def run_in_place(program, argv, environ):
     os._exit(exit_code(_winapi.GetExitCodeProcess(process)))  # type: ignore[attr-defined]
 
 
-_in_use = []  # type: list  # the lock file of the user cache, while this process uses a program in the cache
+_in_use = []  # type: list  # the lock files of the user's caches, while this process uses a program in them
+_turns = []  # type: list  # the lock files that `take_turn` holds
 
 
 def replace_process(argv, environ, program="", may_spawn=True):
@@ -2176,8 +2180,8 @@ def replace_process(argv, environ, program="", may_spawn=True):
     OSError if it cannot be run.
     """
     program = program or argv[0]
-    while _in_use:
-        _in_use.pop().close()
+    while _in_use or _turns:
+        (_in_use or _turns).pop().close()
     for stream in (sys.stdout, sys.stderr):
         if stream is not None:
             stream.flush()
@@ -2551,23 +2555,29 @@ def writable_cache(*names):
     return cache_dir(*names)
 
 
+def users_caches(is_mac=sys.platform == "darwin"):
+    """The directory of a user's caches (XDG base directories; on macOS and Windows their own)."""
+    if WINDOWS:
+        return os.environ.get("LOCALAPPDATA") or home_dir()
+    if is_mac:
+        return os.path.join(home_dir(), "Library", "Caches")
+    return os.environ.get("XDG_CACHE_HOME") or os.path.join(home_dir(), ".cache")
+
+
 def caches_in_use():
-    """The result of `open_cache` for what the environment variables say."""
-    base = os.environ.get(CACHE_VAR, "")
-    if not base:
-        base = os.environ.get("XDG_CACHE_HOME") or os.path.join(home_dir(), ".cache")
-        if WINDOWS:
-            base = os.environ.get("LOCALAPPDATA") or home_dir()
-        elif sys.platform == "darwin":
-            base = os.path.join(home_dir(), "Library", "Caches")
-        base = os.path.join(base, "proto_prime")
-    base = plain_path(os.path.abspath(base))
-    if base not in _caches:
-        _caches[base] = open_cache(base)
-    return _caches[base]
+    """The directories in use as the user's cache, a list of str: `open_cache` of the first that PROTOPRIMER_CACHE_DIR
+    names, and those of the others from which we may read (N2).
+    """
+    named = os.environ.get(CACHE_VAR, "")
+    if named not in _caches:
+        bases = list(filter(None, named.split(os.pathsep))) or [os.path.join(users_caches(), "proto_prime")]
+        bases = [plain_path(os.path.abspath(each)) for each in bases]
+        _caches[named] = open_cache(bases[0])
+        _caches[named] += [each for each in map(open_shared_cache, bases[1:]) if each and each not in _caches[named]]
+    return _caches[named]
 
 
-_caches = {}  # type: dict  # the wanted directory to those in use
+_caches = {}  # type: dict  # what the variable says to the directories in use
 
 
 def open_cache(base):
@@ -2588,6 +2598,15 @@ def open_cache(base):
             return bases[1:]
     mark_cache(bases[0])
     return bases
+
+
+def open_shared_cache(base):
+    """The directory in use as a cache that is only read; "" if there is none, or others may write to it (N2, H8)."""
+    base = own_directory(base, "proto_prime", lambda *_: False)
+    reason = why_unsafe(base)
+    if reason:
+        report.note_once("the cache %s is not used, for %s" % (base, reason))
+    return base if os.path.isdir(base) and not reason else ""
 
 
 def mark_cache(base):
@@ -2859,26 +2878,35 @@ PATIENCE_SECONDS = 60  # after this time a waiting process says how to end the w
 
 
 def lock_files(path):
-    """The files that stand for the lock `path`: itself, or one in the user cache if the file system has no locks."""
+    """The files that stand for the lock `path`: itself; if its file system has no locks, as some that machines share,
+    one in the user cache; if that has none either, one of this machine alone (B4, N2).
+    """
     yield path
-    yield writable_cache("locks", hash_bytes(os.fsencode(path))[:16])
+    name = hash_bytes(os.fsencode(path))[:16]
+    yield writable_cache("locks", name)
+    yield os.path.join(private_dir("proto_prime"), "locks", name)
 
 
 class locked:
     """Hold the lock file at `path` inside `with`; the system frees it when its holder dies.
 
-    path     str; where the file system has no locks, a file in the user cache stands for it (B4)
+    path     str; where the file system has no locks, one of `lock_files` stands for it
     purpose  str, what this process does with it, for the messages of others that wait
     reason   str, why, for the error if it cannot be locked
-    Waits without limit, and says once for whom.
+    Waits without limit, and says once for whom. Inside of it the same thread may lock the same once more.
     """
+
+    _mine = set()  # type: set  # (path, thread) of what this process holds
 
     def __init__(self, path, purpose, reason=""):
         self.path, self.purpose, self.reason = path, purpose, reason
 
     def __enter__(self):
-        problems = []
-        for path in lock_files(self.path):
+        import _thread
+
+        self._key, problems = (self.path, _thread.get_ident()), []
+        self.is_outer = self._key not in self._mine
+        for path in lock_files(self.path) if self.is_outer else ():
             try:
                 return self._take(path)
             except OSError as problem:
@@ -2886,13 +2914,17 @@ class locked:
                 report.detail("cannot lock %s: %s" % (path, problem.strerror))
                 if not is_lockless(problem):
                     break
+        if not self.is_outer:
+            return self
         raise PrimeError("cannot lock %s: %s" % (self.path, problems[0].strerror),
                          tried=["%s: %s" % (self.purpose, self.reason)] if self.reason else [],
                          hint="%s names another place" % self._variable())
 
     def __exit__(self, *_):
-        self._write(b"")
-        self.file.close()
+        if self.is_outer:
+            self._mine.discard(self._key)
+            self._write(b"")
+            self.file.close()
 
     def _variable(self):
         """The name of the variable that moves the lock elsewhere."""
@@ -2906,6 +2938,7 @@ class locked:
             return self._take(path)
         host = host_name()
         self._write(LOCK_HEAD + ("%d on %s: %s" % (os.getpid(), host, self.purpose)).encode())
+        self._mine.add(self._key)
         return self
 
     def _wait(self):
@@ -3013,13 +3046,14 @@ def use_cache():
 
     if _in_use:
         return
-    try:
-        _in_use.append(open_lock(cache_dir("in-use")))
-        while not try_lock(_in_use[0], is_shared=True):
-            check_stops()
-            time.sleep(0.01)
-    except OSError as problem:  # a file system without locks
-        report.detail("cannot lock %s: %s" % (cache_dir("in-use"), problem.strerror))
+    for number, path in enumerate(cache_dirs("in-use")):
+        try:
+            _in_use.append(open(path, "rb") if number else open_lock(path))  # only the first is written (N2)
+            while not try_lock(_in_use[-1], is_shared=True):
+                check_stops()
+                time.sleep(0.01)
+        except OSError as problem:  # a file system without locks
+            report.detail("cannot lock %s: %s" % (path, problem.strerror))
 
 
 # --------------------------------------------------------------------------------------------------
@@ -5854,29 +5888,32 @@ def read_answer(path, version, implementation, bits, threads, stdlib):
 
 
 def cached_answer(path, topic):
-    """The file that keeps an answer of the program at `path`, and how that file begins while the answer holds."""
+    """The names below the cache of what keeps an answer of the program at `path`, and how it begins while it holds."""
     question = path + topic
-    file = cache_dir("answers", hash_bytes(os.fsencode(question))[:16])
-    return file, [str(SCHEMA), question, signature(path)]
+    names = ["answers", hash_bytes(os.fsencode(question))[:16]]
+    return names, [str(SCHEMA), question, signature(path)]
 
 
 def remember(path, answer, topic=""):
     """Keep in the user cache what the program at `path` said of itself, or of a topic: a list of str."""
-    file, head = cached_answer(path, topic)
+    names, head = cached_answer(path, topic)
     try:
-        write_atomic(file, os.fsencode("\0".join(head + answer + ["."])))
+        write_atomic(cache_dir(*names), os.fsencode("\0".join(head + answer + ["."])))
     except OSError:  # a cache that cannot be written is none
         pass
 
 
 def recall(path, make, topic=""):
     """make(path, *answer) with the answer that `remember` kept; None without one, or if the program's file changed."""
-    file, head = cached_answer(path, topic)
-    try:
-        kept = os.fsdecode(bytes_of(file) or b"").split("\0") if is_ours(file) else []
-        return make(path, *kept[3:-1]) if kept[:3] + kept[-1:] == head + ["."] else None
-    except (ValueError, TypeError, PrimeError):
-        return None
+    names, head = cached_answer(path, topic)
+    for file in cache_dirs(*names):
+        try:
+            kept = os.fsdecode(bytes_of(file) or b"").split("\0") if is_ours(file) else []
+            if kept[:3] + kept[-1:] == head + ["."]:
+                return make(path, *kept[3:-1])
+        except (ValueError, TypeError, PrimeError):
+            pass
+    return None
 
 
 def what_version(python):
@@ -9733,7 +9770,7 @@ def build(environment, python, driver):
     try:
         # A prime that a setup.py runs would wait for our lock: `unfinished_prefix`.
         os.environ[BUILDING_VAR] = directory + os.pathsep + outer
-        write_atomic(build_record(directory), b"%d" % os.getpid())
+        write_atomic(build_record(directory), ("%d on %s" % (os.getpid(), host_name())).encode())
         generation = build_in(directory, environment, python, driver, meta)
         tend(remove, build_record(directory))
         return generation
@@ -9759,7 +9796,7 @@ def build_in(directory, environment, python, driver, meta):
     check_sources(environment, driver, python)
     create_venv(python, directory, driver, environment.prompt)
     follow_link(directory, link_of(environment).path)
-    install(environment, driver, directory)
+    install_in_turn(environment, driver, directory, python)
     stand_in_for_pip(directory, python.version)
     for command in environment["post_boot"]:
         run_post_boot(command, directory, environment)
@@ -9796,6 +9833,66 @@ def next_time(environment):
     import time
 
     return max([time.time()] + [generation.created + 1 for generation in generations(environment)])
+
+
+def cache_key(environment, python):
+    """A name for what an environment depends on, the same on every machine of one platform, for a cache of CI (N3).
+
+    python  `Interpreter` that it has or would get, or None
+    No path counts by where it is: neither the root, nor the home directory, nor that of the python.
+    """
+    root, parent, home = [os.path.join(path, "") for path in (
+        environment.root, os.path.dirname(environment.root), home_dir())]
+    places = (root, ""), (parent, "../"), (home, "~/")
+
+    def portable(text):
+        text += os.sep  # that of a directory has none
+        for place, name in places:
+            text = text.replace(place, name) if len(place) > 1 else text
+        return slashed(text[:-1])
+
+    fields, files = {}, []
+    for label, value in environment.inputs.items():
+        path = label[len("file "):] if label.startswith("file ") else ""
+        if not path:
+            fields[label] = value
+        elif value:  # one that is not there says nothing
+            files.append([portable(path) if path.startswith(root) else os.path.basename(path), value])
+    for label in ("ref root", PYTHON_VAR):
+        del fields[label]
+    made_by = [python.implementation, python.version, python.bits, python.is_free_threaded] if python else []
+    return "prime-%s-%s" % (this_platform(), digest([masked_values(fields, portable), sorted(files), made_by]))
+
+
+def install_in_turn(environment, driver, directory, python):
+    """`install`. Of many clones that need the same, and find nothing of it in the caches, one fetches it (N6).
+
+    python  `Interpreter`, its base
+    """
+    import time
+
+    kind = digest([cache_key(environment, python), driver.name, os.environ.get("UV_CACHE_DIR", "")])
+    done, file, start = cache_dir("answers", hash_bytes(kind.encode())[:16]), None, time.monotonic()
+    try:
+        if not os.path.isfile(done):
+            file = open_lock(cache_dir("locks", os.path.basename(done)))
+            while not os.path.isfile(done) and not try_lock(file):
+                if time.monotonic() - start > 1:
+                    start = float("inf")
+                    report.note("waiting for another clone, which installs the same")
+                check_stops()
+                time.sleep(0.02)
+            if os.path.isfile(done):
+                file.close()
+    except OSError as problem:  # a cache that cannot be written, or locked
+        report.detail("packages may be fetched more than once: %s" % problem)
+    try:
+        install(environment, driver, directory)
+        if not os.path.isfile(done):
+            tend(write_atomic, done, b"")
+    finally:
+        if file:
+            file.close()
 
 
 def install(environment, driver, directory):
@@ -9982,10 +10079,10 @@ def unfinished_prefix(root):
 
 def is_being_built(root, directory):
     """True if the process that recorded that it builds this directory is the one that holds the lock (H17)."""
-    lock, pid = state_dir(root, "lock"), bytes_of(build_record(directory))
-    if not pid:
+    lock, builder = state_dir(root, "lock"), bytes_of(build_record(directory))
+    if not builder:
         return False
-    is_holder = any((bytes_of(path) or b"").startswith(LOCK_HEAD + pid + b" on ") for path in lock_files(lock))
+    is_holder = any((bytes_of(path) or b"").startswith(LOCK_HEAD + builder + b": ") for path in lock_files(lock))
     return is_holder and is_held(lock)
 
 
@@ -9995,8 +10092,15 @@ def free_directory(environment, key):
     Never a directory that exists: children of a build that was killed may still write to it (B1).
     """
     directory = unused(state_dir(environment.root, "envs", "%s-%s" % (environment.name, key)))
-    discard(path for path in builds(environment.root) if not is_complete(path))
+    discard(path for path in builds(environment.root) if not is_complete(path) and not may_be_built(path))
     return directory
+
+
+def may_be_built(directory):
+    """True if another machine may be at work on a build, though we hold the lock: it may be one that it cannot see."""
+    record = build_record(directory)
+    host = (bytes_of(record) or b"").partition(b" on ")[2]
+    return host not in (b"", host_name().encode()) and not is_old(record)
 
 
 def discard(paths, tell=None):
@@ -10676,7 +10780,10 @@ def fast_path(argv, commands=()):
             return None
         if name:
             return run_task_at_once(root, name, named, argv[1:])
-        stamp = proven(read_stamp(root, requested), root, requested, not command or not requested)
+        moves_link = not command or not requested
+        stamp = proven(read_stamp(root, requested), root, requested, moves_link)
+        if stamp is None and take_turn(root):
+            stamp = proven(read_stamp(root, requested), root, requested, moves_link)
         if stamp is None:
             return None
         if os.environ.get("VIRTUAL_ENV", stamp.prefix) != stamp.prefix:
@@ -10725,6 +10832,39 @@ def run_task_at_once(root, name, named, words):
     if os.environ.get("VIRTUAL_ENV", stamp.prefix) != stamp.prefix:
         note_outlived(root, stamp.prefix)
     return hand_over(task.words + words, stamp.prefix, stamp.environ(task.variables), task.directory(root))
+
+
+TURN_SECONDS = 2
+
+
+def take_turn(root):
+    """Let one process at a time go the long way for a root. Others wait here, where that costs least, and find its work
+    done: of 64 boots at once each would load all modules and read all files before it waited for the build (N6).
+
+    Returns whether there was another. It is waited for no longer than `TURN_SECONDS`, unless it builds: a selector may
+    have started this process, and wait for it. What is taken is held until `end_turn`, or the end of this process.
+    """
+    import time
+
+    file, lock, start = open_lock(cache_dir("locks", state_name(root))), state_dir(root, "lock"), time.monotonic()
+    has_waited = False
+    while not try_lock(file) and time.monotonic() - start < TURN_SECONDS:
+        has_waited = True
+        files = [path for _, path in zip(range(2), lock_files(lock))]  # the one in the cache, if the repo has no locks
+        if any((bytes_of(path) or b"").startswith(LOCK_HEAD) for path in files):
+            with locked(lock, "waiting for another prime"):
+                file.close()
+                return True
+        check_stops()
+        time.sleep(0.02)
+    _turns.append(file)
+    return has_waited
+
+
+def end_turn():
+    """Let the next process go the long way: what this one starts now may run for long."""
+    while _turns:
+        _turns.pop().close()
 
 
 RUN_USAGE = "prime run [--no-boot] [--] CMD..."
@@ -10974,15 +11114,17 @@ def way_to_install(environment):
     return "install python " + text
 
 
-def have_generation(environment, stage, is_anew=False):
+def have_generation(environment, stage, is_anew, finish):
     """The current generation of an environment, built if need be, maybe under another python.
 
     stage    str, where this process is; "" if it may not be replaced
     is_anew  build one even if there is one
+    finish   function of the generation, whose result is returned. After a build it is called before the lock is free:
+             who waits for it finds all done (N6)
     """
     generation, reasons = find_generation(environment)
     if generation and not is_anew:
-        return generation
+        return finish(generation)
     if unfinished_prefix(environment.root):
         raise PrimeError("%s is being built by what started this" % environment.title)
     check_repo(environment.root)
@@ -11002,13 +11144,13 @@ def have_generation(environment, stage, is_anew=False):
     reason = "a new one is asked for" if is_anew else "; ".join(reasons)
     with locked(state_dir(environment.root, "lock"), "building %s" % environment.title, reason):
         generation, _ = find_generation(environment)
-        if generation and not is_anew:  # built by the process that we waited for
-            return generation
-        open_log(state_dir(environment.root, "log"))
-        report.note("building %s: %s" % (environment.title, reason))
-        driver = driver_of(environment, environment["venv_driver"])
-        driver.is_anew = is_anew
-        return build(environment, python, driver)
+        if not generation or is_anew:  # else it was built by the process that we waited for
+            open_log(state_dir(environment.root, "log"))
+            report.note("building %s: %s" % (environment.title, reason))
+            driver = driver_of(environment, environment["venv_driver"])
+            driver.is_anew = is_anew
+            return finish(build(environment, python, driver))
+    return finish(generation)
 
 
 def boot_environment(environment, stage, is_anew=False, moves_link=True, needs_link=True):
@@ -11019,19 +11161,23 @@ def boot_environment(environment, stage, is_anew=False, moves_link=True, needs_l
     link = link_of(environment) if moves_link else Link(environment.root, "")
     if needs_link:
         link.demand_movable()
-    generation = have_generation(environment, stage, is_anew)
-    try:
-        prepare_state(environment.root)
-    except PrimeError as problem:  # M11: there is an environment, and what cannot be kept beside it is no matter
-        report.detail(str(problem))
-    if is_anew:
-        write_held(environment)
-    link.publish(generation.path, needs_link)
-    newest = find_generation(environment)[0]
-    if newest and newest.path != generation.path:  # another process built it while we waited to publish
-        generation = newest
+
+    def finish(generation):
+        try:
+            prepare_state(environment.root)
+        except PrimeError as problem:  # M11: there is an environment, and what cannot be kept beside it is no matter
+            report.detail(str(problem))
+        if is_anew:
+            write_held(environment)
         link.publish(generation.path, needs_link)
-    write_stamp(environment, generation, link)
+        newest = find_generation(environment)[0]
+        if newest and newest.path != generation.path:  # another process built it while we waited to publish
+            generation = newest
+            link.publish(generation.path, needs_link)
+        write_stamp(environment, generation, link)
+        return generation
+
+    generation = have_generation(environment, stage, is_anew, finish)
     if generation.is_new:
         note_ready(environment, generation)
     if generation.stands_in_for:
@@ -11040,6 +11186,7 @@ def boot_environment(environment, stage, is_anew=False, moves_link=True, needs_l
         collect(environment)
     report.detail("stage venv: %s (%s)" % (generation.program, generation.python.version))
     note_outlived(environment.root, generation.path)
+    end_turn()
     return generation
 
 
@@ -11096,7 +11243,8 @@ def prefix_of(environment, options, boots):
     if prefix:
         return prefix
     is_script = kind_of_root(environment.root) == "script"  # the stage belongs to the repo, not to it
-    if boots:
+    is_read = is_script and os.path.dirname(environment.root) != cache_dir("scripts")  # then `complete_script` found it
+    if boots and not is_read:
         stage = "" if is_script else options.stage
         return boot_environment(environment, stage, moves_link=not environment.requested, needs_link=False).path
     hint = "run it without --no-boot" if is_script else "prime boot"
@@ -11123,11 +11271,10 @@ def command_info(options):
     last = generation or last_used(environment, complete)  # which is damaged, if others took something out
     packages = packages_of(last.path) if last else {}
     changes = package_changes(last.packages, packages) if last and last.packages is not None else []
-    if current:
-        selected = Candidate(current.python.path, "generation", current.python, "selected")
-    else:
-        selected = candidate_for(environment, reasons)
+    known = current and Candidate(current.python.path, "generation", current.python, "selected")
+    selected = known or candidate_for(environment, reasons)
     driver = generation.driver if generation else environment["venv_driver"]
+    uv = uv_for_info(environment, driver)
     data = masked_values({
         "schema": SCHEMA,
         "root": environment.root,
@@ -11136,7 +11283,7 @@ def command_info(options):
         "environment": environment.name,
         "environments": sorted(environment.config.names()),
         "driver": driver,
-        "uv": uv_for_info(environment, driver),
+        "uv": uv,
         "index": dict(zip(("url", "from"), index_and_origin(environment, driver))),
         "required": {"request": environment.required.text, "from": environment.required.origin},
         "selected_python": selected and selected.as_dict(),
@@ -11148,6 +11295,8 @@ def command_info(options):
         "packages_from": packages_from(environment),
         "package_changes": [{"name": name, "built": before or None, "installed": now or None}
                             for name, before, now in changes],
+        "cache_key": cache_key(environment, selected and selected.interpreter),
+        "cache_paths": cache_paths(environment, selected and selected.interpreter, uv and (uv["path"] or "")),
     })
     emit(as_json(data) if options.json else info_text(environment, data))
     return 1 if reasons else 0
@@ -11216,6 +11365,41 @@ def uv_for_info(environment, driver):
     wanted = parse_uv_version(environment["uv_version"])
     path = find_uv(wanted, environment["uv_sha256"], use_of_uv(environment, driver), passed)
     return {"path": path or None, "version": str(uv_version(path)) if path else None, "passed_over": passed}
+
+
+def cache_paths(environment, python, uv):
+    """What a job of CI keeps for the next one, which may stand elsewhere, a list of directories (N3).
+
+    python  `Interpreter` that the environment has or would get; None if uv fetches one
+    uv      str, the path of the uv that a build takes, "" if one is fetched; None if it takes none
+    No environment is among them: its programs name the place where it is.
+    """
+    paths = [cache_dir()] + ([pip_cache()] if environment["venv_driver"] == "venv_pip" else [])
+    if uv is not None:
+        paths.append(uv_cache(uv, environment.root))
+    if environment["venv_driver"] != "venv_pip":
+        named = os.environ.get("UV_PYTHON_INSTALL_DIR")
+        places = [os.path.abspath(named)] if named else uv_directories(environment.required)
+        real = os.path.realpath(python.path) if python else ""
+        paths += [each for each in places if real.startswith(os.path.join(os.path.realpath(each), ""))]
+        paths += [] if python else places[:1]
+    return [each for each in paths if each == paths[0] or not each.startswith(os.path.join(paths[0], ""))]
+
+
+def pip_cache():
+    """The directory in which pip keeps what it fetched, whether it exists or not."""
+    named = pip_environ().get("PIP_CACHE_DIR") or pip_setting("cache-dir")  # the first may be lent by us (M12)
+    return os.path.abspath(named or os.path.join(users_caches(), "pip", "cache" if WINDOWS else ""))
+
+
+def uv_cache(uv, root):
+    """The directory in which uv keeps what it fetched. It is asked; but "" stands for one that is not there yet."""
+    environ = uv_environ(root)
+    child = run_child([uv, "cache", "dir"], environ, cwd=root, timeout=UV_SECONDS) if uv else None
+    if child and not child.has_failed and child.stdout.strip():
+        return os.path.join(root, os.fsdecode(child.stdout).strip())
+    usual = os.path.join(users_caches(is_mac=False), "uv", "cache" if WINDOWS else "")
+    return os.path.abspath(environ.get("UV_CACHE_DIR") or usual)
 
 
 def info_text(environment, data):
@@ -11561,11 +11745,12 @@ def read_stdin():
 
 
 def complete_script(root, texts):
-    """The `Environment` of a script in a cache that can only be read, if it is complete there; else None (M11).
+    """The `Environment` of a script in a cache that is only read, if it is complete there; else None (M11, N2).
 
     root   str, its directory there; texts  dict, the files that must be in it, by name
     """
-    if not is_ours(root) or os.access(root, os.W_OK) or not os.path.isdir(state_dir(root, "envs")):
+    is_written = root == cache_dir("scripts", os.path.basename(root)) and os.access(root, os.W_OK)
+    if not is_ours(root) or is_written or not os.path.isdir(state_dir(root, "envs")):
         return None
     if any(bytes_of(os.path.join(root, file)) != text.encode() for file, text in texts.items()):
         return None

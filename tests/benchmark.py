@@ -383,6 +383,55 @@ class Bench:
         medians = dict(zip(sides, self.once("boots " + driver, measured)))
         return self.slow_runs, medians[ours], medians[theirs]
 
+    def many_at_once(self, driver, count=64):
+        """As many boots at once of a fresh clone, to the end of the last one, and one of them alone."""
+        first = self.first_boot(driver)
+        path = self.ours(driver, "again")
+        words, env = [self.wild, str(path / "prime")], dict(self.env, PROTOPRIMER_VENV_DRIVER=driver)
+
+        def run():
+            shutil.rmtree(str(path / ".prime"))
+            (path / ".venv").unlink()
+            devnull, start = subprocess.DEVNULL, time.perf_counter()
+            boots = [subprocess.Popen(words, cwd=str(path), env=env, stdin=devnull, stdout=devnull, stderr=devnull)
+                     for _ in range(count)]
+            if sum(abs(boot.wait()) for boot in boots):
+                raise NotMeasured("one of %d boots at once failed" % count)
+            return time.perf_counter() - start
+
+        return [self.slow_runs] + self.medians(self.slow_runs, run, first)
+
+    def restored(self, has_environment=False):
+        """A boot of a fresh clone on a machine whose caches were restored, and `uv sync` of one; both have the uv.lock
+        and a uv. What a cache of CI restores is the cache of uv, and ours; with `has_environment` the environment, too.
+        """
+        locked, kept = self.uv_project(), self.base / "kept environment"
+
+        def side(name, command):
+            path = self.base / ("restored by " + name)
+            files = [locked / "hello.py", locked / "pyproject.toml", locked / "uv.lock"]
+            files += [TOP / "proto_prime.py", HELLO / "prime"] if name == "prime" else []
+            timed = self.side(command, path, {"PROTOPRIMER_VENV_DRIVER": "venv_uv"})
+
+            def run():
+                shutil.rmtree(str(path), ignore_errors=True)
+                path.mkdir()
+                for file in files:
+                    shutil.copy(str(file), str(path))
+                if name == "prime" and has_environment:
+                    if not kept.exists():
+                        timed()
+                        shutil.move(str(path / ".prime"), str(kept))
+                        (path / ".venv").unlink()
+                    shutil.copytree(str(kept), str(path / ".prime"), symlinks=True)
+                time.sleep(0.1)  # files as fresh as that get no stamp
+                return timed()
+
+            return run
+
+        ours, theirs = side("prime", [self.wild, "prime"]), side("uv", [self.uv, "sync", "--python", self.wild])
+        return [self.slow_runs] + self.medians(self.slow_runs, ours, theirs)
+
     def imported(self):
         """The modules that importing the file adds; no times."""
         code = "import sys; old = set(sys.modules); import proto_prime; print(*set(sys.modules) - old)"
@@ -418,6 +467,10 @@ ROWS = [
     ("first boot, uv at hand", "uv venv + uv pip install -e .", 1.15, lambda b: b.boots("venv_uv", "first", "by hand")),
     ("back to a known branch, pip", "first boot, pip", 0.05, lambda b: b.boots("venv_pip", "back", "first")),
     ("back to a known branch, uv", "first boot, uv at hand", 0.05, lambda b: b.boots("venv_uv", "back", "first")),
+    ("64 boots at once of a fresh clone, pip", "one boot, pip", 1.3, lambda b: b.many_at_once("venv_pip")),
+    ("64 boots at once of a fresh clone, uv", "one boot, uv at hand", None, lambda b: b.many_at_once("venv_uv")),
+    ("boot, environment restored", "uv sync on a restored cache", 1.1, lambda b: b.restored(has_environment=True)),
+    ("boot on a restored cache of wheels", "uv sync on a restored cache", None, Bench.restored),
     ("import proto_prime: modules", "python -c pass", 0, Bench.imported),
 ]
 ROWS.append(("./prime, 250 requirements files", "one requirements file", 3, lambda b: b.sh_growth(250)))

@@ -130,7 +130,7 @@ def fetch_wheels(target, wanted=SHARED_WHEELS):
     """Download wheels, by lists of words for `pip download`, with the environment's pip, or with one that uv runs."""
     pip = [sys.executable, "-m", "pip"]
     if subprocess.run(pip + ["--version"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL).returncode:
-        pip = [uv_program(), "tool", "run", "--quiet", "pip"]
+        pip = [uv_program(), "tool", "run", "--quiet", "--python", str(some_python()), "pip"]
     for words in wanted:
         environ = dict(os.environ, UV_SYSTEM_CERTS="1", UV_NATIVE_TLS="1")
         fetch = pip + ["download", "-q", "--dest", str(target)]

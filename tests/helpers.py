@@ -265,10 +265,11 @@ class Index(Server):
     elsewhere    a URL, where redirects lead to; below /away/ there is nothing else
     files        {name: bytes} below /files/ and /other/, besides the wheels
     asked        list of (path, whether with a password)
+    is_cached    whether its files may be kept for long, as PyPI's
     """
 
     def __init__(self, wheels, ca=None):
-        self.wheels, self.user, self.speaks_json, self.has_hashes = wheels, "", False, True
+        self.wheels, self.user, self.speaks_json, self.has_hashes, self.is_cached = wheels, "", False, True, False
         self.spoiled, self.elsewhere, self.files, self.asked = {}, "", {}, []
         super().__init__(Handler)
         self.scheme = "https" if ca else "http"
@@ -292,7 +293,8 @@ class Index(Server):
             return self.away(request, name, b"")
         body = self.body(name)
         how = [how for start, how in self.spoiled.items() if name.startswith(start) and kind == "files"]
-        return how[0](self, request, name, body) if how else request.give(200 if body else 404, body)
+        kept = {"Cache_Control": "max-age=365000000, immutable, public"} if self.is_cached else {}
+        return how[0](self, request, name, body) if how else request.give(200 if body else 404, body, **kept)
 
     def body(self, name):
         path = self.wheels / name

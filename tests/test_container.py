@@ -170,13 +170,13 @@ def check_runtime(image):
         assert done.returncode == 0 and done.stderr == "", done.stderr
         assert done.stdout.startswith("hello you, from python 3.12.")
     assert image.start("greet", "everybody").stdout.startswith("hello everybody, ")
-    told = image.start("python", "-c", "import os, sys; print(sys.prefix); sys.exit(os.getuid())")
+    told = image.start("run", "python", "-c", "import os, sys; print(sys.prefix); sys.exit(os.getuid())")
     assert told.returncode == pwd.getpwnam("nobody").pw_uid % 256
     assert told.stdout.startswith("/opt/app/state/envs/default-")
     assert image.state() == before
     socket = "import socket; socket.create_connection(('1.1.1.1', 53), 1)"
-    assert "unreachable" in image.start("python", "-c", socket).stderr  # so much for the test itself
-    assert "denied" in image.start("sh", "-c", "echo >> /opt/app/src/greet.py").stderr
+    assert "unreachable" in image.start("run", "python", "-c", socket).stderr  # so much for the test itself
+    assert "denied" in image.start("run", "sh", "-c", "echo >> /opt/app/src/greet.py").stderr
 
 
 def test_builder_gets_what_is_copied_and_nothing_else():
@@ -196,6 +196,23 @@ def test_both_stages_start_from_the_same_image():
 @pytest.mark.parametrize("driver_name", ["venv_pip", "venv_uv"])
 def test_image_runs_its_program_without_network_and_writes_nothing(base, build_image, driver_name):
     check_runtime(build_image(base, driver_name))
+
+
+@pytest.mark.slow
+def test_N4_layer_of_the_environment_stays_when_the_sources_change_and_prime_adds_little(base, build_image):
+    image = build_image(base)
+    sizes = [os.lstat(str(path)).st_size for path in (image.root / "opt/app").rglob("*")
+             if "site-packages" not in path.parts]
+    assert sum(sizes) < 3e6  # as the Dockerfile tells
+    built = image.root.parent / "build"
+    assert not (built / "opt/app/src/greet.py").exists()
+    before = image.state()
+    greet = image.root / "opt/app/src/greet.py"
+    greet.write_text(greet.read_text().replace("hello", "good day"))
+    done = image.start()
+    assert done.stdout.startswith("good day you, ") and done.stderr == ""
+    changed = set(before) ^ set(image.state())
+    assert all(" %s " % str(greet) in line or line.startswith(str(greet) + " ") for line in changed), changed
 
 
 def pulled(image, directory, keeps_fractions):

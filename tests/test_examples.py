@@ -78,7 +78,7 @@ def test_monorepo_is_editable(example):
 
 def test_container_example_without_a_container(example):
     printed = follow_readme(example("container"))
-    assert printed["./prime run greet"].startswith("hello you, from python ")
+    assert printed["./prime greet"].startswith("hello you, from python ")
 
 
 def test_not_python(example):

@@ -292,6 +292,7 @@ def test_B4_no_locks_anywhere(repo, lockless, tmp_path, name):
     repo.prime()
     before = state_of(repo)
     lockless(name, repo.path, repo.home)
+    repo.env["TMPDIR"] = str(repo.home)
     assert "is current" in repo.prime("-v").stderr
     repo.config('dependencies = ["idna"]')
     lock, reason = repo.path / ".prime" / "lock", os.strerror(getattr(errno, name))
@@ -334,6 +335,6 @@ def test_B4_cache_that_cannot_be_locked_is_not_taken_for_the_state_directory(rep
     (repo.bin / "uv").unlink()
     repo.config()
     lockless("ENOLCK", repo.home)
-    result = repo.prime(status=None, timeout=60)
+    result = repo.prime(status=None, timeout=60, env={"TMPDIR": str(repo.home)})
     check_failure(result, re.escape("cannot lock %s" % (repo.home / "cache" / "uv" / "lock")))
     assert "hint: PROTOPRIMER_CACHE_DIR names another" in result.stderr

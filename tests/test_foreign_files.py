@@ -138,7 +138,7 @@ def state_of(base):
 
 
 HEX = "[0-9a-f]"
-OUR_FILES = r"""lock|use|\.gitignore|\.proto-prime|CACHEDIR\.TAG|log/\d{8}-\d{6}-\d+\.log|stamp/(default|docs)
+OUR_FILES = r"""lock|use|\.gitignore|\.proto-prime|CACHEDIR\.TAG|log/\d{8}-\d{6}-\d+\.log|stamp/(default|docs)(\.sh)?
 |stamp/HEX{12}\.(default|docs)|held/(default|docs)(\.uses)?|building/[\w-]+-HEX{12}(\.\d+)?
 |uv/uv-\d.*|uv/lock|in-use|answers/HEX{16}|locks/HEX{16}""".replace("HEX", HEX).replace("\n", "")
 OUR_TREES = r"""made/HEX{12}|aside-HEX{16}|uv/aside-HEX{16}|pip/aside-HEX{16}|pip/\d.*-HEX{16}|scripts/HEX{12}

@@ -263,10 +263,11 @@ CACHES = [
     ({"XDG_CACHE_HOME": "/tmp/x y"}, "tmp/x y/proto_prime/uv"),
     ({"PROTOPRIMER_CACHE_DIR": "/tmp/it's a cache"}, "tmp/it's a cache/uv"),
     ({"PROTOPRIMER_CACHE_DIR": "a cache"}, "repo/a cache/uv"),
+    ({"PROTOPRIMER_CACHE_DIR": ":/tmp/first of them:/tmp/second"}, "tmp/first of them/uv"),  # N2
     ({"HOME": "/etc/passwd"}, "tmp/proto_prime-0/uv"),
     ({"XDG_CACHE_HOME": "a/b", "XDG_DATA_HOME": "c"}, "repo/a/b/proto_prime/uv"),
 ]
-IDS = ["no HOME", "XDG", "own", "relative", "HOME no directory", "relative XDG"]
+IDS = ["no HOME", "XDG", "own", "relative", "several", "HOME no directory", "relative XDG"]
 
 
 @pytest.mark.parametrize("env, place", CACHES, ids=IDS)

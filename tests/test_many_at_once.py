@@ -1,0 +1,79 @@
+"""Many boots at once: of one fresh clone, and of many clones on one cold cache."""
+
+import os
+import re
+import time
+
+import pytest
+import trustme
+from conftest import some_python
+from helpers import Index
+
+MANY = 8  # in tests; tests/benchmark.py takes 64
+
+
+def end(boots):
+    """Wait for processes, none of which may fail. Returns what each wrote to stderr."""
+    said = [boot.communicate(timeout=240)[1] for boot in boots]
+    assert [boot.returncode for boot in boots] == [0] * len(boots), said
+    return said
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("words", [[], ["run", "true"]], ids=["boot", "run"])
+def test_N6_of_many_boots_of_one_fresh_clone_one_builds_and_the_others_wait_at_little_cost(plain, driver, words):
+    plain.config('dependencies = ["six"]')
+    plain.settle()
+    said = end([plain.popen(*words, env={"PYTHONPROFILEIMPORTTIME": "1"}) for _ in range(MANY)])
+    assert sum(".venv is ready" in text for text in said) == 1
+    assert plain.generations == [plain.current]
+    assert sum(bool(re.search(r"\| +json$", text, re.MULTILINE)) for text in said) < MANY  # which the long way loads
+    assert not list(plain.path.glob(".prime/*/*prime-tmp"))
+
+
+def test_N6_boot_that_a_selector_starts_waits_for_no_turn_of_the_boot_that_asks_it(repo):
+    """It would wait for ever."""
+    repo.config('python_selector_file_rel_path = "selector"\n[env.other]\npython_selector_file_rel_path = ""\n')
+    repo.write("selector", '#!/bin/sh\n"$STARTER" prime -e other run true >&2 && echo "$STARTER"\n', executable=True)
+    repo.prime(env={"STARTER": str(some_python())}, timeout=60)
+    assert sorted(path.name.rpartition("-")[0] for path in repo.generations) == ["default", "other"]
+
+
+def slowly(index, request, name, body):
+    """Serve a file so that a second client may ask for it before the first has it."""
+    time.sleep(1)
+    request.give(200, body, Cache_Control="max-age=365000000, immutable, public")
+
+
+@pytest.fixture
+def index(wheelhouse, tmp_path):
+    """An `Index` with https, without which pip keeps nothing, that takes its time."""
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(str(tmp_path / "authority.pem"))
+    index = Index(wheelhouse, authority)
+    index.is_cached = True
+    index.spoiled = {"": slowly}
+    yield index
+    index.close()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["venv_uv", "venv_pip"])
+def test_N6_many_clones_on_one_cold_cache_fetch_what_one_fetches(make_repo, tmp_path, index, name):
+    clones = [make_repo("clone %d" % number) for number in range(MANY + 1)]
+    asked = []
+    for group in (clones[:1], clones[1:]):
+        caches = tmp_path / ("caches of %d" % len(group))
+        for clone in group:
+            for variable in ("PIP_NO_INDEX", "PIP_FIND_LINKS", "UV_CONFIG_FILE"):
+                del clone.env[variable]
+            clone.env.update(PIP_CONFIG_FILE=os.devnull, UV_NO_CONFIG="1", PROTOPRIMER_VENV_DRIVER=name,
+                             PIP_INDEX_URL=index.url(), PIP_CERT=str(tmp_path / "authority.pem"),
+                             PROTOPRIMER_CACHE_DIR=str(caches / "prime"), UV_CACHE_DIR=str(caches / "uv"),
+                             PIP_CACHE_DIR=str(caches / "pip"))
+            clone.config('dependencies = ["six", "idna"]')
+        end([clone.popen() for clone in group])
+        asked.append(sorted(path for path, _ in index.asked if path.startswith("/files/")))
+        index.asked.clear()
+    assert all(len(clone.generations) == 1 for clone in clones)
+    assert asked[0] == asked[1]
