@@ -1574,6 +1574,10 @@ def running_python():
     PYTHONEXECUTABLE and __PYVENV_LAUNCHER__ make sys.executable lie; Linux does not.
     """
     claimed, real = os.path.abspath(sys.executable or ""), os.path.realpath("/proc/self/exe")
+    if WINDOWS and not os.path.lexists(claimed):  # W23
+        import _winapi
+
+        return _winapi.GetModuleFileName(0)  # type: ignore[attr-defined]
     if real != os.path.realpath(claimed) and "py" in os.path.basename(real):
         return real
     return claimed if sys.executable else ""
@@ -2638,10 +2642,16 @@ def script_path():
     """The path of the started file, or else of this one; "" if the source came through a pipe."""
     if is_installed():  # the started file is a launcher then, which belongs to one python
         return THIS_FILE
-    for path in (sys.argv[0] if sys.argv else "", THIS_FILE):
+    for path in (started_file(), THIS_FILE):
         if path and os.path.isfile(path):
             return path
     return ""
+
+
+def started_file():
+    """sys.argv[0]. For a program of an environment Windows' tools leave out .exe, though python runs it (W23)."""
+    path = sys.argv[0] if sys.argv else ""
+    return path + ".exe" if WINDOWS and not os.path.isfile(path) and os.path.isfile(path + ".exe") else path
 
 
 def own_file():
@@ -9770,7 +9780,8 @@ def build(environment, python, driver):
     except BaseException:
         with unbroken():
             tend(remove, directory)
-            tend(remove, build_record(directory))
+            if not os.path.lexists(directory):  # else the next build removes it: a process keeps it open (W7)
+                tend(remove, build_record(directory))
         raise
     finally:
         os.environ.pop(BUILDING_VAR, None)
@@ -14327,7 +14338,7 @@ def saved_settings():
 
 def restart_in_environment(target, boots):
     """Start this script over under the environment's python. Returns None if this process runs under it already."""
-    script = sys.argv[0] if sys.argv else ""
+    script = started_file()
     if not os.path.isfile(script):
         raise PrimeError("an entry script is a file: this came through a pipe, or from -c")
     if not all(target.partition(":")):
