@@ -15,7 +15,7 @@ import proto_prime
 
 CANDIDATE_KEYS = ["implementation", "path", "reason", "source", "verdict", "version"]
 INFO_KEYS = [
-    "config", "current", "driver", "environment", "environments", "index", "package_changes", "packages",
+    "cache_key", "cache_paths", "config", "current", "driver", "environment", "environments", "index", "package_changes", "packages",
     "packages_from", "reasons", "required", "root", "schema", "selected_python", "tasks", "uv", "venv",
 ]
 
