@@ -640,6 +640,17 @@ def nearest_name(name, names, likeness=0.6):
     return (difflib.get_close_matches(name[:NEAR_CAP], names, 1, likeness) + [""])[0]
 
 
+def slip_of(word, names):
+    """The first of `names` that one slip makes `word` of: a letter more, less or another, or two swapped; else ""."""
+    for name in names:
+        at = len(os.path.commonprefix([word, name]))
+        typed, meant = word[at:], name[at:]
+        is_near = meant in (typed[1:], typed[1::-1] + typed[2:]) or meant[1:] in (typed, typed[1:])
+        if is_near and min(len(word), len(name)) > 2:
+            return name
+    return ""
+
+
 def nearest(name, names):
     """The hint for an unknown name: the nearest of the valid `names`, else all of them; "" if there are none."""
     near = nearest_name(name, names, 0.5)
@@ -6972,13 +6983,14 @@ def file_in_wheel(wheel, ending, message):
 # What pip and uv share: how they run, what to do when they fail, and the options that an environment gives them.
 # `Driver` describes the methods of both; the chapters pip and uv hold the two drivers.
 
+VENDOR_HINT = "offline, packages come from vendor/ and find_links alone: where a network is, prime vendor gets them"
 # Hints for a tool that failed: what its output holds (all of it), a pattern of the step's title, whether only offline.
 TOOL_HINTS = (
     ((b"discovered in a flat-layout",), "", False,
      "an application that is not to be installed itself: [tool.uv] package = false"),
     ((b"has no attribute 'build_editable'",), "", False,
      'setuptools is too old for that: editable = false in projects, or venv_driver = "venv_pip"'),
-    ((), "^(installing|fetching|replacing)", True, "where a network is, prime vendor gets what is missing"),
+    ((), "^(installing|fetching|replacing)", True, VENDOR_HINT),
     ((b"needs to be updated",), r"\.lock of the script", False, "uv lock --script renews it"),
 )
 TOOL_CAP = 1 << 22  # bytes of a tool's output that are kept
@@ -7057,7 +7069,7 @@ def run_tool(argv, title, environ=None, cwd=os.sep, is_installer=True):
     status = "%s %s" % (argv[0], child.problem) if child.problem else str(child).split(": ")[1]
     output = child.tail(sys.maxsize)
     lines = causes(output) if is_installer else output[-12:]
-    hints = tool_hints(title, child.stdout)
+    hints = tool_hints(title, child.stdout, cwd)
     if cache_dir() in " ".join(argv[1:]) and any("No space left on device" in line for line in output):
         hints = [CACHE_HINT]
     place = "" if is_offline() or not is_installer else unreached(output)
@@ -7143,8 +7155,11 @@ def unreached(output):
     return ""
 
 
-def tool_hints(title, output):
-    """The hints of `TOOL_HINTS` for a step that failed and the bytes that it printed, and where the log is."""
+def tool_hints(title, output, root):
+    """The hints of `TOOL_HINTS` for a step that failed and the bytes that it printed, and where the log is.
+
+    root  str, the directory that may have vendored files
+    """
     import re
 
     if re.search(b"flat-layout.*proto_prime", output):  # setuptools takes this file for a module
@@ -7154,6 +7169,8 @@ def tool_hints(title, output):
         is_printed = all(mark in output for mark in marks)
         if is_printed and re.search(step, title) and (is_offline() or not needs_offline):
             hints.append(hint)
+        if hint is VENDOR_HINT and hint in hints and not os.path.isdir(vendor_dir(root)):
+            hints.insert(-1, "there is no vendor/ here")
     if report.log:
         hints.append("the whole log: %s" % report.log_path)
     return hints
@@ -9247,17 +9264,32 @@ def follow_link(directory, link):
 
 
 NO_PIP = "there is no pip in this environment"
-NO_PIP_HINT = "list what you need in the config; with uv made, it has no pip of its own"
 
 
-def stand_in_for_pip(directory, version):
+def where_to_add(environment, does="list it in"):
+    """How a package is added, or what else is done with it, a clause for a hint; environment  may be None."""
+    if not environment:
+        place = "pyproject.toml or requirements.txt"
+    elif environment["requirements_files"]:
+        place = environment["requirements_files"][0]
+    elif "project" in environment.config.pyproject:
+        place = "dependencies of [project] in " + PYPROJECT
+    else:
+        table = "[tool.proto-prime] in " * (environment.config.file == PYPROJECT)
+        place = "dependencies of " + table + (environment.config.file or OWN_CONFIG)
+    has_lock = environment and environment["lock_file"]
+    return "%s %s, then: %s" % (does, place, "prime lock and prime boot" if has_lock else "prime boot")
+
+
+def stand_in_for_pip(directory, version, environment):
     """Put programs that refuse to run where an environment has no pip: a shell in it would take the machine's (M1).
 
-    version  str, of its python. An install of pip replaces them. On Windows only `prime run pip` refuses.
+    version  str, of its python. They say how a package is added. An install of pip replaces them. On Windows only `prime run pip` refuses.
     """
     if WINDOWS or os.path.lexists(os.path.join(directory, BIN, "pip")):
         return
-    text = "#!/bin/sh\necho 'prime: error: %s\n  hint: %s' >&2\nexit 127\n" % (NO_PIP, NO_PIP_HINT)
+    said = "prime: error: %s\n  hint: %s" % (NO_PIP, one_line(where_to_add(environment, "list packages in")))
+    text = "#!/bin/sh\necho %s >&2\nexit 127\n" % sh_quote(said)
     for name in ("pip", "pip3", "pip" + ".".join(version.split(".")[:2])):
         path = os.path.join(directory, BIN, name)
         if not os.path.lexists(path):
@@ -9786,7 +9818,7 @@ def build_in(directory, environment, python, driver, meta):
     create_venv(python, directory, driver, environment.prompt)
     follow_link(directory, link_of(environment).path)
     install_in_turn(environment, driver, directory, python)
-    stand_in_for_pip(directory, python.version)
+    stand_in_for_pip(directory, python.version, environment)
     for command in environment["post_boot"]:
         run_post_boot(command, directory, environment)
     meta.update(listing=listing_of(directory), packages=packages_of(directory), created=next_time(environment))
@@ -9972,9 +10004,10 @@ def command_argv(command, prefix, search):
         return [environment_python(prefix), program] + list(command[1:])
     is_outside = not program.startswith(prefix + os.sep) and not os.path.dirname(name)
     if is_outside and name.rstrip("0123456789.") == "pip":  # would be another python's
-        raise PrimeError(NO_PIP, status=127, hint=NO_PIP_HINT)
+        raise PrimeError(NO_PIP, status=127)
     if not program:
-        raise no_program(name, search, "no program %s in the environment or on PATH" % name)
+        text = "there is no file %s" if is_python_file(name) else "no program %s in the environment or on PATH"
+        raise no_program(name, search, text % name)
     if is_outside and is_python_program(program):
         report.note_once("the environment has no %s: %s is run, a python program from outside" % (name, tilde(program)))
     return [program] + list(command[1:])
@@ -11894,12 +11927,16 @@ def command_run(options):
     prefix = prefix_of(environment, options, boots)
     try:
         hand_over(words, prefix, environment.environ(prefix))
-    except OSError as problem:
-        raise cannot_run(words[0], problem)
-    except PrimeError as problem:
-        if problem.status == 127:
-            problem.hint = problem.hint or hint_for(words, options, environment, prefix)
-        raise
+    except (OSError, PrimeError) as problem:
+        raise no_start(problem, words, options, environment, prefix)
+
+
+def no_start(problem, command, options, environment, prefix):
+    """The PrimeError for a command that did not start because of a problem, an OSError or PrimeError: with a hint."""
+    error = problem if isinstance(problem, PrimeError) else cannot_run(command[0], problem)
+    if error.status == 127:
+        error.hint = error.hint or hint_for(command, options, environment, prefix)
+    return error
 
 
 def what_runs(options, environment, prefix):
@@ -11919,27 +11956,36 @@ def hint_for(command, options, environment, prefix):
     name, programs = command[0], programs_of(prefix)
     if len(command) == 1 and name.strip() != name.split(" ")[0]:
         return "it is one word, with the blanks in it; several are: prime run %s" % name.strip()
-    near = nearest_name(name, [*environment.config.tasks, *programs])
+    if os.path.dirname(name) or is_python_file(name) or os.path.isfile(name):
+        return hint_for_file(command, options, environment)
+    if name.rstrip("0123456789.") == "pip":
+        return where_to_add(environment, "list packages in")
+    tasks = environment.config.tasks if options.command else ()  # what a task runs is no task
+    near = nearest_name(name, [*tasks, *programs])
+    if near in tasks and near not in programs:
+        return "did you mean: prime %s" % shown([":" * (near in options.commands) + near, *command[1:]])
     if near:
-        words = ["run", near] if near in programs else [":" * (near in options.commands) + near]
-        return "did you mean: prime %s" % shown([*words, *command[1:]])
-    is_path = os.path.dirname(name) or name.endswith(".py")
-    return "" if is_path else "if a package brings it, " + where_to_add(environment)
+        return meant_to_run([near, *command[1:]], options)
+    return "if a package brings it, " + where_to_add(environment)
 
 
-def where_to_add(environment, does="list it in"):
-    """How a package is added, or what else is done with it, a clause for a hint; environment  may be None."""
-    if not environment:
-        place = "pyproject.toml or requirements.txt"
-    elif environment["requirements_files"]:
-        place = environment["requirements_files"][0]
-    elif "project" in environment.config.pyproject:
-        place = "dependencies of [project] in " + PYPROJECT
-    else:
-        table = "[tool.proto-prime] in " * (environment.config.file == PYPROJECT)
-        place = "dependencies of " + table + (environment.config.file or OWN_CONFIG)
-    has_lock = environment and environment["lock_file"]
-    return "%s %s, then: %s" % (does, place, "prime lock and prime boot" if has_lock else "prime boot")
+def meant_to_run(command, options):
+    """The hint that a command was meant: as `run` takes it, or the program for a task's line."""
+    return "did you mean: prime %s" % shown(["run", *command]) if options.command else 'did you mean "%s"?' % command[0]
+
+
+def hint_for_file(command, options, environment):
+    """What to type instead of `run` with the name of a file that is not there, or that is no program (U1)."""
+    directory, name = os.path.split(command[0])
+    if not os.path.isfile(command[0]):
+        end = os.path.splitext(name)[1]
+        near = nearest_name(name, [each for each in names_in(directory or os.curdir) if each.endswith(end)])
+        return meant_to_run([os.path.join(directory, near), *command[1:]], options) if near else ""
+    if os.access(command[0], os.X_OK):
+        return meant_to_run([os.path.join(os.curdir, name), *command[1:]], options)
+    if os.path.abspath(name) in map(environment.path, environment["requirements_files"]):
+        return "prime boot installs what it lists"
+    return "it is a file, and no program: name what opens it, as in: prime %s" % shown(["run", "cat", name])
 
 
 def command_task(options):
@@ -11981,8 +12027,14 @@ def run_task(task, options, start):
     with working_directory(task.directory(options.root), environ):
         try:
             return start(*program_in(task.words, prefix, environ))
-        except OSError as problem:
-            raise cannot_run(task.words[0], problem)
+        except (OSError, PrimeError) as problem:
+            raise of_task(no_start(problem, task.words, options, environment, prefix), task, options.root)
+
+
+def of_task(error, task, root):
+    """The PrimeError for a task's program that did not start: with the name of the task, and where its config is."""
+    where = load_config(root).where("tasks." + task.name)
+    return PrimeError("task %s: %s" % (task.name, error), where, error.tried, error.hint, error.status)
 
 
 def task_rows(tasks, commands):
@@ -13169,7 +13221,11 @@ def fetch_release(options, target, trust):
     index = "" if is_closed(environment) else chosen_index(environment["index_url"])
     if not index:
         raise PrimeError("no index may be asked for another version", hint="prime update --from FILE")
-    links = index_links(index, "proto-prime", trust)
+    try:
+        links = index_links(index, "proto-prime", trust)
+    except PrimeError as problem:  # an index need not have it
+        problem.hint = problem.hint or "prime update --from FILE takes the version in FILE, a path or URL"
+        raise
     wanted = Version(options.release) if options.release else None
     offers = []
     for name, url, sha256, size in links:
@@ -13861,6 +13917,8 @@ WORDS_OF_OTHERS = (
 # Programs that people call by their names, whether the environment has them yet or not.
 TOOLS = """pytest ruff mypy black isort flake8 pylint tox nox coverage ipython jupyter notebook flask django-admin
 uvicorn gunicorn celery alembic pre-commit sphinx-build mkdocs twine hatch poetry pdm""".split()
+# Names that tasks often have, and what such a task runs.
+USUAL_TASKS = {"test": "pytest -q", "tests": "pytest -q", "lint": "ruff check", "format": "ruff format"}
 INSTALLERS = ("add", "remove", "uninstall", "require", "install", "pip", "pip3")  # with the name of a package behind it
 
 
@@ -13895,6 +13953,9 @@ def parse_command_line(argv):
     if not options.command:
         options.words, command, rest = [*command, *rest], [], []
     rest += ["-h"] * asked
+    if options.command == "python" and rest and (rest[0] in ("-", "-c", "-m") or is_python_file(rest[0])):
+        raise PrimeError("python: it prints the path of the Python that is selected, and runs nothing", status=2,
+                         hint="did you mean: prime " + shown([*argv[:index], "run", "python", *rest]))
     if options.command == "run" and rest[:1] not in (["-h"], ["--help"]):
         options.words, rest = rest, []
     arguments = argv[:index] + rest
@@ -13937,17 +13998,21 @@ def unknown_command(options, word, *rest):
     tasks = [name for name, _ in task_rows(environment.config.tasks if environment else {}, OURS)]
     typed = [each for each in ("-e", options.env) if options.env]
     hint, programs = hint_of_others(environment, word, rest), programs_of(prefix)
-    is_program = word in [*programs, *TOOLS] or is_runnable(word) or not hint and find_program(word)
+    slip = "" if hint and word not in USUAL_TASKS else slip_of(word, tasks)
+    is_program = word in [*programs, *TOOLS] or is_runnable(word) or not (hint or slip) and find_program(word)
+    words = [slip] if slip else []
     if is_program and word not in INSTALLERS:
-        hint = "did you mean: prime " + shown([*typed, "run", word, *rest])
-    elif not hint:
-        names, others = [*COMMANDS, *tasks, *programs, *TOOLS], " ".join(row[0] for row in WORDS_OF_OTHERS).split()
+        words = ["run", word]
+    elif not hint and not slip:
+        tools = [slip_of(word, TOOLS), *filter(find_program, TOOLS)]  # who types `lint` need not want to add pylint
+        names, others = [*COMMANDS, *tasks, *programs, *tools], " ".join(row[0] for row in WORDS_OF_OTHERS).split()
         near = nearest_name(word, names + others)
         hint = hint_of_others(environment, nearest_name(word, [near], 0.8), rest)
         near = "" if hint else nearest_name(word, names)
-        words = [near] if near in COMMANDS or near in tasks else ["run", near]
-        hint = "did you mean: prime " + shown([*typed, *words, *rest]) if near else hint or "prime help"
-    return PrimeError("unknown command %s" % word, hint=hint, status=2)
+        words = [near] if near in COMMANDS or near in tasks else ["run", near][:2 * len(near)]
+    if words:
+        hint = "did you mean: prime " + shown([*typed, *words, *rest])
+    return PrimeError("unknown command %s" % word, hint=hint or "prime help", status=2)
 
 
 def is_runnable(word):
@@ -13959,10 +14024,12 @@ def hint_of_others(environment, word, rest):
     """The hint for a command of another tool; "" if the word is none. Arguments as for `unknown_command`."""
     if word in ("pip", "pip3") and rest[:1] in (("list",), ("freeze",), ("show",)):
         word = "list"
-    if word in ("test", "tests"):
+    if word in USUAL_TASKS:
         own = not environment or environment.config.file != PYPROJECT
         place = "[tasks] of %s" % OWN_CONFIG if own else "[tool.proto-prime.tasks] of " + PYPROJECT
-        return 'prime run pytest; or make it a task: test = "pytest -q" in ' + place
+        name, runs = word if word != "tests" else "test", USUAL_TASKS[word]
+        begin = "prime run pytest; or make it a task" if name == "test" else "make it a task"
+        return '%s: %s = "%s" in %s' % (begin, name, runs, place)
     if word in INSTALLERS and (rest or word != "install"):
         does = "take it out of" if {"remove", "uninstall"} & {word, *rest[:1]} else "list it in"
         return where_to_add(environment, does)
