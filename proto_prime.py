@@ -9284,7 +9284,8 @@ def where_to_add(environment, does="list it in"):
 def stand_in_for_pip(directory, version, environment):
     """Put programs that refuse to run where an environment has no pip: a shell in it would take the machine's (M1).
 
-    version  str, of its python. They say how a package is added. An install of pip replaces them. On Windows only `prime run pip` refuses.
+    version  str, of its python. They say how a package is added. An install of pip replaces them. On Windows only
+             `prime run pip` refuses.
     """
     if WINDOWS or os.path.lexists(os.path.join(directory, BIN, "pip")):
         return
@@ -11787,7 +11788,7 @@ def script_environment(options, source, name=""):
     lock of the script pins (`uv lock --script`) becomes that repo's pylock.toml, else its [tool.uv] is the script's.
     name  str, the path of the script; "" for stdin
     """
-    metadata = script_metadata(source)
+    metadata = script_metadata(source, name or "stdin")
     if metadata is None:
         return None
     required, dependencies, settings = metadata
@@ -11837,35 +11838,63 @@ def from_directory(settings, directory):
     return settings
 
 
-def script_metadata(source):
+def script_metadata(source, name):
     """What a script's metadata says (PEP 723): requires-python, a str, dependencies, a list, and [tool.uv], a dict.
 
-    None without metadata. PrimeError with status 2 if the metadata is malformed.
+    None without metadata. PrimeError with status 2, which has the script's `name`, if the metadata is malformed.
     """
     blocks, is_open = metadata_blocks(source)
     if len(blocks) > 1:
-        raise PrimeError("the script has more than one block of metadata (PEP 723)", status=2)
+        raise PrimeError("%s has more than one block of metadata (PEP 723)" % name, status=2)
     if not blocks and is_open:
-        raise PrimeError("the script's metadata (PEP 723): \"# /// script\" has no \"# ///\" behind it", status=2,
-                         hint="each line between begins with \"# \", or is \"#\"")
+        raise PrimeError("%s: the script's metadata (PEP 723): \"# /// script\" has no \"# ///\" behind it" % name,
+                         hint="each line between begins with \"# \", or is \"#\"", status=2)
     if not blocks:
         return None
     try:
         document = parse_toml(blocks[0])
     except TomlError as error:
-        raise error.as_error("the script's metadata (PEP 723)")
+        as_in_script(error, source, blocks[0])
+        raise error.as_error("%s: the script's metadata (PEP 723)" % name)
     required, dependencies = document.get("requires-python", ""), document.get("dependencies", [])
-    for name, kind, value in (("requires-python", "text", required), ("dependencies", "texts", dependencies)):
+    where = "%s of %s" % (SCRIPT_METADATA, name)
+    check_script_keys(document, where)
+    for key, kind, value in (("requires-python", "text", required), ("dependencies", "texts", dependencies)):
         expected, is_valid = KINDS[kind]
         if not is_valid(value):
-            raise PrimeError("%s must be %s, not %s" % (name, expected, shown_value(value)),
-                             SCRIPT_METADATA, status=2)
+            raise PrimeError("%s must be %s, not %s" % (key, expected, shown_value(value)), where, status=2)
     try:
         parse_clauses(required)  # R8: a script never names an executable
     except PrimeError as problem:
-        raise PrimeError("malformed requires-python: %s" % problem, SCRIPT_METADATA, status=2,
+        raise PrimeError("malformed requires-python: %s" % problem, where, status=2,
                          hint='it is specifiers, such as ">=3.11"')
-    return required, dependencies, table_in(document, SCRIPT_METADATA, "tool", "uv")
+    return required, dependencies, table_in(document, where, "tool", "uv")
+
+
+# The keys of a script's metadata, and the fields of ours that mean the same.
+SCRIPT_KEYS = {"requires-python": "required_python_version", "dependencies": "dependencies", "tool": ""}
+
+
+def check_script_keys(document, where):
+    """PrimeError for a key in a script's metadata that was meant for one of `SCRIPT_KEYS`, else a notice (U10).
+
+    The standard allows no others today, and uv passes over them: a script of tomorrow must run.
+    """
+    for key in set(document) - set(SCRIPT_KEYS):
+        field = MEANT.get(key.replace("-", "_").lower())
+        near = next((each for each in SCRIPT_KEYS if SCRIPT_KEYS[each] == field), "")
+        near = near or nearest_name(key.lower(), list(SCRIPT_KEYS))
+        if near:
+            raise PrimeError('unknown key "%s"' % key, where, status=2, hint='did you mean "%s"?' % near)
+        report.note_once('unknown key "%s" means nothing (%s)' % (key, where))
+
+
+def as_in_script(error, source, block):
+    """Let a `TomlError` in a block of metadata name the line and the column of the script itself."""
+    lines, inner = source.replace("\r\n", "\n").split("\n"), block.split("\n")[:-1]
+    error.line += next(number for number, line in enumerate(lines, 1) if line == SCRIPT_BEGIN
+                       and [each[2:] for each in lines[number:number + len(inner)]] == inner)
+    error.column, error.source = error.column + 2, "# " + error.source
 
 
 SCRIPT_BEGIN = "# /// script"
@@ -12962,6 +12991,7 @@ def command_init(options):
         if os.path.basename(path) not in lines:
             tend(os.chmod, path, 0o755 if path in (own, prime) else 0o644)
     note_left_aside(root)
+    note_top(root)
     if not made:
         report.note("all is there already")
         return 0
@@ -12970,6 +13000,18 @@ def command_init(options):
     report.note("commit %s" % shown([os.path.relpath(path, root) for path in made]))
     report.note("then run %s" % shown([os.path.join(".", os.path.relpath(prime, root))]))
     return 0
+
+
+def note_top(root):
+    """Say if `root` is not the top of a repo: what is above it is not served, and nothing is there to commit to."""
+    tops = [root]
+    while os.path.dirname(tops[-1]) != tops[-1]:
+        tops.append(os.path.dirname(tops[-1]))
+    top = next((each for each in tops if any(os.path.exists(os.path.join(each, name)) for name in REPO_DIRS)), "")
+    if not top:
+        report.note("this is no git repo: git init makes it one")
+    elif top != root:
+        report.note("the top of this repo is %s: init serves only what is in this directory" % os.path.relpath(top, root))
 
 
 def is_older_entry(path, text):

@@ -81,9 +81,10 @@ def test_I5_wheel_that_a_vendored_directory_lacks_is_named(project, make_repo, d
 
 
 @pytest.mark.parametrize("driver", DRIVERS)
-def test_I5_offline_without_any_vendored_file_says_where_packages_come_from(plain, driver):
-    plain.config('venv_driver = "%s"\ndependencies = ["no-such-package"]' % driver)
-    said = plain.prime("--offline", status=1).stderr
+def test_I5_offline_without_any_vendored_file_says_where_packages_come_from(repo, driver):
+    repo.config('venv_driver = "%s"\ndependencies = ["no-such-package"]' % driver)
+    repo.link("uv", uv_program())
+    said = repo.prime("--offline", status=1).stderr
     assert "hint: there is no vendor/ here; offline, packages come from vendor/ and find_links alone" in said
 
 

@@ -141,7 +141,7 @@ def test_U1_program_of_the_environment_and_place_of_packages(plain, hint):
         "if a package brings it, list it in requirements.txt, then: ./prime boot")
     assert hint("run", "./xyzzy", status=127) == ""
     assert hint("run", "pip", "install", "six", status=127) == (
-        "list packages in requirements.txt, then: %s" % ("prime boot"))
+        "list packages in requirements.txt, then: prime boot")
 
 
 @pytest.mark.parametrize("typed", ["tests -x", "tst -x", "tes -x", "tset -x", "tast -x", "ttest -x"])
@@ -175,7 +175,8 @@ def test_U1_run_of_a_file_that_is_not_there_or_no_program(plain, hint):
                          ("./sub/tol.sh", "did you mean: ./prime run ./sub/tool.sh"),
                          ("go.sh", "did you mean: ./prime run ./go.sh"),
                          ("requirements.txt", "./prime boot installs what it lists"),
-                         ("notes.txt", "it is a file, and no program: name what opens it, as in: ./prime run cat notes.txt")):
+                         ("notes.txt", "it is a file, and no program: name what opens it, as in: "
+                          "./prime run cat notes.txt")):
         assert hint("run", *typed.split(), status=127) == meant
 
 
