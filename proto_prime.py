@@ -2707,8 +2707,9 @@ def find_root(option=""):
 
 
 # What makes a directory a repo, or one above it. Of pip's files any counts that begins and ends so.
+REPO_DIRS = (".git", ".hg", ".jj", ".svn")
 REPO_MARKS = {PYPROJECT, OWN_CONFIG, "setup.py", "setup.cfg", "pylock.toml", "uv.lock", ".python-version",
-              "requirements", ".git", ".hg", ".jj", ".svn"}
+              "requirements", *REPO_DIRS}
 
 
 def check_repo(root):
@@ -13004,14 +13005,13 @@ def command_init(options):
 
 def note_top(root):
     """Say if `root` is not the top of a repo: what is above it is not served, and nothing is there to commit to."""
-    tops = [root]
-    while os.path.dirname(tops[-1]) != tops[-1]:
-        tops.append(os.path.dirname(tops[-1]))
-    top = next((each for each in tops if any(os.path.exists(os.path.join(each, name)) for name in REPO_DIRS)), "")
+    top = next((each for each in ancestors(root) if any(
+        os.path.exists(os.path.join(each, name)) for name in REPO_DIRS)), "")
     if not top:
         report.note("this is no git repo: git init makes it one")
     elif top != root:
-        report.note("the top of this repo is %s: init serves only what is in this directory" % os.path.relpath(top, root))
+        place = os.path.relpath(top, root)
+        report.note("the top of this repo is %s: init serves only what is in this directory" % place)
 
 
 def is_older_entry(path, text):
