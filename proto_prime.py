@@ -640,6 +640,17 @@ def nearest_name(name, names, likeness=0.6):
     return (difflib.get_close_matches(name[:NEAR_CAP], names, 1, likeness) + [""])[0]
 
 
+def slip_of(word, names):
+    """The first of `names` that one slip makes `word` of: a letter more, less or another, or two swapped; else ""."""
+    for name in names:
+        at = len(os.path.commonprefix([word, name]))
+        typed, meant = word[at:], name[at:]
+        is_near = meant in (typed[1:], typed[1::-1] + typed[2:]) or meant[1:] in (typed, typed[1:])
+        if is_near and min(len(word), len(name)) > 2:
+            return name
+    return ""
+
+
 def nearest(name, names):
     """The hint for an unknown name: the nearest of the valid `names`, else all of them; "" if there are none."""
     near = nearest_name(name, names, 0.5)
@@ -2706,8 +2717,9 @@ def find_root(option=""):
 
 
 # What makes a directory a repo, or one above it. Of pip's files any counts that begins and ends so.
+REPO_DIRS = (".git", ".hg", ".jj", ".svn")
 REPO_MARKS = {PYPROJECT, OWN_CONFIG, "setup.py", "setup.cfg", "pylock.toml", "uv.lock", ".python-version",
-              "requirements", ".git", ".hg", ".jj", ".svn"}
+              "requirements", *REPO_DIRS}
 
 
 def check_repo(root):
@@ -6985,13 +6997,14 @@ def file_in_wheel(wheel, ending, message):
 # What pip and uv share: how they run, what to do when they fail, and the options that an environment gives them.
 # `Driver` describes the methods of both; the chapters pip and uv hold the two drivers.
 
+VENDOR_HINT = "offline, packages come from vendor/ and find_links alone: where a network is, prime vendor gets them"
 # Hints for a tool that failed: what its output holds (all of it), a pattern of the step's title, whether only offline.
 TOOL_HINTS = (
     ((b"discovered in a flat-layout",), "", False,
      "an application that is not to be installed itself: [tool.uv] package = false"),
     ((b"has no attribute 'build_editable'",), "", False,
      'setuptools is too old for that: editable = false in projects, or venv_driver = "venv_pip"'),
-    ((), "^(installing|fetching|replacing)", True, "where a network is, prime vendor gets what is missing"),
+    ((), "^(installing|fetching|replacing)", True, VENDOR_HINT),
     ((b"needs to be updated",), r"\.lock of the script", False, "uv lock --script renews it"),
 )
 TOOL_CAP = 1 << 22  # bytes of a tool's output that are kept
@@ -7070,7 +7083,7 @@ def run_tool(argv, title, environ=None, cwd=os.sep, is_installer=True):
     status = "%s %s" % (argv[0], child.problem) if child.problem else str(child).split(": ")[1]
     output = child.tail(sys.maxsize)
     lines = causes(output) if is_installer else output[-12:]
-    hints = tool_hints(title, child.stdout)
+    hints = tool_hints(title, child.stdout, cwd)
     if cache_dir() in " ".join(argv[1:]) and any("No space left on device" in line for line in output):
         hints = [CACHE_HINT]
     place = "" if is_offline() or not is_installer else unreached(output)
@@ -7156,8 +7169,11 @@ def unreached(output):
     return ""
 
 
-def tool_hints(title, output):
-    """The hints of `TOOL_HINTS` for a step that failed and the bytes that it printed, and where the log is."""
+def tool_hints(title, output, root):
+    """The hints of `TOOL_HINTS` for a step that failed and the bytes that it printed, and where the log is.
+
+    root  str, the directory that may have vendored files
+    """
     import re
 
     if re.search(b"flat-layout.*proto_prime", output):  # setuptools takes this file for a module
@@ -7167,6 +7183,8 @@ def tool_hints(title, output):
         is_printed = all(mark in output for mark in marks)
         if is_printed and re.search(step, title) and (is_offline() or not needs_offline):
             hints.append(hint)
+        if hint is VENDOR_HINT and hint in hints and not os.path.isdir(vendor_dir(root)):
+            hints.insert(-1, "there is no vendor/ here")
     if report.log:
         hints.append("the whole log: %s" % report.log_path)
     return hints
@@ -9260,17 +9278,33 @@ def follow_link(directory, link):
 
 
 NO_PIP = "there is no pip in this environment"
-NO_PIP_HINT = "list what you need in the config; with uv made, it has no pip of its own"
 
 
-def stand_in_for_pip(directory, version):
+def where_to_add(environment, does="list it in"):
+    """How a package is added, or what else is done with it, a clause for a hint; environment  may be None."""
+    if not environment:
+        place = "pyproject.toml or requirements.txt"
+    elif environment["requirements_files"]:
+        place = environment["requirements_files"][0]
+    elif "project" in environment.config.pyproject:
+        place = "dependencies of [project] in " + PYPROJECT
+    else:
+        table = "[tool.proto-prime] in " * (environment.config.file == PYPROJECT)
+        place = "dependencies of " + table + (environment.config.file or OWN_CONFIG)
+    has_lock = environment and environment["lock_file"]
+    return "%s %s, then: %s" % (does, place, "prime lock and prime boot" if has_lock else "prime boot")
+
+
+def stand_in_for_pip(directory, version, environment):
     """Put programs that refuse to run where an environment has no pip: a shell in it would take the machine's (M1).
 
-    version  str, of its python. An install of pip replaces them. On Windows only `prime run pip` refuses.
+    version  str, of its python. They say how a package is added. An install of pip replaces them. On Windows only
+             `prime run pip` refuses.
     """
     if WINDOWS or os.path.lexists(os.path.join(directory, BIN, "pip")):
         return
-    text = "#!/bin/sh\necho 'prime: error: %s\n  hint: %s' >&2\nexit 127\n" % (NO_PIP, NO_PIP_HINT)
+    said = "prime: error: %s\n  hint: %s" % (NO_PIP, one_line(where_to_add(environment, "list packages in")))
+    text = "#!/bin/sh\necho %s >&2\nexit 127\n" % sh_quote(said)
     for name in ("pip", "pip3", "pip" + ".".join(version.split(".")[:2])):
         path = os.path.join(directory, BIN, name)
         if not os.path.lexists(path):
@@ -9800,7 +9834,7 @@ def build_in(directory, environment, python, driver, meta):
     create_venv(python, directory, driver, environment.prompt)
     follow_link(directory, link_of(environment).path)
     install_in_turn(environment, driver, directory, python)
-    stand_in_for_pip(directory, python.version)
+    stand_in_for_pip(directory, python.version, environment)
     for command in environment["post_boot"]:
         run_post_boot(command, directory, environment)
     meta.update(listing=listing_of(directory), packages=packages_of(directory), created=next_time(environment))
@@ -9986,9 +10020,10 @@ def command_argv(command, prefix, search):
         return [environment_python(prefix), program] + list(command[1:])
     is_outside = not program.startswith(prefix + os.sep) and not os.path.dirname(name)
     if is_outside and name.rstrip("0123456789.") == "pip":  # would be another python's
-        raise PrimeError(NO_PIP, status=127, hint=NO_PIP_HINT)
+        raise PrimeError(NO_PIP, status=127)
     if not program:
-        raise no_program(name, search, "no program %s in the environment or on PATH" % name)
+        text = "there is no file %s" if is_python_file(name) else "no program %s in the environment or on PATH"
+        raise no_program(name, search, text % name)
     if is_outside and is_python_program(program):
         report.note_once("the environment has no %s: %s is run, a python program from outside" % (name, tilde(program)))
     return [program] + list(command[1:])
@@ -11768,7 +11803,7 @@ def script_environment(options, source, name=""):
     lock of the script pins (`uv lock --script`) becomes that repo's pylock.toml, else its [tool.uv] is the script's.
     name  str, the path of the script; "" for stdin
     """
-    metadata = script_metadata(source)
+    metadata = script_metadata(source, name or "stdin")
     if metadata is None:
         return None
     required, dependencies, settings = metadata
@@ -11818,35 +11853,63 @@ def from_directory(settings, directory):
     return settings
 
 
-def script_metadata(source):
+def script_metadata(source, name):
     """What a script's metadata says (PEP 723): requires-python, a str, dependencies, a list, and [tool.uv], a dict.
 
-    None without metadata. PrimeError with status 2 if the metadata is malformed.
+    None without metadata. PrimeError with status 2, which has the script's `name`, if the metadata is malformed.
     """
     blocks, is_open = metadata_blocks(source)
     if len(blocks) > 1:
-        raise PrimeError("the script has more than one block of metadata (PEP 723)", status=2)
+        raise PrimeError("%s has more than one block of metadata (PEP 723)" % name, status=2)
     if not blocks and is_open:
-        raise PrimeError("the script's metadata (PEP 723): \"# /// script\" has no \"# ///\" behind it", status=2,
-                         hint="each line between begins with \"# \", or is \"#\"")
+        raise PrimeError("%s: the script's metadata (PEP 723): \"# /// script\" has no \"# ///\" behind it" % name,
+                         hint="each line between begins with \"# \", or is \"#\"", status=2)
     if not blocks:
         return None
     try:
         document = parse_toml(blocks[0])
     except TomlError as error:
-        raise error.as_error("the script's metadata (PEP 723)")
+        as_in_script(error, source, blocks[0])
+        raise error.as_error("%s: the script's metadata (PEP 723)" % name)
     required, dependencies = document.get("requires-python", ""), document.get("dependencies", [])
-    for name, kind, value in (("requires-python", "text", required), ("dependencies", "texts", dependencies)):
+    where = "%s of %s" % (SCRIPT_METADATA, name)
+    check_script_keys(document, where)
+    for key, kind, value in (("requires-python", "text", required), ("dependencies", "texts", dependencies)):
         expected, is_valid = KINDS[kind]
         if not is_valid(value):
-            raise PrimeError("%s must be %s, not %s" % (name, expected, shown_value(value)),
-                             SCRIPT_METADATA, status=2)
+            raise PrimeError("%s must be %s, not %s" % (key, expected, shown_value(value)), where, status=2)
     try:
         parse_clauses(required)  # R8: a script never names an executable
     except PrimeError as problem:
-        raise PrimeError("malformed requires-python: %s" % problem, SCRIPT_METADATA, status=2,
+        raise PrimeError("malformed requires-python: %s" % problem, where, status=2,
                          hint='it is specifiers, such as ">=3.11"')
-    return required, dependencies, table_in(document, SCRIPT_METADATA, "tool", "uv")
+    return required, dependencies, table_in(document, where, "tool", "uv")
+
+
+# The keys of a script's metadata, and the fields of ours that mean the same.
+SCRIPT_KEYS = {"requires-python": "required_python_version", "dependencies": "dependencies", "tool": ""}
+
+
+def check_script_keys(document, where):
+    """PrimeError for a key in a script's metadata that was meant for one of `SCRIPT_KEYS`, else a notice (U10).
+
+    The standard allows no others today, and uv passes over them: a script of tomorrow must run.
+    """
+    for key in set(document) - set(SCRIPT_KEYS):
+        field = MEANT.get(key.replace("-", "_").lower())
+        near = next((each for each in SCRIPT_KEYS if SCRIPT_KEYS[each] == field), "")
+        near = near or nearest_name(key.lower(), list(SCRIPT_KEYS))
+        if near:
+            raise PrimeError('unknown key "%s"' % key, where, status=2, hint='did you mean "%s"?' % near)
+        report.note_once('unknown key "%s" means nothing (%s)' % (key, where))
+
+
+def as_in_script(error, source, block):
+    """Let a `TomlError` in a block of metadata name the line and the column of the script itself."""
+    lines, inner = source.replace("\r\n", "\n").split("\n"), block.split("\n")[:-1]
+    error.line += next(number for number, line in enumerate(lines, 1) if line == SCRIPT_BEGIN
+                       and [each[2:] for each in lines[number:number + len(inner)]] == inner)
+    error.column, error.source = error.column + 2, "# " + error.source
 
 
 SCRIPT_BEGIN = "# /// script"
@@ -11908,12 +11971,16 @@ def command_run(options):
     prefix = prefix_of(environment, options, boots)
     try:
         hand_over(words, prefix, environment.environ(prefix))
-    except OSError as problem:
-        raise cannot_run(words[0], problem)
-    except PrimeError as problem:
-        if problem.status == 127:
-            problem.hint = problem.hint or hint_for(words, options, environment, prefix)
-        raise
+    except (OSError, PrimeError) as problem:
+        raise no_start(problem, words, options, environment, prefix)
+
+
+def no_start(problem, command, options, environment, prefix):
+    """The PrimeError for a command that did not start because of a problem, an OSError or PrimeError: with a hint."""
+    error = problem if isinstance(problem, PrimeError) else cannot_run(command[0], problem)
+    if error.status == 127:
+        error.hint = error.hint or hint_for(command, options, environment, prefix)
+    return error
 
 
 def what_runs(options, environment, prefix):
@@ -11933,27 +12000,36 @@ def hint_for(command, options, environment, prefix):
     name, programs = command[0], programs_of(prefix)
     if len(command) == 1 and name.strip() != name.split(" ")[0]:
         return "it is one word, with the blanks in it; several are: prime run %s" % name.strip()
-    near = nearest_name(name, [*environment.config.tasks, *programs])
+    if os.path.dirname(name) or is_python_file(name) or os.path.isfile(name):
+        return hint_for_file(command, options, environment)
+    if name.rstrip("0123456789.") == "pip":
+        return where_to_add(environment, "list packages in")
+    tasks = environment.config.tasks if options.command else ()  # what a task runs is no task
+    near = nearest_name(name, [*tasks, *programs])
+    if near in tasks and near not in programs:
+        return "did you mean: prime %s" % shown([":" * (near in options.commands) + near, *command[1:]])
     if near:
-        words = ["run", near] if near in programs else [":" * (near in options.commands) + near]
-        return "did you mean: prime %s" % shown([*words, *command[1:]])
-    is_path = os.path.dirname(name) or name.endswith(".py")
-    return "" if is_path else "if a package brings it, " + where_to_add(environment)
+        return meant_to_run([near, *command[1:]], options)
+    return "if a package brings it, " + where_to_add(environment)
 
 
-def where_to_add(environment, does="list it in"):
-    """How a package is added, or what else is done with it, a clause for a hint; environment  may be None."""
-    if not environment:
-        place = "pyproject.toml or requirements.txt"
-    elif environment["requirements_files"]:
-        place = environment["requirements_files"][0]
-    elif "project" in environment.config.pyproject:
-        place = "dependencies of [project] in " + PYPROJECT
-    else:
-        table = "[tool.proto-prime] in " * (environment.config.file == PYPROJECT)
-        place = "dependencies of " + table + (environment.config.file or OWN_CONFIG)
-    has_lock = environment and environment["lock_file"]
-    return "%s %s, then: %s" % (does, place, "prime lock and prime boot" if has_lock else "prime boot")
+def meant_to_run(command, options):
+    """The hint that a command was meant: as `run` takes it, or the program for a task's line."""
+    return "did you mean: prime %s" % shown(["run", *command]) if options.command else 'did you mean "%s"?' % command[0]
+
+
+def hint_for_file(command, options, environment):
+    """What to type instead of `run` with the name of a file that is not there, or that is no program (U1)."""
+    directory, name = os.path.split(command[0])
+    if not os.path.isfile(command[0]):
+        end = os.path.splitext(name)[1]
+        near = nearest_name(name, [each for each in names_in(directory or os.curdir) if each.endswith(end)])
+        return meant_to_run([os.path.join(directory, near), *command[1:]], options) if near else ""
+    if os.access(command[0], os.X_OK):
+        return meant_to_run([os.path.join(os.curdir, name), *command[1:]], options)
+    if os.path.abspath(name) in map(environment.path, environment["requirements_files"]):
+        return "prime boot installs what it lists"
+    return "it is a file, and no program: name what opens it, as in: prime %s" % shown(["run", "cat", name])
 
 
 def command_task(options):
@@ -11995,8 +12071,14 @@ def run_task(task, options, start):
     with working_directory(task.directory(options.root), environ):
         try:
             return start(*program_in(task.words, prefix, environ))
-        except OSError as problem:
-            raise cannot_run(task.words[0], problem)
+        except (OSError, PrimeError) as problem:
+            raise of_task(no_start(problem, task.words, options, environment, prefix), task, options.root)
+
+
+def of_task(error, task, root):
+    """The PrimeError for a task's program that did not start: with the name of the task, and where its config is."""
+    where = load_config(root).where("tasks." + task.name)
+    return PrimeError("task %s: %s" % (task.name, error), where, error.tried, error.hint, error.status)
 
 
 def task_rows(tasks, commands):
@@ -12924,6 +13006,7 @@ def command_init(options):
         if os.path.basename(path) not in lines:
             tend(os.chmod, path, 0o755 if path in (own, prime) else 0o644)
     note_left_aside(root)
+    note_top(root)
     if not made:
         report.note("all is there already")
         return 0
@@ -12932,6 +13015,17 @@ def command_init(options):
     report.note("commit %s" % shown([os.path.relpath(path, root) for path in made]))
     report.note("then run %s" % shown([os.path.join(".", os.path.relpath(prime, root))]))
     return 0
+
+
+def note_top(root):
+    """Say if `root` is not the top of a repo: what is above it is not served, and nothing is there to commit to."""
+    top = next((each for each in ancestors(root) if any(
+        os.path.exists(os.path.join(each, name)) for name in REPO_DIRS)), "")
+    if not top:
+        report.note("this is no git repo: git init makes it one")
+    elif top != root:
+        place = os.path.relpath(top, root)
+        report.note("the top of this repo is %s: init serves only what is in this directory" % place)
 
 
 def is_older_entry(path, text):
@@ -13183,7 +13277,11 @@ def fetch_release(options, target, trust):
     index = "" if is_closed(environment) else chosen_index(environment["index_url"])
     if not index:
         raise PrimeError("no index may be asked for another version", hint="prime update --from FILE")
-    links = index_links(index, "proto-prime", trust)
+    try:
+        links = index_links(index, "proto-prime", trust)
+    except PrimeError as problem:  # an index need not have it
+        problem.hint = problem.hint or "prime update --from FILE takes the version in FILE, a path or URL"
+        raise
     wanted = Version(options.release) if options.release else None
     offers = []
     for name, url, sha256, size in links:
@@ -13875,6 +13973,8 @@ WORDS_OF_OTHERS = (
 # Programs that people call by their names, whether the environment has them yet or not.
 TOOLS = """pytest ruff mypy black isort flake8 pylint tox nox coverage ipython jupyter notebook flask django-admin
 uvicorn gunicorn celery alembic pre-commit sphinx-build mkdocs twine hatch poetry pdm""".split()
+# Names that tasks often have, and what such a task runs.
+USUAL_TASKS = {"test": "pytest -q", "tests": "pytest -q", "lint": "ruff check", "format": "ruff format"}
 INSTALLERS = ("add", "remove", "uninstall", "require", "install", "pip", "pip3")  # with the name of a package behind it
 
 
@@ -13909,6 +14009,9 @@ def parse_command_line(argv):
     if not options.command:
         options.words, command, rest = [*command, *rest], [], []
     rest += ["-h"] * asked
+    if options.command == "python" and rest and (rest[0] in ("-", "-c", "-m") or is_python_file(rest[0])):
+        raise PrimeError("python: it prints the path of the Python that is selected, and runs nothing", status=2,
+                         hint="did you mean: prime " + shown([*argv[:index], "run", "python", *rest]))
     if options.command == "run" and rest[:1] not in (["-h"], ["--help"]):
         options.words, rest = rest, []
     arguments = argv[:index] + rest
@@ -13951,17 +14054,21 @@ def unknown_command(options, word, *rest):
     tasks = [name for name, _ in task_rows(environment.config.tasks if environment else {}, OURS)]
     typed = [each for each in ("-e", options.env) if options.env]
     hint, programs = hint_of_others(environment, word, rest), programs_of(prefix)
-    is_program = word in [*programs, *TOOLS] or is_runnable(word) or not hint and find_program(word)
+    slip = "" if hint and word not in USUAL_TASKS else slip_of(word, tasks)
+    is_program = word in [*programs, *TOOLS] or is_runnable(word) or not (hint or slip) and find_program(word)
+    words = [slip] if slip else []
     if is_program and word not in INSTALLERS:
-        hint = "did you mean: prime " + shown([*typed, "run", word, *rest])
-    elif not hint:
-        names, others = [*COMMANDS, *tasks, *programs, *TOOLS], " ".join(row[0] for row in WORDS_OF_OTHERS).split()
+        words = ["run", word]
+    elif not hint and not slip:
+        tools = [slip_of(word, TOOLS), *filter(find_program, TOOLS)]  # who types `lint` need not want to add pylint
+        names, others = [*COMMANDS, *tasks, *programs, *tools], " ".join(row[0] for row in WORDS_OF_OTHERS).split()
         near = nearest_name(word, names + others)
         hint = hint_of_others(environment, nearest_name(word, [near], 0.8), rest)
         near = "" if hint else nearest_name(word, names)
-        words = [near] if near in COMMANDS or near in tasks else ["run", near]
-        hint = "did you mean: prime " + shown([*typed, *words, *rest]) if near else hint or "prime help"
-    return PrimeError("unknown command %s" % word, hint=hint, status=2)
+        words = [near] if near in COMMANDS or near in tasks else ["run", near][:2 * len(near)]
+    if words:
+        hint = "did you mean: prime " + shown([*typed, *words, *rest])
+    return PrimeError("unknown command %s" % word, hint=hint or "prime help", status=2)
 
 
 def is_runnable(word):
@@ -13973,10 +14080,12 @@ def hint_of_others(environment, word, rest):
     """The hint for a command of another tool; "" if the word is none. Arguments as for `unknown_command`."""
     if word in ("pip", "pip3") and rest[:1] in (("list",), ("freeze",), ("show",)):
         word = "list"
-    if word in ("test", "tests"):
+    if word in USUAL_TASKS:
         own = not environment or environment.config.file != PYPROJECT
         place = "[tasks] of %s" % OWN_CONFIG if own else "[tool.proto-prime.tasks] of " + PYPROJECT
-        return 'prime run pytest; or make it a task: test = "pytest -q" in ' + place
+        name, runs = word if word != "tests" else "test", USUAL_TASKS[word]
+        begin = "prime run pytest; or make it a task" if name == "test" else "make it a task"
+        return '%s: %s = "%s" in %s' % (begin, name, runs, place)
     if word in INSTALLERS and (rest or word != "install"):
         does = "take it out of" if {"remove", "uninstall"} & {word, *rest[:1]} else "list it in"
         return where_to_add(environment, does)

@@ -270,6 +270,17 @@ def test_init_by_what_came_through_a_pipe(client, way):
     assert (client.path / "proto_prime.py").read_bytes() == (TOP / "proto_prime.py").read_bytes()
 
 
+def test_U4_init_beside_the_top_of_a_repo_says_so(client):
+    inner = client.write("src/notes.txt", "").parent
+    where = "prime: this is no git repo: git init makes it one\n"
+    assert where in init(client).stderr
+    (client.path / ".git").mkdir()
+    for place, is_told in ((client.path, False), (inner, True)):
+        said = init(client, str(place)).stderr
+        assert ("prime: the top of this repo is ..: init serves only what is in this directory\n" in said) == is_told
+        assert where not in said
+
+
 @pytest.mark.parametrize("command", ["init", "update"])
 def test_I4_what_is_no_such_file_is_not_even_run(client, command):
     harm = client.home / "harm"

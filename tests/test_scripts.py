@@ -95,6 +95,31 @@ def test_broken_metadata_is_an_error(own_cache, text, word):
     assert word in result.stderr and "Traceback" not in result.stderr
 
 
+@pytest.mark.parametrize("key, meant", [
+    ("dependency", "dependencies"), ("Dependencies", "dependencies"), ("deps", "dependencies"),
+    ("requires_python", "requires-python"), ("python", "requires-python"), ("tools", "tool")])
+def test_U10_mistyped_key_in_the_metadata_of_a_script_is_an_error(own_cache, key, meant):
+    own_cache.write("report.py", "# /// script\n# %s = ['six']\n# ///\n" % key)
+    said = own_cache.prime("run", "report.py", status=2).stderr
+    assert 'error: unknown key "%s" (the script\'s metadata, PEP 723 of report.py)' % key in said
+    assert '  hint: did you mean "%s"?' % meant in said
+
+
+def test_U10_key_that_the_metadata_of_scripts_does_not_have_is_told(own_cache):
+    own_cache.write("report.py", "# /// script\n# licence = 'MIT'\n# ///\nprint('ran')\n")
+    result = own_cache.prime("run", "report.py")
+    assert result.stdout == "ran\n" and 'unknown key "licence" means nothing' in result.stderr
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_U10_mistake_in_the_metadata_of_a_script_is_told_with_the_line_of_the_file(own_cache, end):
+    lines = ["#!/usr/bin/env python3", "# A note", "", "# /// script", "#", "# dependencies = ['six' 'x']", "# ///", ""]
+    (own_cache.path / "report.py").write_bytes(end.join(lines).encode())
+    said = own_cache.prime("run", "report.py", status=2).stderr
+    assert "error: report.py: the script's metadata (PEP 723): " in said and "(line 6, column 25)" in said
+    assert "\n  # dependencies = ['six' 'x']\n  %s^\n" % (" " * 24) in said
+
+
 def test_R8_program_that_a_script_names_is_never_started(own_cache):
     own_cache.program("python-evil", "#!/bin/sh\ntouch '%s/started'\n" % own_cache.home)
     own_cache.write("evil.py", '# /// script\n# requires-python = "python-evil"\n# ///\n')

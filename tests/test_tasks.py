@@ -211,6 +211,23 @@ def test_U2_task_that_cannot_be_run_is_told_with_file_and_what_to_do(plain, what
     assert re.search(expected, result.stderr), result.stderr
 
 
+@pytest.mark.parametrize("program, message, hint", [
+    ("frobnicat -q", "task test: no program frobnicat in the environment or on PATH", 'did you mean "frobnicate"?'),
+    ("apps.py", "task test: there is no file apps.py", 'did you mean "app.py"?'),
+    ("./app.sh", "task test: cannot run ./app.sh: it is not executable", "chmod +x ./app.sh"),
+    ("taks", "task test: no program taks in the environment or on PATH", "if a package brings it, list it in "),
+])
+def test_U2_program_of_a_task_that_is_not_there_is_told_with_the_task_and_its_line(tasked, program, message, hint):
+    repo = tasked('[tasks]\ntask = "true"\ntest = "%s"\n' % program)
+    repo.write("app.py", "")
+    repo.write("app.sh", "")
+    path = repo.current / "bin" / "frobnicate"
+    path.write_text("#!/bin/sh\n")
+    path.chmod(0o755)
+    said = repo.prime("test", status=126 if "chmod" in hint else 127).stderr
+    assert "prime: error: %s (proto_prime.toml, line 3)\n  hint: %s" % (message, hint) in said
+
+
 def test_U2_what_is_quoted_needs_no_shell(tasked):
     repo = tasked('[tasks]\nshow = "python show.py \'&&\' \\"a | b\\" $HOME"\n')
     assert shown(repo.prime("show"))["argv"] == ["&&", "a | b", "$HOME"]

@@ -76,6 +76,16 @@ def test_I5_wheel_that_a_vendored_directory_lacks_is_named(project, make_repo, d
     next((project.path / "vendor").glob("six-*.whl")).unlink()
     done, _ = away(project, make_repo, driver, "--offline", status=1)
     assert "six" in done.stderr and "Traceback" not in done.stderr
+    assert "offline, packages come from vendor/ and find_links alone" in done.stderr
+    assert "there is no vendor/ here" not in done.stderr
+
+
+@pytest.mark.parametrize("driver", DRIVERS)
+def test_I5_offline_without_any_vendored_file_says_where_packages_come_from(repo, driver):
+    repo.config('venv_driver = "%s"\ndependencies = ["no-such-package"]' % driver)
+    repo.link("uv", uv_program())
+    said = repo.prime("--offline", status=1).stderr
+    assert "hint: there is no vendor/ here; offline, packages come from vendor/ and find_links alone" in said
 
 
 def test_offline_without_a_vendored_directory_says_what_is_missing(project, make_repo):

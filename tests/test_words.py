@@ -47,6 +47,11 @@ def add_program(repo, name):
     path.chmod(0o755)
 
 
+def add_tool(repo, name):
+    """Put a program into the directory `tools` of a repo, for PATH."""
+    repo.write("tools/" + name, "#!/bin/sh\n", executable=True)
+
+
 # -- U1: words -------------------------------------------------------------------------------------
 
 
@@ -105,6 +110,10 @@ MEANT = [  # what is typed, and the hint
     ("--verison", "did you mean: ./prime --version"),
     ("info --jsno", "did you mean: ./prime info --json"),
     ("shell ls", "did you mean: ./prime run ls"),
+    ("lint", 'make it a task: lint = "ruff check" in [tasks] of proto_prime.toml'),
+    ("pylnt x", "did you mean: ./prime run pylint x"),
+    ("python app.py -x", "did you mean: ./prime run python app.py -x"),
+    ("-e docs python -m six", "did you mean: ./prime -e docs run python -m six"),
     ("xyzzy", "./prime help"),
 ]
 
@@ -131,6 +140,44 @@ def test_U1_program_of_the_environment_and_place_of_packages(plain, hint):
     assert hint("run", "xyzzy", status=127) == (
         "if a package brings it, list it in requirements.txt, then: ./prime boot")
     assert hint("run", "./xyzzy", status=127) == ""
+    assert hint("run", "pip", "install", "six", status=127) == (
+        "list packages in requirements.txt, then: prime boot")
+
+
+@pytest.mark.parametrize("typed", ["tests -x", "tst -x", "tes -x", "tset -x", "tast -x", "ttest -x"])
+def test_U1_slip_in_the_name_of_a_task_goes_before_programs_and_words_of_others(plain, hint, typed):
+    plain.config('[tasks]\nzip = "true"\ntest = "true"\nlint = "true"\n')
+    add_tool(plain, "tset")
+    assert hint(*typed.split(), env={"PATH": "%s:%s" % (plain.path / "tools", plain.env["PATH"])}) == (
+        "did you mean: ./prime test -x")
+
+
+@pytest.mark.parametrize("typed, meant", [
+    ("pip install six", "list it in dependencies of proto_prime.toml, then: ./prime boot"),
+    ("list", "./prime info shows packages, Python and config"),
+    ("ls", "did you mean: ./prime run ls"),
+])
+def test_U1_words_of_others_and_short_ones_are_no_slips(plain, hint, typed, meant):
+    plain.config('[tasks]\nzip = "true"\nlint = "true"\nls2 = "true"\n')
+    assert hint(*typed.split()) == meant
+
+
+def test_U1_run_of_a_file_that_is_not_there_or_no_program(plain, hint):
+    plain.write("requirements.txt", "")
+    plain.write("notes.txt", "")
+    plain.write("app.py", "")
+    plain.write("sub/tool.sh", "#!/bin/sh\n", executable=True)
+    plain.write("go.sh", "#!/bin/sh\n", executable=True)
+    plain.config('requirements_files = ["requirements.txt"]\nlock_file = ""\n[tasks]\nzzz = "true"\n')
+    said = plain.prime("run", "zzz.py", status=127).stderr
+    assert "prime: error: there is no file zzz.py\n" in said and "hint" not in said
+    for typed, meant in (("apps.py x", "did you mean: ./prime run app.py x"),
+                         ("./sub/tol.sh", "did you mean: ./prime run ./sub/tool.sh"),
+                         ("go.sh", "did you mean: ./prime run ./go.sh"),
+                         ("requirements.txt", "./prime boot installs what it lists"),
+                         ("notes.txt", "it is a file, and no program: name what opens it, as in: "
+                          "./prime run cat notes.txt")):
+        assert hint("run", *typed.split(), status=127) == meant
 
 
 @pytest.mark.parametrize("columns", COLUMNS)
