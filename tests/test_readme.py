@@ -306,7 +306,7 @@ def test_github_workflow_runs_and_its_cache_saves_the_downloads(app, index, tmp_
     assert kept[0][0] == kept[1][0] and len(kept[0][1]) == len(kept[1][1]) > 1
 
 
-@pytest.mark.parametrize("mistake", ["nonsense = 1", 'requirements_files = ["no.txt"]', "["])
+@pytest.mark.parametrize("mistake", ["nonsense = 1", 'lock_file = "no.toml"', "["])
 def test_github_workflow_fails_where_info_fails(reader, tmp_path, mistake):
     if not shutil.which("jq"):
         pytest.skip("no jq on this machine, which GitHub's have")
