@@ -1889,8 +1889,8 @@ def limit_hint(text):
 
 
 # What a function does to the path that it is given, where its name does not tell. An OSError is explained by them.
-ACTIONS = {"write_atomic": "write", "create_file": "create", "make_directory": "make", "make_own": "make",
-           "openness": "look at", "remove_file": "remove", "rename_aside": "rename", "open_lock": "lock",
+ACTIONS = {"write_atomic": "write", "put_in_place": "write", "create_file": "create", "make_directory": "make",
+           "make_own": "make", "openness": "look at", "remove_file": "remove", "rename_aside": "rename", "open_lock": "lock",
            "chunks_of": "read", "_replace": "make the link", "take_other": "replace", "discard": "remove"}
 
 
@@ -4159,8 +4159,11 @@ def as_meant(field, value, typed=""):
 
 def hint_for_value(field, value, typed=""):
     """The hint for a value that a field does not take: the line that works; "" if none is near."""
-    value = as_meant(field, value, typed)
-    return "" if value is None else "did you mean: %s = %s" % (field, shown_toml(value))
+    try:
+        value = as_meant(field, value, typed)
+        return "" if value is None else "did you mean: %s = %s" % (field, shown_toml(value))
+    except (RecursionError, ValueError):  # as in `shown_value`
+        return ""
 
 
 def shown_toml(value):
