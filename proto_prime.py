@@ -1905,8 +1905,9 @@ def limit_hint(text):
 
 # What a function does to the path that it is given, where its name does not tell. An OSError is explained by them.
 ACTIONS = {"write_atomic": "write", "put_in_place": "write", "create_file": "create", "make_directory": "make",
-           "make_own": "make", "openness": "look at", "remove_file": "remove", "rename_aside": "rename", "open_lock": "lock",
-           "chunks_of": "read", "_replace": "make the link", "take_other": "replace", "discard": "remove"}
+           "make_own": "make", "openness": "look at", "remove_file": "remove", "rename_aside": "rename",
+           "open_lock": "lock", "chunks_of": "read", "_replace": "make the link", "take_other": "replace",
+           "discard": "remove"}
 
 
 def unforeseen(problem):
@@ -12847,7 +12848,7 @@ ENTRY_SCRIPT = r'''#!/bin/sh -f
 # In all other cases python goes on. A "#" at its end keeps a line right where git has made CRLF out of it (M15).
 prime_newline='
 ' #
-
+#
 # FIELDS of a stamp, as shell_stamp() in proto_prime.py writes them, then ARGUMENTS. Returns if python has to look.
 # The fields are data: they are compared, printed or exported, and nothing of them is run.
 warm() { #
@@ -12879,8 +12880,8 @@ warm() { #
     esac; done #
     for prime_line in $prime_exports; do export "$prime_line"; done #
     unset VIRTUAL_ENV_PROMPT && PATH=$prime_prefix/bin${PATH:+:$PATH} && exec "$@" #
-}
-
+} #
+#
 prime_env=${PROTOPRIMER_ENV-} prime_state=${0%/*}/.prime prime_file=$0 IFS='|' #
 [ "${1-}" != -e ] || prime_env=${2:-$prime_env} #
 [ -e "$prime_state" ] || prime_state=${0%/*}/../.prime # of tools/prime
