@@ -14214,13 +14214,15 @@ def entry():
     directory, name = os.path.split(path)
     if WINDOWS and os.path.isfile(path + ".cmd"):
         return shown([path])
-    if not os.path.isfile(path) or not directory or not os.access(path, os.X_OK) or WINDOWS:
+    if not directory or not os.access(path, os.X_OK) or WINDOWS:
         return "python3 " + shown([path])
     return shown([name if find_program(name) == path else path])
 
 
 def as_typed(text):
     """A hint, in which `prime COMMAND` is what the user types for it: see `entry`."""
+    if "prime" not in text:  # H16: where files run out, nothing more can be imported
+        return text
     import re
 
     return re.sub(r"(?<![\w./'-])prime(?= [-:\w]|$)", lambda _: entry(), text)
