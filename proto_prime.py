@@ -5538,7 +5538,7 @@ def names_in(directory):
 
 
 def near_file(path):
-    """The path of the file beside `path` that was meant, which is not there: one with its ending; "" if none is near."""
+    """The path of the file, with the same ending, that was meant by `path`, which is not there; "" if none is near."""
     directory, name = os.path.split(path)
     end = os.path.splitext(name)[1]
     near = nearest_name(name, [each for each in names_in(directory or os.curdir) if each.endswith(end)])
@@ -13008,10 +13008,10 @@ def command_init(options):
         if os.path.basename(path) not in lines:
             tend(os.chmod, path, 0o755 if path in (own, prime) else 0o644)
     note_left_aside(root)
-    note_top(root)
     if not made:
         report.note("all is there already")
         return 0
+    note_top(root)
     if reason:
         report.note("the entry script stands in tools/: %s" % reason)
     report.note("commit %s" % shown([os.path.relpath(path, root) for path in made]))
