@@ -1585,6 +1585,10 @@ def running_python():
     PYTHONEXECUTABLE and __PYVENV_LAUNCHER__ make sys.executable lie; Linux does not.
     """
     claimed, real = os.path.abspath(sys.executable or ""), os.path.realpath("/proc/self/exe")
+    if WINDOWS and not os.path.lexists(claimed):  # W23
+        import _winapi
+
+        return _winapi.GetModuleFileName(0)  # type: ignore[attr-defined]
     if real != os.path.realpath(claimed) and "py" in os.path.basename(real):
         return real
     return claimed if sys.executable else ""
@@ -1900,9 +1904,10 @@ def limit_hint(text):
 
 
 # What a function does to the path that it is given, where its name does not tell. An OSError is explained by them.
-ACTIONS = {"write_atomic": "write", "create_file": "create", "make_directory": "make", "make_own": "make",
-           "openness": "look at", "remove_file": "remove", "rename_aside": "rename", "open_lock": "lock",
-           "chunks_of": "read", "_replace": "make the link", "take_other": "replace", "discard": "remove"}
+ACTIONS = {"write_atomic": "write", "put_in_place": "write", "create_file": "create", "make_directory": "make",
+           "make_own": "make", "openness": "look at", "remove_file": "remove", "rename_aside": "rename",
+           "open_lock": "lock", "chunks_of": "read", "_replace": "make the link", "take_other": "replace",
+           "discard": "remove"}
 
 
 def unforeseen(problem):
@@ -2649,10 +2654,16 @@ def script_path():
     """The path of the started file, or else of this one; "" if the source came through a pipe."""
     if is_installed():  # the started file is a launcher then, which belongs to one python
         return THIS_FILE
-    for path in (sys.argv[0] if sys.argv else "", THIS_FILE):
+    for path in (started_file(), THIS_FILE):
         if path and os.path.isfile(path):
             return path
     return ""
+
+
+def started_file():
+    """sys.argv[0]. For a program of an environment Windows' tools leave out .exe, though python runs it (W23)."""
+    path = sys.argv[0] if sys.argv else ""
+    return path + ".exe" if WINDOWS and not os.path.isfile(path) and os.path.isfile(path + ".exe") else path
 
 
 def own_file():
@@ -4171,8 +4182,11 @@ def as_meant(field, value, typed=""):
 
 def hint_for_value(field, value, typed=""):
     """The hint for a value that a field does not take: the line that works; "" if none is near."""
-    value = as_meant(field, value, typed)
-    return "" if value is None else "did you mean: %s = %s" % (field, shown_toml(value))
+    try:
+        value = as_meant(field, value, typed)
+        return "" if value is None else "did you mean: %s = %s" % (field, shown_toml(value))
+    except (RecursionError, ValueError):  # as in `shown_value`
+        return ""
 
 
 def shown_toml(value):
@@ -9817,7 +9831,8 @@ def build(environment, python, driver):
     except BaseException:
         with unbroken():
             tend(remove, directory)
-            tend(remove, build_record(directory))
+            if not os.path.lexists(directory):  # else the next build removes it: a process keeps it open (W7)
+                tend(remove, build_record(directory))
         raise
     finally:
         os.environ.pop(BUILDING_VAR, None)
@@ -12849,7 +12864,7 @@ ENTRY_SCRIPT = r'''#!/bin/sh -f
 # In all other cases python goes on. A "#" at its end keeps a line right where git has made CRLF out of it (M15).
 prime_newline='
 ' #
-
+#
 # FIELDS of a stamp, as shell_stamp() in proto_prime.py writes them, then ARGUMENTS. Returns if python has to look.
 # The fields are data: they are compared, printed or exported, and nothing of them is run.
 warm() { #
@@ -12881,8 +12896,8 @@ warm() { #
     esac; done #
     for prime_line in $prime_exports; do export "$prime_line"; done #
     unset VIRTUAL_ENV_PROMPT && PATH=$prime_prefix/bin${PATH:+:$PATH} && exec "$@" #
-}
-
+} #
+#
 prime_env=${PROTOPRIMER_ENV-} prime_state=${0%/*}/.prime prime_file=$0 IFS='|' #
 [ "${1-}" != -e ] || prime_env=${2:-$prime_env} #
 [ -e "$prime_state" ] || prime_state=${0%/*}/../.prime # of tools/prime
@@ -14449,7 +14464,7 @@ def saved_settings():
 
 def restart_in_environment(target, boots):
     """Start this script over under the environment's python. Returns None if this process runs under it already."""
-    script = sys.argv[0] if sys.argv else ""
+    script = started_file()
     if not os.path.isfile(script):
         raise PrimeError("an entry script is a file: this came through a pipe, or from -c")
     if not all(target.partition(":")):

@@ -96,6 +96,12 @@ def test_from_nothing_to_a_running_example_with_one_command(make_machine, wheelh
     assert machine.prime("run", "hello") == (stdout, "")
     assert machine.asked() == []
 
+    machine.put(HOME + "/Downloads/proto_prime.py", (machine.root / "repo/proto_prime.py").read_bytes())
+    (machine.root / "repo/proto_prime.py").unlink()
+    done = subprocess.run(machine.command("/%s/Downloads/proto_prime.py" % HOME, "init"), env=machine.environ({}),
+                          stderr=subprocess.PIPE, universal_newlines=True)
+    assert done.stderr.endswith("prime: then run ./prime\n") and (machine.root / "repo/prime").is_file()
+
 
 @pytest.mark.parametrize("shell, fetcher", [("dash", "curl"), ("dash", "wget"), ("busybox", "busybox")])
 def test_installer_is_fetched_with_curl_or_wget(make_machine, shell, fetcher):

@@ -102,7 +102,7 @@ def test_version_file_of_another_user_in_a_parent_directory_is_left_aside(other_
     assert done.stderr.count(".python-version is left aside, for it belongs to uid %d" % MALLORY) == 1
     other_user.give(repo.parent / ".python-version")
     done = told(other_user, repo)
-    assert "required     2.6 (%s" % (repo.parent / ".python-version") in done.stdout
+    assert 'no python satisfies "2.6" (%s)' % (repo.parent / ".python-version") in done.stdout
     assert "left aside" not in done.stderr
 
 

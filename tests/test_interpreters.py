@@ -15,8 +15,9 @@ import proto_prime
 
 CANDIDATE_KEYS = ["implementation", "path", "reason", "source", "verdict", "version"]
 INFO_KEYS = [
-    "config", "current", "driver", "environment", "environments", "index", "package_changes", "packages",
-    "packages_from", "reasons", "required", "root", "schema", "selected_python", "tasks", "uv", "venv",
+    "cache_key", "cache_paths", "config", "current", "driver", "environment", "environments", "index",
+    "package_changes", "packages", "packages_from", "reasons", "required", "root", "schema", "selected_python",
+    "tasks", "uv", "venv",
 ]
 
 

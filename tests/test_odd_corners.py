@@ -185,7 +185,7 @@ def test_M24_redirect_file_that_leads_nowhere_says_so(booted, text, what):
     assert expected in str(caught.value) and caught.value.hint
 
 
-# stat() of a file system below $COARSE: it never changes ctime, and counts seconds in twos, as FAT does.
+# stat() and lstat() of a file system below $COARSE: it never changes ctime, and counts seconds in twos, as FAT does.
 COARSE = """\
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -210,6 +210,13 @@ int stat(const char *path, struct stat *st) { return coarse(path, st, fstatat(AT
 int stat64(const char *path, struct stat64 *st) { return stat(path, (struct stat *)st); }
 int __xstat(int version, const char *path, struct stat *st) { return stat(path, st); }
 int __xstat64(int version, const char *path, struct stat64 *st) { return stat64(path, st); }
+int lstat(const char *path, struct stat *st)
+{
+    return coarse(path, st, fstatat(AT_FDCWD, path, st, AT_SYMLINK_NOFOLLOW));
+}
+int lstat64(const char *path, struct stat64 *st) { return lstat(path, (struct stat *)st); }
+int __lxstat(int version, const char *path, struct stat *st) { return lstat(path, st); }
+int __lxstat64(int version, const char *path, struct stat64 *st) { return lstat64(path, st); }
 """
 
 

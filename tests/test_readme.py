@@ -68,6 +68,12 @@ def the(section, language="", name=""):
     return found
 
 
+def quick_start():
+    """The two blocks of commands of the quick start: the first build, and the first commit."""
+    build, commit = [block for block in BLOCKS if (block.section, block.language) == ("Quick start", "sh")]
+    return build, commit
+
+
 # -- readers who do as they are told -----------------------------------------------------------------
 
 
@@ -138,7 +144,8 @@ class Reader:
         """Do the quick start in a repo with these requirements, but build nothing yet."""
         self.write("requirements.txt", "".join(line + "\n" for line in requirements))
         self.write("test_app.py", "import six\n\n\ndef test_one():\n    assert six.ensure_text(b'a') == 'a'\n")
-        self.sh("".join(line for line in the("Quick start", "sh").text.splitlines(True) if "./prime" not in line[:8]))
+        lines = "".join(block.text for block in quick_start()).splitlines(True)
+        self.sh("".join(line for line in lines if not line.startswith("./prime")))
 
     def packages(self, *options):
         return json.loads(self.sh(shlex.join(["./prime", *options, "-q", "info", "--json"]), status=None))["packages"]
@@ -159,8 +166,11 @@ def test_quick_start(reader, kind):
         reader.write("pyproject.toml", '[project]\nname = "app"\nversion = "1"\ndependencies = ["six"]\n')
     elif kind == "requirements":
         reader.write("requirements.txt", "six\n")
-    printed = reader.sh(the("Quick start", "sh").text)
-    assert printed.count("Python 3.") == 1
+    build, commit = quick_start()
+    assert reader.sh(build.text).count("Python 3.") == 1
+    reader.write("prime.json", "{}")  # of somebody else
+    reader.sh(commit.text)
+    (reader.path / "prime.json").unlink()
     committed = reader.sh("git ls-files").split()
     wanted = {"proto_prime.py", "prime", "prime.cmd", ".gitignore", ".gitattributes"}
     assert set(committed) == wanted | ({"proto_prime.toml"} if kind != "project" else set())
@@ -270,7 +280,7 @@ def ci_machine(app, home, index):
 def test_github_workflow_runs_and_its_cache_saves_the_downloads(app, index, tmp_path):
     if not shutil.which("jq"):
         pytest.skip("no jq on this machine, which GitHub's have")
-    block = the("GitHub Actions", "yaml")
+    block = the("GitHub Actions", name=".github/workflows/test.yml")
     check_schema(block, tmp_path, "vendor.github-workflows")
     workflow = data_of(block.text)
     steps = workflow["jobs"]["test"]["steps"]
@@ -285,7 +295,8 @@ def test_github_workflow_runs_and_its_cache_saves_the_downloads(app, index, tmp_
             elif step["uses"].startswith("actions/cache@"):
                 [outputs] = re.findall(r"^key=(.*)\npaths<<END\n((?s:.*))END$", output.read_text())
                 assert step["with"]["path"] == "${{ steps.prime.outputs.paths }}"
-                assert step["with"]["key"] == "prime-${{ steps.prime.outputs.key }}"
+                assert step["with"]["key"] == "${{ steps.prime.outputs.key }}"
+                assert outputs[0].startswith(step["with"]["restore-keys"])
                 kept.append((outputs[0], outputs[1].splitlines()))
                 for source, target in zip(kept[0][1], kept[-1][1] if machine == "second" else ()):
                     app.sh("mkdir -p %s && cp -a %s/. %s" % tuple(map(shlex.quote, (target, source, target))))
@@ -293,6 +304,35 @@ def test_github_workflow_runs_and_its_cache_saves_the_downloads(app, index, tmp_
         assert bool(fetched(index)) == (machine == "first")
         app.sh("git clean -qfdx")
     assert kept[0][0] == kept[1][0] and len(kept[0][1]) == len(kept[1][1]) > 1
+
+
+@pytest.mark.parametrize("mistake", ["nonsense = 1", 'lock_file = "no.toml"', "["])
+def test_github_workflow_fails_where_info_fails(reader, tmp_path, mistake):
+    if not shutil.which("jq"):
+        pytest.skip("no jq on this machine, which GitHub's have")
+    reader.start("six")
+    reader.configure(mistake)
+    steps = data_of(the("GitHub Actions", name=".github/workflows/test.yml").text)["jobs"]["test"]["steps"]
+    [script] = [step["run"] for step in steps if step.get("id") == "prime"]
+    output = tmp_path / "output"
+    printed = reader.sh(script, status=None, shell=("bash", "-e", "-c"), GITHUB_OUTPUT=str(output))
+    assert "prime: error: " in printed and not output.exists()
+    assert reader.sh(script + "\necho went on", status=1, shell=("bash", "-e", "-c"), GITHUB_OUTPUT=str(output))
+
+
+def test_github_workflow_may_keep_the_environment(app, index, tmp_path):
+    [block] = [block for block in BLOCKS if block.section == "GitHub Actions" and not block.name]
+    [step] = data_of(block.text)
+    assert step["with"]["key"] == "${{ steps.prime.outputs.key }}" and "restore-keys" not in step["with"]
+    env = ci_machine(app, tmp_path / "home", index)
+    app.sh("./prime", **env)
+    assert fetched(index)
+    for path in map(shlex.quote, step["with"]["path"].split()):
+        app.sh("mkdir -p ../kept && cp -a %s ../kept" % path)
+    app.sh("git clean -qfdx && cp -a ../kept/. .")
+    env.update(ci_machine(app, tmp_path / "another home", index))
+    assert "building" not in app.sh("./prime", **env) and index.asked == []
+    app.sh("./prime test", **env)
 
 
 @covers("GitLab")

@@ -71,12 +71,12 @@ def warm(prime):
 
 def test_L5_shell_of_the_entry_script_is_short_and_evaluates_nothing():
     head = ENTRY_SCRIPT.split('"""')[0] + '""":"' + ENTRY_SCRIPT.split('"""')[1]
-    lines = [line for line in head.split("\nStarts under")[0].split("\n") if line.strip()]
-    code = [line for line in lines if not line.startswith("# ") and not line.startswith("    # ")]
+    lines = head.split("\n\nStarts under")[0].split("\n")
+    code = [line for line in lines if line != "#" and not line.startswith("# ") and not line.startswith("    # ")]
     assert len(code) <= 45
     assert max(map(len, lines)) <= 120
     assert not re.search(r"\beval\b|\bsource\b|^ *\. ", "\n".join(code), re.MULTILINE)
-    assert all(line.endswith((" #", "{ #", "}", "'")) or " # " in line for line in lines[1:] if line in code)  # M15
+    assert all(line.endswith((" #", "'")) or " # " in line for line in code[1:]) and "" not in lines  # M15
     assert proto_prime.SHELL_MAGIC in head
 
 

@@ -707,6 +707,9 @@ def windows(monkeypatch, tmp_path):
     monkeypatch.setattr(proto_prime, "WINDOWS", True)
     monkeypatch.setattr(proto_prime, "BIN", "Scripts")
     monkeypatch.setattr(proto_prime, "EXE", ".exe")
+    monkeypatch.setattr(proto_prime, "SUSPENDED", 0)  # a child of this system begins at once, and in no job
+    monkeypatch.setattr(subprocess.Popen, "_handle", 0, raising=False)
+    monkeypatch.setattr(proto_prime, "system_call", lambda *_: 0)
     use_registry(monkeypatch, {})
     return tmp_path
 

