@@ -13951,7 +13951,7 @@ OPTIONS = [
     (("-e", "--env"), {"dest": "env", "metavar": "NAME", "help": "environment NAME"}),
     (("-v", "--verbose"), {"action": "count", "help": "say more; -vv says all"}),
     (("-q", "--quiet"), {"action": "store_true", "help": "only errors"}),
-    (("--offline",), {"action": "store_true", "help": "no network"}),
+    (("--offline",), {"action": "store_true", "help": "no network: vendor/ instead"}),
     (("--root",), {"metavar": "DIR", "help": "the top of the repo"}),
     (("-V", "--version"), {"action": "version", "version": "proto_prime %s" % __version__, "help": "the version"}),
     (("-h", "--help"), {"action": "help", "help": "this text"}),
