@@ -4513,7 +4513,8 @@ def add_steps(config, tasks, name, done):
             waiting.pop()
         elif need not in tasks:
             message = '%s: there is no task "%s"' % (" -> ".join(list(chain)[-3:] + [need]), need)
-            raise config.error(need, message, tasks, field)
+            others = [each for each in tasks if each not in chain]  # none that waits for this need
+            raise config.error(need, message, others, field)
         elif need in chain:
             circle = list(chain)[list(chain).index(need):] + [need]
             message = "%s: each of these tasks waits for the next" % " -> ".join(circle[:20])
@@ -5004,7 +5005,10 @@ def check_files(environment, may_lack_lock):
         for name in [names] if isinstance(names, str) else names:
             is_there = not name or os.path.isfile(environment.path(name))
             if not is_there and not (may_lack_lock and field == "lock_file"):
-                raise environment.error(field, '%s: there is no file "%s"' % (field, name))
+                error = environment.error(field, '%s: there is no file "%s"' % (field, name))
+                near = os.path.basename(near_file(environment.path(name)))
+                error.hint = near and 'did you mean "%s"?' % os.path.join(os.path.dirname(name), near)
+                raise error
 
 
 def locked_python(environment):
@@ -5545,6 +5549,14 @@ def names_in(directory):
                 yield entry.name
     except (OSError, ValueError):
         return
+
+
+def near_file(path):
+    """The path of the file, with the same ending, that was meant by `path`, which is not there; "" if none is near."""
+    directory, name = os.path.split(path)
+    end = os.path.splitext(name)[1]
+    near = nearest_name(name, [each for each in names_in(directory or os.curdir) if each.endswith(end)])
+    return near and os.path.join(directory, near)
 
 
 def with_includes(environment, names):
@@ -7048,7 +7060,9 @@ UNREACHED = (
     ("", r"^(?:ERROR|[\w.]+Error): (?!.*(?:SSLError|too many)).*ConnectionPool\(host='([^']+)'"),
     ("", r"fatal: unable to access '(\S+)': (?:Could not resolve|Failed to connect)"),
 )
-NETWORK_HINT = "look at the network, at HTTPS_PROXY and NO_PROXY, and at index_url"
+# The variables that name an index where index_url does not.
+INDEX_URL_VARS = ("UV_DEFAULT_INDEX", "UV_INDEX_URL", "PIP_INDEX_URL")
+NETWORK_HINT = "look at the network, at HTTPS_PROXY and NO_PROXY, and at %s"
 FLAT_LAYOUT_HINT = "put proto_prime.py and prime into a directory such as tools/, or name your own modules: " \
     "[tool.setuptools] py-modules = [...]"
 
@@ -7090,7 +7104,9 @@ def run_tool(argv, title, environ=None, cwd=os.sep, is_installer=True):
     place = "" if is_offline() or not is_installer else unreached(output)
     if place:
         status = "no network connection to %s" % by_proxy(place, environ)
-        hints.insert(0, NETWORK_HINT)
+        host = place.rpartition("//")[2].partition("/")[0].rpartition("@")[2]
+        hints.insert(0, NETWORK_HINT % next((each for each in INDEX_URL_VARS if host in os.environ.get(each, "")),
+                                            "index_url"))
     hints.insert(0, limit_hint("\n".join([status] + lines)))
     raise PrimeError("%s failed: %s" % (title, status), tried=lines, hint="; ".join(filter(None, hints)))
 
@@ -10703,7 +10719,8 @@ def note_ready(environment, generation):
     if kind_of_root(environment.root) == "script":
         name = environment.title
     count = "%s in %.1f s" % (counted(len(generation.packages)), generation.seconds)
-    about = "environment %s, python %s, %s" % (environment.name, generation.python.version, count)
+    about = "environment %s, " % environment.name if kind_of_root(environment.root) != "script" else ""
+    about += "python %s, %s" % (generation.python.version, count)
     report.note("%s is ready (%s)" % (name, about), change_lines(generation.changes, report.arrow()))
 
 
@@ -12021,11 +12038,10 @@ def meant_to_run(command, options):
 
 def hint_for_file(command, options, environment):
     """What to type instead of `run` with the name of a file that is not there, or that is no program (U1)."""
-    directory, name = os.path.split(command[0])
-    if not os.path.isfile(command[0]):
-        end = os.path.splitext(name)[1]
-        near = nearest_name(name, [each for each in names_in(directory or os.curdir) if each.endswith(end)])
-        return meant_to_run([os.path.join(directory, near), *command[1:]], options) if near else ""
+    name = command[0]
+    if not os.path.isfile(name):
+        near = near_file(name)
+        return meant_to_run([near, *command[1:]], options) if near else ""
     if os.access(command[0], os.X_OK):
         return meant_to_run([os.path.join(os.curdir, name), *command[1:]], options)
     if os.path.abspath(name) in map(environment.path, environment["requirements_files"]):
@@ -13007,10 +13023,10 @@ def command_init(options):
         if os.path.basename(path) not in lines:
             tend(os.chmod, path, 0o755 if path in (own, prime) else 0o644)
     note_left_aside(root)
-    note_top(root)
     if not made:
         report.note("all is there already")
         return 0
+    note_top(root)
     if reason:
         report.note("the entry script stands in tools/: %s" % reason)
     report.note("commit %s" % shown([os.path.relpath(path, root) for path in made]))
@@ -13935,7 +13951,7 @@ OPTIONS = [
     (("-e", "--env"), {"dest": "env", "metavar": "NAME", "help": "environment NAME"}),
     (("-v", "--verbose"), {"action": "count", "help": "say more; -vv says all"}),
     (("-q", "--quiet"), {"action": "store_true", "help": "only errors"}),
-    (("--offline",), {"action": "store_true", "help": "no network"}),
+    (("--offline",), {"action": "store_true", "help": "no network: vendor/ instead"}),
     (("--root",), {"metavar": "DIR", "help": "the top of the repo"}),
     (("-V", "--version"), {"action": "version", "version": "proto_prime %s" % __version__, "help": "the version"}),
     (("-h", "--help"), {"action": "help", "help": "this text"}),

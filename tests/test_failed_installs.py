@@ -146,6 +146,15 @@ def test_R13_network_that_is_dead_is_said_first_with_the_index(online, dead):
     assert "secret" not in first + "\n".join(lines) + log
 
 
+def test_R13_hint_names_where_the_index_that_cannot_be_reached_was_set(online, dead):
+    online.env["PIP_INDEX_URL"] = "http://me:secret@%s/simple" % dead
+    online.config('dependencies = ["six"]')
+    assert "NO_PROXY, and at PIP_INDEX_URL; " in online.prime(status=1).stderr
+    online.env["PIP_INDEX_URL"] = "http://index.invalid/simple"
+    online.config('dependencies = ["six"]\nindex_url = "http://%s/simple"' % dead)
+    assert "NO_PROXY, and at index_url; " in online.prime(status=1).stderr
+
+
 @pytest.mark.parametrize("variable", ["HTTPS_PROXY", "all_proxy"])
 def test_R13_proxy_that_is_dead_is_said_first(online, dead, variable):
     online.env[variable] = "http://me:secret@" + dead

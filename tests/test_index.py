@@ -548,6 +548,12 @@ def test_I4_update_from_where_there_is_nothing_is_refused(vendored, local_index,
                            env={"PROTOPRIMER_OFFLINE": "1"})
 
 
+def test_I4_update_from_an_index_that_has_it_not_says_what_to_type(vendored, local_index):
+    vendored.repo.config('index_url = "%s"' % local_index.url("nothing"))
+    said = vendored.repo.prime("update", "--sha256", "0" * 64, status=1).stderr
+    assert "Not Found" in said and re.search("hint: .*prime'? update --from FILE takes the version in FILE", said)
+
+
 def test_update_by_a_python_without_ssl_says_so(vendored, spare_python):
     for library in spare_python.parent.parent.glob("lib/python3.12/lib-dynload/_ssl*"):
         library.unlink()

@@ -39,6 +39,7 @@ def test_script_runs_in_an_environment_of_its_own_that_is_kept(own_cache, driver
     path = script(own_cache, "six")
     first = own_cache.prime("run", path, "a b", "--x")
     assert "building the script's environment" in first.stderr
+    assert "the script's environment is ready (python " in first.stderr
     assert first.stdout.startswith(str(own_cache.home / "own cache" / "scripts"))
     assert first.stdout.endswith("['a b', '--x'] six\n")
     assert not (own_cache.path / ".venv").exists()

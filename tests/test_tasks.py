@@ -195,6 +195,7 @@ WRONG = {
     "field of ours": ('test = "x"\ndependencies = ["six"]', 'dependencies is a field.*line 4.*\n.*above .tasks.'),
     "unknown need": ('test = {run = "x", needs = ["biuld"]}\nbuild = "x"',
                      'test -> biuld: there is no task "biuld".*line 3.*\n.*"build"'),
+    "unknown need and no other task": ('test = {run = "x", needs = ["xyz"]}', 'there is no task "xyz" .*line 3.$'),
     "cycle": ('a = {run = "x", needs = ["b"]}\nb = {run = "x", needs = ["c"]}\nc = {run = "x", needs = ["b"]}',
               'b -> c -> b: each of these tasks waits for the next .*line 5'),
     "itself": ('a = {run = "x", needs = ["a"]}', "a -> a: "),

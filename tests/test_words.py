@@ -342,6 +342,7 @@ def test_U5_help_of_a_command_has_its_own_options_first(plain):
 
 AT_THE_TOP = "the fields stand at the top of proto_prime.toml: leave out "
 MISTAKES = [  # a config, and the hint
+    ('requirements_files = ["sub/requirements_dev.txt"]', 'did you mean "sub/requirements-dev.txt"?'),
     ('[tool.proto-prime]\npython = "3.12"', AT_THE_TOP + "[tool.proto-prime]"),
     ('[proto_prime]\npython = "3.12"', AT_THE_TOP + "[proto_prime]"),
     ('venv_driver = "uv"', 'did you mean: venv_driver = "venv_uv"'),
@@ -372,6 +373,7 @@ MISTAKES = [  # a config, and the hint
 
 @pytest.mark.parametrize("text, meant", MISTAKES)
 def test_U10_mistake_in_the_config_gets_the_line_that_works(plain, hint, text, meant):
+    plain.write("sub/requirements-dev.txt", "")
     plain.config(text)
     assert hint("info") == meant
     said = plain.prime("info", status=2).stderr.splitlines()[0]
