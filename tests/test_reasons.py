@@ -10,7 +10,7 @@ import pytest
 from conftest import python, uv_program
 from helpers import make_wheel, pylock, six_package
 
-READY = re.compile(r"prime: (.*) is ready \((.*), python 3\.[\d.]+, (\d+) packages? in \d+\.\d s\)\n((?:  .*\n)*)$")
+READY = re.compile(r"prime: (.*) is ready \((?:(.*), )?python 3\.[\d.]+, (\d+) packages? in \d+\.\d s\)\n((?:  .*\n)*)$")
 
 
 @pytest.fixture
@@ -86,7 +86,7 @@ def test_R14_environment_that_the_link_does_not_lead_to_is_told_by_its_place(rep
     assert (name, about) == (str(repo.generations[0]), "environment docs")
     script = repo.write("script.py", '# /// script\n# dependencies = []\n# ///\nprint("done")\n')
     result = repo.prime("run", str(script))
-    assert result.stdout == "done\n" and ready(result)[0] == "the script's environment"
+    assert result.stdout == "done\n" and ready(result)[:2] == ("the script's environment", None)
 
 
 def test_R14_lock_tells_what_differs_from_the_lock_before(repo, index):
