@@ -1776,7 +1776,8 @@ def run_child(argv, environ=None, cwd=os.sep, timeout=None, until=b"", log=None,
     import queue
     import time
 
-    report.detail("run: " + shown(argv))
+    command = shown(argv)
+    report.detail("run: " + command[:1000] + " ..." * (len(command) > 1000))  # `stat` gets hundreds of paths
     environ = clean_environ(for_tool=True) if environ is None else environ
     try:
         process = start_child(argv, environ, cwd, is_guarded, is_merged)
