@@ -10,7 +10,7 @@ import pytest
 from conftest import python, uv_program
 from helpers import make_wheel, pylock, six_package
 
-READY = re.compile(r"prime: (.*) is ready \((?:(.*), )?python 3\.[\d.]+, (\d+) packages? in \d+\.\d s\)\n((?:  .*\n)*)$")
+READY = re.compile(r"prime: (.*) is ready \((?:(.*), )?python 3[\d.]+, (\d+) packages? in \d+\.\d s\)\n((?:  .*\n)*)$")
 
 
 @pytest.fixture
