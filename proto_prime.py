@@ -10895,14 +10895,19 @@ TURN_SECONDS = 2
 
 
 def take_turn(root):
-    """Let one process at a time go the long way for a root. Others wait here, where that costs least, and find its work
-    done: of 64 boots at once each would load all modules and read all files before it waited for the build (N6).
+    """Let one process at a time go the long way for a root where nothing is built yet. Others wait here, where that
+    costs least, and find its work done: of 64 boots at once each would load all modules and read all files before it
+    waited for the build (N6).
 
     Returns whether there was another. It is waited for no longer than `TURN_SECONDS`, unless it builds: a selector may
     have started this process, and wait for it. What is taken is held until `end_turn`, or the end of this process.
     """
     import time
 
+    envs = state_dir(root, "envs")
+    names = os.listdir(envs) if os.path.isdir(envs) else []
+    if any(is_complete(os.path.join(envs, name)) for name in names):  # which may be current while another one is built
+        return False
     file, lock, start = open_lock(cache_dir("locks", state_name(root))), state_dir(root, "lock"), time.monotonic()
     has_waited = False
     while not try_lock(file) and time.monotonic() - start < TURN_SECONDS:
