@@ -255,6 +255,18 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.wfile.write(body if self.command == "GET" else b"")
 
 
+def index_as_pypi(wheels, place):
+    """An `Index` with https, without which pip keeps nothing, and files that may be kept for a year.
+
+    place  Path of a directory, which gets the certificate of its authority: authority.pem
+    """
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(str(place / "authority.pem"))
+    index = Index(wheels, authority)
+    index.is_cached = True
+    return index
+
+
 class Index(Server):
     """A package index (PEP 503) over a directory of wheels, and whatever else is put into `files`.
 

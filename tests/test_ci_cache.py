@@ -4,18 +4,13 @@ import os
 import shutil
 
 import pytest
-import trustme
 from conftest import python, some_python, uv_program
-from helpers import Index
+from helpers import index_as_pypi
 
 
 @pytest.fixture
 def index(wheelhouse, tmp_path):
-    """An `Index` as PyPI is: with https, without which pip keeps nothing, and files that may be kept for a year."""
-    authority = trustme.CA()
-    authority.cert_pem.write_to_path(str(tmp_path / "authority.pem"))
-    index = Index(wheelhouse, authority)
-    index.is_cached = True
+    index = index_as_pypi(wheelhouse, tmp_path)
     yield index
     index.close()
 

@@ -5,9 +5,8 @@ import re
 import time
 
 import pytest
-import trustme
 from conftest import some_python
-from helpers import Index
+from helpers import index_as_pypi
 
 MANY = 8  # in tests; tests/benchmark.py takes 64
 
@@ -47,11 +46,8 @@ def slowly(index, request, name, body):
 
 @pytest.fixture
 def index(wheelhouse, tmp_path):
-    """An `Index` with https, without which pip keeps nothing, that takes its time."""
-    authority = trustme.CA()
-    authority.cert_pem.write_to_path(str(tmp_path / "authority.pem"))
-    index = Index(wheelhouse, authority)
-    index.is_cached = True
+    """An `Index` that takes its time."""
+    index = index_as_pypi(wheelhouse, tmp_path)
     index.spoiled = {"": slowly}
     yield index
     index.close()
