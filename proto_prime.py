@@ -2185,6 +2185,13 @@ _in_use = []  # type: list  # the lock files of the user's caches, while this pr
 _turns = []  # type: list  # the lock files that `take_turn` holds
 
 
+def flush_output():
+    """Write what stands in the buffers of stdout and stderr, which another program cannot."""
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None:
+            stream.flush()
+
+
 def replace_process(argv, environ, program="", may_spawn=True):
     """Become another program (os.execve); on Windows run it as a child, and end as it does.
 
@@ -2195,9 +2202,7 @@ def replace_process(argv, environ, program="", may_spawn=True):
     program = program or argv[0]
     while _in_use or _turns:
         (_in_use or _turns).pop().close()
-    for stream in (sys.stdout, sys.stderr):
-        if stream is not None:
-            stream.flush()
+    flush_output()
     if WINDOWS:
         run_in_place(program, argv, environ)
     import _signal
@@ -2222,9 +2227,7 @@ def run_beside(argv, environ, program):
     import subprocess
 
     report.detail("run: " + shown(argv))
-    for stream in (sys.stdout, sys.stderr):
-        if stream is not None:
-            stream.flush()
+    flush_output()
     words, executable = windows_start(argv, program) if WINDOWS else (argv, program)
     process = None  # type: subprocess.Popen | None
     try:
