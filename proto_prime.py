@@ -2503,15 +2503,15 @@ def home_dir():
     return home if os.path.isabs(home) else os.devnull
 
 
-def private_dir(name, is_made=True):
-    """A directory below the temporary one that only this user can write; if there is none, os.devnull.
+def private_dir(is_made=True):
+    """Our directory below the temporary one, which only this user can write; if there is none, os.devnull.
 
     is_made  make it if it is missing
     """
     places = [os.environ.get(variable, "") for variable in ("TMPDIR", "TEMP", "TMP")] + ["/tmp", "/var/tmp"]
     base = next((each for each in places if os.path.isabs(each) and can_write(each)), os.devnull)
     user = getattr(os, "geteuid", int)()  # Windows has a temporary directory for each user
-    path = os.path.join(base, "%s-%d" % (name, user))
+    path = os.path.join(base, "proto_prime-%d" % user)
     if is_made and not os.path.lexists(path):
         try:
             os.mkdir(path, 0o700)
@@ -2560,7 +2560,7 @@ def writable_cache(*names):
     """`cache_dir` for what must be written. Where the cache cannot be, a private directory is made for it (M12)."""
     bases = caches_in_use()
     if not can_write(bases[0]):
-        private = private_dir("proto_prime")
+        private = private_dir()
         if private != os.devnull:
             lack = "the cache %s cannot be written" % bases[0]
             if bases[0].startswith(os.devnull):
@@ -2606,10 +2606,10 @@ def open_cache(base):
     base = own_directory(base, "proto_prime", lambda _, entries: is_own_name and set(entries) <= {"in-use", *CACHES})
     reason, bases = why_unsafe(base), [base]
     if reason:
-        bases = [private_dir("proto_prime")]
+        bases = [private_dir()]
         report.note("the cache %s is not used, for %s; %s is" % (base, reason, bases[0]))
     elif not can_write(base):
-        bases.insert(0, private_dir("proto_prime", is_made=False))
+        bases.insert(0, private_dir(is_made=False))
         if bases[0] == os.devnull:
             return bases[1:]
     mark_cache(bases[0])
@@ -2901,7 +2901,7 @@ def lock_files(path):
     yield path
     name = hash_bytes(os.fsencode(path))[:16]
     yield writable_cache("locks", name)
-    yield os.path.join(private_dir("proto_prime"), "locks", name)
+    yield os.path.join(private_dir(), "locks", name)
 
 
 class locked:
