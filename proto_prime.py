@@ -1248,12 +1248,12 @@ def check_text(text, field, file, is_requirement=False):
     raise PrimeError('%s: "%s"%s %s' % (one_line(field), one_line(text[:200]), kind, reason), file, status=2)
 
 
-def texts_in(value, name=""):
+def texts_in(value):
     """All strings in a value of lists and tables, keys included: pairs of a name and the string.
 
     The name is "TOP.KEY", even deep inside: with all keys between, it could be longer than the file (H10).
     """
-    waiting = [(name, value)]
+    waiting = [("", value)]
     while waiting:
         name, value = waiting.pop()
         if isinstance(value, str):
