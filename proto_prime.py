@@ -1158,6 +1158,11 @@ def hash_bytes(data):
     return hash_of([data])
 
 
+def hash_name(text):
+    """A name for what a text or a path names, which itself may be no name: 16 hex digits."""
+    return hash_bytes(os.fsencode(text))[:16]
+
+
 def hash_file(path):
     """SHA-256 of a file's bytes, in hex; "" if it cannot be read, or is larger than `HASH_CAP`."""
     try:
@@ -1301,7 +1306,7 @@ def safe_name(text):
     A file `aux` is a device under Windows: who opens it waits for ever.
     """
     is_safe = not why_no_file_name(text) and not set(text) & set('*?|<>"')
-    return text if is_safe else "-" + hash_bytes(os.fsencode(text))[:16]
+    return text if is_safe else "-" + hash_name(text)
 
 
 def slashed(path):
@@ -2831,7 +2836,7 @@ def find_state(root):
 
 def state_name(root):
     """The name of the directory in the user cache that holds the state of a root."""
-    return hash_bytes(os.fsencode(root))[:16]
+    return hash_name(root)
 
 
 def place_state(root):
@@ -2899,9 +2904,8 @@ def lock_files(path):
     one in the user cache; if that has none either, one of this machine alone (B4, N2).
     """
     yield path
-    name = hash_bytes(os.fsencode(path))[:16]
-    yield writable_cache("locks", name)
-    yield os.path.join(private_dir(), "locks", name)
+    yield writable_cache("locks", hash_name(path))
+    yield os.path.join(private_dir(), "locks", hash_name(path))
 
 
 class locked:
@@ -5922,8 +5926,7 @@ def read_answer(path, version, implementation, bits, threads, stdlib):
 def cached_answer(path, topic):
     """The names below the cache of what keeps an answer of the program at `path`, and how it begins while it holds."""
     question = path + topic
-    names = ["answers", hash_bytes(os.fsencode(question))[:16]]
-    return names, [str(SCHEMA), question, signature(path)]
+    return ["answers", hash_name(question)], [str(SCHEMA), question, signature(path)]
 
 
 def remember(path, answer, topic=""):
@@ -9930,7 +9933,7 @@ def install_in_turn(environment, driver, directory, python):
     import time
 
     kind = digest([cache_key(environment, python), driver.name, os.environ.get("UV_CACHE_DIR", "")])
-    done, file, start = cache_dir("answers", hash_bytes(kind.encode())[:16]), None, time.monotonic()
+    done, file, start = cache_dir("answers", hash_name(kind)), None, time.monotonic()
     try:
         if not os.path.isfile(done):
             file = open_lock(cache_dir("locks", os.path.basename(done)))
