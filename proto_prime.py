@@ -2531,8 +2531,6 @@ def can_write(directory):
 
     Where it does not exist that is tried, for access() does not know all: not what is below /proc.
     """
-    import errno
-
     if os.path.isdir(directory):
         return os.access(directory, os.W_OK | os.X_OK)
     nearest = next(each for each in ancestors(os.path.abspath(directory)) if os.path.lexists(each))
@@ -2540,9 +2538,16 @@ def can_write(directory):
     try:
         os.mkdir(probe, 0o700)
     except OSError as problem:
-        return problem.errno in (errno.ENOSPC, errno.EDQUOT)  # B5: a full disk is no reason to go elsewhere
+        return is_full(problem)  # which is no reason to go elsewhere
     tend(os.rmdir, probe)
     return True
+
+
+def is_full(problem):
+    """True if an OSError means that the disk is full, or the part of it that a user may fill (B5)."""
+    import errno
+
+    return problem.errno in (errno.ENOSPC, errno.EDQUOT)
 
 
 # The directories in the user's cache. `tools` holds what pip and uv keep, where they have no place of their own.
@@ -2875,17 +2880,14 @@ def why_no_links(directory):
 
     "" if it can; where nothing can be written, which who writes there will say; and on Windows, where it has none.
     """
-    import errno
-
     nearest = next(each for each in ancestors(directory) if os.path.isdir(each))
     if WINDOWS or not can_write(nearest):
         return ""
     probe = temporary_path(os.path.join(nearest, ".prime-probe"))
     try:
         os.symlink(STATE_ROOT, probe)
-    except OSError as problem:  # B5: a full disk says nothing of links
-        is_full = problem.errno in (errno.ENOSPC, errno.EDQUOT)
-        return "" if is_full else "where no links can be made (%s)" % problem.strerror
+    except OSError as problem:
+        return "" if is_full(problem) else "where no links can be made (%s)" % problem.strerror
     tend(os.remove, probe)
     return ""
 
