@@ -891,6 +891,11 @@ def bytes_of(path):
         return None
 
 
+def loose_text(path, encoding="utf-8"):
+    """A file's text, with what is not in this encoding replaced; "" where `bytes_of` is None."""
+    return (bytes_of(path) or b"").decode(encoding, "replace")
+
+
 def has_bytes(path, mark):
     """True if a file can be read and contains the bytes `mark`."""
     return mark in (bytes_of(path) or b"")
@@ -2820,6 +2825,11 @@ _states = {}  # type: dict  # a root to its state directory, if that is in the u
 STATE_ROOT = "root"  # beside a state directory in the user cache: the root that it is of
 
 
+def root_of_state(place):
+    """The root that a directory in the user cache holds the state of; "" if it does not tell."""
+    return os.fsdecode(bytes_of(os.path.join(place, STATE_ROOT)) or b"")
+
+
 def find_state(root):
     """Use the state directory of a root that is in the user cache from now on, if there is one (M13).
 
@@ -2832,7 +2842,7 @@ def find_state(root):
     bases, own = cache_dirs("states"), state_name(root)
     places = [os.path.join(base, name) for base in bases if os.path.isdir(base) for name in os.listdir(base)]
     for place in sorted(places, key=lambda place: os.path.basename(place) != own):
-        known = os.fsdecode(bytes_of(os.path.join(place, STATE_ROOT)) or b"")
+        known = root_of_state(place)
         if known and is_marked(place) and is_ours(place) and is_same_place(known, root):
             _states[root] = os.path.join(place, ".prime")
             return True
@@ -4619,7 +4629,7 @@ def read_pip_file(path):
 
     parser = configparser.RawConfigParser()
     try:
-        parser.read_string((bytes_of(path) or b"").decode("utf-8-sig", "replace"))
+        parser.read_string(loose_text(path, "utf-8-sig"))
     except configparser.Error:
         return {}
     return {(section, name.lower().replace("_", "-").lstrip("-")): value
@@ -5425,7 +5435,7 @@ def named_paths(document, directory, skipped=("readme", "long_description"), bud
 
     tools = table_in(document, PYPROJECT, "tool")
     budget = budget or Budget()
-    settings = (bytes_of(os.path.join(directory, "setup.cfg")) or b"").decode("utf-8", "replace")
+    settings = loose_text(os.path.join(directory, "setup.cfg"))
     names = []  # type: list
     for key, value in re.findall(r"^[ \t]*([\w.-]+)[ \t]*=\s*file:(.*)$", settings, re.MULTILINE):
         if key not in skipped:
@@ -5784,7 +5794,7 @@ class Interpreter:
 
 def read_pyvenv_cfg(directory):
     """The keys of `directory`/pyvenv.cfg as a dict, empty if there is no such file."""
-    text = (bytes_of(os.path.join(directory, "pyvenv.cfg")) or b"").decode("utf-8", "replace")
+    text = loose_text(os.path.join(directory, "pyvenv.cfg"))
     pairs = [line.split("=", 1) for line in text.replace("\r", "\n").split("\n") if "=" in line]
     return {key.strip().lower(): value.strip().replace("\0", "?") for key, value in pairs}
 
@@ -9463,14 +9473,14 @@ def package_at(path):
     """(name, version) from a .dist-info, .egg-info or .egg-link, directories or files; None if it lacks one of them."""
     name, end = os.path.splitext(os.path.basename(path))
     if end == ".egg-link":  # of `setup.py develop`: its first line is the directory with the .egg-info
-        source = (bytes_of(path) or b"").decode("utf-8", "replace").partition("\n")[0].strip()
+        source = loose_text(path).partition("\n")[0].strip()
         infos = [info for info in paths_named(source, r".*\.egg-info")
                  if normalized(os.path.basename(info)[:-len(".egg-info")]) == normalized(name)]
         path = (infos + [path])[0]
     files = [os.path.join(path, "METADATA"), os.path.join(path, "PKG-INFO"), path]
     file = next(filter(os.path.isfile, files), "")
-    text = (bytes_of(file) or b"").decode("utf-8", "replace")  # old tools did not always write UTF-8
-    head = text.replace("\r\n", "\n").split("\n\n", 1)[0]
+    text = loose_text(file).replace("\r\n", "\n")  # old tools did not always write UTF-8
+    head = text.split("\n\n", 1)[0]
     fields = dict(line.split(": ", 1) for line in head.splitlines() if ": " in line and line[0] != " ")
     return (fields["Name"], fields["Version"]) if {"Name", "Version"} <= set(fields) else None
 
@@ -10765,7 +10775,7 @@ def activation(link, shell):
 
 def calling_shell():
     """The name of the shell that started this process, else that of $SHELL; "" if there is neither."""
-    parent = (bytes_of("/proc/%d/comm" % os.getppid()) or b"").decode("utf-8", "replace").strip()
+    parent = loose_text("/proc/%d/comm" % os.getppid()).strip()
     return parent if parent in ACTIVATIONS else os.path.basename(os.environ.get("SHELL", ""))
 
 
@@ -11783,8 +11793,8 @@ def discard_unused(days):
 
     last = time.time() - days * 24 * 3600
     states = own_entries(cache_dir("states"), "[0-9a-f]{16}")
-    places = own_entries(cache_dir("scripts"), DIGEST_NAME) + [
-        each for each in states if not os.path.lexists(os.fsdecode(bytes_of(os.path.join(each, STATE_ROOT)) or b""))]
+    places = own_entries(cache_dir("scripts"), DIGEST_NAME)
+    places += [each for each in states if not os.path.lexists(root_of_state(each))]
     gone = discard(each for each in places if os.stat(each).st_mtime <= last
                    and not is_held(os.path.join(each, ".prime", "lock")))
     for root in gone:
@@ -11988,7 +11998,7 @@ def environment_to_run(options, name):
     if name == "-":
         source, name = read_stdin(), ""
     elif has_metadata(name):
-        source = (bytes_of(name) or b"").decode("utf-8-sig", "replace")
+        source = loose_text(name, "utf-8-sig")
     return script_environment(options, source, name) or open_environment(options)
 
 
