@@ -2825,6 +2825,14 @@ _states = {}  # type: dict  # a root to its state directory, if that is in the u
 STATE_ROOT = "root"  # beside a state directory in the user cache: the root that it is of
 
 
+def stamp_path(root, requested, key="", end=""):
+    """The path of the stamp of an environment, by the name that -e or PROTOPRIMER_ENV gave it; "" for neither.
+
+    key  str, of earlier inputs, for a stamp of these; end  str, of the name of a stamp in another form
+    """
+    return state_dir(root, "stamp", (key and key + ".") + safe_name(requested or "default") + end)
+
+
 def root_of_state(place):
     """The root that a directory in the user cache holds the state of; "" if it does not tell."""
     return os.fsdecode(bytes_of(os.path.join(place, STATE_ROOT)) or b"")
@@ -9659,7 +9667,7 @@ def last_prefixes(environment, is_built):
     envs = state_dir(environment.root, "envs")
     paths = [os.path.join(envs, os.path.basename(each)) for each in sorted(link_of(environment).destinations())
              if is_same_place(os.path.dirname(each), os.path.realpath(envs))]
-    stamp = bytes_of(state_dir(environment.root, "stamp", safe_name(environment.requested or "default"))) or b""
+    stamp = bytes_of(stamp_path(environment.root, environment.requested)) or b""
     paths += [part for part in stamp.decode("utf-8", "surrogateescape").split("\0") if os.path.dirname(part) == envs]
     if not is_built:
         paths += [path for path in paths_named(envs, BUILD_NAME) if not os.path.lexists(build_record(path))]
@@ -10330,7 +10338,7 @@ class NotForShell(Exception):
 
 def shell_stamp_path(root, requested):
     """The path of the shell stamp beside `stamp_path`."""
-    return state_dir(root, "stamp", safe_name(requested or "default") + ".sh")
+    return stamp_path(root, requested, end=".sh")
 
 
 def write_shell_stamp(stamp, form=None):
@@ -10610,11 +10618,6 @@ class Stamp:
             return False
 
 
-def stamp_path(root, requested):
-    """The path of the stamp of an environment, by the name that -e or PROTOPRIMER_ENV gave it; "" for neither."""
-    return state_dir(root, "stamp", safe_name(requested or "default"))
-
-
 def stamp_head(root, requested):
     """The first parts of a stamp: its format, the platform, whose it is, and the variables that decide as well."""
     variables = [os.environ.get(name, "") for name in (PYTHON_VAR, DRIVER_VAR)]
@@ -10644,7 +10647,7 @@ def return_to(root, requested, moves_link):
     """
     envs = state_dir(root, "envs")  # a newer generation, as `reset` builds, is to be noticed
     before = signature(envs)
-    for path in old_stamps(root, "." + safe_name(requested or "default")):
+    for path in old_stamps(root, "." + os.path.basename(stamp_path(root, requested))):
         stamp = Stamp.load(path, stamp_head(root, requested))
         if not stamp or moves_link and not stamp.link.path or not stamp.renew():
             continue
@@ -10696,7 +10699,7 @@ def write_stamp(environment, generation, link):
         write_shell_stamp(stamp)
     if is_kept and is_whole:
         stamp.files = files
-        stamp.write(state_dir(root, "stamp", "%s.%s" % (key, safe_name(requested or "default"))))
+        stamp.write(stamp_path(root, requested, key))
 
 
 def this_file_now():
