@@ -3109,6 +3109,11 @@ def use_cache():
 ENVS_FILE = ".python-envs"  # environments, a line each in UTF-8, relative to the file; the last one is the default
 
 
+def environment_name(generation):
+    """The name of the environment that a generation's directory, a path, is of; "" for ""."""
+    return os.path.basename(generation).rpartition("-")[0]
+
+
 class Link:
     """The link of an environment, `.venv`, which exists or not.
 
@@ -3324,7 +3329,7 @@ class Link:
         """
         target, file = self._directory(self.target), self.list_file()
         was_listed = any(self._is_own_line(self._directory(each)) for each in self._lines())
-        name, line = os.path.basename(target).rpartition("-")[0], self.target
+        line = self.target
         if target.startswith(os.path.join(self.root, "")):
             line = os.path.relpath(target, os.path.dirname(self.path)).replace(os.sep, "/")
         reason = problem.strerror or str(problem)
@@ -3333,7 +3338,7 @@ class Link:
                 raise PrimeError("%s cannot name it" % file)
             line.encode("utf-8")
             self._write_lines(lambda each: self._is_own_line(each) and not (
-                os.path.isdir(each) and os.path.basename(each).rpartition("-")[0] != name), line)
+                os.path.isdir(each) and environment_name(each) != environment_name(target)), line)
         except (OSError, PrimeError, UnicodeError) as other:
             raise PrimeError("no link can be made at %s: %s" % (self.path, reason), tried=[str(other)],
                              hint="prime run does without it")
@@ -9671,7 +9676,7 @@ def last_prefixes(environment, is_built):
     paths += [part for part in stamp.decode("utf-8", "surrogateescape").split("\0") if os.path.dirname(part) == envs]
     if not is_built:
         paths += [path for path in paths_named(envs, BUILD_NAME) if not os.path.lexists(build_record(path))]
-    return [path for path in paths if os.path.basename(path).rpartition("-")[0] == environment.name]
+    return [path for path in paths if environment_name(path) == environment.name]
 
 
 REPO_FIELDS = ("projects", "requirements_files", "lock_file")  # which by default follow from the files that are there
@@ -9768,9 +9773,9 @@ def note_use(prefix):
             rollback goes on from there
     """
     envs, name = os.path.split(prefix)
-    state, title = os.path.dirname(envs), name.rpartition("-")[0]
-    held = bytes_of(below(state, ["held", title])) or b""
-    path = below(state, ["held", title + ".uses"])
+    state, environment = os.path.dirname(envs), environment_name(prefix)
+    held = bytes_of(below(state, ["held", environment])) or b""
+    path = below(state, ["held", environment + ".uses"])
     names = (bytes_of(path) or b"").split()
     own = os.fsencode(name)
     if names[-1:] == [own] or held.split()[1:] == [own]:
@@ -10780,11 +10785,6 @@ def calling_shell():
     """The name of the shell that started this process, else that of $SHELL; "" if there is neither."""
     parent = loose_text("/proc/%d/comm" % os.getppid()).strip()
     return parent if parent in ACTIVATIONS else os.path.basename(os.environ.get("SHELL", ""))
-
-
-def environment_name(generation):
-    """The name of the environment that a generation's directory, a path, is of; "" for ""."""
-    return os.path.basename(generation).rpartition("-")[0]
 
 
 def active_generation(root):
