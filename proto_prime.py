@@ -2447,9 +2447,14 @@ def is_private_group(gid):
     return user.pw_gid == gid and group.gr_name == user.pw_name and not set(group.gr_mem) - {user.pw_name}
 
 
+def is_own(directory):
+    """True if a directory carries our mark, and lies there itself."""
+    return is_marked(directory) and not is_link(directory)
+
+
 def own_entries(directory, pattern):
-    """`paths_named` in a directory of ours, only those that carry our mark and are no links."""
-    return [path for path in paths_named(directory, pattern) if not is_link(path) and is_marked(path)]
+    """`paths_named` in a directory of ours, only those that `is_own` holds for."""
+    return list(filter(is_own, paths_named(directory, pattern)))
 
 
 ASIDE_NAME = r"aside-[0-9a-f]{16}"
@@ -13744,7 +13749,7 @@ class Server:
                 self.write_environment(directory, name, python_version)
             return self.get_(name)
         except BaseException:
-            if not configured and is_marked(directory) and not is_link(directory):
+            if not configured and is_own(directory):
                 with unbroken():
                     tend(remove, directory)
             raise
@@ -13759,7 +13764,7 @@ class Server:
         with locked(state_dir(environment.root, "lock"), "deleting environment %s" % id):
             link_of(environment).forget(paths)
             discard(paths)
-        if environment.root != self.root and is_marked(environment.root) and not is_link(environment.root):
+        if environment.root != self.root and is_own(environment.root):
             remove(environment.root)
         return {"id": id}
 
