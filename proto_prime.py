@@ -5413,7 +5413,7 @@ def input_files(environment):
     paths = []  # type: list
     for project in environment["projects"]:
         paths += project["files"]
-    paths += with_includes(environment, environment["requirements_files"] + [environment["constraints_file"]])
+    paths += pip_files_of(environment)
     names = [environment["lock_file"], environment["python_selector_file_rel_path"], "uv.toml"]
     if table_in(environment.config.pyproject, PYPROJECT, "tool", "uv"):
         names.append(PYPROJECT)
@@ -5608,6 +5608,11 @@ def with_includes(environment, names):
                 is_tree = os.path.isdir(project)
                 files += files_of(environment.config, project, budget) if is_tree else [project]
     return files
+
+
+def pip_files_of(environment):
+    """`with_includes` of all files in pip's format that an environment names."""
+    return with_includes(environment, environment["requirements_files"] + [environment["constraints_file"]])
 
 
 def requirement_tree(environment, names, options=("-r", "--requirement", "-c", "--constraint")):
@@ -7864,7 +7869,7 @@ def lock_inputs(environment):
         if sources:
             projects.append([[name, path_below(place, environment.root), rows]
                              for name, (place, rows) in sorted(sources.items())])
-    files = with_includes(environment, environment["requirements_files"] + [environment["constraints_file"]])
+    files = pip_files_of(environment)
     return digest([environment["dependencies"], list(map(hash_text, files)), projects])
 
 
@@ -8090,7 +8095,7 @@ def sources_in_files(environment):
 
     option = re.compile(r"(?:--(?:extra-index-url|index-url|find-links)[\s=]\s*|-[if]\s*)(\S+)")
     sources = []  # type: list
-    for path in with_includes(environment, environment["requirements_files"] + [environment["constraints_file"]]):
+    for path in pip_files_of(environment):
         try:
             matches = filter(None, map(option.match, requirement_lines(path)))
         except PrimeError:  # a wheel that one of the files requires
@@ -13116,7 +13121,7 @@ def note_left_aside(root):
         document = environment.config.pyproject
         extras = list(table_in(document, PYPROJECT, "project", "optional-dependencies"))
         groups = list(groups_of(document))
-        taken = set(with_includes(environment, environment["requirements_files"] + [environment["constraints_file"]]))
+        taken = set(pip_files_of(environment))
     except (PrimeError, OSError):  # the first boot says what is wrong
         return
     own = ([each for each in environment["projects"] if each["path"] == root] + [{"extras": [], "groups": []}])[0]
