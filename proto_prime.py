@@ -5216,6 +5216,11 @@ def is_installable(document, directory, is_package=False):
     return is_project and not is_application(document, is_package)
 
 
+def project_name(document):
+    """The name in the [project] of a pyproject.toml, normalized; "" if it has none."""
+    return normalized(str(table_in(document, PYPROJECT, "project").get("name", "")))
+
+
 def dynamic_fields(document):
     """The fields of [project] that its build backend computes: a set of str."""
     fields = table_in(document, PYPROJECT, "project").get("dynamic", [])
@@ -5269,8 +5274,7 @@ def dependencies_of(document, extras, file):
     spellings = {}  # type: dict  # more than one extra may have the same normalized name
     for extra in declared:
         spellings.setdefault(normalized(extra), []).append(extra)
-    own = normalized(str(table.get("name", "")))
-    requirements = []
+    own, requirements = project_name(document), []
     chosen = dict.fromkeys([""] + extras)  # "" for the project without extras
     waiting = list(chosen)
     for extra in waiting:  # grows meanwhile
@@ -8218,8 +8222,8 @@ class Requirements:
                 continue
             name, extras = read_requirement(line, os.path.join(directory, PYPROJECT))
             place, row, holds = self.source(name, line, directory, extra, group)
-            declared = table_in(self.config.project(directory), PYPROJECT, "project").get("name", "")
-            if not row and directory in self.own and normalized(str(declared)) == name:  # a group may name its project
+            is_own = not row and directory in self.own and project_name(self.config.project(directory)) == name
+            if is_own:  # a group may name its project
                 place, row = directory, {"path": "."}
             if row and holds:
                 words = self.translated(name, list(filter(None, extras)), place, row, line)
@@ -8267,7 +8271,7 @@ class Requirements:
         file = os.path.join(place, PYPROJECT)
         if "workspace" in row:
             for path in workspace_members(self.config, workspace_of(self.config, place) or place):
-                if normalized(str(self.config.project(path).get("project", {}).get("name", ""))) == name:
+                if project_name(self.config.project(path)) == name:
                     return path
             raise PrimeError("tool.uv.sources.%s: the workspace has no member of that name" % name, file, status=2)
         if "path" not in row:
