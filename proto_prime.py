@@ -4487,8 +4487,8 @@ def read_task(config, name, value):
     if not all(char.isalnum() or char in "-_.:" for char in name) or name[:1] in ("", "-", ".", ":"):
         raise config.error(field, 'task name "%s" is not of letters, digits and -_.: alone' % one_line(name[:200]))
     if name in FIELDS:  # the line was added below [tasks]
-        raise PrimeError("%s: %s is a field, and no task" % (field, name), config.where(field), status=2,
-                         hint="move its line above [%stasks]" % ("tool.proto-prime." * (config.file == PYPROJECT)))
+        hint = "move its line above [%stasks]" % ("tool.proto-prime." * (config.file == PYPROJECT))
+        raise config.error(field, "%s: %s is a field, and no task" % (field, name), hint=hint)
     table = value if isinstance(value, dict) else {"run": value}
     for key, item in table.items():
         at = field + "." + key if table is value else field
@@ -4523,14 +4523,14 @@ def words_of(config, field, command):
     for word in command.split():
         if word in SHELL_WORDS and word in words:  # and not in quotes
             hint = 'needs = [...] runs other tasks before it; or name a shell: run = ["sh", "-c", "..."]'
-            raise PrimeError("%s: no shell runs this, and %s would be a word of the command" % (field, word),
-                             config.where(field), hint=hint, status=2)
+            message = "%s: no shell runs this, and %s would be a word of the command" % (field, word)
+            raise config.error(field, message, hint=hint)
     if not words or not words[0]:
         raise config.error(field, "%s: the command is empty" % field)
     name, sign, text = words[0].partition("=")
     if sign and name.isidentifier():
-        raise PrimeError("%s: no shell runs this, and %s is no program" % (field, words[0]), config.where(field),
-                         hint="env_vars = {%s = %s} sets it" % (name, as_toml(text)), status=2)
+        raise config.error(field, "%s: no shell runs this, and %s is no program" % (field, words[0]),
+                           hint="env_vars = {%s = %s} sets it" % (name, as_toml(text)))
     return words
 
 
