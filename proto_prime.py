@@ -4151,6 +4151,12 @@ KINDS = {
 }
 
 
+def why_not_kind(name, kind, value):
+    """The message that the value under a name is not of a kind, a key of `KINDS`; "" if it is."""
+    expected, is_valid = KINDS[kind]
+    return "" if is_valid(value) else "%s must be %s, not %s" % (name, expected, shown_value(value))
+
+
 def normalized(name):
     """The form in which names of packages, extras and groups are compared (PEP 503, 685, 735)."""
     import re
@@ -4406,10 +4412,9 @@ def check_fields(config, table, fields, prefix):
             raise config.error(key, 'unknown field "%s"' % field, fields, field, hint)
         if key == "env":  # the named environments, which `load_config` checks
             continue
-        expected, is_valid = KINDS[FIELDS[key][0]]
-        if not is_valid(value):
-            raise config.error(field, "%s must be %s, not %s" % (field, expected, shown_value(value)),
-                               hint=hint_for_value(key, value, config.typed_value(field)))
+        problem = why_not_kind(field, FIELDS[key][0], value)
+        if problem:
+            raise config.error(field, problem, hint=hint_for_value(key, value, config.typed_value(field)))
         if "\\u0000" in as_json(value).replace("\\\\", ""):  # JSON for a NUL
             raise config.error(field, "%s has a NUL, which no path and no argument can have" % field)
         if key in FREE_FIELDS + PARSED_FIELDS:
@@ -4417,8 +4422,8 @@ def check_fields(config, table, fields, prefix):
         try:
             for _, text in texts_in(value):
                 check_text(text, field, config.file, is_requirement=key == "dependencies")
-        except PrimeError as problem:
-            problem.where, problem.hint = config.where(field), hint_for_option(text)
+        except PrimeError as error:
+            error.where, error.hint = config.where(field), hint_for_option(text)
             raise
 
 
@@ -4494,9 +4499,9 @@ def read_task(config, name, value):
         at = field + "." + key if table is value else field
         if key not in TASK_KEYS:
             raise config.error(key, 'unknown field "%s"' % at, TASK_KEYS, at)
-        expected, is_valid = KINDS[TASK_KEYS[key]]
-        if not is_valid(item):
-            raise config.error(at, "%s must be %s, not %s" % (at, expected, shown_value(item)))
+        problem = why_not_kind(at, TASK_KEYS[key], item)
+        if problem:
+            raise config.error(at, problem)
     if not table.get("run") and not table.get("needs"):
         raise config.error(field, '%s has no command: it takes run = "..."' % field)
     env = table.get("env", "")
@@ -11934,13 +11939,13 @@ def script_metadata(source, name):
     where = "%s of %s" % (SCRIPT_METADATA, name)
     check_script_keys(document, where)
     for key, kind, value in (("requires-python", "text", required), ("dependencies", "texts", dependencies)):
-        expected, is_valid = KINDS[kind]
-        if not is_valid(value):
-            raise PrimeError("%s must be %s, not %s" % (key, expected, shown_value(value)), where, status=2)
+        problem = why_not_kind(key, kind, value)
+        if problem:
+            raise PrimeError(problem, where, status=2)
     try:
         parse_clauses(required)  # R8: a script never names an executable
-    except PrimeError as problem:
-        raise PrimeError("malformed requires-python: %s" % problem, where, status=2,
+    except PrimeError as error:
+        raise PrimeError("malformed requires-python: %s" % error, where, status=2,
                          hint='it is specifiers, such as ">=3.11"')
     return required, dependencies, table_in(document, where, "tool", "uv")
 
