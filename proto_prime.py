@@ -4886,7 +4886,9 @@ def load_environment(config, name="", requested="", may_lack_lock=False):
     if driver:
         environment.set("venv_driver", driver, DRIVER_VAR)
     fill_defaults(environment)
-    check_link(environment, environment.path(environment["venv_dir_rel_path"]))
+    obstacle = link_of(environment).obstacle()
+    if obstacle:
+        raise environment.error("venv_dir_rel_path", "venv_dir_rel_path: %s" % obstacle)
     parse_uv_version(environment["uv_version"], environment.origins["uv_version"])
     check_text(environment["uv_version"], "uv_version", environment.origins["uv_version"])
     check_files(environment, may_lack_lock)
@@ -5069,13 +5071,6 @@ def locked_python(environment):
         return [Request(specifiers, origin, parse_clauses(specifiers))] if specifiers else []
     except PrimeError as problem:
         raise PrimeError("malformed requires-python: %s" % problem, lock, status=2)
-
-
-def check_link(environment, link):
-    """PrimeError if a link at `link` would hide a directory or a file of something else."""
-    field, obstacle = "venv_dir_rel_path", Link(environment.root, link).obstacle()
-    if obstacle:
-        raise environment.error(field, "%s: %s" % (field, obstacle))
 
 
 def find_required(environment):
@@ -8320,11 +8315,6 @@ class Requirements:
         # For the tool to check the name.
         return [direct_requirement(name + in_brackets(extras), self.url_of(name, "", {}, path))]
 
-    def dependencies(self, document, extras, file):
-        """`dependencies_of` with extras in any spelling."""
-        declared = table_in(document, file, "project", "optional-dependencies")
-        return dependencies_of(document, chosen_names(declared, extras), file)
-
     def look_into(self, path, extras, is_installed, is_locked):
         """Add what the project in a directory requires, if it is installed itself only what comes from a source.
 
@@ -8340,7 +8330,9 @@ class Requirements:
         if is_dynamic and not is_locked:
             self.constrain(path)
         if "project" in document and not is_locked:
-            self.add(self.dependencies(document, extras, file), path, is_listed=not is_installed)
+            declared = table_in(document, file, "project", "optional-dependencies")  # maybe in other spellings
+            requirements = dependencies_of(document, chosen_names(declared, extras), file)
+            self.add(requirements, path, is_listed=not is_installed)
 
     def check_build(self, path):
         """PrimeError if a project is built with something that has a source, for pip asks an index for that."""
