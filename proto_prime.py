@@ -4196,7 +4196,7 @@ OPTIONS_OF_PIP = {
 }
 
 
-def as_meant(field, value, typed=""):
+def as_meant(field, value, typed):
     """The value of a field that somebody meant by one of another kind; None if that cannot be told.
 
     typed  str, how the value stands in the file
@@ -4241,7 +4241,7 @@ def shown_toml(value):
     return text if len(text) <= 200 else "..."
 
 
-def hint_for_field(config, key, value, typed=""):
+def hint_for_field(config, key, value, typed):
     """The hint for a field that is not known; "" if none of those that are was meant, as far as one can tell (U10)."""
     name = key.replace("-", "_").lower()
     if config.file == OWN_CONFIG and (key == "tool" or is_our_name(key)):
@@ -4710,7 +4710,7 @@ def counts_for_uv(value):
     return any(not (isinstance(table, dict) and table.get("explicit")) for table in tables)
 
 
-def settings_for_uv(root, has_lock=False):
+def settings_for_uv(root, has_lock):
     """pip's settings as variables of uv: how to reach a network, and where packages come from (M9). A dict.
 
     The latter only where the user and the repo tell uv nothing about that, and no uv.lock does (`has_lock`). As pip
@@ -5192,7 +5192,7 @@ def is_named_package(environment, project, path):
     return path != environment.root or "editable" in project or not {"extras", "groups"} & set(project)
 
 
-def is_application(document, is_package=False):
+def is_application(document, is_package):
     """True if what a project depends on is installed, but not itself: as for uv, one that nobody builds (R3).
 
     document    dict, its pyproject.toml, where `[tool.uv] package` decides, else a [build-system]
@@ -5206,7 +5206,7 @@ def is_application(document, is_package=False):
     return settings.get("package", is_built) is False
 
 
-def is_installable(document, directory, is_package=False):
+def is_installable(document, directory, is_package):
     """True if `directory`, with the pyproject.toml `document`, holds a project that can and should be installed.
 
     is_package  as in `is_application`
@@ -5662,7 +5662,7 @@ def project_path(root, line):
 VARIABLE = r"\$\{([A-Z0-9_]+)\}"  # in a requirements file
 
 
-def with_values(line, root=""):
+def with_values(line, root):
     """A line of a requirements file with the values of its variables. ${PWD} is the ref root, where pip reads it."""
     import re
 
@@ -6826,7 +6826,7 @@ def check_hash(data, sha256, url):
         raise Mismatch("%s is not what it should be" % masked(url), tried=hashes)
 
 
-def chosen_index(index=""):
+def chosen_index(index):
     """The URL of the index that pip and uv would ask: `index` of the config first. "" if they may ask none."""
     if means_yes(pip_setting("no-index")) or is_on("UV_NO_INDEX"):
         return ""
@@ -8185,7 +8185,7 @@ class Requirements:
         if (path, extras, is_installed) not in self.waiting:
             self.waiting.append((path, extras, is_installed))
 
-    def add_loose(self, lock=""):
+    def add_loose(self, lock):
         """Add what the config itself requires."""
         if not lock:
             self.add([[line, "", ""] for line in self.environment["dependencies"]], self.environment.root)
@@ -11060,7 +11060,7 @@ def hop(python, root):
     replace_process([python, script_path()] + sys.argv[1:], environ, may_spawn=False)
 
 
-def select_interpreter(environment, stage, is_anew=False):
+def select_interpreter(environment, stage, is_anew):
     """The `Interpreter` for a new generation: the running one in the stage `required`, the kept one, or
     what `probe_python` selects, after a download by uv if need be. PrimeError if there is none.
     """
@@ -11852,7 +11852,7 @@ def complete_script(root, texts):
     return environment if find_generation(environment)[0] else None
 
 
-def script_environment(options, source, name=""):
+def script_environment(options, source, name):
     """The `Environment` of the script with this source text, in the user cache; None if it has no metadata (PEP 723).
 
     It belongs to a small repo in the cache, whose config joins the script's metadata and our index settings. What the
