@@ -1619,6 +1619,11 @@ class Child:
     def has_failed(self):
         return bool(self.status or self.problem)
 
+    @property
+    def text(self):
+        """What it printed on stdout, as a str."""
+        return self.stdout.decode("utf-8", "replace")
+
     def tail(self, lines=12):
         """The last non-blank lines of stderr, or of stdout if there are none on stderr: a list of str."""
         import re
@@ -6212,12 +6217,11 @@ def launcher_candidates():
     environ = dict(clean_environ(for_tool=True), PYTHON_MANAGER_AUTOMATIC_INSTALL="false")
     child = run_child([launcher, "list", "--format=json"], environ, timeout=PROBE_SECONDS)
     try:
-        versions = json.loads(child.stdout.decode("utf-8", "replace"))["versions"]
+        versions = json.loads(child.text)["versions"]
         return by_version([(each["sort-version"], each["executable"]) for each in versions])
     except (ValueError, KeyError, TypeError):  # the older launcher: " -V:3.12 *  C:\\...\\python.exe"
         child = run_child([launcher, "-0p"], environ, timeout=PROBE_SECONDS)
-        text = child.stdout.decode("utf-8", "replace")
-        return by_version(re.findall(r"^\s*-(?:V:)?(\S+)(?:\s+\*)?\s+(\S.*?)\s*$", text, re.MULTILINE))
+        return by_version(re.findall(r"^\s*-(?:V:)?(\S+)(?:\s+\*)?\s+(\S.*?)\s*$", child.text, re.MULTILINE))
 
 
 def store_candidates():
@@ -8801,7 +8805,7 @@ def uv_version(path):
     if cached:
         return cached
     child = run_child([path, "--version"], uv_environ(), timeout=UV_SECONDS)
-    words = child.stdout.decode("utf-8", "replace").split() + ["", ""]
+    words = child.text.split() + ["", ""]
     if child.has_failed or words[0] != "uv":
         return None
     try:
@@ -12862,7 +12866,7 @@ def tell_of_ignored_files(target):
         names += [os.path.join("python", name) for name in os.listdir(pythons)]
     argv = ["git", "-c", "core.quotePath=false", "check-ignore", "-v", "--"]
     child = run_child(argv + sorted(names), cwd=target)
-    for line in child.stdout.decode("utf-8", "replace").splitlines():
+    for line in child.text.splitlines():
         rule, _, name = line.partition("\t")
         match = re.match(r"(.*):(\d+):([^!].*)$", rule)
         if match:
@@ -13306,7 +13310,7 @@ def take_other(options, path, mode):
         child = Child(1)  # what is not this file by its text is not even run
         if is_this_file(aside):
             child = run_child([running_python(), "-I", "-B", aside, "--version"], timeout=UV_SECONDS)
-        words = child.stdout.decode("utf-8", "replace").split()
+        words = child.text.split()
         if child.has_failed or words[:1] != ["proto_prime"]:
             raise PrimeError("%s is no proto_prime.py" % shown([source]), tried=child.tail(3),
                              hint="%s is left as it is" % path if os.path.exists(path) else "")
@@ -13790,8 +13794,7 @@ class Server:
         child = run_child([program] + argv[1:], environ, directory, cap=sys.maxsize, is_guarded=True)
         if child.problem:
             raise work_failed("%s: %s" % (argv[0], child.problem))
-        return {"exit_code": child.status, "stdout": child.stdout.decode("utf-8", "replace"),
-                "stderr": child.stderr.decode("utf-8", "replace")}
+        return {"exit_code": child.status, "stdout": child.text, "stderr": child.stderr.decode("utf-8", "replace")}
 
     # What the methods share.
 
