@@ -2716,6 +2716,11 @@ def is_same_place(path, other):
         return False
 
 
+def config_paths(directory):
+    """The paths of the files that make a directory a root, whether they exist or not."""
+    return [os.path.join(directory, name) for name in (PYPROJECT, OWN_CONFIG)]
+
+
 def find_root(option=""):
     """The ref root: `option`, else PROTOPRIMER_ROOT, else the nearest directory with a config.
 
@@ -2737,8 +2742,7 @@ def find_root(option=""):
     except FileNotFoundError:  # E7
         raise PrimeError("the current directory does not exist", hint="cd to one that does")
     for directory in [each for start in starts for each in ancestors(start)]:
-        paths = [os.path.join(directory, name) for name in (PYPROJECT, OWN_CONFIG)]
-        configs = [path for path in paths if os.path.exists(path)]
+        configs = list(filter(os.path.exists, config_paths(directory)))
         hint = "--root %s takes it" % directory
         if configs and (directory in starts or not any(
                 is_left_aside(path, script or starts[0], hint) for path in configs)):
@@ -10435,16 +10439,15 @@ def settings_for_shell():
 
 def configs_elsewhere(place, root):
     """Where a config would lead a script in `place` to another root than this one, by `find_root`: a list of paths."""
-    configs = PYPROJECT, OWN_CONFIG
     directories = ancestors(place)
     depth = next((number for number, each in enumerate(directories) if is_same_place(each, root)), -1)
-    has_config = any(os.path.exists(os.path.join(root, name)) for name in configs)
+    has_config = any(map(os.path.exists, config_paths(root)))
     if depth < 0 or depth and not has_config:
         raise NotForShell("the entry script in %s has another root" % place)
     nearer = directories[:depth]
     if not has_config:
         nearer = directories[1:] + ancestors(os.path.realpath(place))[1:]
-    return [os.path.join(directory, name) for directory in dict.fromkeys(nearer) for name in configs]
+    return [path for directory in dict.fromkeys(nearer) for path in config_paths(directory)]
 
 
 def files_for_shell(stamp):
