@@ -4835,9 +4835,14 @@ class Environment:
         return os.path.exists(self.config.look(self.path(relative)))
 
     @property
+    def is_script(self):
+        """True if it is that of a script with metadata, not one of a repo."""
+        return kind_of_root(self.root) == "script"
+
+    @property
     def title(self):
         """How messages call it."""
-        return "the script's environment" if kind_of_root(self.root) == "script" else "environment %s" % self.name
+        return "the script's environment" if self.is_script else "environment %s" % self.name
 
     @property
     def prompt(self):
@@ -7439,8 +7444,7 @@ def in_brackets(extras):
 
 def script_settings(environment):
     """The [tool.uv] of the script that an environment is for, which holds for it alone (R2); {} without such."""
-    is_script_root = kind_of_root(environment.root) == "script"
-    return table_in(environment.config.pyproject, PYPROJECT, "tool", "uv") if is_script_root else {}
+    return table_in(environment.config.pyproject, PYPROJECT, "tool", "uv") if environment.is_script else {}
 
 
 def direct_requirement(name, url):
@@ -10029,7 +10033,7 @@ def install(environment, driver, directory):
     if is_sure and not lock and listing_of(directory) == before:
         raise PrimeError("nothing was installed into %s" % directory,
                          hint="look for target or prefix in the config of the tool")
-    if kind_of_root(environment.root) != "script":
+    if not environment.is_script:
         note_unused(environment, is_empty=listing_of(directory) == before)
     mend_launchers(directory)
 
@@ -10760,12 +10764,10 @@ def name_in_use(environment, generation):
 
 def note_ready(environment, generation):
     """Say that a generation was built, how many packages it has, and which came, changed and went (R14)."""
-    name = name_in_use(environment, generation)
-    if kind_of_root(environment.root) == "script":
-        name = environment.title
     count = "%s in %.1f s" % (counted(len(generation.packages)), generation.seconds)
-    about = "environment %s, " % environment.name if kind_of_root(environment.root) != "script" else ""
-    about += "python %s, %s" % (generation.python.version, count)
+    name, about = environment.title, "python %s, %s" % (generation.python.version, count)
+    if not environment.is_script:
+        name, about = name_in_use(environment, generation), "%s, %s" % (environment.title, about)
     report.note("%s is ready (%s)" % (name, about), change_lines(generation.changes, report.arrow()))
 
 
@@ -11156,7 +11158,7 @@ def no_python(environment, problem=None):
     lines = in_columns(rows, room_on(2) - 2)
     if len(tried) > len(misses):
         words = [*(["-e", environment.requested] if environment.requested else []), "python"]
-        words += [required.text] if is_typed(required) or kind_of_root(environment.root) == "script" else []
+        words += [required.text] if is_typed(required) or environment.is_script else []
         lines.append("and %d more: %s" % (len(tried) - len(misses), typed(*words, "--all")))
     lines += ["uv: %s" % problem] + problem.tried if problem else []
     hint = limit_hint(reasons) or hint_for_python(environment, misses, problem)
@@ -11343,7 +11345,7 @@ def prefix_of(environment, options, boots):
     prefix = unfinished_prefix(environment.root)
     if prefix:
         return prefix
-    is_script = kind_of_root(environment.root) == "script"  # the stage belongs to the repo, not to it
+    is_script = environment.is_script  # the stage belongs to the repo, not to it
     is_read = is_script and os.path.dirname(environment.root) != cache_dir("scripts")  # then `complete_script` found it
     if boots and not is_read:
         stage = "" if is_script else options.stage
@@ -11557,7 +11559,7 @@ def environment_text(environment):
     chosen = ""
     if environment.requested:
         chosen = ENV_VAR if os.environ.get(ENV_VAR) == environment.requested else "-e"
-    elif environment.name != environment.config.table.get("default_env", "default"):
+    elif environment.name != environment["default_env"]:
         chosen = "prime use"
     others = ", ".join(sorted(environment.config.names() - {environment.name}))
     return environment.name + (" (chosen by %s)" % chosen if chosen else "") + ("; others: " + others if others else "")
@@ -12405,7 +12407,7 @@ def command_lock(options):
     environment = open_environment(options, may_lack_lock=True)
     check_repo(environment.root)
     driver, python = tools_of(environment)
-    is_main = environment.name == environment.config.table.get("default_env", "default")
+    is_main = environment.name == environment["default_env"]
     name = "pylock.toml" if is_main else "pylock.%s.toml" % environment.name
     if environment.origins["lock_file"] != "default" and environment["lock_file"].endswith(".toml"):
         name = environment["lock_file"]
