@@ -1327,6 +1327,11 @@ def path_below(path, start):
         return slashed(path)
 
 
+def is_inside(path, directory):
+    """True if a path is below a directory, or the directory itself, by their texts."""
+    return path == directory or path.startswith(os.path.join(directory, ""))
+
+
 def is_url(text):
     """True if the text of a setting is a URL, and no path."""
     return "://" in text or text.startswith("file:")
@@ -3344,7 +3349,7 @@ class Link:
         target, file = self._directory(self.target), self.list_file()
         was_listed = any(self._is_own_line(self._directory(each)) for each in self._lines())
         line = self.target
-        if target.startswith(os.path.join(self.root, "")):
+        if is_inside(target, self.root):
             line = os.path.relpath(target, os.path.dirname(self.path)).replace(os.sep, "/")
         reason = problem.strerror or str(problem)
         try:
@@ -5530,8 +5535,9 @@ def workspace_of(config, directory, budget=None):
     """The directory of the uv workspace that the project in a directory belongs to; "" if it belongs to none."""
     for place in ancestors(directory):
         file = config.look(os.path.join(place, PYPROJECT))
-        is_inside = place == config.root or place.startswith(os.path.join(config.root, ""))
-        if not has_bytes(file, b"workspace") or not is_inside and is_left_aside(file, config.root, "move the repo"):
+        if not has_bytes(file, b"workspace"):
+            continue
+        if not is_inside(place, config.root) and is_left_aside(file, config.root, "move the repo"):
             continue
         if "workspace" in table_in(config.project(place), file, "tool", "uv"):
             return place if directory in workspace_members(config, place, budget) else ""
@@ -7433,8 +7439,7 @@ def project_words(path, extras, editable, root):
 
 def path_from(root, path):
     """A path for pip and uv, relative if it is in the repo: they misread a "#" or "[" in the path of that (E8)."""
-    is_inside = path == root or path.startswith(os.path.join(root, ""))
-    return "./" + path_below(path, root) if is_inside else slashed(path)
+    return "./" + path_below(path, root) if is_inside(path, root) else slashed(path)
 
 
 def in_brackets(extras):
@@ -8418,7 +8423,7 @@ def find_pip(python):
     under every python, and does not under 3.12 (M17).
     """
     own = bundled_wheel(python)
-    if own.startswith(os.path.join(python.stdlib, "")):
+    if is_inside(own, python.stdlib):
         return own
     others = [judge(candidate, ()).interpreter for candidate in candidates(Request())]
     wheels = {bundled_wheel(other) for other in others if other} - {"", own}
@@ -11484,9 +11489,9 @@ def cache_paths(environment, python, uv):
         named = os.environ.get("UV_PYTHON_INSTALL_DIR")
         places = [os.path.abspath(named)] if named else uv_directories(environment.required)
         real = os.path.realpath(python.path) if python else ""
-        paths += [each for each in places if real.startswith(os.path.join(os.path.realpath(each), ""))]
+        paths += [each for each in places if is_inside(real, os.path.realpath(each))]
         paths += [] if python else places[:1]
-    return [each for each in paths if each == paths[0] or not each.startswith(os.path.join(paths[0], ""))]
+    return [each for each in paths if each == paths[0] or not is_inside(each, paths[0])]
 
 
 def pip_cache():
