@@ -1342,6 +1342,16 @@ def is_local(place):
     return not is_url(place) or place.startswith("file:")
 
 
+def local_path(place):
+    """The path of a place that `is_local`: a path, or a file URL."""
+    if not is_url(place):
+        return place
+    import urllib.parse
+    import urllib.request
+
+    return urllib.request.url2pathname(urllib.parse.urlsplit(place).path)
+
+
 def file_url(path):
     """The file URL of an absolute path."""
     import urllib.request
@@ -4749,11 +4759,7 @@ PROXY_VARS = ("ALL_PROXY", "HTTPS_PROXY", "HTTP_PROXY")
 
 def paths_in(setting):
     """The local files in a list of files and URLs, as a variable of pip or uv has it: a list of paths."""
-    import urllib.parse
-    import urllib.request
-
-    return [urllib.request.url2pathname(urllib.parse.urlsplit(each).path) if is_url(each) else each
-            for each in setting.split() if is_local(each)]
+    return [local_path(each) for each in setting.split() if is_local(each)]
 
 
 def decisive_marks():
@@ -7713,13 +7719,10 @@ class Lock:
 
     def check_sizes(self, *directories):
         """Raise PrimeError if a local file, or one in these directories, has not the size in the lock."""
-        import urllib.parse
-        import urllib.request
-
         for name, (url, _, size) in self.files.items():
             paths = [os.path.join(directory, name) for directory in directories]
             if url.startswith("file:"):
-                paths.append(urllib.request.url2pathname(urllib.parse.urlsplit(url).path))
+                paths.append(local_path(url))
             for path in filter(os.path.isfile, paths if size else ()):
                 actual = os.path.getsize(path)
                 if actual != size:
@@ -8926,13 +8929,9 @@ def local_links(options):
 
     options  list of str, the index settings; pip's and uv's variables are read as well
     """
-    import urllib.request
-
     settings = pip_setting("find-links") + " " + os.environ.get("UV_FIND_LINKS", "").replace(",", " ")
     links = []
-    for directory in places_of(options) + settings.split():
-        if directory.startswith("file:"):
-            directory = urllib.request.url2pathname(directory[len("file:"):])
+    for directory in map(local_path, filter(is_local, places_of(options) + settings.split())):
         for name in os.listdir(directory) if os.path.isdir(directory) else ():
             path = os.path.join(directory, name)
             if os.path.isfile(path) and not why_no_file_name(name):
