@@ -2538,6 +2538,11 @@ def home_dir():
     return home if os.path.isabs(home) else os.devnull
 
 
+def xdg_dir(variable, *names):
+    """The directory that a variable names; if it is unset, the one of these names below the home directory (XDG)."""
+    return os.environ.get(variable) or os.path.join(home_dir(), *names)
+
+
 def private_dir(is_made=True):
     """Our directory below the temporary one, which only this user can write; if there is none, os.devnull.
 
@@ -2617,7 +2622,7 @@ def users_caches(is_mac=sys.platform == "darwin"):
         return os.environ.get("LOCALAPPDATA") or home_dir()
     if is_mac:
         return os.path.join(home_dir(), "Library", "Caches")
-    return os.environ.get("XDG_CACHE_HOME") or os.path.join(home_dir(), ".cache")
+    return xdg_dir("XDG_CACHE_HOME", ".cache")
 
 
 def caches_in_use():
@@ -4658,11 +4663,10 @@ def pip_files():
         dirs = os.environ.get("XDG_CONFIG_DIRS") or "/etc/xdg"
         files = [os.path.join(each, "pip", name) for each in dirs.split(os.pathsep) if each] + ["/etc/pip.conf"]
         library = os.path.join("Library", "Application Support", "pip", name)
-        config_home = os.environ.get("XDG_CONFIG_HOME") or os.path.join(home, ".config")
         if sys.platform == "darwin":
             files = [os.path.join(os.sep, library)]
         system = len(files)
-        files += [os.path.join(home, ".pip", name), os.path.join(config_home, "pip", name)]
+        files += [os.path.join(home, ".pip", name), os.path.join(xdg_dir("XDG_CONFIG_HOME", ".config"), "pip", name)]
         if sys.platform == "darwin" and os.path.isdir(os.path.join(home, os.path.dirname(library))):
             files[-1] = os.path.join(home, library)
     if named and os.path.exists(named):
@@ -4703,8 +4707,7 @@ def uv_files():
 
 def users_uv_file():
     """The file in which uv looks for the user's own settings: a path, whether it exists or not."""
-    home = os.environ.get("APPDATA" if WINDOWS else "XDG_CONFIG_HOME") or os.path.join(home_dir(), ".config")
-    return os.path.join(home, "uv", "uv.toml")
+    return os.path.join(xdg_dir("APPDATA" if WINDOWS else "XDG_CONFIG_HOME", ".config"), "uv", "uv.toml")
 
 
 def uv_index_origin(root):
@@ -6053,10 +6056,9 @@ def conda_python(path):
 
 def uv_directories(request):
     """Where uv installs pythons unless UV_PYTHON_INSTALL_DIR says otherwise."""
-    home = home_dir()
     if WINDOWS:
-        return [os.path.join(os.environ.get("APPDATA") or home, "uv", "data", "python")]
-    usual = os.path.join(os.environ.get("XDG_DATA_HOME") or os.path.join(home, ".local", "share"), "uv", "python")
+        return [os.path.join(os.environ.get("APPDATA") or home_dir(), "uv", "data", "python")]
+    usual = os.path.join(xdg_dir("XDG_DATA_HOME", ".local", "share"), "uv", "python")
     return [usual, cache_dir("tools", "uv_python_install_dir")]  # `tool_places`
 
 
@@ -7145,7 +7147,7 @@ def tool_places(*rows):
     """
     places = {}
     for variable, base, default, name in rows:
-        usual = os.path.join(os.environ.get(base) or os.path.join(home_dir(), default), name)
+        usual = os.path.join(xdg_dir(base, default), name)
         if WINDOWS or os.environ.get(variable) or can_write(usual):
             continue
         own = writable_cache("tools", variable.lower())
