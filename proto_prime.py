@@ -1003,8 +1003,7 @@ def is_hex(text):
 
 def remove_leftovers(directory, start, end):
     """Remove old files and links with names of our making: `start` + `random_name()` + `end` (H5)."""
-    names = os.listdir(directory) if os.path.isdir(directory) else []
-    for name in names:  # without `re`, for `return_to` comes here
+    for name in names_if_there(directory):  # without `re`, for `return_to` comes here
         middle = name[len(start): len(start) + 16]
         if name == start + middle + end and len(middle) == 16 and is_hex(middle):
             path = os.path.join(directory, name)
@@ -1119,6 +1118,11 @@ def entries_named(directory, pattern):
         return sorted(name for name in os.listdir(directory) if re.match("(?:%s)$" % pattern, name))
     except (OSError, ValueError):
         return []
+
+
+def names_if_there(directory):
+    """The names in a directory, a list; [] if there is none."""
+    return os.listdir(directory) if os.path.isdir(directory) else []
 
 
 def entries_of(directory):
@@ -2882,7 +2886,7 @@ def find_state(root):
     if os.environ.get(STATE_VAR) or kind_of_root(root) != "repo":
         return False
     bases, own = cache_dirs("states"), state_name(root)
-    places = [os.path.join(base, name) for base in bases if os.path.isdir(base) for name in os.listdir(base)]
+    places = [os.path.join(base, name) for base in bases for name in names_if_there(base)]
     for place in sorted(places, key=lambda place: os.path.basename(place) != own):
         known = root_of_state(place)
         if known and is_marked(place) and is_ours(place) and is_same_place(known, root):
@@ -8934,7 +8938,7 @@ def local_links(options):
     settings = pip_setting("find-links") + " " + os.environ.get("UV_FIND_LINKS", "").replace(",", " ")
     links = []
     for directory in map(local_path, filter(is_local, places_of(options) + settings.split())):
-        for name in os.listdir(directory) if os.path.isdir(directory) else ():
+        for name in names_if_there(directory):
             path = os.path.join(directory, name)
             if os.path.isfile(path) and not why_no_file_name(name):
                 links.append((name, file_url(path), "", 0))
@@ -9344,8 +9348,7 @@ def follow_link(directory, link):
     paths = {path for each in (directory, os.path.realpath(directory)) for path in (each, each.replace("%", "%%"))}
     spellings = [quoted for path in paths for quoted in ('"%s"' % path, sh_quote(path), path)]
     own = "(?:%s)" % "|".join(re.escape(each) for each in sorted(spellings, key=len, reverse=True))
-    names = os.listdir(programs) if os.path.isdir(programs) else []
-    for name in filter(lambda name: name.lower() in ACTIVATORS, names):
+    for name in filter(lambda name: name.lower() in ACTIVATORS, names_if_there(programs)):
         quote, pattern, template = ACTIVATORS[name.lower()]
         path, values = os.path.join(programs, name), {"link": quote(link), "here": quote(directory)}
         parts = re.split(pattern.replace("DIR", own), (bytes_of(path) or b"").decode("utf-8", "surrogateescape"))
@@ -10110,9 +10113,8 @@ def command_argv(command, prefix, search):
 def programs_of(prefix):
     """The names of the programs in an environment, a list of str: without other names of its python, and activation."""
     directory = os.path.join(prefix, BIN)
-    names = set(os.listdir(directory)) if os.path.isdir(directory) else set()
     found = set()
-    for name in names:
+    for name in names_if_there(directory):
         path = os.path.join(directory, name)
         is_ours = name.lower().startswith(("activate", "deactivate", ".", "_")) or has_bytes(path, NO_PIP.encode())
         if os.path.isfile(path) and os.access(path, os.X_OK) and not is_ours:
@@ -10668,9 +10670,9 @@ def read_stamp(root, requested):
 def old_stamps(root, end=""):
     """The paths of the stamps of earlier inputs whose names end so: without `re`, for the fast path comes here."""
     directory = state_dir(root, "stamp")
-    names = os.listdir(directory) if os.path.isdir(directory) else []
-    names = [name for name in names if name[12:13] == "." and is_hex(name[:12]) and name.endswith(end)]
-    return [path for path in (os.path.join(directory, name) for name in names) if not is_link(path)]
+    names = [name for name in names_if_there(directory) if name[12:13] == "." and is_hex(name[:12])]
+    paths = [os.path.join(directory, name) for name in names if name.endswith(end)]
+    return [path for path in paths if not is_link(path)]
 
 
 def return_to(root, requested, moves_link):
@@ -12871,9 +12873,7 @@ def tell_of_ignored_files(target):
     import re
 
     pythons = os.path.join(target, "python")
-    names = os.listdir(target)
-    if os.path.isdir(pythons):
-        names += [os.path.join("python", name) for name in os.listdir(pythons)]
+    names = os.listdir(target) + [os.path.join("python", name) for name in names_if_there(pythons)]
     argv = ["git", "-c", "core.quotePath=false", "check-ignore", "-v", "--"]
     child = run_child(argv + sorted(names), cwd=target)
     for line in child.text.splitlines():
@@ -13168,7 +13168,7 @@ def requirements_files_in(root):
     found = []
     for directory in ("", "requirements"):
         place = os.path.join(root, directory)
-        for name in sorted(os.listdir(place)) if os.path.isdir(place) else []:
+        for name in sorted(names_if_there(place)):
             is_named = directory or "requirements" in name.lower()
             if is_named and name.endswith(".txt") and not name.startswith("constraints"):
                 found.append(directory + "/" + name if directory else name)
