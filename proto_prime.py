@@ -2985,7 +2985,9 @@ class locked:
 
         self._key, problems = (self.path, _thread.get_ident()), []
         self.is_outer = self._key not in self._mine
-        for path in lock_files(self.path) if self.is_outer else ():
+        if not self.is_outer:
+            return self
+        for path in lock_files(self.path):
             try:
                 return self._take(path)
             except OSError as problem:
@@ -2993,8 +2995,6 @@ class locked:
                 report.detail("cannot lock %s: %s" % (path, problem.strerror))
                 if not is_lockless(problem):
                     break
-        if not self.is_outer:
-            return self
         raise PrimeError("cannot lock %s: %s" % (self.path, problems[0].strerror),
                          tried=["%s: %s" % (self.purpose, self.reason)] if self.reason else [],
                          hint="%s names another place" % self._variable())
