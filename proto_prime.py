@@ -4328,12 +4328,11 @@ class Config:
         own_text, own = self.read(os.path.join(root, OWN_CONFIG))
         self.table = table_in(self.pyproject, PYPROJECT, "tool", "proto-prime")
         tools = self.pyproject.get("tool", {})
-        for name in tools:
-            if is_our_name(name) and name != "proto-prime":
-                raise PrimeError("[tool.%s] is not known" % name, PYPROJECT, status=2,
-                                 hint="did you mean [tool.proto-prime]?")
-        for name in filter(is_our_name, self.pyproject):
-            raise PrimeError("[%s] is not known" % name, PYPROJECT, status=2, hint="did you mean [tool.proto-prime]?")
+        misspelt = ["tool." + name for name in filter(is_our_name, tools) if name != "proto-prime"]
+        misspelt += filter(is_our_name, self.pyproject)
+        if misspelt:
+            raise PrimeError("[%s] is not known" % misspelt[0], PYPROJECT, status=2,
+                             hint="did you mean [tool.proto-prime]?")
         if "proto-prime" in tools:
             if own_text is not None:
                 raise PrimeError("both %s and [tool.proto-prime] in %s configure %s" % (OWN_CONFIG, PYPROJECT, root),
