@@ -300,16 +300,7 @@ exec "$python" "$0" "$@"
 '''
 __doc__ = """Take a repo from any python to the python and the dependencies that it requires.
 
-Usage: ./prime -v, or python3 proto_prime.py -v. What it does, stage by stage:
-
-    wild       whatever python started this file: reads the config, selects an executable
-    required   the selected python: makes the environment with uv or with pip, publishes it
-    venv       the environment's python, or the program that was asked for, takes over
-
-Each stage replaces the process before it (os.execve), and PROTOPRIMER_PY_EXEC tells this file that it
-runs in a later one. A stage that is not needed is skipped: a repo with nothing to do takes one hop, from
-wild to the command.
-The chapters below stand in the order in which they need each other; what is called from outside comes last.
+Usage: ./prime -v, or python3 proto_prime.py -v. The map above the licence tells what happens, and where it stands.
 """
 
 import os
