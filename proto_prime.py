@@ -8847,45 +8847,51 @@ def fetch_uv(wanted, options, hashes=(), use="an environment"):
             return path
         try:
             with aside_directory(cache_dir("uv")) as aside:
-                program, sha256 = fetch_uv_by_pip(requirement, aside, options, hashes)
-                if not program:
-                    program, sha256 = fetch_uv_itself(wanted, aside, options, hashes)
-                return keep_uv(program, sha256, use)
+                wheel = fetch_uv_by_pip(requirement, aside, options)
+                return keep_uv(wheel or fetch_uv_itself(wanted, aside, options, hashes), hashes, use)
         except OSError as problem:
             raise PrimeError("cannot keep uv in %s: %s" % (cache_dir("uv"), problem.strerror), hint=CACHE_HINT)
 
 
-def keep_uv(program, sha256, use):
-    """Move a uv that was fetched into the user cache. Returns its path.
+def keep_uv(wheel, hashes, use):
+    """Take uv out of the wheel that was fetched, and move it into the user cache. Returns its path.
 
-    sha256  str, of its wheel, if `uv_sha256` demanded one; else ""
-    use     str, a key of `LEAST_UV`
+    hashes, use  as for `fetch_uv`
     """
+    name, sha256 = os.path.basename(wheel), hash_file(wheel)
+    if hashes and sha256 not in map(str.lower, hashes):
+        raise Mismatch("%s is not what uv_sha256 says" % name, tried=["sha256 is " + sha256])
+    program = os.path.join(os.path.dirname(wheel), "uv" + EXE)
+    with open(wheel, "rb") as file:
+        content = file_in_wheel(file, ".data/scripts/uv" + EXE, "%s is no wheel of uv" % name)
+    with open(program, "wb") as file:
+        file.write(content)
+    tend(os.chmod, program, 0o755)
     version = uv_version(program)
     if version is None:
         raise PrimeError("the uv that was fetched does not run here")
     if version.key < Version(LEAST_UV[use]).key:
         raise too_old(use, "the uv that was fetched is %s" % version)
-    path = cache_dir("uv", "uv-%s%s%s" % (version, sha256 and "-" + sha256[:16], EXE))
-    if sha256:
+    path = cache_dir("uv", "uv-%s%s%s" % (version, "-" + sha256[:16] if hashes else "", EXE))
+    if hashes:
         write_atomic(path + ".sha256", hash_file(program).encode())
     put_in_place(program, path)
     return path
 
 
-def fetch_uv_by_pip(requirement, directory, options, hashes):
-    """Fetch uv into a directory with a pip of this machine. Returns (its path, the demanded SHA-256 or "").
+def fetch_uv_by_pip(requirement, directory, options):
+    """Fetch the wheel of a uv into a directory with a pip of this machine. Returns its path.
 
-    ("", "") if there is no python that can install uv, or no pip.
+    "" if there is no python that can install uv, or no pip.
     """
     python = search_python(">=%d.%d" % OLDEST_UV_PYTHON)
     if not python:
-        return "", ""
+        return ""
     try:
         pip_wheel = find_pip(python)
     except PrimeError as problem:
         report.detail("no pip to fetch uv with: %s" % problem)
-        return "", ""
+        return ""
     pip = pip_program(pip_wheel)
     files = os.path.join(directory, "files")
     environ = dict(pip_environ(REACH), PIP_REQUIRE_VIRTUALENV="0")
@@ -8894,11 +8900,11 @@ def fetch_uv_by_pip(requirement, directory, options, hashes):
     words = ["download", "--no-deps", "--only-binary=:all:", "--dest", files] + options + [requirement]
     os.makedirs(directory, exist_ok=True)
     run_pip(python.path, pip, words, "fetching %s" % requirement, environ, os.sep, directory)
-    return unpack_uv(os.path.join(files, os.listdir(files)[0]), directory, hashes)
+    return os.path.join(files, os.listdir(files)[0])
 
 
 def fetch_uv_itself(wanted, directory, options, hashes):
-    """Fetch uv without pip, from a local directory or from the index. Arguments and result as `fetch_uv_by_pip`."""
+    """Fetch the wheel of a uv without pip, from a local directory or from the index. Arguments as for `fetch_uv`."""
     report.step("fetching uv from the index")
     links = local_links(options)
     index = chosen_index(options[options.index("--index-url") + 1] if "--index-url" in options else "")
@@ -8917,7 +8923,7 @@ def fetch_uv_itself(wanted, directory, options, hashes):
     name, url, sha256, size = max(fitting, key=lambda pair: pair[0].key)[1]
     wheel = os.path.join(directory, name)
     download(url, wheel, sha256, size, trust_in(index, trust))
-    return unpack_uv(wheel, directory, hashes)
+    return wheel
 
 
 def local_links(options):
@@ -8933,20 +8939,6 @@ def local_links(options):
             if os.path.isfile(path) and not why_no_file_name(name):
                 links.append((name, file_url(path), "", 0))
     return links
-
-
-def unpack_uv(wheel, directory, hashes):
-    """Take uv out of its wheel. Returns (its path, the demanded SHA-256 or "")."""
-    sha256 = hash_file(wheel)
-    if hashes and sha256 not in map(str.lower, hashes):
-        raise Mismatch("%s is not what uv_sha256 says" % os.path.basename(wheel), tried=["sha256 is " + sha256])
-    program = os.path.join(directory, "uv" + EXE)
-    with open(wheel, "rb") as file:
-        content = file_in_wheel(file, ".data/scripts/uv" + EXE, "%s is no wheel of uv" % os.path.basename(wheel))
-    with open(program, "wb") as file:
-        file.write(content)
-    tend(os.chmod, program, 0o755)
-    return program, sha256 if hashes else ""
 
 
 class UvDriver(Driver):
