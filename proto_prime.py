@@ -1226,6 +1226,11 @@ def is_fresh(path):
     return False
 
 
+def is_of(text, others):
+    """True if a text has no characters but letters, digits and those of `others`."""
+    return all(char.isalnum() or char in others for char in text)
+
+
 def has_control(text):
     """True if a text has a character that ends a line somewhere, or that no line shows, except tabs (H15)."""
     return not text.isprintable() and any(
@@ -1517,7 +1522,7 @@ def read_env_line(text, pos, path, found):
     name, sign, value = line.partition("=")
     words = name.split()
     name = words[-1] if len(words) == 1 or words[:1] == ["export"] and len(words) == 2 else ""
-    problem = "" if sign and name and all(char.isalnum() or char in "_.-" for char in name) else "is no NAME=VALUE"
+    problem = "" if sign and name and is_of(name, "_.-") else "is no NAME=VALUE"
     if not problem and value.strip()[:1] in ("'", '"'):
         value, begin = read_env_quoted(text, end - len(value.lstrip()))
         end = text.find("\n", begin) % (len(text) + 1)
@@ -4395,8 +4400,7 @@ def defined_in(line):
     text = bare.lstrip("[") if is_header else bare
     name, end, _ = text.partition("]" if is_header else "=")
     name = "".join(char for char in name if not char.isspace() and char not in "\"'")
-    is_plain = all(char.isalnum() or char in "_.-" for char in name)
-    return name if end and is_plain else "", is_header
+    return name if end and is_of(name, "_.-") else "", is_header
 
 
 def table_in(document, file, *names):
@@ -4417,7 +4421,7 @@ def load_config(root):
         if not isinstance(table, dict):
             hint = "variables stand in env_vars: env_vars = %s" % shown_toml({name: str(table)})
             raise config.error(field, "%s is not a table of fields" % field, hint=hint)
-        if not all(char.isalnum() or char in "-_" for char in name) or not name:
+        if not name or not is_of(name, "-_"):
             raise config.error(field, 'environment name "%s" has more than letters, digits, - and _' % name)
         if why_no_file_name(name):  # directories are named after it
             raise config.error(field, 'environment name "%s": %s' % (name, why_no_file_name(name)))
@@ -4512,7 +4516,7 @@ def read_tasks(config):
 def read_task(config, name, value):
     """Check one task, and return it as a `Task`. PrimeError with status 2."""
     field = "tasks." + name
-    if not all(char.isalnum() or char in "-_.:" for char in name) or name[:1] in ("", "-", ".", ":"):
+    if not is_of(name, "-_.:") or name[:1] in ("", "-", ".", ":"):
         raise config.error(field, 'task name "%s" is not of letters, digits and -_.: alone' % one_line(name[:200]))
     if name in FIELDS:  # the line was added below [tasks]
         hint = "move its line above [%stasks]" % ("tool.proto-prime." * (config.file == PYPROJECT))
@@ -10425,9 +10429,8 @@ def settings_for_shell():
     for name, value in [(name, os.environ[name]) for name in SHELL_SETTINGS if name in os.environ]:
         if set(value) & set("'\\@") or not value.isprintable() or max(value + " ") > "~":
             raise NotForShell("a variable that decides has a character that shells quote, or a password")
-        is_plain = all(char.isalnum() or char in "_./:=,+%-" for char in value)
         lists[0].append("%s='%s'" % (name, value))
-        lists[1].append("%s=%s" % (name, value) if is_plain else lists[0][-1])
+        lists[1].append("%s=%s" % (name, value) if is_of(value, "_./:=,+%-") else lists[0][-1])
     return [[""] * bool(lines) + lines for lines in lists]
 
 
