@@ -4240,9 +4240,8 @@ def as_meant(field, value, typed):
         value = means_yes(value)
     elif kind in ("texts", "projects", "platforms", "hashes") and is_text:
         value = [value]
-    elif field == "dependencies" and isinstance(value, dict) and all(isinstance(each, str) for each in value.values()):
-        value = [name + ("" if each == "*" else each if each[:1] in "=<>!~" else (">=" if each[:1] == "^" else "==")
-                         + each.lstrip("^")) for name, each in value.items()]  # as Poetry and Pipenv have it
+    elif field == "dependencies" and isinstance(value, dict) and is_texts(list(value.values())):
+        value = [name + as_specifier(version) for name, version in value.items()]  # as Poetry and Pipenv have it
     elif kind == "projects" and isinstance(value, dict):
         value = [value]
     elif kind == "commands" and (is_text or is_texts(value)):
@@ -4251,6 +4250,15 @@ def as_meant(field, value, typed):
     elif kind == "table" and isinstance(value, dict):
         value = {name: str(each).lower() if isinstance(each, bool) else str(each) for name, each in value.items()}
     return value if KINDS[kind][1](value) else None
+
+
+def as_specifier(version):
+    """The specifier for what Poetry and Pipenv take for the version of a package."""
+    if version == "*":
+        return ""
+    if version[:1] in "=<>!~":  # "", too
+        return version
+    return ">=" + version.lstrip("^") if version[:1] == "^" else "==" + version
 
 
 def hint_for_value(field, value, typed=""):
