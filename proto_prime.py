@@ -12299,9 +12299,12 @@ def pwsh_quote(text):
     return "'%s'" % "".join(char * 2 if char in "'\u2018\u2019\u201a\u201b" else char for char in text)
 
 
+CMD_ESCAPES = str.maketrans(dict({char: "^" + char for char in '^&|<>()"!'}, **{"%": "%%"}))
+
+
 def cmd_quote(text):
     """A text behind `set NAME=` in a batch file, as cmd reads it: outside of quotes, for one in it would end them."""
-    return "".join("%%" if char == "%" else "^" + char if char in '^&|<>()"!' else char for char in text)
+    return text.translate(CMD_ESCAPES)
 
 
 # How a shell sets a variable, how it takes PYTHONHOME away, and how it quotes a value.
@@ -12568,11 +12571,16 @@ def add_uv(work):
     lock = work.resolve(["uv==%s" % uv_version(work.driver.uv)], "%d.%d" % OLDEST_UV_PYTHON)
     names = [name for name in lock.files if fits(name, work.platforms, work.python.version)]
     work.files.update((name, lock.files[name]) for name in names)
-    lacking = [each for each in work.platforms if not any(fits(name, [each], work.python.version) for name in names)]
+    lacking = platforms_without(names, work.platforms, work.python.version)
     if lacking and work.environment["venv_driver"] == "venv_uv":
         work.missing.append("uv: it has no wheel for %s" % ", ".join(lacking))
     elif lacking:
         report.note("uv has no wheel for %s: a boot without network takes pip there" % ", ".join(lacking))
+
+
+def platforms_without(names, platforms, version):
+    """Those of `platforms` on which a CPython of `version` can install none of the wheels of these file names."""
+    return [platform for platform in platforms if not any(fits(name, [platform], version) for name in names)]
 
 
 def add_packages(work, lock):
@@ -12585,9 +12593,8 @@ def add_packages(work, lock):
         platforms = [each for each in work.platforms if is_needed(lock, package, work.python, each)]
         wheels = [lock.file_of(each) for each in package.get("wheels", [])]
         names = [name for name in wheels if fits(name, platforms, work.python.version)]
-        lacking = [platform for platform in platforms
-                   if not any(fits(name, [platform], work.python.version) for name in names)
-                   and lock.holds(package.get("marker", ""), lock.values(work.python, platform))]
+        lacking = [platform for platform in platforms_without(names, platforms, work.python.version)
+                   if lock.holds(package.get("marker", ""), lock.values(work.python, platform))]
         if lacking:
             reason = why_not_vendored(lock, package, lacking)
             work.missing += ["%s: %s" % (package["name"], reason)] if reason else []
