@@ -2763,9 +2763,10 @@ def find_root(option=""):
         raise PrimeError("the current directory does not exist", hint="cd to one that does")
     for directory in [each for start in starts for each in ancestors(start)]:
         configs = list(filter(os.path.exists, config_paths(directory)))
+        if configs and directory in starts:
+            return directory
         hint = "--root %s takes it" % directory
-        if configs and (directory in starts or not any(
-                is_left_aside(path, script or starts[0], hint) for path in configs)):
+        if configs and not any(is_left_aside(path, script or starts[0], hint) for path in configs):
             return directory
     return starts[0]
 
@@ -2921,8 +2922,8 @@ def place_state(root):
 def forget_state(root):
     """Remove the state directory of a root in the user cache, unless something is in it that somebody may want."""
     base = _states.get(root, "")
-    kept = [path for path in (os.path.join(base, name) for name in ("envs", "made")) if os.path.isdir(path)]
-    if base and not any(map(os.listdir, kept)) and is_marked(os.path.dirname(base)):
+    kept = names_if_there(os.path.join(base, "envs")) + names_if_there(os.path.join(base, "made"))
+    if base and not kept and is_marked(os.path.dirname(base)):
         remove(os.path.dirname(base))
         del _states[root]
 
@@ -4494,10 +4495,10 @@ class Task:
 
     def row(self):
         """All of a task that needs no other, as a str for a stamp; "" if it needs one, or no str can have it."""
-        parts = self.words, [name + "=" + value for name, value in self.variables.items()]
-        row = "\2".join([self.name, self.env, self.cwd] + ["\1".join(part) for part in parts])
-        controls = row.count("\1") + row.count("\2")
-        return "" if self.needs or controls != 4 + sum(len(part[1:]) for part in parts) else row
+        variables = ["%s=%s" % pair for pair in self.variables.items()]
+        row = "\2".join([self.name, self.env, self.cwd, "\1".join(self.words), "\1".join(variables)])
+        is_whole = row.count("\2") == 4 and row.count("\1") == len(self.words[1:]) + len(variables[1:])
+        return row if is_whole and not self.needs else ""
 
     @classmethod
     def from_row(cls, row):
@@ -13088,12 +13089,11 @@ def command_init(options):
 
 def note_top(root):
     """Say if `root` is not the top of a repo: what is above it is not served, and nothing is there to commit to."""
-    top = next((each for each in ancestors(root) if any(
-        os.path.exists(os.path.join(each, name)) for name in REPO_DIRS)), "")
-    if not top:
+    tops = [each for each in ancestors(root) for name in REPO_DIRS if os.path.exists(os.path.join(each, name))]
+    if not tops:
         report.note("this is no git repo: git init makes it one")
-    elif top != root:
-        place = os.path.relpath(top, root)
+    elif tops[0] != root:
+        place = os.path.relpath(tops[0], root)
         report.note("the top of this repo is %s: init serves only what is in this directory" % place)
 
 
