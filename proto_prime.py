@@ -11141,15 +11141,13 @@ def no_python(environment, problem=None):
 
     problem  `PrimeError`, why uv could not download one; None if it was not asked to
     """
-    required, wanted = environment.required, [each for each in environment.wanted() if each.text]
-    tried, reasons = environment.tried, "".join(candidate.reason for candidate in environment.tried)
     if is_contradictory(environment):
-        named = ['"%s" (%s)' % (request, place_of(request, environment)) for request in dict.fromkeys(wanted)]
-        message = "no python satisfies %s " % ("both" if len(named) == 2 else "all of") + " and ".join(named)
-        files = " or ".join(dict.fromkeys(place_of(each, environment).partition(": ")[0] for each in wanted))
-        return PrimeError(message, hint="no version is in all of them: change %s" % files)
-    others = [request for request in wanted if request is not required and
-              (not required.text or request_with_origin(request) in reasons)]
+        return no_version(environment)
+    required, tried = environment.required, environment.tried
+    reasons = "".join(candidate.reason for candidate in tried)
+    others = [request for request in environment.wanted() if request.text and request is not required]
+    if required.text:
+        others = [request for request in others if request_with_origin(request) in reasons]
     requests, origin = list(map(request_with_origin, others)), place_of((others + [required])[0], environment)
     if required.text or not others:
         field = "the request" if is_typed(required) else required.origin.partition(": ")[2].rpartition(".")[2]
@@ -11159,12 +11157,21 @@ def no_python(environment, problem=None):
     rows = [(each.version or "-", tilde(each.path), each.reason or each.verdict) for each in misses]
     lines = in_columns(rows, room_on(2) - 2)
     if len(tried) > len(misses):
-        words = [*(["-e", environment.requested] if environment.requested else []), "python"]
+        words = ["-e", environment.requested, "python"] if environment.requested else ["python"]
         words += [required.text] if is_typed(required) or environment.is_script else []
         lines.append("and %d more: %s" % (len(tried) - len(misses), typed(*words, "--all")))
     lines += ["uv: %s" % problem] + problem.tried if problem else []
     hint = limit_hint(reasons) or hint_for_python(environment, misses, problem)
     return PrimeError("no python satisfies " + " and ".join(requests), origin, lines, hint)
+
+
+def no_version(environment):
+    """The PrimeError for requests that no version at all fulfils together."""
+    wanted = [request for request in environment.wanted() if request.text]
+    named = ['"%s" (%s)' % (request, place_of(request, environment)) for request in dict.fromkeys(wanted)]
+    files = dict.fromkeys(place_of(request, environment).partition(": ")[0] for request in wanted)
+    return PrimeError("no python satisfies %s %s" % ("both" if len(named) == 2 else "all of", " and ".join(named)),
+                      hint="no version is in all of them: change %s" % " or ".join(files))
 
 
 def is_typed(request):
