@@ -9725,15 +9725,16 @@ def differences(environment, before, now, generation=None):
     if before.get("ref root") != now["ref root"]:
         return ["the repo was moved or copied from %s" % before.get("ref root")]
     labels = sorted(label for label in set(before) | set(now) if before.get(label) != now.get(label))
-    # Whether a file that is not there is named or not tells nobody anything.
-    files = [each for each in labels if each.startswith("file ") and (before.get(each) or now.get(each))]
-    origins, built = generation.origins if generation else environment.origins, 0.0
+    origins, built = environment.origins, 0.0
     if generation:  # not `created`, which may be later than it was
-        built = os.path.getctime(os.path.join(generation.path, MARKER))
-    defaults = [each for each in REPO_FIELDS if {environment.origins[each], origins.get(each)} <= {"default", None}]
-    fields = [each for each in labels if not each.startswith("file ") and not (files and each in defaults)]
+        origins, built = generation.origins, os.path.getctime(os.path.join(generation.path, MARKER))
+    # Whether a file that is not there is named or not tells nobody anything.
+    telling = [each for each in labels if not each.startswith("file ") or before.get(each) or now.get(each)]
+    if any(each.startswith("file ") for each in telling):  # which by default decide these fields
+        telling = [each for each in telling if each not in REPO_FIELDS
+                   or not {environment.origins[each], origins.get(each)} <= {"default", None}]
     reasons = []
-    for label in sorted(files + fields) or labels:
+    for label in telling or labels:
         if label.startswith("file "):
             change = file_change(label, before, now, built)
             reasons.append("%s %s" % (label[len("file "):].replace(now["ref root"] + os.sep, "", 1), change))
