@@ -4194,6 +4194,12 @@ def normalized(name):
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
+def left_of(names, taken):
+    """Those of the `names` of extras or groups that are not `taken`, in any spelling."""
+    taken = set(map(normalized, taken))
+    return [name for name in names if normalized(name) not in taken]
+
+
 def is_our_name(name):
     """True for `proto-prime` as the name of a table, in any spelling."""
     return normalized(name).replace("-", "") == "protoprime"
@@ -5030,30 +5036,31 @@ def unused_sources(environment, is_empty):
     import json
     import re
 
-    document, config = environment.config.pyproject, environment.config
+    config, document = environment.config, environment.config.pyproject
     table = OWN_CONFIG if config.file == OWN_CONFIG or not document else "[tool.proto-prime] in " + PYPROJECT
     names = ["requirements.txt"]
     if is_empty:
         names = sorted(names_in(environment.root))
         names += ["requirements/" + name for name in sorted(names_in(environment.path("requirements")))]
     names = [name for name in names if os.path.isfile(environment.path(name))]
-    files = [name for name in names if re.match(r"([\w.-]*requirements[\w.-]*|requirements/[\w.-]+)\.(txt|in)$", name)]
-    used = with_includes(environment, environment["requirements_files"])
-    used += [path for project in environment["projects"] for path in project["files"]]
-    files = [name for name in files if environment.path(name) not in used]
-    others = [name for name in names if re.match(r"(Pipfile|(conda-)?environment\.ya?ml)$", name)]
-    used = {normalized(group) for project in environment["projects"] for group in project["groups"]}
-    declared = sorted(groups_of(document))
-    groups = [name for name in declared if normalized(name) not in used]
     sources = []
-    if environment.origins["requirements_files"] == "default" and files:
-        sources.append((", ".join(files), table, "requirements_files = %s" % json.dumps(files)))
+    if environment.origins["requirements_files"] == "default":
+        used = with_includes(environment, environment["requirements_files"])
+        used += [path for project in environment["projects"] for path in project["files"]]
+        pattern = r"([\w.-]*requirements[\w.-]*|requirements/[\w.-]+)\.(txt|in)$"
+        files = [name for name in names if re.match(pattern, name) and environment.path(name) not in used]
+        line = "requirements_files = %s" % json.dumps(files)
+        sources += [(", ".join(files), table, line)] if files else []
     if not is_empty:
         return sources
-    if environment.origins["projects"] == "default" and groups:
+    if environment.origins["projects"] == "default":
+        used = [group for project in environment["projects"] for group in project["groups"]]
+        groups = left_of(sorted(groups_of(document)), used)
         title = "the dependency group%s %s" % ("s"[len(groups) < 2:], ", ".join(groups))
-        sources.append((title, table, 'projects = [{path = ".", groups = %s}]' % json.dumps(groups)))
+        line = 'projects = [{path = ".", groups = %s}]' % json.dumps(groups)
+        sources += [(title, table, line)] if groups else []
     if environment.origins["dependencies"] == "default":
+        others = [name for name in names if re.match(r"(Pipfile|(conda-)?environment\.ya?ml)$", name)]
         sources += [(name, table, 'dependencies = ["NAME", "..."], the packages that it lists') for name in others]
     return sources + projects_without_build(environment)
 
@@ -13163,12 +13170,6 @@ def note_left_aside(root):
         is_project = os.path.exists(os.path.join(root, PYPROJECT))
         place = "[tool.proto-prime] of " + PYPROJECT if is_project else OWN_CONFIG
         report.note("left aside: %s; in %s this takes them:" % ("; ".join(kinds), place), lines)
-
-
-def left_of(names, taken):
-    """Those of the `names` of extras or groups that are not `taken`, in any spelling."""
-    taken = set(map(normalized, taken))
-    return [name for name in names if normalized(name) not in taken]
 
 
 def requirements_files_in(root):
