@@ -550,14 +550,14 @@ def room_on(file):
 
 def in_columns(rows, room):
     """Rows of texts as lines, a list of str. If one is too wide, the last text of each row stands below the others."""
-    rows = [[one_line(text) for text in row] for row in rows]
+    rows = [list(map(one_line, row)) for row in rows]
     widths = [max(map(width_of, column)) for column in zip(*rows)]
-    heads = ["  ".join(text + " " * (width - width_of(text)) for text, width in zip(row[:-1], widths)) for row in rows]
-    lines = ["%s  %s" % (head, row[-1]) for head, row in zip(heads, rows)]
-    if max(map(width_of, lines), default=0) <= room:
-        return lines
-    return [line for head, row in zip(heads, rows)
-            for line in [head.rstrip(), *("      " + line for line in wrapped(row[-1], room - 6))]]
+    lines, broken = [], []
+    for *texts, last in rows:
+        head = "  ".join(text + " " * (width - width_of(text)) for text, width in zip(texts, widths))
+        lines.append("%s  %s" % (head, last))
+        broken += [head.rstrip()] + ["      " + line for line in wrapped(last, room - 6)]
+    return lines if max(map(width_of, lines), default=0) <= room else broken
 
 
 def pointed(line, index):
