@@ -1445,11 +1445,11 @@ def absolute_setting(name, value):
         return value
     separator = PATHS_VARS[name]
     values = value.split(separator)
-    if not any(is_relative(name, each) for each in values):
+    relative = [each for each in values if is_relative(name, each)]
+    if not relative:
         return value
     # As URLs, for a blank or a comma in a path would separate two.
-    return (separator or " ").join(
-        file_url(os.path.abspath(each)) if is_relative(name, each) else each for each in values)
+    return (separator or " ").join(file_url(os.path.abspath(each)) if each in relative else each for each in values)
 
 
 def is_relative(name, value):
@@ -13561,8 +13561,8 @@ def check_params(method, params):
     if not checks:
         wrong = [(name, "is not known") for name in params]
     if wrong:
-        raise RpcError(INVALID_PARAMS, "%s: %s" % (method, "; ".join("%s %s" % pair for pair in wrong)),
-                       [{"field": name, "message": message} for name, message in wrong])
+        details = [{"field": name, "message": message} for name, message in wrong]
+        raise RpcError(INVALID_PARAMS, "%s: %s" % (method, "; ".join(map(" ".join, wrong))), details)
     return {name: params[name] for name in checks if name in params}
 
 
