@@ -12393,21 +12393,15 @@ def resolve(environment, driver, python, target):
         release = Version(python.version).release
         minors = range(min(OLDEST_UV_PYTHON[1], release[1]), release[1] + 1)
         oldest_ones = ["%d.%d" % (release[0], minor) for minor in minors] + [python.version]
-    root = environment.root
     try:
-        resolve_for(oldest_ones, lambda oldest: driver.resolve(lines, target, python, options, root, oldest))
+        for oldest in oldest_ones:
+            try:
+                return driver.resolve(lines, target, python, options, environment.root, oldest)
+            except PrimeError as problem:
+                if oldest == oldest_ones[-1] or not depends_on_python(problem):
+                    raise
     finally:
         tend(remove, target + ".sources")
-
-
-def resolve_for(oldest_ones, function):
-    """Call a function with the first of these oldest versions of python with which all can be resolved."""
-    for oldest in oldest_ones:
-        try:
-            return function(oldest)
-        except PrimeError as problem:
-            if oldest == oldest_ones[-1] or not depends_on_python(problem):
-                raise
 
 
 def depends_on_python(problem):
