@@ -4137,11 +4137,6 @@ def is_texts(value):
     return isinstance(value, (list, tuple)) and all(isinstance(item, str) for item in value)
 
 
-def is_hash(text):
-    """True for a SHA-256 in hex."""
-    return len(text) == 64 and is_hex(text.lower())
-
-
 def is_variable(name, value):
     """True for what the environment of a process can hold."""
     return isinstance(value, str) and name and not set("=\0") & set(name) and "\0" not in value
@@ -4165,7 +4160,7 @@ KINDS = {
     "text": ("a string", lambda value: isinstance(value, str)),
     "texts": ("a list of strings", is_texts),
     "hashes": ("a list of SHA-256 in hex",
-               lambda value: is_texts(value) and all(map(is_hash, value))),
+               lambda value: is_texts(value) and all(len(each) == 64 and is_hex(each.lower()) for each in value)),
     "flag": ("true or false", lambda value: isinstance(value, bool)),
     "platforms": ("a list of " + ", ".join(PLATFORMS),
                   lambda value: is_texts(value) and set(value) <= set(PLATFORMS)),
