@@ -5732,11 +5732,6 @@ def requirement_lines(path, root=""):
     return lines
 
 
-def has_hashes(path):
-    """True if a requirements file says the hash of a requirement."""
-    return any("--hash=" in line for line in requirement_lines(path))
-
-
 def decode_as_pip(data):
     """The text of a requirements file in the encoding that pip takes it for (R5).
 
@@ -8702,8 +8697,8 @@ class PipDriver(Driver):
 
     def parts(self, environment, requirements):
         """Install files with hashes first: pip takes no requirement without a hash beside them."""
-        files = with_includes(environment, environment["requirements_files"])
-        if "-r" not in requirements or not any(map(has_hashes, files)):
+        files = with_includes(environment, environment["requirements_files"]) if "-r" in requirements else []
+        if not any("--hash=" in line for path in files for line in requirement_lines(path)):
             return [requirements]
         start = requirements.index("-r")
         end = start + 2 * requirements.count("-r")
@@ -8788,8 +8783,9 @@ def find_uv(wanted, hashes=(), use="an environment", passed=None):
         paths += [os.path.join(directory, "uv") for directory in UV_PLACES if not WINDOWS]
     use_cache()
     ending = "-(%s)" % "|".join(sha256[:16].lower() for sha256 in hashes) if hashes else ""
-    cached = newest_first(cache_dirs("uv"), r"uv-\d[^-]*%s%s$" % (ending, EXE))
-    paths += [path for path in cached if is_ours(path) and (not hashes or is_as_fetched(path))]
+    cached = filter(is_ours, newest_first(cache_dirs("uv"), r"uv-\d[^-]*%s%s$" % (ending, EXE)))
+    # One that was fetched by the hash of its wheel must still be what was in that wheel (H8).
+    paths += [path for path in cached if not hashes or bytes_of(path + ".sha256") == hash_file(path).encode()]
     for path in paths:
         if not os.path.isfile(path) or not os.access(path, os.X_OK):
             continue
@@ -8819,11 +8815,6 @@ def check_uv_version(wanted, use):
         is_limit = clause.version and clause.operator in ("==", "===", "~=", "<", "<=")
         if is_limit and clause.version.key <= least.key and not clause.contains(least):
             raise too_old(use, "uv_version is %s" % wanted)
-
-
-def is_as_fetched(path):
-    """True if a uv that was fetched by the hash of its wheel is still what was in that wheel (H8)."""
-    return bytes_of(path + ".sha256") == hash_file(path).encode()
 
 
 def uv_version(path):
