@@ -9807,12 +9807,6 @@ def note_use(prefix):
         report.detail("the order of use is not kept: %s" % problem)
 
 
-def uses_of(environment):
-    """The place of each generation of an environment in the order of use, by its name: a dict of str to int."""
-    names = (bytes_of(held_path(environment) + ".uses") or b"").split()
-    return {os.fsdecode(name): index for index, name in enumerate(names)}
-
-
 def kept_python(environment):
     """The `Interpreter` of the newest generation while it is what it was and satisfies the request.
 
@@ -9907,7 +9901,9 @@ def build_in(directory, environment, python, driver, meta):
     stand_in_for_pip(directory, python.version, environment)
     for command in environment["post_boot"]:
         run_post_boot(command, directory, environment)
-    meta.update(listing=listing_of(directory), packages=packages_of(directory), created=next_time(environment))
+    # The newest even if the clock was set back (T7).
+    created = max([time.time()] + [each.created + 1 for each in generations(environment)])
+    meta.update(listing=listing_of(directory), packages=packages_of(directory), created=created)
     generation = Generation(directory, json.loads(as_json(meta)))
     generation.is_new = True
     if before is not None:
@@ -9933,13 +9929,6 @@ def packages_before(environment):
     if damage_of(before, may_run=False):
         return before.packages
     return packages_of(before.path)
-
-
-def next_time(environment):
-    """The `created` of a generation of now, in s: it is the newest even if the clock was set back (T7)."""
-    import time
-
-    return max([time.time()] + [generation.created + 1 for generation in generations(environment)])
 
 
 def cache_key(environment, python):
@@ -11705,7 +11694,8 @@ def generations_before(environment, current):
 
     Those whose python is not what is required now are left out.
     """
-    uses, required = uses_of(environment), environment.required
+    names, required = (bytes_of(held_path(environment) + ".uses") or b"").split(), environment.required
+    uses = {os.fsdecode(name): index for index, name in enumerate(names)}  # as `note_use` keeps them
 
     def place(generation):
         return uses.get(os.path.basename(generation.path), -1), generation.created
@@ -12138,13 +12128,9 @@ def run_task(task, options, start):
         try:
             return start(*program_in(task.words, prefix, environ))
         except (OSError, PrimeError) as problem:
-            raise of_task(no_start(problem, task.words, options, environment, prefix), task, options.root)
-
-
-def of_task(error, task, root):
-    """The PrimeError for a task's program that did not start: with the name of the task, and where its config is."""
-    where = load_config(root).where("tasks." + task.name)
-    return PrimeError("task %s: %s" % (task.name, error), where, error.tried, error.hint, error.status)
+            error = no_start(problem, task.words, options, environment, prefix)
+            where = load_config(options.root).where("tasks." + task.name)
+            raise PrimeError("task %s: %s" % (task.name, error), where, error.tried, error.hint, error.status)
 
 
 def task_rows(tasks, commands):
@@ -14112,7 +14098,8 @@ def unknown_command(options, word, *rest):
     typed = [each for each in ("-e", options.env) if options.env]
     hint, programs = hint_of_others(environment, word, rest), programs_of(prefix)
     slip = "" if hint and word not in USUAL_TASKS else slip_of(word, tasks)
-    is_program = word in [*programs, *TOOLS] or is_runnable(word) or not (hint or slip) and find_program(word)
+    is_path = os.path.isfile(word) and (word.endswith(".py") or os.path.dirname(word) != "")
+    is_program = is_path or word in [*programs, *TOOLS] or not (hint or slip) and find_program(word)
     words = [slip] if slip else []
     if is_program and word not in INSTALLERS:
         words = ["run", word]
@@ -14126,11 +14113,6 @@ def unknown_command(options, word, *rest):
     if words:
         hint = "did you mean: prime " + shown([*typed, *words, *rest])
     return PrimeError("unknown command %s" % word, hint=hint or "prime help", status=2)
-
-
-def is_runnable(word):
-    """True if a word is the path of a python file, or of a program."""
-    return os.path.isfile(word) and (word.endswith(".py") or os.path.dirname(word) != "")
 
 
 def hint_of_others(environment, word, rest):
