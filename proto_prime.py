@@ -29,8 +29,8 @@
 #                The link
 #   wanted       TOML, Versions and requests, Config, The user's settings, Environments and their inputs
 #   there        Asking a python, Where pythons are, Choosing a python
-#   making       Downloads and the index, Tools, Lock files, Sources, pip, uv, Making environments, Generations,
-#                Shell stamps, Stamps
+#   making       Downloads and the index, Tools, Lock files, Sources, pip, uv, Making environments, Programs,
+#                Generations, Shell stamps, Stamps
 #   running      Stages
 #   commands     Commands of every day, Running a command, Lock and vendor, Init and update, Workflow server,
 #                Command line
@@ -9383,6 +9383,122 @@ def stand_in_for_pip(directory, version, environment):
 
 
 # --------------------------------------------------------------------------------------------------
+# Programs
+# --------------------------------------------------------------------------------------------------
+# How a user's command starts in an environment, and what is said if it does not: no such program, no right to start it,
+# or one that runs another python.
+
+
+def has_metadata(name):
+    """True if a command is a python script that may say what it needs (PEP 723)."""
+    if not is_python_file(name) and not (os.path.dirname(name) and is_script(name)):
+        return False
+    content = bytes_of(name) or b""
+    first_line = content.partition(b"\n")[0]
+    is_python = is_python_file(name) or any(word in first_line for word in (b"python", b"prime", b"uv"))
+    return is_python and b"# /// script" in content
+
+
+def command_argv(command, prefix, search):
+    """The argument list, its first a path, that runs a user's command in an environment.
+
+    command  list of str: a program of the environment or of the search path, -m MODULE, a .py file, or - for
+             the script on stdin
+    PrimeError with status 127 if there is no such program.
+    """
+    name = command[0]
+    if name in ("-m", "-") or is_python_file(name) and os.path.isfile(name) or has_metadata(name):
+        return [environment_python(prefix)] + list(command)
+    program = find_program(name, search)
+    if WINDOWS and is_python_file(program):  # PATHEXT has .PY
+        return [environment_python(prefix), program] + list(command[1:])
+    is_outside = not program.startswith(prefix + os.sep) and not os.path.dirname(name)
+    if is_outside and name.rstrip("0123456789.") == "pip":  # would be another python's
+        raise PrimeError(NO_PIP, status=127)
+    if not program:
+        text = "there is no file %s" if is_python_file(name) else "no program %s in the environment or on PATH"
+        raise no_program(name, search, text % name)
+    if is_outside and is_python_program(program):
+        report.note_once("the environment has no %s: %s is run, a python program from outside" % (name, tilde(program)))
+    return [program] + list(command[1:])
+
+
+def programs_of(prefix):
+    """The names of the programs in an environment, a list of str: without other names of its python, and activation."""
+    directory = os.path.join(prefix, BIN)
+    found = set()
+    for name in names_if_there(directory):
+        path = os.path.join(directory, name)
+        is_ours = name.lower().startswith(("activate", "deactivate", ".", "_")) or has_bytes(path, NO_PIP.encode())
+        if os.path.isfile(path) and os.access(path, os.X_OK) and not is_ours:
+            found.add(name[:-len(EXE)] if EXE and name.lower().endswith(EXE) else name)
+    return sorted(name for name in found if name.rstrip("0123456789.") not in found - {name})
+
+
+def no_program(name, search, text, hint=""):
+    """The PrimeError for a program that is not on the search path, or there without the right to start it (M23)."""
+    for path in [os.path.join(directory or os.curdir, name) for directory in search.split(os.pathsep)]:
+        if os.path.isfile(path):
+            return cannot_run(path, PermissionError(0, "", path))
+    return PrimeError(text, status=127, hint=hint)
+
+
+def cannot_run(name, problem, hint=""):
+    """The PrimeError for a program that the system does not start, with the status that a shell would return."""
+    path, reason, status = problem.filename or name, problem.strerror, 126
+    if os.path.isdir(path):
+        reason = "it is a directory"
+    elif os.path.isfile(path) and not os.access(path, os.X_OK):
+        reason, hint = "it is not executable", hint or "chmod +x " + shown([path])
+    elif isinstance(problem, FileNotFoundError) and os.path.isfile(path):
+        reason = "the interpreter in its first line does not exist"
+    elif isinstance(problem, FileNotFoundError):
+        status = 127
+    elif getattr(problem, "winerror", 0) == 193:  # ERROR_BAD_EXE_FORMAT: by its ending only a shell knows what runs it
+        reason, hint = "it is no program of Windows", hint or "name what runs it, as in: prime run node tool.js"
+    return PrimeError("cannot run %s: %s" % (name, reason), hint=hint, status=status)
+
+
+SHIMS = ("pyenv", "asdf", "mise", "rtx")  # they start the program of a python that they choose
+SHELL_NAMES = ("sh", "bash", "dash", "zsh", "ksh", "ash", "busybox")
+
+
+def is_python_program(path):
+    """True if a program is a python script, in any form, or a shim that starts one of another python (M2).
+
+    A script names its python in its first line, or, where that would be too long, in an `exec` below (pip, uv). Only
+    the first kilobytes of scripts are read.
+    """
+    if os.path.basename(path) in SHIMS:
+        return False
+    if os.path.basename(os.path.realpath(path)) in SHIMS:  # mise's shims are links to it
+        return True
+    try:
+        head = next(chunks_of(path, PARSE_CAP), b"").decode("latin-1")
+        if WINDOWS and path.lower().endswith(".exe"):  # pip's launchers end with a zip
+            return os.path.getsize(path) < 1 << 20 and has_bytes(path, b"__main__.py")
+    except OSError:
+        return False
+    first, *lines = head.split("\n")
+    names = program_names(first) if first[:2] == "#!" else []
+    if not is_batch(path) and not set(names) & set(SHELL_NAMES):
+        lines = []
+    for line in lines:
+        words = program_names(line) if line.strip()[:1] != "#" else []
+        if set(words) & set(SHIMS):
+            return True
+        names += words if "exec" in words else []
+    return any(name.startswith(("python", "pypy")) for name in names)
+
+
+def program_names(line):
+    """The last parts of the words in a line of a script, which may be names of programs: a list of str."""
+    for char in "'\"`()$;!":
+        line = line.replace(char, " ")
+    return [word.rpartition("/")[2] for word in line.split()]
+
+
+# --------------------------------------------------------------------------------------------------
 # Generations
 # --------------------------------------------------------------------------------------------------
 # One complete build of an environment is a `Generation`, immutable from the moment its marker is written.
@@ -10042,16 +10158,6 @@ def note_unused(environment, is_empty):
         report.note("seen, but not used: %s; to install it, add to %s: %s" % (name, file, line))
 
 
-def has_metadata(name):
-    """True if a command is a python script that may say what it needs (PEP 723)."""
-    if not is_python_file(name) and not (os.path.dirname(name) and is_script(name)):
-        return False
-    content = bytes_of(name) or b""
-    first_line = content.partition(b"\n")[0]
-    is_python = is_python_file(name) or any(word in first_line for word in (b"python", b"prime", b"uv"))
-    return is_python and b"# /// script" in content
-
-
 def run_post_boot(command, directory, environment):
     """Run a command in a generation that is not published yet; PrimeError if it fails."""
     environ, title = activated(directory, environment["env_vars"]), "post_boot: %s" % shown(command)
@@ -10062,105 +10168,6 @@ def run_post_boot(command, directory, environment):
     except PrimeError as problem:
         raise PrimeError("%s failed: %s" % (title, problem))
     run_tool(argv, title, environ, environment.root, is_installer=False)
-
-
-def command_argv(command, prefix, search):
-    """The argument list, its first a path, that runs a user's command in an environment.
-
-    command  list of str: a program of the environment or of the search path, -m MODULE, a .py file, or - for
-             the script on stdin
-    PrimeError with status 127 if there is no such program.
-    """
-    name = command[0]
-    if name in ("-m", "-") or is_python_file(name) and os.path.isfile(name) or has_metadata(name):
-        return [environment_python(prefix)] + list(command)
-    program = find_program(name, search)
-    if WINDOWS and is_python_file(program):  # PATHEXT has .PY
-        return [environment_python(prefix), program] + list(command[1:])
-    is_outside = not program.startswith(prefix + os.sep) and not os.path.dirname(name)
-    if is_outside and name.rstrip("0123456789.") == "pip":  # would be another python's
-        raise PrimeError(NO_PIP, status=127)
-    if not program:
-        text = "there is no file %s" if is_python_file(name) else "no program %s in the environment or on PATH"
-        raise no_program(name, search, text % name)
-    if is_outside and is_python_program(program):
-        report.note_once("the environment has no %s: %s is run, a python program from outside" % (name, tilde(program)))
-    return [program] + list(command[1:])
-
-
-def programs_of(prefix):
-    """The names of the programs in an environment, a list of str: without other names of its python, and activation."""
-    directory = os.path.join(prefix, BIN)
-    found = set()
-    for name in names_if_there(directory):
-        path = os.path.join(directory, name)
-        is_ours = name.lower().startswith(("activate", "deactivate", ".", "_")) or has_bytes(path, NO_PIP.encode())
-        if os.path.isfile(path) and os.access(path, os.X_OK) and not is_ours:
-            found.add(name[:-len(EXE)] if EXE and name.lower().endswith(EXE) else name)
-    return sorted(name for name in found if name.rstrip("0123456789.") not in found - {name})
-
-
-def no_program(name, search, text, hint=""):
-    """The PrimeError for a program that is not on the search path, or there without the right to start it (M23)."""
-    for path in [os.path.join(directory or os.curdir, name) for directory in search.split(os.pathsep)]:
-        if os.path.isfile(path):
-            return cannot_run(path, PermissionError(0, "", path))
-    return PrimeError(text, status=127, hint=hint)
-
-
-def cannot_run(name, problem, hint=""):
-    """The PrimeError for a program that the system does not start, with the status that a shell would return."""
-    path, reason, status = problem.filename or name, problem.strerror, 126
-    if os.path.isdir(path):
-        reason = "it is a directory"
-    elif os.path.isfile(path) and not os.access(path, os.X_OK):
-        reason, hint = "it is not executable", hint or "chmod +x " + shown([path])
-    elif isinstance(problem, FileNotFoundError) and os.path.isfile(path):
-        reason = "the interpreter in its first line does not exist"
-    elif isinstance(problem, FileNotFoundError):
-        status = 127
-    elif getattr(problem, "winerror", 0) == 193:  # ERROR_BAD_EXE_FORMAT: by its ending only a shell knows what runs it
-        reason, hint = "it is no program of Windows", hint or "name what runs it, as in: prime run node tool.js"
-    return PrimeError("cannot run %s: %s" % (name, reason), hint=hint, status=status)
-
-
-SHIMS = ("pyenv", "asdf", "mise", "rtx")  # they start the program of a python that they choose
-SHELL_NAMES = ("sh", "bash", "dash", "zsh", "ksh", "ash", "busybox")
-
-
-def is_python_program(path):
-    """True if a program is a python script, in any form, or a shim that starts one of another python (M2).
-
-    A script names its python in its first line, or, where that would be too long, in an `exec` below (pip, uv). Only
-    the first kilobytes of scripts are read.
-    """
-    if os.path.basename(path) in SHIMS:
-        return False
-    if os.path.basename(os.path.realpath(path)) in SHIMS:  # mise's shims are links to it
-        return True
-    try:
-        head = next(chunks_of(path, PARSE_CAP), b"").decode("latin-1")
-        if WINDOWS and path.lower().endswith(".exe"):  # pip's launchers end with a zip
-            return os.path.getsize(path) < 1 << 20 and has_bytes(path, b"__main__.py")
-    except OSError:
-        return False
-    first, *lines = head.split("\n")
-    names = program_names(first) if first[:2] == "#!" else []
-    if not is_batch(path) and not set(names) & set(SHELL_NAMES):
-        lines = []
-    for line in lines:
-        words = program_names(line) if line.strip()[:1] != "#" else []
-        if set(words) & set(SHIMS):
-            return True
-        names += words if "exec" in words else []
-    return any(name.startswith(("python", "pypy")) for name in names)
-
-
-def program_names(line):
-    """The last parts of the words in a line of a script, which may be names of programs: a list of str."""
-    for char in "'\"`()$;!":
-        line = line.replace(char, " ")
-    return [word.rpartition("/")[2] for word in line.split()]
 
 
 def unfinished_prefix(root):
