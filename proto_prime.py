@@ -25,8 +25,8 @@
 #   leads to a generation. In the user's cache: answers/ of pythons, uv/, pip/, shell/, scripts/, locks/, states/.
 #
 # The chapters, each built on those before it:
-#   ground       Errors and the reporter, Files and hashes, Children and signals, Proof of origin, Places, Locks,
-#                The link
+#   ground       Errors and the reporter, Files and hashes, Variables, Children and signals, Proof of origin, Places,
+#                Locks, The link
 #   wanted       TOML, Versions and requests, Config, The user's settings, Environments and their inputs
 #   there        Asking a python, Where pythons are, Choosing a python
 #   making       Downloads and the index, Tools, Lock files, Sources, pip, uv, Making environments, Programs,
@@ -1384,10 +1384,10 @@ def open_log(directory):
 
 
 # --------------------------------------------------------------------------------------------------
-# Children and signals
+# Variables
 # --------------------------------------------------------------------------------------------------
-# `run_child` starts every program that this process waits for, `replace_process` every one that it becomes.
-# Both get an environment that points no interpreter to the files of another.
+# The environment variables that another program gets: those that point an interpreter to the files of another are not
+# among them. Files of variables, and settings that mean yes.
 
 # They point an interpreter to the environment or the files of another (bpo-35811).
 FOREIGN_VARS = (PY_EXEC, SAID_VAR, TYPED_VAR, ENVIRON_VAR, "PYTHONEXECUTABLE", "__PYVENV_LAUNCHER__", "PYTHONHOME",
@@ -1575,6 +1575,12 @@ def means_yes(value):
 def is_offline():
     """True if the user forbids network access."""
     return is_on(OFFLINE_VAR)
+
+
+# --------------------------------------------------------------------------------------------------
+# Children and signals
+# --------------------------------------------------------------------------------------------------
+# `run_child` starts every program that this process waits for, `replace_process` every one that it becomes.
 
 
 def find_program(name, search=None):
