@@ -30,7 +30,7 @@
 #   wanted       TOML, Versions and requests, Config, The user's settings, Environments and their inputs
 #   there        Asking a python, Where pythons are, Choosing a python
 #   making       Downloads and the index, Tools, Lock files, Sources, pip, uv, Making environments, Programs,
-#                Generations, Shell stamps, Stamps
+#                Generations, Removing, Building, Shell stamps, Stamps
 #   running      Stages
 #   commands     Commands of every day, Running a command, Lock and vendor, Init and update, Workflow server,
 #                Command line
@@ -9508,7 +9508,7 @@ def program_names(line):
 # Generations
 # --------------------------------------------------------------------------------------------------
 # One complete build of an environment is a `Generation`, immutable from the moment its marker is written.
-# Builds, checks and completes them, says what is wrong with one, and removes those that nothing uses.
+# Tells which one is current, what is wrong with one, and why something is to be built.
 
 KEPT = 3  # generations of each environment, at least
 
@@ -9948,6 +9948,180 @@ def kept_python(environment):
     return python
 
 
+# --------------------------------------------------------------------------------------------------
+# Removing
+# --------------------------------------------------------------------------------------------------
+# Which directories of generations nothing uses, nor builds in, and that these go as a whole.
+
+
+def unfinished_prefix(root):
+    """The unfinished generation whose build started this process, as a post_boot command is; else ""."""
+    for prefix in filter(None, os.environ.get(BUILDING_VAR, "").split(os.pathsep)):
+        find_state(root)
+        is_of_root = os.path.isdir(prefix) and is_same_place(os.path.dirname(prefix), state_dir(root, "envs"))
+        if is_of_root and not is_complete(prefix) and is_being_built(root, prefix):
+            return prefix
+    return ""
+
+
+def is_being_built(root, directory):
+    """True if the process that recorded that it builds this directory is the one that holds the lock (H17)."""
+    lock, builder = state_dir(root, "lock"), bytes_of(build_record(directory))
+    if not builder:
+        return False
+    is_holder = any((bytes_of(path) or b"").startswith(LOCK_HEAD + builder + b": ") for path in lock_files(lock))
+    return is_holder and is_held(lock)
+
+
+def free_directory(environment, key):
+    """The directory for a new generation of this key. The leftovers of builds that died are removed.
+
+    Never a directory that exists: children of a build that was killed may still write to it (B1).
+    """
+    directory = unused(state_dir(environment.root, "envs", "%s-%s" % (environment.name, key)))
+    discard(path for path in builds(environment.root) if not is_complete(path) and not may_be_built(path))
+    return directory
+
+
+def may_be_built(directory):
+    """True if another machine may be at work on a build, though we hold the lock: it may be one that it cannot see."""
+    record = build_record(directory)
+    host = (bytes_of(record) or b"").partition(b" on ")[2]
+    return host not in (b"", host_name().encode()) and not is_old(record)
+
+
+def discard(paths, tell=None):
+    """Remove directories of ours that no running process uses. Returns the paths of those that are gone.
+
+    tell  function of a str that says why one stays; default: a detail
+    The marker of a generation goes first, so that none is taken for complete while it is removed.
+    """
+    paths = list(paths)
+    if not paths:
+        return []
+    removable = sorted(set(paths) - used_by_processes(paths, tell))
+    for path in removable:
+        report.detail("removing %s" % path)
+        try:
+            if is_build(path):
+                write_atomic(build_record(path), b"")
+            remove(os.path.join(path, MARKER))
+            remove_tree(path)
+            remove(build_record(path))
+        except OSError as problem:  # another user's, such as root's
+            (tell or report.detail)("%s cannot be removed: %s" % (path, problem.strerror))
+    return [path for path in removable if not os.path.lexists(path)]
+
+
+def used_by_processes(paths, tell=None):
+    """The directories among `paths` that another process uses, as a set; all, if it cannot be told what runs (M3).
+
+    tell  function of a str that says so; default: a detail
+    A process names one in its command or its environment, or has mapped a file of it. It may know the repo by another
+    path, so that the end of a generation's path is enough (M4). In a checkout that several users share, the processes
+    of others cannot be seen: then all of its directories may be in use (H18).
+    """
+    if WINDOWS:
+        return set(filter(running_program, paths))
+    marks = {}
+    for path in paths:
+        names = {path, os.path.realpath(path)}
+        if os.path.basename(os.path.dirname(path)) == "envs":  # and the key is of this repo alone
+            names.add(os.sep + os.path.join("envs", os.path.basename(path)))
+        marks[path] = [os.fsencode(name) + end for name in names for end in (b"/", b"\0", b"\n", b" ", b":")]
+    used, are_all_seen = set(), True  # type: set, bool
+    try:
+        for text, is_whole in process_texts():
+            used.update(path for path in marks if any(mark in text for mark in marks[path]))
+            are_all_seen = are_all_seen and is_whole
+    except PrimeError as problem:
+        (tell or report.detail)("it cannot be told what runs, so that all may be in use: %s" % problem)
+        return set(paths)
+    return used if are_all_seen else used.union(filter(is_shared, paths))
+
+
+def is_shared(path):
+    """True if others than this user may use a directory of ours, or may have made what is in it."""
+    try:
+        return os.stat(path).st_uid != os.geteuid() or is_open(os.stat(os.path.dirname(path)))
+    except OSError:  # it is gone
+        return False
+
+
+def process_texts():
+    """The texts that each other process of this machine shows of itself: pairs of bytes and whether they are whole.
+
+    PrimeError if the machine does not show them.
+    """
+    if not os.path.isdir("/proc/self"):
+        yield ps_text(), True
+        return
+    if not os.path.isdir("/proc/1"):  # mounted so that it hides what others run
+        yield b"", False
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        if int(pid) != os.getpid():
+            for name in ("cmdline", "environ", "maps"):
+                yield process_text(os.path.join("/proc", pid), name)
+
+
+def ps_text():
+    """The commands and environments of all processes, as the `ps` of macOS and the BSDs tells them: bytes.
+
+    PrimeError if it does not: those of busybox and toybox know no such option, and need /proc themselves.
+    """
+    command = ["ps", "axeww", "-o", "command="]
+    child = run_child(command, cap=1 << 26)
+    if child.has_failed or b"PATH=" not in child.stdout:
+        reason = child if child.has_failed else "it shows no environments"
+        raise PrimeError("there is no /proc, and `%s` does not tell: %s" % (shown(command), reason))
+    return child.stdout
+
+
+def process_text(directory, name):
+    """The text of a file in a process's directory below /proc: bytes, and whether they are whole.
+
+    PrimeError if the system has no such file (M3).
+    """
+    path = os.path.join(directory, name)
+    try:
+        with open(path, "rb") as file:
+            return file.read() + b"\0", True
+    except PermissionError:  # another user's; what root's do is no matter, for root sees all
+        return b"", not is_strangers(directory)
+    except OSError:
+        if not os.path.lexists(path) and os.path.isdir(directory):  # it did not end in between
+            raise PrimeError("%s is missing" % path)
+        return b"", True
+
+
+def is_strangers(path):
+    """True if a file or directory belongs to a user that is neither this one nor root."""
+    try:
+        return os.stat(path).st_uid not in (os.geteuid(), 0)
+    except OSError:
+        return False
+
+
+def collect(environment):
+    """Remove the generations of an environment beyond the newest `KEPT`, and moved ones, that nothing uses."""
+    complete = [each for each in generations(environment) if not may_be_elsewhere(each)]
+    spare = [each.path for each in complete if each in complete[KEPT:] or has_moved(each)]
+    if not spare:
+        return
+    links = links_of(environment)
+    linked = set().union(*(link.destinations() for link in links))
+    with locked(state_dir(environment.root, "lock"), "removing old generations"):
+        gone = discard(path for path in spare if os.path.realpath(path) not in linked)
+        for link in links:
+            link.forget(gone)
+
+
+# --------------------------------------------------------------------------------------------------
+# Building
+# --------------------------------------------------------------------------------------------------
+# Makes a new generation aside, fills and checks it, and writes its marker last.
+
+
 def prepare_state(root):
     """Make the state directory, which git ignores through a file of its own.
 
@@ -10174,168 +10348,6 @@ def run_post_boot(command, directory, environment):
     except PrimeError as problem:
         raise PrimeError("%s failed: %s" % (title, problem))
     run_tool(argv, title, environ, environment.root, is_installer=False)
-
-
-def unfinished_prefix(root):
-    """The unfinished generation whose build started this process, as a post_boot command is; else ""."""
-    for prefix in filter(None, os.environ.get(BUILDING_VAR, "").split(os.pathsep)):
-        find_state(root)
-        is_of_root = os.path.isdir(prefix) and is_same_place(os.path.dirname(prefix), state_dir(root, "envs"))
-        if is_of_root and not is_complete(prefix) and is_being_built(root, prefix):
-            return prefix
-    return ""
-
-
-def is_being_built(root, directory):
-    """True if the process that recorded that it builds this directory is the one that holds the lock (H17)."""
-    lock, builder = state_dir(root, "lock"), bytes_of(build_record(directory))
-    if not builder:
-        return False
-    is_holder = any((bytes_of(path) or b"").startswith(LOCK_HEAD + builder + b": ") for path in lock_files(lock))
-    return is_holder and is_held(lock)
-
-
-def free_directory(environment, key):
-    """The directory for a new generation of this key. The leftovers of builds that died are removed.
-
-    Never a directory that exists: children of a build that was killed may still write to it (B1).
-    """
-    directory = unused(state_dir(environment.root, "envs", "%s-%s" % (environment.name, key)))
-    discard(path for path in builds(environment.root) if not is_complete(path) and not may_be_built(path))
-    return directory
-
-
-def may_be_built(directory):
-    """True if another machine may be at work on a build, though we hold the lock: it may be one that it cannot see."""
-    record = build_record(directory)
-    host = (bytes_of(record) or b"").partition(b" on ")[2]
-    return host not in (b"", host_name().encode()) and not is_old(record)
-
-
-def discard(paths, tell=None):
-    """Remove directories of ours that no running process uses. Returns the paths of those that are gone.
-
-    tell  function of a str that says why one stays; default: a detail
-    The marker of a generation goes first, so that none is taken for complete while it is removed.
-    """
-    paths = list(paths)
-    if not paths:
-        return []
-    removable = sorted(set(paths) - used_by_processes(paths, tell))
-    for path in removable:
-        report.detail("removing %s" % path)
-        try:
-            if is_build(path):
-                write_atomic(build_record(path), b"")
-            remove(os.path.join(path, MARKER))
-            remove_tree(path)
-            remove(build_record(path))
-        except OSError as problem:  # another user's, such as root's
-            (tell or report.detail)("%s cannot be removed: %s" % (path, problem.strerror))
-    return [path for path in removable if not os.path.lexists(path)]
-
-
-def used_by_processes(paths, tell=None):
-    """The directories among `paths` that another process uses, as a set; all, if it cannot be told what runs (M3).
-
-    tell  function of a str that says so; default: a detail
-    A process names one in its command or its environment, or has mapped a file of it. It may know the repo by another
-    path, so that the end of a generation's path is enough (M4). In a checkout that several users share, the processes
-    of others cannot be seen: then all of its directories may be in use (H18).
-    """
-    if WINDOWS:
-        return set(filter(running_program, paths))
-    marks = {}
-    for path in paths:
-        names = {path, os.path.realpath(path)}
-        if os.path.basename(os.path.dirname(path)) == "envs":  # and the key is of this repo alone
-            names.add(os.sep + os.path.join("envs", os.path.basename(path)))
-        marks[path] = [os.fsencode(name) + end for name in names for end in (b"/", b"\0", b"\n", b" ", b":")]
-    used, are_all_seen = set(), True  # type: set, bool
-    try:
-        for text, is_whole in process_texts():
-            used.update(path for path in marks if any(mark in text for mark in marks[path]))
-            are_all_seen = are_all_seen and is_whole
-    except PrimeError as problem:
-        (tell or report.detail)("it cannot be told what runs, so that all may be in use: %s" % problem)
-        return set(paths)
-    return used if are_all_seen else used.union(filter(is_shared, paths))
-
-
-def is_shared(path):
-    """True if others than this user may use a directory of ours, or may have made what is in it."""
-    try:
-        return os.stat(path).st_uid != os.geteuid() or is_open(os.stat(os.path.dirname(path)))
-    except OSError:  # it is gone
-        return False
-
-
-def process_texts():
-    """The texts that each other process of this machine shows of itself: pairs of bytes and whether they are whole.
-
-    PrimeError if the machine does not show them.
-    """
-    if not os.path.isdir("/proc/self"):
-        yield ps_text(), True
-        return
-    if not os.path.isdir("/proc/1"):  # mounted so that it hides what others run
-        yield b"", False
-    for pid in filter(str.isdigit, os.listdir("/proc")):
-        if int(pid) != os.getpid():
-            for name in ("cmdline", "environ", "maps"):
-                yield process_text(os.path.join("/proc", pid), name)
-
-
-def ps_text():
-    """The commands and environments of all processes, as the `ps` of macOS and the BSDs tells them: bytes.
-
-    PrimeError if it does not: those of busybox and toybox know no such option, and need /proc themselves.
-    """
-    command = ["ps", "axeww", "-o", "command="]
-    child = run_child(command, cap=1 << 26)
-    if child.has_failed or b"PATH=" not in child.stdout:
-        reason = child if child.has_failed else "it shows no environments"
-        raise PrimeError("there is no /proc, and `%s` does not tell: %s" % (shown(command), reason))
-    return child.stdout
-
-
-def process_text(directory, name):
-    """The text of a file in a process's directory below /proc: bytes, and whether they are whole.
-
-    PrimeError if the system has no such file (M3).
-    """
-    path = os.path.join(directory, name)
-    try:
-        with open(path, "rb") as file:
-            return file.read() + b"\0", True
-    except PermissionError:  # another user's; what root's do is no matter, for root sees all
-        return b"", not is_strangers(directory)
-    except OSError:
-        if not os.path.lexists(path) and os.path.isdir(directory):  # it did not end in between
-            raise PrimeError("%s is missing" % path)
-        return b"", True
-
-
-def is_strangers(path):
-    """True if a file or directory belongs to a user that is neither this one nor root."""
-    try:
-        return os.stat(path).st_uid not in (os.geteuid(), 0)
-    except OSError:
-        return False
-
-
-def collect(environment):
-    """Remove the generations of an environment beyond the newest `KEPT`, and moved ones, that nothing uses."""
-    complete = [each for each in generations(environment) if not may_be_elsewhere(each)]
-    spare = [each.path for each in complete if each in complete[KEPT:] or has_moved(each)]
-    if not spare:
-        return
-    links = links_of(environment)
-    linked = set().union(*(link.destinations() for link in links))
-    with locked(state_dir(environment.root, "lock"), "removing old generations"):
-        gone = discard(path for path in spare if os.path.realpath(path) not in linked)
-        for link in links:
-            link.forget(gone)
 
 
 # --------------------------------------------------------------------------------------------------
