@@ -1198,15 +1198,15 @@ def signature(path):
 
 def with_links(paths):
     """These paths, and behind each one that is a link what it leads to, by its own text."""
-    found = []
+    all_paths = []
     for path in paths:
-        found.append(path)
+        all_paths.append(path)
         for _ in range(40):  # as many as the system follows
             if not os.path.islink(path):
                 break
             path = os.path.join(os.path.dirname(path), os.readlink(path))
-            found.append(path)
-    return found
+            all_paths.append(path)
+    return all_paths
 
 
 def is_fresh(path):
@@ -1503,18 +1503,18 @@ def read_env_file(path):
                 report.note_once("%s is missing; %s shows what it holds" % (tilde(path), os.path.basename(example)))
         return {}
     text = load_text(path, lambda data: data.decode("utf-8", "surrogateescape")).replace("\r\n", "\n")
-    found, pos = {}, 0  # type: dict, int
+    variables, pos = {}, 0  # type: dict, int
     while pos < len(text):
-        pos = read_env_line(text, pos, path, found)
+        pos = read_env_line(text, pos, path, variables)
     return {name: os.fsdecode(value.encode("utf-8", "surrogateescape"))
-            for name, value in found.items() if name not in FOREIGN_VARS}
+            for name, value in variables.items() if name not in FOREIGN_VARS}
 
 
 ENV_ESCAPES = {"n": "\n", "r": "\r", "t": "\t", "\\": "\\", '"': '"', "$": "$", "`": "`"}
 
 
-def read_env_line(text, pos, path, found):
-    """Read the line at a position of a file of variables into `found`, a dict. Returns the position behind it."""
+def read_env_line(text, pos, path, variables):
+    """Read the line at a position of a file of variables into `variables`, a dict. Returns the position behind it."""
     end = text.find("\n", pos) % (len(text) + 1)  # -1 becomes the end of the text
     line = text[pos:end]
     if line.strip()[:1] in ("", "#"):
@@ -1533,7 +1533,7 @@ def read_env_line(text, pos, path, found):
     if problem or "\0" in value:
         number = text.count("\n", 0, pos) + 1
         raise PrimeError("%s, line %d: it %s" % (path, number, problem or "has a NUL"), status=2)
-    found[name] = value
+    variables[name] = value
     return end + 1
 
 
@@ -2891,8 +2891,8 @@ def find_state(root):
     bases, own = cache_dirs("states"), state_name(root)
     places = [os.path.join(base, name) for base in bases for name in names_if_there(base)]
     for place in sorted(places, key=lambda place: os.path.basename(place) != own):
-        known = root_of_state(place)
-        if known and is_marked(place) and is_ours(place) and is_same_place(known, root):
+        recorded = root_of_state(place)
+        if recorded and is_marked(place) and is_ours(place) and is_same_place(recorded, root):
             _states[root] = os.path.join(place, ".prime")
             return True
     return False
@@ -3202,7 +3202,7 @@ class Link:
     def leads_to(self, *directories):
         """True if the link leads to one of these directories, or if one is listed in its place."""
         real = [os.path.realpath(each) for each in directories]
-        return any(is_same_place(found, each) for found in self.destinations() for each in real)
+        return any(is_same_place(destination, each) for destination in self.destinations() for each in real)
 
     def is_wanted(self):
         """False in a checkout that cannot be written: there no link is made, and none is missed.
@@ -3360,8 +3360,8 @@ class Link:
         """True if a line of the file says the target, and nothing stands where the link would be, which goes first."""
         if os.path.lexists(self.path):
             return False
-        found = [self._directory(line) for line in self._lines() if line.strip()]
-        return self._directory(self.target) in (found[-1:] if self._is_default() else found)
+        directories = [self._directory(line) for line in self._lines() if line.strip()]
+        return self._directory(self.target) in (directories[-1:] if self._is_default() else directories)
 
     def _list_instead(self, problem):
         """Let the file say the target, since a link cannot be made, which `problem` tells: an OSError.
@@ -4645,17 +4645,17 @@ def pip_settings():
     Returns a dict of setting to (value, the variable or the path of the file).
     Source: pip._internal.configuration, https://pip.pypa.io/en/stable/topics/configuration/
     """
-    found, files = {}, [(path, read_pip_file(path)) for path in pip_files() if os.path.isfile(path)]
+    chosen, files = {}, [(path, read_pip_file(path)) for path in pip_files() if os.path.isfile(path)]
     for section in ("global", "install"):  # whichever file it is in, that of the command goes before
         for path, settings in files:
-            for (place, name), value in settings.items():
-                if place == section and value:
-                    found[name] = value, path
+            for (part, name), value in settings.items():
+                if part == section and value:
+                    chosen[name] = value, path
     for name in REACH + DECISIVE:
         variable = pip_variable(name)
         if os.environ.get(variable):
-            found[name] = absolute_setting(variable, os.environ[variable]), variable
-    return found
+            chosen[name] = absolute_setting(variable, os.environ[variable]), variable
+    return chosen
 
 
 def pip_setting(name):
@@ -4759,16 +4759,16 @@ def settings_for_uv(root, has_lock):
     """
     values = {name: value for name, (value, _) in pip_settings().items()}
     is_told = has_lock or uv_index_origin(root)
-    found = {} if is_told else {name: values.get(setting, "") for setting, name in INDEX_VARS}
+    variables = {} if is_told else {name: values.get(setting, "") for setting, name in INDEX_VARS}
     for name, separator in (("UV_EXTRA_INDEX_URL", " "), ("UV_FIND_LINKS", ",")):
-        found[name] = separator.join(found.get(name, "").split())
-    found["UV_INDEX_STRATEGY"] = found["UV_EXTRA_INDEX_URL"] and "unsafe-first-match"
-    found["UV_NO_INDEX"] = "1" if means_yes(found.get("UV_NO_INDEX", "")) else ""
-    found["UV_INSECURE_HOST"] = " ".join(values.get("trusted-host", "").split())
-    found["SSL_CERT_FILE"], found["SSL_CLIENT_CERT"] = values.get("cert"), values.get("client-cert")
+        variables[name] = separator.join(variables.get(name, "").split())
+    variables["UV_INDEX_STRATEGY"] = variables["UV_EXTRA_INDEX_URL"] and "unsafe-first-match"
+    variables["UV_NO_INDEX"] = "1" if means_yes(variables.get("UV_NO_INDEX", "")) else ""
+    variables["UV_INSECURE_HOST"] = " ".join(values.get("trusted-host", "").split())
+    variables["SSL_CERT_FILE"], variables["SSL_CLIENT_CERT"] = values.get("cert"), values.get("client-cert")
     if not any(os.environ.get(name) or os.environ.get(name.lower()) for name in PROXY_VARS):
-        found.update(dict.fromkeys(PROXY_VARS, values.get("proxy")))
-    return {name: value for name, value in found.items() if value and not os.environ.get(name)}
+        variables.update(dict.fromkeys(PROXY_VARS, values.get("proxy")))
+    return {name: value for name, value in variables.items() if value and not os.environ.get(name)}
 
 
 PROXY_VARS = ("ALL_PROXY", "HTTPS_PROXY", "HTTP_PROXY")
@@ -5431,13 +5431,13 @@ def variables_in(environment):
     """The variables that requirements files have, each with the lines that it changes: a dict of name to str (M10)."""
     import re
 
-    found = {}  # type: dict
+    variables = {}  # type: dict
     for path in requirement_tree(environment, environment["requirements_files"] + [environment["constraints_file"]]):
         text = load_text(path, decode_as_pip) if has_bytes(path, b"${") else ""
         for line in joined_lines(text):
             for name in set(re.findall(VARIABLE, line)) - {"PWD"}:
-                found.setdefault(name, []).append(with_values(line, environment.root))
-    return found
+                variables.setdefault(name, []).append(with_values(line, environment.root))
+    return variables
 
 
 def masked_input(value):
@@ -8152,6 +8152,11 @@ def sources_in_files(environment):
 # so that nothing that has a source is asked of an index (R1).
 
 
+# The keys of a source that pip can be told, too.
+SOURCE_KEYS = {"path", "url", "git", "workspace", "editable", "marker", "extra", "group", "rev", "tag", "branch",
+               "subdirectory"}
+
+
 class Requirements:
     """What an environment installs, as arguments of pip and uv, with the sources of uv's translated (R1).
 
@@ -8315,9 +8320,7 @@ class Requirements:
 
     def url_of(self, name, place, row, path):
         """The URL that a source means; PrimeError if pip has no such URLs."""
-        known = {"path", "url", "git", "workspace", "editable", "marker", "extra", "group", "rev", "tag", "branch",
-                 "subdirectory"}
-        if set(row) - known:
+        if set(row) - SOURCE_KEYS:
             file = os.path.join(place, PYPROJECT)
             raise PrimeError("%s comes from a source that pip does not know: tool.uv.sources.%s = %s" % (
                 name, name, shown_value(row)), file, hint='venv_driver = "venv_uv", or prime lock where uv is')
@@ -8534,18 +8537,18 @@ def pip_environ(settings=None):
               would break a step that installs pip or uv (M7)
     """
     environ = clean_environ(for_tool=True)
-    told = pip_settings()
+    users = pip_settings()
     if settings is not None:
-        chosen = {pip_variable(name): value for name, (value, _) in told.items() if name in settings}
+        chosen = {pip_variable(name): value for name, (value, _) in users.items() if name in settings}
         environ = {name: value for name, value in environ.items() if not name.startswith("PIP_")}
         environ.update(chosen, PIP_CONFIG_FILE=os.devnull)
     environ.update(PIP_REQUIRE_VIRTUALENV="1", PIP_USER="0", PIP_DRY_RUN="0", PIP_NO_INPUT="1",
                    PIP_DISABLE_PIP_VERSION_CHECK="1", PIP_QUIET="0", PIP_VERBOSE="1")
     environ.setdefault("PIP_RETRIES", RETRIES)
     environ.update(tool_places(("PIP_CACHE_DIR", "XDG_CACHE_HOME", ".cache", "pip")))
-    if "keyring-provider" not in told:  # M8: without input pip asks no keyring by itself
+    if "keyring-provider" not in users:  # M8: without input pip asks no keyring by itself
         environ["PIP_KEYRING_PROVIDER"] = "subprocess"
-    if "SSL_CERT_FILE" in environ and "REQUESTS_CA_BUNDLE" not in environ and "cert" not in told:  # as uv does
+    if "SSL_CERT_FILE" in environ and "REQUESTS_CA_BUNDLE" not in environ and "cert" not in users:  # as uv does
         environ["PIP_CERT"] = environ["SSL_CERT_FILE"]
     if is_offline():
         links = filter(is_local, environ.get("PIP_FIND_LINKS", "").split())
@@ -9378,8 +9381,8 @@ def stand_in_for_pip(directory, version, environment):
     """
     if WINDOWS or os.path.lexists(os.path.join(directory, BIN, "pip")):
         return
-    said = "prime: error: %s\n  hint: %s" % (NO_PIP, one_line(where_to_add(environment, "list packages in")))
-    text = "#!/bin/sh\necho %s >&2\nexit 127\n" % sh_quote(said)
+    message = "prime: error: %s\n  hint: %s" % (NO_PIP, one_line(where_to_add(environment, "list packages in")))
+    text = "#!/bin/sh\necho %s >&2\nexit 127\n" % sh_quote(message)
     for name in ("pip", "pip3", "pip" + ".".join(version.split(".")[:2])):
         path = os.path.join(directory, BIN, name)
         if not os.path.lexists(path):
@@ -9432,13 +9435,13 @@ def command_argv(command, prefix, search):
 def programs_of(prefix):
     """The names of the programs in an environment, a list of str: without other names of its python, and activation."""
     directory = os.path.join(prefix, BIN)
-    found = set()
+    programs = set()
     for name in names_if_there(directory):
         path = os.path.join(directory, name)
         is_ours = name.lower().startswith(("activate", "deactivate", ".", "_")) or has_bytes(path, NO_PIP.encode())
         if os.path.isfile(path) and os.access(path, os.X_OK) and not is_ours:
-            found.add(name[:-len(EXE)] if EXE and name.lower().endswith(EXE) else name)
-    return sorted(name for name in found if name.rstrip("0123456789.") not in found - {name})
+            programs.add(name[:-len(EXE)] if EXE and name.lower().endswith(EXE) else name)
+    return sorted(name for name in programs if name.rstrip("0123456789.") not in programs - {name})
 
 
 def no_program(name, search, text, hint=""):
@@ -9569,13 +9572,13 @@ def all_generations(root):
     return sorted(complete, key=lambda generation: generation.created, reverse=True)
 
 
-def known_root(root):
+def recorded_root(root):
     """The path by which the generations of a root know it, if that leads there today, else `root` (M4).
 
     So a second name of one directory is no move, for which all would be built again.
     """
-    known = [str(each.inputs.get("ref root")) for each in all_generations(root)]
-    return next((each for each in [root] * (root in known) + known if is_same_place(each, root)), root)
+    recorded = [str(each.inputs.get("ref root")) for each in all_generations(root)]
+    return next((each for each in [root] * (root in recorded) + recorded if is_same_place(each, root)), root)
 
 
 BUILD_NAME = r"[\w-]+-[0-9a-f]{12}(\.\d+)?"  # of the directory of a generation
@@ -9791,9 +9794,9 @@ def why_not_current(environment, complete):
 
 def why_lost(environment, complete):
     """What became of the generation of an environment that was used last, as a str; "" if it is a `complete` one."""
-    known = {generation.path for generation in complete}
+    present = {generation.path for generation in complete}
     for path in last_prefixes(environment, is_built=bool(complete)):
-        if path in known:
+        if path in present:
             return ""
         if not os.path.lexists(path):
             return "it was removed: %s is gone" % path
@@ -10533,7 +10536,7 @@ def programs_for_shell(stamp):
     A name with another character than these, or of a .py file, needs a closer look. With the path of its python. "-",
     which is none, if a file of variables is to be read.
     """
-    found, directory = [environment_python(stamp.prefix)], os.path.join(stamp.prefix, BIN)
+    programs, directory = [environment_python(stamp.prefix)], os.path.join(stamp.prefix, BIN)
     if stamp.env_file:
         return ["-"]
     for name in sorted(os.listdir(directory)):
@@ -10543,8 +10546,8 @@ def programs_for_shell(stamp):
         if os.path.isfile(path) and os.access(path, os.X_OK) and not name.startswith("-"):
             head = next(chunks_of(path, READ_SIZE), b"")
             if head[:2] == b"#!" or head[:4] in PROGRAM_HEADS:
-                found.append(name)
-    return found
+                programs.append(name)
+    return programs
 
 
 # The first bytes of programs: ELF, and those of macOS.
@@ -11391,8 +11394,8 @@ def command_info(options):
     last = generation or last_used(environment, complete)  # which is damaged, if others took something out
     packages = packages_of(last.path) if last else {}
     changes = package_changes(last.packages, packages) if last and last.packages is not None else []
-    known = current and Candidate(current.python.path, "generation", current.python, "selected")
-    selected = known or candidate_for(environment, reasons)
+    selected = Candidate(current.python.path, "generation", current.python, "selected") if current else None
+    selected = selected or candidate_for(environment, reasons)
     driver = generation.driver if generation else environment["venv_driver"]
     uv = uv_for_info(environment, driver)
     data = masked_values({
@@ -11897,9 +11900,9 @@ def script_environment(options, source, name):
         texts[PYPROJECT] = "[tool]\nuv = %s\n" % as_toml(from_directory(settings, os.path.dirname(name)))
     keys = sorted(texts.items()) + ([name, hash_file(lock)] if lock else [])
     for place in cache_dirs("scripts", digest(keys)):
-        found = complete_script(place, texts)
-        if found:
-            return found
+        complete = complete_script(place, texts)
+        if complete:
+            return complete
     root = writable_cache("scripts", digest(keys))
     if os.path.lexists(root) and not is_ours(root):
         raise PrimeError("%s belongs to another user, or others may write to it" % root, hint=CACHE_HINT)
@@ -12859,10 +12862,10 @@ def check_vendor_owner(root, target):
     directory, name = os.path.split(target)
     if name.lower() != "vendor":
         return
-    found = [each for each in VENDORING if os.path.lexists(os.path.join(directory, each))]
+    others = [each for each in VENDORING if os.path.lexists(os.path.join(directory, each))]
     entries = entries_of(target) if os.path.isdir(target) else []
-    if found:
-        reason = "beside %s, vendor/ belongs to another language" % found[0]
+    if others:
+        reason = "beside %s, vendor/ belongs to another language" % others[0]
     elif directory == root and is_discovered(root):
         reason = "setuptools would take vendor/ for a package of the project"
     elif entries and MANIFEST not in entries:
@@ -13107,10 +13110,10 @@ def is_older_entry(path, text):
     """True if a file is an entry script as some version wrote it, and not this text. Says so if it was edited."""
     if os.path.basename(path) not in ("prime", "prime.cmd") or not is_file(path):
         return False
-    there = (bytes_of(path) or b"").replace(b"\r\n", b"\n")  # git may have changed the ends of lines
-    if there == text.encode().replace(b"\r\n", b"\n"):
+    content = (bytes_of(path) or b"").replace(b"\r\n", b"\n")  # git may have changed the ends of lines
+    if content == text.encode().replace(b"\r\n", b"\n"):
         return False
-    if hash_bytes(there) in OLDER_ENTRIES or there in (ENTRY_SCRIPT.encode(), ENTRY_CMD.encode()):
+    if hash_bytes(content) in OLDER_ENTRIES or content in (ENTRY_SCRIPT.encode(), ENTRY_CMD.encode()):
         return True
     report.note("%s was edited, and is left as it is" % tilde(path))
     return False
@@ -13165,14 +13168,14 @@ def note_left_aside(root):
 
 def requirements_files_in(root):
     """The files of a repo that look like requirements for pip, as paths that are relative to the root."""
-    found = []
+    files = []
     for directory in ("", "requirements"):
         place = os.path.join(root, directory)
         for name in sorted(names_if_there(place)):
             is_named = directory or "requirements" in name.lower()
             if is_named and name.endswith(".txt") and not name.startswith("constraints"):
-                found.append(directory + "/" + name if directory else name)
-    return found
+                files.append(directory + "/" + name if directory else name)
+    return files
 
 
 def check_init_target(root, path):
@@ -14374,7 +14377,7 @@ def open_options(options):
     """Set the ref root and the stage of this process in `Options`, and return these."""
     root = find_root(options.root)
     find_state(root)
-    options.root = known_root(root)
+    options.root = recorded_root(root)
     find_state(options.root)
     options.stage = take_stage(options.root)
     report.detail("stage %s: %s (%s)" % (options.stage, running_python(), sys.version.split()[0]))
@@ -14769,8 +14772,8 @@ def site_places():
     users = os.environ.get("PYTHONPATH", "").split(os.pathsep)
     users += [] if sys.flags.isolated else sys.path[:1]  # the script's directory
     added = _added[sys.prefix]
-    found = [each for each in sys.path if each in added or each.endswith(("site-packages", "dist-packages"))]
-    return [each for each in found if each not in users]
+    entries = [each for each in sys.path if each in added or each.endswith(("site-packages", "dist-packages"))]
+    return [each for each in entries if each not in users]
 
 
 def origin(finder, name):
