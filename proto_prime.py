@@ -9578,7 +9578,7 @@ def recorded_root(root):
     So a second name of one directory is no move, for which all would be built again.
     """
     recorded = [str(each.inputs.get("ref root")) for each in all_generations(root)]
-    return next((each for each in [root] * (root in recorded) + recorded if is_same_place(each, root)), root)
+    return root if root in recorded else next((each for each in recorded if is_same_place(each, root)), root)
 
 
 BUILD_NAME = r"[\w-]+-[0-9a-f]{12}(\.\d+)?"  # of the directory of a generation
@@ -12778,7 +12778,7 @@ def projects_built(environment):
 
 
 def is_discovered(root):
-    """Whether setuptools looks for the packages and modules of a project by itself, at its top ("flat layout")."""
+    """True if setuptools looks for the packages and modules of a project by itself, at its top ("flat layout")."""
     if not os.path.isfile(os.path.join(root, PYPROJECT)):
         return False
     config = load_config(root)
@@ -12807,9 +12807,7 @@ def vendor_files(files, target, committed=(), indexes=()):
     """Download files into a directory, each verified, and remove those of an earlier time that are not needed.
 
     files      dict, as `Lock.files`
-    committed  set of str, the SHA-256 of those that a lock of the repo names: since these do not come from the server
-               of the files, any server will do (H7)
-    indexes    list of str, the URLs whose credentials their servers get
+    committed  set of str, as `Vendoring.trusted`; indexes  list of str, as there
     What the manifest does not name is not ours: it is neither overwritten nor removed (H3). The manifest names each
     file before it is written, so that the next `prime vendor` knows those that a killed one leaves.
     """
@@ -13266,7 +13264,7 @@ def home_of(root):
 
 
 def is_this_file(path):
-    """Whether a file is a version of this one, by its text."""
+    """True if a file is a version of this one, by its text."""
     return has_bytes(path, b"\ndef command_update(")
 
 
@@ -13277,7 +13275,7 @@ htmlcov dist venv env requirements tasks fabfile site_scons""".split()
 
 
 def is_flat(root):
-    """Whether setuptools would find proto_prime.py at the top of a project: where it finds no package."""
+    """True if setuptools would find proto_prime.py at the top of a project: where it finds no package."""
     names = set(os.listdir(root)) - set(NO_PACKAGES)
     has_package = any(os.path.isfile(os.path.join(root, name, "__init__.py")) for name in names)
     return is_discovered(root) and not has_package
