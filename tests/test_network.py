@@ -1,6 +1,5 @@
 """The network down, the index failing: what needs neither goes on working, the rest ends soon and says why."""
 
-import os
 import re
 import shutil
 import subprocess
@@ -58,9 +57,7 @@ def index(wheelhouse):
 @pytest.fixture
 def client(repo, driver, index):
     """A `Repo` for each driver, whose packages come from the index and from nowhere else."""
-    for name in ("PIP_NO_INDEX", "PIP_FIND_LINKS", "UV_CONFIG_FILE"):
-        del repo.env[name]
-    repo.env.update(PIP_CONFIG_FILE=os.devnull, UV_NO_CONFIG="1", UV_CACHE_DIR=str(repo.home / "uv cache"))
+    repo.may_ask(UV_CACHE_DIR=str(repo.home / "uv cache"))
     require(repo, "six", index.url())
     return repo
 
