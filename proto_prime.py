@@ -9835,6 +9835,11 @@ def are_same_inputs(before, now):
     return {label: value for label, value in before.items() if label in now or label not in INDEX_LABELS} == now
 
 
+def file_of(label):
+    """The path in the label of an input that is a file; "" in that of another."""
+    return label[len("file "):] if label.startswith("file ") else ""
+
+
 def differences(environment, before, now, generation=None):
     """How the inputs `now` of an environment differ from those of before, as a list of str.
 
@@ -9847,15 +9852,15 @@ def differences(environment, before, now, generation=None):
     if generation:  # not `created`, which may be later than it was
         origins, built = generation.origins, os.path.getctime(os.path.join(generation.path, MARKER))
     # Whether a file that is not there is named or not tells nobody anything.
-    telling = [each for each in labels if not each.startswith("file ") or before.get(each) or now.get(each)]
-    if any(each.startswith("file ") for each in telling):  # which by default decide these fields
+    telling = [each for each in labels if not file_of(each) or before.get(each) or now.get(each)]
+    if any(map(file_of, telling)):  # which by default decide these fields
         telling = [each for each in telling if each not in REPO_FIELDS
                    or not {environment.origins[each], origins.get(each)} <= {"default", None}]
     reasons = []
     for label in telling or labels:
-        if label.startswith("file "):
-            change = file_change(label, before, now, built)
-            reasons.append("%s %s" % (label[len("file "):].replace(now["ref root"] + os.sep, "", 1), change))
+        if file_of(label):
+            name = file_of(label).replace(now["ref root"] + os.sep, "", 1)
+            reasons.append("%s %s" % (name, file_change(label, before, now, built)))
         elif label == PYTHON_VAR:
             reasons.append(variable_change(label, before.get(label), now.get(label)))
         else:
@@ -9866,7 +9871,7 @@ def differences(environment, before, now, generation=None):
 
 def file_change(label, before, now, built):
     """What became of a file that is in one of two dicts of inputs, or in both; `built`: when the first was, in s."""
-    path = label[len("file "):]
+    path = file_of(label)
     if label not in now and os.path.exists(path):
         return "is used no more"
     if not os.path.lexists(path):
@@ -10248,7 +10253,7 @@ def cache_key(environment, python):
 
     fields, files = {}, []
     for label, value in environment.inputs.items():
-        path = label[len("file "):] if label.startswith("file ") else ""
+        path = file_of(label)
         if not path:
             fields[label] = value
         elif value:  # one that is not there says nothing
