@@ -11308,10 +11308,9 @@ def boot_environment(environment, stage, is_anew=False, moves_link=True, needs_l
     generation = have_generation(environment, stage, is_anew, finish)
     if generation.is_new:
         note_ready(environment, generation)
-    if generation.stands_in_for:
-        report.note("another build of the same stands in: %s" % generation.stands_in_for)
-    if generation.is_new:
         collect(environment)
+    if generation.stands_in_for:  # never of a new one
+        report.note("another build of the same stands in: %s" % generation.stands_in_for)
     report.detail("stage venv: %s (%s)" % (generation.program, generation.python.version))
     note_outlived(environment.root, generation.path)
     end_turn()
