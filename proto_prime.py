@@ -5538,21 +5538,26 @@ def sources_of(config, directory, budget=None):
     if directory in config.sources:
         return config.sources[directory]
     sources = {}
-    for place in (workspace_of(config, directory, budget), directory):
-        document, file = config.project(place) if place else {}, os.path.join(place, PYPROJECT)
-        is_off = table_in(document, file, "tool", "uv").get("no-sources") is True
-        for name, value in table_in({} if is_off else document, file, "tool", "uv", "sources").items():
-            rows, field = value if isinstance(value, list) else [value], "tool.uv.sources." + name
-            if not all(isinstance(row, dict) and len(SOURCE_KINDS & set(row)) == 1 for row in rows):
-                raise PrimeError("%s: %s is no source of one of the kinds %s" % (
-                    field, shown_value(value), ", ".join(sorted(SOURCE_KINDS))), file, status=2)
-            for row in rows:
-                for key, item in row.items():
-                    if key not in ("editable", "package", "workspace", "lfs"):
-                        check_text(item, "%s.%s" % (field, key), file)
-            sources[normalized(name)] = place, rows
+    for place in filter(None, (workspace_of(config, directory, budget), directory)):
+        document, file = config.project(place), os.path.join(place, PYPROJECT)
+        if table_in(document, file, "tool", "uv").get("no-sources") is True:
+            continue
+        for name, value in table_in(document, file, "tool", "uv", "sources").items():
+            sources[normalized(name)] = place, source_rows(name, value, file)
     config.sources[directory] = sources
     return sources
+
+
+def source_rows(name, value, file):
+    """The tables of one of uv's sources, a list of dict. PrimeError with status 2 if one of them is no source."""
+    rows, field = value if isinstance(value, list) else [value], "tool.uv.sources." + name
+    if not all(isinstance(row, dict) and len(SOURCE_KINDS & set(row)) == 1 for row in rows):
+        raise PrimeError("%s: %s is no source of one of the kinds %s" % (
+            field, shown_value(value), ", ".join(sorted(SOURCE_KINDS))), file, status=2)
+    for key, item in [pair for row in rows for pair in row.items()]:
+        if key not in ("editable", "package", "workspace", "lfs"):
+            check_text(item, "%s.%s" % (field, key), file)
+    return rows
 
 
 def workspace_of(config, directory, budget=None):
