@@ -9219,7 +9219,7 @@ def use_of_uv(environment, wanted):
     if script_settings(environment):
         return "a script's [tool.uv]"
     for project in environment["projects"]:
-        if project["groups"] and sources_of(environment.config, path_from(environment.root, project["path"])):
+        if project["groups"] and sources_of(environment.config, project["path"]):
             return "groups of a project with sources"
     return "an environment"
 
