@@ -632,7 +632,7 @@ def nearest_name(name, names, likeness=0.6):
 
 
 def slip_of(word, names):
-    """The first of `names` that one slip makes `word` of: a letter more, less or another, or two swapped; else ""."""
+    """The first of `names` that is one slip from `word`: a letter more, less or another, or two swapped; else ""."""
     for name in names:
         at = len(os.path.commonprefix([word, name]))
         typed, meant = word[at:], name[at:]
@@ -4234,7 +4234,7 @@ OPTIONS_OF_PIP = {
 
 
 def as_meant(field, value, typed):
-    """The value of a field that somebody meant by one of another kind; None if that cannot be told.
+    """The value for a field that somebody meant by a value of another kind; None if that cannot be told.
 
     typed  str, how the value stands in the file
     """
@@ -4287,7 +4287,7 @@ def shown_toml(value):
 
 
 def hint_for_field(config, key, value, typed):
-    """The hint for a field that is not known; "" if none of those that are was meant, as far as one can tell (U10)."""
+    """The hint for a field that does not exist: the one that was meant; "" if that cannot be told (U10)."""
     name = key.replace("-", "_").lower()
     if config.file == OWN_CONFIG and (key == "tool" or is_our_name(key)):
         table = "tool.proto-prime" if key == "tool" else key
@@ -4780,7 +4780,7 @@ def paths_in(setting):
 
 
 def decisive_marks():
-    """What tells whether the variables that decide what is installed are others than before: a str without secrets.
+    """Checksums of the variables that decide what is installed: a str without secrets, the same while they are.
 
     The fast path comes here.
     """
@@ -8785,7 +8785,7 @@ def find_uv(wanted, hashes=(), use="an environment", passed=None):
     wanted  `Request` for its version
     hashes  list of str, SHA-256 of wheels: if there are any, only a uv that was fetched by one of them counts
     use     str, a key of `LEAST_UV`
-    passed  a list, to which why each other one is no use is appended, as str
+    passed  a list, which gets a str for each uv that cannot be used: which one, and why
     """
     paths = []  # type: list
     if not hashes:
@@ -9677,7 +9677,7 @@ def change_lines(changes, arrow="->"):
 
 
 def counted(number):
-    """So many packages, in words."""
+    """A number of packages in words: "1 package", "2 packages"."""
     return "%d package%s" % (number, "" if number == 1 else "s")
 
 
@@ -9775,14 +9775,14 @@ def find_generation(environment, may_run=True):
 
 
 def last_used(environment, complete):
-    """That of these generations that the link leads to, else the newest, else None."""
+    """The one of these generations that the link leads to, else the newest, else None."""
     link = link_of(environment)
     linked = [generation for generation in complete if link.leads_to(generation.path)]
     return (linked + complete + [None])[0]
 
 
 def in_use(environment, complete):
-    """`last_used` of those of these generations that are undamaged."""
+    """`last_used` among the undamaged ones of these generations."""
     return last_used(environment, [generation for generation in complete if not damage_of(generation)])
 
 
@@ -9815,9 +9815,10 @@ def why_lost(environment, complete):
 
 
 def last_prefixes(environment, is_built):
-    """Where the generation of an environment is, or was, that was used last: a list of paths, the likeliest first.
+    """Where the last used generation of an environment is, or was: a list of paths, the likeliest first.
 
-    Its link leads there, its stamp names it; unless there is another, a directory that no build left is one of it.
+    Its link leads there, or its stamp names it. If no generation `is_built`, it may be any directory of its name that
+    is not the leftover of a build.
     """
     envs = state_dir(environment.root, "envs")
     paths = [os.path.join(envs, os.path.basename(each)) for each in sorted(link_of(environment).destinations())
@@ -9875,7 +9876,7 @@ def differences(environment, before, now, generation=None):
 
 
 def file_change(label, before, now, built):
-    """What became of a file that is in one of two dicts of inputs, or in both; `built`: when the first was, in s."""
+    """What became of a file between two dicts of inputs; `built`: when a build had the first, in s since the epoch."""
     path = file_of(label)
     if label not in now and os.path.exists(path):
         return "is used no more"
@@ -10541,10 +10542,10 @@ def tasks_for_shell(stamp, place):
 
 
 def programs_for_shell(stamp):
-    """The names of the programs of an environment that sh may become: the system starts them, and sh reads none itself.
+    """The names of the programs of an environment that sh may become, and the path of its python: a list of str.
 
-    A name with another character than these, or of a .py file, needs a closer look. With the path of its python. "-",
-    which is none, if a file of variables is to be read.
+    These are programs that the system starts without a look by python: no .py file, no name of odd characters. If a
+    file of variables must be read first, the list is ["-"], which names none.
     """
     programs, directory = [environment_python(stamp.prefix)], os.path.join(stamp.prefix, BIN)
     if stamp.env_file:
@@ -10780,7 +10781,7 @@ def current_line(environment, generation):
 
 
 def name_in_use(environment, generation):
-    """What people are told of where a generation is: its link, if that leads there, else its directory."""
+    """How messages name a generation: by its link, if that leads there, else by its directory."""
     has_link = is_same_place(link_of(environment).path, generation.path)
     return environment["venv_dir_rel_path"] if has_link else tilde(generation.path)
 
@@ -11524,7 +11525,7 @@ def pip_cache():
 
 
 def uv_cache(uv, root):
-    """The directory in which uv keeps what it fetched. It is asked; but "" stands for one that is not there yet."""
+    """The directory in which uv keeps what it fetched, as that uv says; "" stands for one yet to be fetched."""
     environ = uv_environ(root)
     child = run_child([uv, "cache", "dir"], environ, cwd=root, timeout=UV_SECONDS) if uv else None
     if child and not child.has_failed and child.stdout.strip():
