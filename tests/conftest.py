@@ -339,6 +339,18 @@ def driver(request, repo):
     return request.param
 
 
+def by_driver(cases, pip):
+    """What `parametrize` takes for "CASE, driver" with indirect=["driver"]: each case with uv, some with pip, too.
+
+    For cases that are decided before a driver has its turn. A build with pip takes ten times as long.
+
+    cases  all of them
+    pip    those that are shown with pip as well
+    """
+    assert set(pip) <= set(cases), sorted(set(pip) - set(cases))
+    return [(case, "venv_uv") for case in cases] + [(case, "venv_pip") for case in pip]
+
+
 class OtherUser:
     """Another user of this machine, who runs programs: other_user([other_user.python, "prime"], env={}).
 
