@@ -89,6 +89,20 @@ def pytest_xdist_auto_num_workers(config):
     return max(1, (os.cpu_count() or 1) * 3 // 2)
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items):
+    """Let each of several workers begin with slow tests, so that none is left alone with one at the end.
+
+    With `--dist worksteal` each gets such a piece of the list, and half the rest of another one's when it is done.
+    """
+    count = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    slow = [item for item in items if count > 1 and item.get_closest_marker("slow")]
+    quick = [item for item in items if count == 1 or not item.get_closest_marker("slow")]
+    ends = [len(quick) * number // count for number in range(count + 1)]
+    pieces = [slow[number::count] + quick[ends[number]:ends[number + 1]] for number in range(count)]
+    items[:] = [item for piece in pieces for item in piece]
+
+
 @pytest.fixture(scope="session")
 def shared(tmp_path_factory):
     """A directory for what all workers of one run share."""
