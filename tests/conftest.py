@@ -71,6 +71,15 @@ def python(version):
     return PYTHONS[version]
 
 
+def one_of_each_pip():
+    """The versions of `PYTHONS` of which each has another pip beside it: of those with the same the newest."""
+    found = {}
+    for version, path in PYTHONS.items():
+        bundled = path.parent.parent.glob("lib/python%s/ensurepip/_bundled/pip-*.whl" % version)
+        found[next((wheel.name for wheel in bundled), version)] = version
+    return list(found.values())
+
+
 def ancient_python():
     """The path of a real python 2.7; skips the test if this machine has none."""
     found = sorted(PYENV.glob("versions/2.7.*/bin/python2.7"))
