@@ -8,7 +8,7 @@ import tarfile
 from urllib.parse import unquote
 
 import pytest
-from conftest import PYTHONS, project_text, python, uv_program
+from conftest import one_of_each_pip, project_text, python, uv_program
 from helpers import make_checkout, make_tree, make_wheel, pylock, six_package
 
 import proto_prime
@@ -127,7 +127,7 @@ def test_R18_from_local_files_alone_the_same_is_recorded(repo, files, wheelhouse
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("version", list(PYTHONS))
+@pytest.mark.parametrize("version", one_of_each_pip())
 def test_R18_every_pip_records_the_same(repo, files, version):
     repo.env.update(PROTOPRIMER_PYTHON=str(python(version)), PROTOPRIMER_VENV_DRIVER="venv_pip")
     repo.config()

@@ -8,7 +8,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from conftest import PYTHONS, TOP, python, snapshot, some_python, uv_program
+from conftest import PYTHONS, TOP, by_driver, python, snapshot, some_python, uv_program
 
 WILD, REQUIRED = "3.11", "3.12"  # the first starts `prime`, the second is what the repo wants
 VERSION = "import sys; print('%d.%d' % sys.version_info[:2])"
@@ -51,7 +51,8 @@ def assert_right(repo, **options):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("wild", list(PYTHONS))
+@pytest.mark.parametrize("wild, driver", by_driver(list(PYTHONS), [list(PYTHONS)[0], list(PYTHONS)[-1]]),
+                         indirect=["driver"])
 def test_any_wild_python_ends_in_the_required_one(repo, driver, wild):
     repo.project(more='[tool.proto-prime]\nrequired_python_version = "3.12"')
     repo.link("python3.12", python("3.12"))
