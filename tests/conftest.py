@@ -94,8 +94,8 @@ def some_python():
 
 
 def pytest_xdist_auto_num_workers(config):
-    """Half as many again as there are processors, for many tests wait."""
-    return max(1, (os.cpu_count() or 1) * 3 // 2)
+    """Twice as many as there are processors, for many tests wait."""
+    return max(1, (os.cpu_count() or 1) * 2)
 
 
 @pytest.hookimpl(trylast=True)

@@ -499,11 +499,11 @@ def test_all_asks_each_of_ten_pythons_once_and_then_none(ten):
         return len(lines), result.stdout, time.time() - started
 
     children, first, seconds = run(">=3.8")
-    assert seconds < 5
+    assert seconds < 15
     assert len(first.splitlines()) >= 9
     assert 9 <= children <= len(first.splitlines()) + 1
     children, second, seconds = run(">=3.8")
-    assert seconds < 5
+    assert seconds < 15
     assert (children, second) == (0, first)
     assert run("3.12")[0] == 0
 
