@@ -220,6 +220,7 @@ class Repo:
             "UV_PYTHON_DOWNLOADS": "never",
         }
         (home / "uv.toml").write_text('no-index = true\nfind-links = [%s]\n' % json.dumps(wheelhouse.as_uri()))
+        self.program("lsb_release", "#!/bin/sh\n")  # pip asks it at each start, and Debian has a slow one
         (path / "proto_prime.py").symlink_to(TOP / "proto_prime.py")
         (shared / "bytecode").mkdir(parents=True, exist_ok=True)  # for all: to compile it takes long
         (path / "__pycache__").symlink_to(shared / "bytecode")
