@@ -372,7 +372,8 @@ def by_driver(cases, pip):
     pip    those that are shown with pip as well
     """
     assert set(pip) <= set(cases), sorted(set(pip) - set(cases))
-    return [(case, "venv_uv") for case in cases] + [(case, "venv_pip") for case in pip]
+    return [(case, "venv_uv") for case in cases] + [
+        pytest.param(case, "venv_pip", marks=pytest.mark.slow) for case in pip]
 
 
 class OtherUser:

@@ -94,9 +94,8 @@ PREPARED = {  # what their authors did before: what is too long or too fickle to
 }
 IMPORTED = {"c_extension": "import native", "namespace": "import acme.one, acme.two", "src": "import layout"}
 REFUSED = {"source_index": r"pk\b.*\bindex", "script_settings": "constraint-dependencies"}  # by pip, with these words
-SLOW = {"dynamic_dependencies", "requirements_editable", "setup_py", "setup_py_requirements"}  # with pip
-# With uv alone, for with pip each would show what another one does: pip reads a file of requirements, or builds a
-# project in an environment for that, whatever the backend. The other one is `requirements`, `monorepo`, `hatch` ...
+# With uv alone, for with pip each would show what another one does: pip reads files of requirements, as `requirements`,
+# and builds a project in an environment for that whatever the backend, as `hatch`, `setup_py` and `monorepo`.
 LIKE_ANOTHER = {"c_extension", "django", "django_project", "flat", "flit", "hatch_vcs", "namespace", "pdm", "poetry",
                 "poetry_project", "requirements_dir", "setup_cfg", "src", "uv_build"}
 
@@ -283,7 +282,7 @@ def cases():
     for name, driver in sorted((name, driver) for name in REFERENCES for driver in ("venv_pip", "venv_uv")):
         if driver == "venv_pip" and name in LIKE_ANOTHER:
             continue
-        marks = [pytest.mark.slow] if name in SLOW and driver == "venv_pip" else []
+        marks = [pytest.mark.slow] if driver == "venv_pip" else []
         found.append(pytest.param(name, driver, marks=marks, id="%s-%s" % (name, driver[5:])))
     return found
 

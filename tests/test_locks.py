@@ -44,6 +44,7 @@ def lock(repo, *argv):
 # -- prime lock -------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_lock_of_a_project_gives_the_same_environment_with_either_driver(project):
     text = lock(project)
     assert 'name = "client"' not in text
@@ -54,6 +55,7 @@ def test_lock_of_a_project_gives_the_same_environment_with_either_driver(project
     assert project.inside("import client; print(client.__file__)") == str(project.path / "client.py")
 
 
+@pytest.mark.slow
 def test_lock_of_a_named_environment_is_a_file_of_its_own(project):
     text = lock(project, "-e", "all")
     assert all('name = "%s"' % name in text for name in ("six", "idna", "packaging"))
@@ -91,6 +93,7 @@ def test_lock_of_requirements_files_with_constraints_and_spaces(repo, wheelhouse
     assert [name for name, _ in installed(repo, "venv_pip")] == ["idna", "six"]
 
 
+@pytest.mark.slow
 def test_lock_of_projects_that_need_each_other_names_neither(repo):
     repo.link("uv", uv_program())
     for name, needs in (("one", '["six", "two"]'), ("two", '["idna"]')):
@@ -133,6 +136,7 @@ def test_lock_that_fails_leaves_the_old_one(project):
     assert sorted(path.name for path in project.path.glob("pylock*")) == ["pylock.toml"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("driver", DRIVERS)
 def test_lock_that_was_made_for_other_requirements_is_refused(project, driver):
     lock(project)
@@ -149,6 +153,7 @@ def test_lock_that_was_made_for_other_requirements_is_refused(project, driver):
     assert [name for name, _ in installed(project, driver)] == ["client", "idna", "six"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("driver", DRIVERS)
 def test_comment_in_the_project_does_not_make_its_lock_out_of_date(project, driver):
     lock(project)
@@ -157,6 +162,7 @@ def test_comment_in_the_project_does_not_make_its_lock_out_of_date(project, driv
     assert [name for name, _ in installed(project, driver)] == ["client", "six"]
 
 
+@pytest.mark.slow
 def test_lock_of_a_uv_lock_holds_the_same(project):
     subprocess.run([uv_program(), "lock", "--offline", "--python", str(some_python())], cwd=str(project.path),
                    env=project.env, check=True, stderr=subprocess.DEVNULL)
@@ -204,6 +210,7 @@ MARKERS = [  # and whether it holds in the environments `default` and `all`, whi
     ("'lint' not in dependency_groups and python_version > '3'", True, False)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("driver", DRIVERS)
 def test_marker_extras_and_groups_decide_what_is_installed(project, tmp_path, driver):
     text = (project.path / "pyproject.toml").read_text()
@@ -238,6 +245,7 @@ def test_lock_says_which_of_the_pythons_is_taken(repo, wheelhouse):
     assert repo.inside(code, python=python("3.9")) == "3 13"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("driver", DRIVERS)
 def test_directory_and_path_entries_are_installed(repo, wheelhouse, driver):
     repo.link("uv", uv_program())
@@ -438,6 +446,7 @@ def workspace(repo):
     return repo
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("projects, names", [
     ('["parts/one"]', ["one", "six"]),
     ('["parts/one", {path = "parts/two", extras = ["more"]}]', ["one", "packaging", "six", "two"]),

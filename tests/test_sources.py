@@ -465,6 +465,7 @@ def test_pypy_of_pyenv_is_found(quiet):
     assert [(each["implementation"], each["verdict"]) for each in told] == [("pypy", "selected")]
 
 
+@pytest.mark.slow
 def test_pypy_that_is_installed_is_selected_and_gives_an_environment(quiet):
     pypy = shutil.which("pypy3")
     if not pypy:

@@ -277,6 +277,7 @@ def test_E3_variable_of_uvs_does_no_harm(staged, variable, value):
     assert staged.inside("import six; print(six.__file__)").startswith(str(staged.generations[0]))
 
 
+@pytest.mark.slow
 def test_E4_modules_of_the_repo_root_are_not_imported(repo, driver):
     hostile_modules(repo.path)
     repo.project(more='[tool.proto-prime]\nrequired_python_version = "%s"' % REQUIRED)

@@ -146,6 +146,7 @@ def test_R3_project_without_build_system_is_an_application(flat, driver, kind):
     assert packages(flat) == result
 
 
+@pytest.mark.slow
 def test_R3_another_project_that_is_named_is_installed(flat, driver):
     flat.write("lib/pyproject.toml", APPLICATION.replace("client", "lib"))
     flat.write("lib/lib.py", "")
@@ -168,6 +169,7 @@ def test_R3_application_is_vendored(flat):
     assert list((flat.path / "vendor").glob("six-*"))
 
 
+@pytest.mark.slow
 def test_R3_scripts_of_an_application_are_not_dropped_without_a_word(flat, driver):
     flat.write("pyproject.toml", APPLICATION + '[project.scripts]\nclient = "client:main"\n')
     assert "[project.scripts] are not installed; a [build-system]" in flat.prime().stderr
