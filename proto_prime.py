@@ -13052,6 +13052,7 @@ ENTRY_SCRIPT = r'''#!/bin/sh -f
 # Prime this repo: ./prime --help tells more. This part is for sh, up to the last `exec`; for Python it is a string.
 # If nothing changed since the last boot, as a stamp tells, `warm` says so or becomes the command: no python starts.
 # In all other cases python goes on. A "#" at its end keeps a line right where git has made CRLF out of it (M15).
+case $- in *i*) echo "prime: error: this is to be started, not sourced; see ./prime shell" >&2; return 2 ;; esac #
 prime_newline='
 ' #
 #
@@ -13072,8 +13073,7 @@ warm() { #
         prime_exports=$prime_exports${IFS}INIT_CWD=$prime_root IFS=';' #
         set -- run ${prime_task%%"$prime_newline"*} "$@" #
         IFS=$prime_newline ;; esac #
-    [ "${1-}" = run ] && shift || return #
-    [ "${1-}" != -- ] || shift #
+    [ "${1-}" = run ] && shift && { [ "${1-}" != -- ] || shift; } || return #
     [ "${1-}" != -m ] || set -- "$prime_prefix/bin/python" "$@" #
     case " $prime_programs " in *" ${1-} "*) [ -x "$prime_prefix/bin/${1##*/}" ] || return ;; *) return 1 ;; esac #
     # The command gets each variable as it came. But shells drop odd names, and set variables of their own: most of them
@@ -13082,26 +13082,26 @@ warm() { #
     prime_environ=$IFS$(LC_ALL=C PATH=/usr/bin:/bin tr '\0\n' '\n`' <"/proc/$$/environ") #
     case $prime_environ in *'`'*) return 1 ;; *"${IFS}PATH="*) unset PWD SHLVL ;; *) return 1 ;; esac #
     for prime_line in $prime_environ; do case ${prime_line%%=*} in PWD | SHLVL) export "$prime_line" ;; #
-        "" | [0-9]* | *[!A-Za-z0-9_]* | IFS | OPTIND | PPID | prime_*) return 1 ;; #
-    esac; done #
+        "" | [0-9]* | *[!A-Za-z0-9_]* | IFS | OPTIND | PPID | prime_*) return 1 ;; esac; done #
     for prime_line in $prime_exports; do export "$prime_line"; done #
     unset VIRTUAL_ENV_PROMPT && PATH=$prime_prefix/bin${PATH:+:$PATH} && exec "$@" #
 } #
 #
 prime_env=${PROTOPRIMER_ENV-} prime_state=${0%/*}/.prime prime_file=$0 IFS='|' #
 [ "${1-}" != -e ] || prime_env=${2:-$prime_env} #
-[ -e "$prime_state" ] || prime_state=${0%/*}/../.prime # of tools/prime
-prime_stamp=$prime_state/stamp/${prime_env:-default}.sh #
+[ -e "$prime_state" ] || prime_state=${0%/*}/../.prime; prime_stamp=$prime_state/stamp/${prime_env:-default}.sh #
 for prime_at in "$0" "$prime_state" "$prime_state/stamp" "$prime_stamp"; do [ ! -L "$prime_at" ] || prime_stamp=; done #
 case $-,${1-boot} in *f*,-e | *f*,[!-]*) # -f: by the first line, not by `sh prime`; a command of ours comes back
     [ -O "$prime_stamp" ] && warm $(LC_ALL=C PATH=/usr/bin:/bin cat <"$prime_stamp") "$@" ;; esac #
 export PROTOPRIMER_ENVIRON="$$ $(LC_ALL=C PATH=/usr/bin:/bin od -An -vtx1 -N40000 "/proc/$$/environ" 2>/dev/null)" #
+PATH=${PATH:-/usr/bin:/bin} #
 case $- in *f*) command -v python3 >/dev/null && exec python3 -E -S ${PYTHONDONTWRITEBYTECODE:+-B} "$0" "$@" ;; esac #
 # `sh prime` is for machines where no python3 may be, or a broken one; nor may `readlink -f` be there.
-until [ -f "$(dirname "$prime_file")/proto_prime.py" ] || ! prime_line=$(readlink "$prime_file"); do #
-    case $prime_line in /*) prime_file=$prime_line ;; *) prime_file=$(dirname "$prime_file")/$prime_line ;; esac #
-done #
-PROTOPRIMER_TYPED=$0 exec sh "$(dirname "$prime_file")/proto_prime.py" "$@" #
+case $0 in */*) ;; *) prime_file=./$0 ;; esac #
+until prime_at=${prime_file%/*}/proto_prime.py && [ -f "$prime_at" ]; do #
+    prime_line=$(readlink "$prime_file") || { echo "prime: error: $prime_at is missing, see git status" >&2; exit 1; } #
+    case $prime_line in /*) ;; *) prime_line=${prime_file%/*}/$prime_line ;; esac; prime_file=$prime_line; done #
+PROTOPRIMER_TYPED=$0 exec sh "$prime_at" "$@" #
 
 Starts under any python from 2.7 on."""
 import os
@@ -13146,19 +13146,23 @@ def warm_start(directory):
         pass
 
 
+top = os.path.dirname(os.path.realpath(__file__))
 try:
-    top = os.path.dirname(os.path.realpath(__file__))
     if __name__ == "__main__":
         warm_start(top)
     sys.path.insert(0, top)
     import proto_prime
-except (ImportError, OSError) as problem:
-    sys.exit("prime: error: proto_prime.py should stand beside %s: %s" % (__file__, problem))
+
+    main, leave = proto_prime.main, proto_prime.leave
 except KeyboardInterrupt:
     sys.exit(130)
+except Exception as problem:
+    path = os.path.join(top, "proto_prime.py")
+    fault = "does not work: %s" % problem if os.path.isfile(path) else "is missing"
+    sys.exit("prime: error: %s %s\n  hint: git checkout brings back what was committed" % (path, fault))
 
 if __name__ == "__main__":
-    proto_prime.leave(proto_prime.main())
+    leave(main())
 '''
 ENTRY_CMD = r'''@echo off
 rem Prime this repo: `prime --help` tells more.
