@@ -239,6 +239,12 @@ class Repo:
         """Write proto_prime.toml, which is all that a repo without dependencies needs."""
         return self.write("proto_prime.toml", text)
 
+    def may_ask(self, **variables):
+        """Let its tools ask indexes, and none but those that these variables, or its config, name."""
+        for name in ("PIP_NO_INDEX", "PIP_FIND_LINKS", "UV_CONFIG_FILE"):
+            del self.env[name]
+        self.env.update(PIP_CONFIG_FILE=os.devnull, UV_NO_CONFIG="1", **variables)
+
     def project(self, dependencies=("six",), more="", module="client"):
         """Make it a project that can be installed, with these dependencies."""
         self.write(module + ".py", '"""A client."""\n')
@@ -519,10 +525,8 @@ def net(wheelhouse, tmp_path):
 @pytest.fixture
 def index_client(repo):
     """A `Repo` whose tools use no index but those that a test names, with caches of its own."""
-    for name in ("PIP_NO_INDEX", "PIP_FIND_LINKS", "UV_CONFIG_FILE"):
-        del repo.env[name]
-    repo.env.update(PIP_CONFIG_FILE=os.devnull, UV_NO_CONFIG="1", UV_CACHE_DIR=str(repo.home / "uv cache"),
-                    PROTOPRIMER_CACHE_DIR=str(repo.home / "cache"), PIP_RETRIES="0", UV_HTTP_RETRIES="0")
+    repo.may_ask(UV_CACHE_DIR=str(repo.home / "uv cache"), PROTOPRIMER_CACHE_DIR=str(repo.home / "cache"),
+                 PIP_RETRIES="0", UV_HTTP_RETRIES="0")
     repo.config()
     return repo
 

@@ -284,6 +284,17 @@ def test_R11_default_groups_of_uv_are_installed(repo, driver, what):
     assert packages(repo) == result
 
 
+def test_R11_python_that_a_group_demands_is_demanded_if_the_group_is_installed(repo):
+    text = '[dependency-groups]\ndev = [{include-group = "new_er"}]\nNew-er = ["six"]\nlint = ["six"]\n' \
+        '[tool.uv.dependency-groups]\nNEW-er = {requires-python = ">=3.97"}\nlint = {requires-python = ">=3.98"}\n'
+    repo.write("pyproject.toml", text)
+    error = repo.prime(status=1, env={"PROTOPRIMER_OFFLINE": "1"}).stderr
+    assert '">=3.97" (pyproject.toml: tool.uv.dependency-groups.new-er.requires-python)' in error
+    assert "3.98" not in error
+    repo.write("pyproject.toml", text.replace("3.97", "3.6"))
+    assert packages(repo) == {"six"}
+
+
 @pytest.mark.parametrize("what", ["all", "dev-dependencies among all"])
 def test_R11_default_groups_are_taken_from_a_uv_lock(repo, what):
     repo.link("uv", uv_program())
