@@ -1,7 +1,6 @@
 """An install or a build that failed: the error shows why, its log is whole, and a dead network is said first."""
 
 import json
-import os
 import re
 import shutil
 import socket
@@ -27,10 +26,7 @@ def dead():
 @pytest.fixture
 def online(repo, driver):
     """A `Repo` for each driver that may ask an index, and is told of none."""
-    for name in ("PIP_NO_INDEX", "PIP_FIND_LINKS", "UV_CONFIG_FILE"):
-        del repo.env[name]
-    repo.env.update(PIP_CONFIG_FILE=os.devnull, UV_NO_CONFIG="1", UV_CACHE_DIR=str(repo.home / "uv cache"),
-                    PIP_RETRIES="0", UV_HTTP_RETRIES="0")
+    repo.may_ask(UV_CACHE_DIR=str(repo.home / "uv cache"), PIP_RETRIES="0", UV_HTTP_RETRIES="0")
     return repo
 
 
