@@ -7700,7 +7700,8 @@ class Lock:
             source = "%s+%s@%s" % (checkout["type"], url, checkout["commit-id"])
             self.unpinned.append((package, [direct_requirement(name, source + subdirectory_in(checkout))]))
         elif not hashes:
-            raise PrimeError("%s: %s has no hash that pip knows" % (self.path, name), status=2)
+            what = "hash that pip knows" if names else "wheel, sdist, archive, directory or checkout"
+            raise PrimeError("%s: %s has no %s" % (self.path, name, what), status=2)
         else:
             source = self.url(archive) + subdirectory_in(archive) if archive else self._version(package)
             requirement = name + (" @ " if archive else "==") + source + self._marker(package)
@@ -7749,8 +7750,8 @@ class Lock:
         """`marker_holds` for a marker of the file; PrimeError if it is malformed."""
         try:
             return marker_holds(marker, values)
-        except (ValueError, TypeError, AttributeError, LookupError, RecursionError) as problem:
-            raise PrimeError("%s has a malformed marker: %r" % (self.path, problem), status=2)
+        except (ValueError, TypeError, AttributeError, LookupError, RecursionError):
+            raise PrimeError("%s has a malformed marker: %s" % (self.path, shown_value(marker)), status=2)
 
     def values(self, python, platform="", lines=()):
         """What the markers of the file, and of `lines`, mean for an `Interpreter`, or for one like it elsewhere.
@@ -7923,7 +7924,8 @@ def read_lock(environment, path):
         except TomlError as error:
             raise error.as_error(path)
         except (KeyError, TypeError, AttributeError, ValueError, RecursionError) as problem:
-            raise PrimeError("%s is not as PEP 751 says: %r" % (path, problem), status=2)
+            what = "%r" % problem if type(problem) is not KeyError else "no %s" % problem.args
+            raise PrimeError("%s is not as PEP 751 says: %s" % (path, what), status=2)
     return environment.locks[path]
 
 
