@@ -4957,6 +4957,13 @@ def fill_defaults(environment):
     if fields["projects"] is None:
         has_project = bool({"project", "build-system"} & set(document) or default_groups(document))  # R4
         fields["projects"] = ["."] if has_project or environment.has("setup.py") else []
+        if "project" not in document and "workspace" in table_in(document, PYPROJECT, "tool", "uv"):
+            members = workspace_members(environment.config, environment.root)[1:]  # all of them, as for uv
+            files = [environment.config.look(os.path.join(path, PYPROJECT)) for path in members]
+            for directory in set(map(os.path.dirname, members)) - {environment.root}:
+                environment.config.look(directory)  # where another one may come
+            fields["projects"] += [path_below(os.path.dirname(file), environment.root) for file in files
+                                   if os.path.isfile(file)]
     if fields["requirements_files"] is None:
         has_uv_lock = fields["lock_file"] is None and environment.has("uv.lock")
         is_used = environment.has("requirements.txt") and not has_own_metadata(environment) and not has_uv_lock
@@ -5008,17 +5015,21 @@ def groups_of(document):
     return groups
 
 
-def default_groups(document):
-    """The names of the groups that `uv sync` installs of a pyproject.toml: default-groups of uv, else "dev" (R11)."""
+def default_groups(document, root=None):
+    """The names of the groups that `uv sync` installs of a pyproject.toml: default-groups of uv, else "dev" (R11).
+
+    root  dict, the pyproject.toml of the workspace that the project is a member of, which alone says default-groups
+    """
     groups = groups_of(document)
-    has_dev = "dev" in groups_in(groups, PYPROJECT)
-    names = table_in(document, PYPROJECT, "tool", "uv").get("default-groups", ["dev"])
+    known = groups_in(groups, PYPROJECT)
+    is_member = root is not None
+    names = table_in(root if is_member else document, PYPROJECT, "tool", "uv").get("default-groups", ["dev"])
     if names == "all":
         return list(groups)
     if not is_texts(names):
         raise PrimeError('tool.uv.default-groups: %s is neither a list of strings nor "all"' % shown_value(names),
                          PYPROJECT, status=2)
-    return [name for name in names if has_dev or normalized(name) != "dev"]
+    return [name for name in names if normalized(name) in known or not is_member and normalized(name) != "dev"]
 
 
 def find_lock(environment):
@@ -5067,10 +5078,49 @@ def unused_sources(environment, is_empty):
         title = "the dependency group%s %s" % ("s"[len(groups) < 2:], ", ".join(groups))
         line = 'projects = [{path = ".", groups = %s}]' % json.dumps(groups)
         sources += [(title, table, line)] if groups else []
+        below = projects_below(environment.root)
+        sources += [(", ".join(below), table, "projects = %s" % json.dumps(below))] if below else []
     if environment.origins["dependencies"] == "default":
-        others = [name for name in names if re.match(r"(Pipfile|(conda-)?environment\.ya?ml)$", name)]
-        sources += [(name, table, 'dependencies = ["NAME", "..."], the packages that it lists') for name in others]
+        line = 'dependencies = ["NAME", "..."], the packages that it lists'
+        sources += [(name, table, line) for name in unread_sources(environment)]
     return sources + projects_without_build(environment)
+
+
+UNREAD_FILES = r"(Pipfile|pixi\.toml|(conda-)?env(ironment)?([-_.]\w+)?\.ya?ml)$"  # of other tools, with packages
+UNREAD_TABLES = (("poetry", "group"), ("poetry", "dev-dependencies"), ("pdm", "dev-dependencies"), ("hatch", "envs"),
+                 ("pixi",))
+UNREAD_LOCKS = "poetry.lock", "pdm.lock", "Pipfile.lock"
+
+
+def unread_sources(environment):
+    """The files at the root, and the tables of other tools in pyproject.toml, that list packages which nothing here
+    reads: a list of their names.
+    """
+    import re
+
+    names = [name for name in sorted(names_in(environment.root)) if re.match(UNREAD_FILES, name)]
+    for keys in UNREAD_TABLES:
+        table = environment.config.pyproject.get("tool", {})
+        for key in keys:
+            table = table.get(key) if isinstance(table, dict) else None
+        if table and re.search("dependencies", repr([keys, table])):
+            names.append("[tool.%s]" % ".".join(keys))
+    return names
+
+
+def projects_below(root):
+    """The projects of a repo without one at its root, up to two levels below: a list of relative paths."""
+    found, budget = [], Budget()  # type: list, Budget
+    for pattern in ("*", "*/*"):
+        try:
+            paths = members_of(root, pattern, budget)
+        except PrimeError:  # too many to look for them
+            break
+        for path in paths:
+            has_project = any(os.path.isfile(os.path.join(path, name)) for name in (PYPROJECT, "setup.py"))
+            if has_project and not path.startswith(tuple(os.path.join(each, "") for each in found)):
+                found.append(path)
+    return sorted(path_below(path, root) for path in found)
 
 
 def projects_without_build(environment):
@@ -5227,7 +5277,11 @@ def complete_project(environment, item):
     if not has_pyproject and not has_setup:
         raise environment.error("projects", 'projects: "%s" holds no pyproject.toml and no setup.py' % name)
     document = environment.config.project(path)
-    chosen = project.get("groups", default_groups(document) if path == environment.root else [])
+    chosen = project.get("groups", [])
+    if "groups" not in project and path == environment.root:
+        chosen = default_groups(document)
+    elif environment.origins["projects"] == "default":  # a member of the workspace
+        chosen = default_groups(document, environment.config.pyproject)
     requirements = []  # type: list
     for group in chosen:
         requirements += [[line, "", group] for line in expand_group(groups_of(document), group, file)]
@@ -5235,13 +5289,39 @@ def complete_project(environment, item):
     is_package = is_named_package(environment, project, path)
     installable = is_installable(document, path, is_package)
     if is_application(document, is_package):
-        requirements += dependencies_of(document, extras, file)
+        requirements = without_itself(requirements, document, file) + dependencies_of(document, extras, file)
     elif not installable and not chosen:
         raise environment.error(
             "projects", 'projects: "%s" has no [project], [build-system] or setup.py to install' % name)
     return {"path": path, "groups": chosen, "extras": extras,
             "requirements": requirements, "editable": project.get("editable", True), "installable": installable,
             "files": files_of(environment.config, path)}
+
+
+def without_itself(requirements, document, file):
+    """The requirements of an application's groups, with those of its extras where a group names the application itself.
+
+    Nobody installs that, and an index would be asked for it. All are as of `complete_project`.
+    """
+    own = normalized(str(table_in(document, file, "project").get("name", "")))
+    declared = table_in(document, file, "project", "optional-dependencies")
+    found = []
+    for line, extra, group in requirements:
+        name, extras, _, marker = requirement_parts(line)
+        if name != own:
+            found.append([line, extra, group])
+            continue
+        chosen = [each for each in declared if normalized(each) in map(normalized, extras)]
+        found += [[with_marker(each, marker), of, ""] for each, of, _ in dependencies_of(document, chosen, file) if of]
+    return found
+
+
+def with_marker(line, marker):
+    """A requirement that holds only where a further marker does."""
+    own = requirement_parts(line)[3] if marker else ""
+    line = line[:line.rindex(own)].rstrip().rstrip(";") if own else line
+    markers = ["(%s)" % each for each in (own, marker) if each]
+    return line + " ; " + " and ".join(markers) if marker else line
 
 
 def chosen_extras(environment, document, project):
@@ -7620,7 +7700,8 @@ class Lock:
             source = "%s+%s@%s" % (checkout["type"], url, checkout["commit-id"])
             self.unpinned.append((package, [direct_requirement(name, source + subdirectory_in(checkout))]))
         elif not hashes:
-            raise PrimeError("%s: %s has no hash that pip knows" % (self.path, name), status=2)
+            what = "hash that pip knows" if names else "wheel, sdist, archive, directory or checkout"
+            raise PrimeError("%s: %s has no %s" % (self.path, name, what), status=2)
         else:
             source = self.url(archive) + subdirectory_in(archive) if archive else self._version(package)
             requirement = name + (" @ " if archive else "==") + source + self._marker(package)
@@ -7669,8 +7750,8 @@ class Lock:
         """`marker_holds` for a marker of the file; PrimeError if it is malformed."""
         try:
             return marker_holds(marker, values)
-        except (ValueError, TypeError, AttributeError, LookupError, RecursionError) as problem:
-            raise PrimeError("%s has a malformed marker: %r" % (self.path, problem), status=2)
+        except (ValueError, TypeError, AttributeError, LookupError, RecursionError):
+            raise PrimeError("%s has a malformed marker: %s" % (self.path, shown_value(marker)), status=2)
 
     def values(self, python, platform="", lines=()):
         """What the markers of the file, and of `lines`, mean for an `Interpreter`, or for one like it elsewhere.
@@ -7843,7 +7924,8 @@ def read_lock(environment, path):
         except TomlError as error:
             raise error.as_error(path)
         except (KeyError, TypeError, AttributeError, ValueError, RecursionError) as problem:
-            raise PrimeError("%s is not as PEP 751 says: %r" % (path, problem), status=2)
+            what = "%r" % problem if type(problem) is not KeyError else "no %s" % problem.args
+            raise PrimeError("%s is not as PEP 751 says: %s" % (path, what), status=2)
     return environment.locks[path]
 
 
@@ -8148,11 +8230,11 @@ def names_resolved_otherwise(document):
     return {parts[0] for parts in map(requirement_parts, lines) if parts}
 
 
-def package_sources(environment):
+def package_sources(environment, for_pip=False):
     """The servers that uv or pip may take packages from: a list of URLs without credentials, the index first.
 
     They are those in the config, in requirements files, in uv's tables of pyproject.toml, in variables and in pip's
-    files. The user's uv.toml is not read.
+    files. The user's uv.toml is not read. With `for_pip` uv's tables do not count.
     """
     if is_closed(environment):
         return []
@@ -8168,12 +8250,12 @@ def package_sources(environment):
     for name in ("UV_INDEX", "UV_EXTRA_INDEX_URL", "UV_FIND_LINKS"):
         indexes += os.environ.get(name, "").replace(",", " ").split()
     indexes += (pip_setting("extra-index-url") + " " + pip_setting("find-links")).split()
-    indexes += sources_in_files(environment)
+    indexes += sources_in_files(environment, for_pip)
     urls = [masked(unnamed(index)).rstrip("/") for index in indexes if not is_local(index)]
     return list(dict.fromkeys(urls))
 
 
-def sources_in_files(environment):
+def sources_in_files(environment, for_pip=False):
     """The indexes and pages of wheels in requirements files and in uv's tables of pyproject.toml: a list of str."""
     import re
 
@@ -8185,7 +8267,7 @@ def sources_in_files(environment):
         except PrimeError:  # a wheel that one of the files requires
             continue
         sources += [match.group(1) for match in matches]
-    table = table_in(environment.config.pyproject, PYPROJECT, "tool", "uv")
+    table = {} if for_pip else table_in(environment.config.pyproject, PYPROJECT, "tool", "uv")
     for name in ("index", "index-url", "extra-index-url", "find-links"):
         values = table.get(name, [])
         for value in values if isinstance(values, list) else [values]:
@@ -8647,6 +8729,18 @@ UV_ONLY_SETTINGS = {"required-version", "cache-dir", "cache-keys", "compile-byte
                     "python-preference", "python-downloads", "keyring-provider", "reinstall", "reinstall-package"}
 
 
+# What uv alone knows of its settings that choose packages, but for those of `UV_INDEX_KEYS`.
+UV_CHOICES = set("""build-constraint-dependencies constraint-dependencies dependency-metadata exclude-dependencies
+exclude-newer exclude-newer-package extra-build-dependencies index-strategy no-binary no-binary-package no-build
+no-build-isolation no-build-isolation-package no-build-package override-dependencies prerelease resolution""".split())
+
+
+def unknown_to_pip(environment):
+    """The keys of the repo's [tool.uv] that choose packages for uv, and for pip do not: a sorted list."""
+    table = table_in(environment.config.pyproject, PYPROJECT, "tool", "uv")
+    return sorted(key for key in (UV_CHOICES | UV_INDEX_KEYS) & set(table) if table[key] and counts_for_uv(table[key]))
+
+
 class PipDriver(Driver):
     """Makes environments with `venv`, fills them with `pip`."""
 
@@ -8737,7 +8831,13 @@ class PipDriver(Driver):
         left = sorted(set(settings) & UV_ONLY_SETTINGS)
         if left:
             report.note("the script's [tool.uv] %s mean%s nothing to pip" % (", ".join(left), "s"[len(left) > 1:]))
-        sources = [] if environment["lock_file"] else package_sources(environment)
+        if environment["lock_file"]:
+            return
+        left = unknown_to_pip(environment)
+        if left and not settings:
+            report.note('[tool.uv] %s mean%s nothing to pip: venv_driver = "venv_uv" heeds that, and so does a lock' % (
+                ", ".join(left), "s"[len(left) > 1:]))
+        sources = package_sources(environment, for_pip=not settings)
         if len(sources) > 1:  # H6
             report.note("without a lock pip takes the best version that any of these has, where uv takes the first of "
                         "them that has the package: %s" % ", ".join(sources))
@@ -9129,17 +9229,23 @@ class UvDriver(Driver):
 
     def _add_sourced(self, wanted, project, file):
         """Add the groups of a project with sources, and what an application requires; `file` is its pyproject.toml."""
+        document, path = wanted.config.project(project["path"]), project["path"]
+        lines = {line for line, _, group in project["requirements"] if group}
+        if not project["installable"] and any(set(expand_group(groups_of(document), group, file)) - lines
+                                              for group in project["groups"]):  # one names the application itself
+            wanted.add(project["requirements"], path)
+            return
         wanted.words += [word for group in project["groups"] for word in ("--group", file + ":" + group)]
-        has_table = "project" in wanted.config.project(project["path"])
+        has_table = "project" in document
         if project["installable"] and not has_table:  # uv knows sources of a [project] alone
-            wanted.constrain(project["path"])
+            wanted.constrain(path)
         if project["installable"] or not has_table:
             return
         wanted.words += ["-r", file]
         if len(wanted.environment["projects"]) == 1:
             wanted.words += ["--extra=" + extra for extra in project["extras"]]
         else:  # to uv an extra is one of all files
-            wanted.add([row for row in project["requirements"] if row[1]], project["path"])
+            wanted.add([row for row in project["requirements"] if row[1]], path)
 
     def renew(self, environment, python, is_upgrade):
         """Let `uv lock` renew the uv.lock of an environment; with `is_upgrade` it ignores the versions so far."""
@@ -10389,6 +10495,9 @@ def install(environment, driver, directory):
 def note_unused(environment, is_empty):
     """Say why nothing was installed, if `is_empty`, and what the repo has that could be (R4, R20)."""
     lock = environment["lock_file"]
+    locks = [name for name in UNREAD_LOCKS if os.path.isfile(environment.path(name))]
+    if locks and environment.origins["lock_file"] == "default" and not lock:
+        report.note("seen, but not used: %s; %s" % (", ".join(locks), report.as_typed("prime lock pins all versions")))
     if lock and not is_empty or not has_own_metadata(environment) and not is_empty:
         return
     files = [lock] if lock else environment["requirements_files"] + [PYPROJECT] * bool(environment["projects"])
@@ -13321,6 +13430,10 @@ def note_left_aside(root):
     if files:
         left["file"] = files
         lines.append("requirements_files = " + shown_toml(environment["requirements_files"] + files))
+    unread = [] if environment["dependencies"] else unread_sources(environment)
+    if unread:
+        left["package list"] = unread
+        lines.append('dependencies = ["NAME", "..."]  # the packages of %s' % ", ".join(unread))
     kinds = ["%s %s" % (kind + "s" * (len(names) > 1), ", ".join(names)) for kind, names in left.items() if names]
     if kinds:
         is_project = os.path.exists(os.path.join(root, PYPROJECT))

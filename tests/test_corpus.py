@@ -81,6 +81,7 @@ REFERENCES = {
     "uv_settings": SYNC,
     "workspace": ("uv sync", "pip install -e . -e packages/pk -e packages/two --group dev"),
     "workspace_lock": ("uv sync", EXPORTED),
+    "workspace_of_members": ("uv sync", "pip install -e packages/pk -e packages/two elder date<2"),
 }
 LOCK = "uv lock -P apple==1.5 -P date==1.0 && uv export --no-hashes --no-annotate --no-header -o exported.txt"
 PREPARED = {  # what their authors did before: what is too long or too fickle to be kept here
