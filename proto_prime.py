@@ -256,6 +256,7 @@ provide() { # [ARGS]: set $python to a python that uv has installed, or installs
     cache=${named:-$cache}
     case $cache in
     /*) ;;
+    "~" | "~/"*) cache=$home${cache#"~"} ;;
     *) cache=$PWD/$cache ;;
     esac
     if [ -n "$named" ]; then
@@ -619,7 +620,9 @@ def emit(text):
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         if WINDOWS and problem.errno == 22:  # W18: what it says of a pipe that nobody reads any more
             raise BrokenPipeError(problem.errno, problem.strerror)
-        raise
+        if isinstance(problem, BrokenPipeError):
+            raise
+        raise PrimeError("cannot write to stdout: %s" % problem.strerror)  # such as a file on a full disk (M11)
 
 
 def as_json(value):
@@ -636,8 +639,9 @@ def nearest_name(name, names, likeness=0.6):
     """The one of the valid `names` that an unknown one was meant for; "" if none is that much like it, at most 1."""
     import difflib
 
-    names = [each for each in names if len(each) <= NEAR_CAP]
-    return (difflib.get_close_matches(name[:NEAR_CAP], names, 1, likeness) + [""])[0]
+    by_lower = {each.lower(): each for each in names if len(each) <= NEAR_CAP}
+    near = difflib.get_close_matches(name[:NEAR_CAP].lower(), by_lower, 1, likeness)
+    return by_lower[near[0]] if near else ""
 
 
 def slip_of(word, names):
@@ -2500,6 +2504,15 @@ def home_dir():
     return home if os.path.isabs(home) else os.devnull
 
 
+def named_path(name):
+    """The absolute path that a variable or an option of ours names. ~ is the home directory: no shell has seen what
+    stands in quotes, behind a "=" or in the file of a service (M6).
+    """
+    if name == "~" or name.startswith(("~/", "~" + os.sep)):
+        name = home_dir() + name[1:]
+    return plain_path(os.path.abspath(name))
+
+
 def private_dir(name, is_made=True):
     """A directory below the temporary one that only this user can write; if there is none, os.devnull.
 
@@ -2584,7 +2597,7 @@ def caches_in_use():
     named = os.environ.get(CACHE_VAR, "")
     if named not in _caches:
         bases = list(filter(None, named.split(os.pathsep))) or [os.path.join(users_caches(), "proto_prime")]
-        bases = [plain_path(os.path.abspath(each)) for each in bases]
+        bases = list(map(named_path, bases))
         _caches[named] = open_cache(bases[0])
         _caches[named] += [each for each in map(open_shared_cache, bases[1:]) if each and each not in _caches[named]]
     return _caches[named]
@@ -2697,11 +2710,12 @@ def find_root(option=""):
     """
     named = option or os.environ.get(ROOT_VAR)
     script = "" if is_installed() else script_path()
-    if named and not os.path.isdir(named):
-        raise PrimeError("ref root %s is not a directory" % named, "--root" if option else ROOT_VAR, status=2)
     try:
         if named:
-            return plain_path(os.path.abspath(named))
+            root = named_path(named)
+            if not os.path.isdir(root):
+                raise PrimeError("ref root %s is not a directory" % named, "--root" if option else ROOT_VAR, status=2)
+            return root
         if script:
             starts = [os.path.dirname(plain_path(os.path.abspath(script))), os.path.dirname(os.path.realpath(script))]
         else:
@@ -2784,7 +2798,7 @@ def kind_of_root(root):
 def named_state():
     """The state directory that PROTOPRIMER_STATE_DIR names; "" if it is unset."""
     named = os.environ.get(STATE_VAR)
-    return own_directory(plain_path(os.path.abspath(named)), ".prime", is_older_state) if named else ""
+    return own_directory(named_path(named), ".prime", is_older_state) if named else ""
 
 
 def state_hint(root):
@@ -3141,7 +3155,10 @@ class Link:
 
     def obstacle(self):
         """Why making the link would take something else away, as a str; "" if it would not."""
-        if self.path in ancestors(self.root) or state_dir(self.root) in ancestors(self.path):
+        state = state_dir(self.root)
+        if self.path in ancestors(state):
+            return "no link can be made at %s, for %s names it, or what is in it" % (self.path, STATE_VAR)
+        if self.path in ancestors(self.root) or state in ancestors(self.path):
             return "no link can be made at %s" % self.path
         if os.path.basename(self.path) == ".venv" or os.path.exists(os.path.join(self.path, "pyvenv.cfg")):
             return ""
@@ -9788,6 +9805,8 @@ def prepare_state(root):
     base, ignore = state_dir(root), state_dir(root, ".gitignore")
     try:
         if os.path.lexists(base) and not os.path.isdir(base):
+            if os.environ.get(STATE_VAR):  # it could be anything, such as /dev/null (M14)
+                raise PrimeError("%s=%s is no directory" % (STATE_VAR, os.environ[STATE_VAR]), status=2)
             rename_aside(base)
         mark_state(base)
         for name in ("envs", "stamp", "log", "held", "building", "use", "lock"):
@@ -14051,7 +14070,7 @@ def command_index(argv):
     index = 0
     while index < len(argv) and argv[index].startswith("-"):
         word = argv[index]
-        is_long = word.startswith(("--r", "--e")) and "=" not in word  # argparse takes --ro for --root
+        is_long = word in ("--root", "--env")
         is_env = not word.startswith("--") and word.find("e") == len(word) - 1  # -e, or -ve
         index += 2 if is_long or is_env else 1
     return index
@@ -14078,20 +14097,21 @@ def unknown_command(options, word, *rest):
     typed = [each for each in ("-e", options.env) if options.env]
     hint, programs = hint_of_others(environment, word, rest), programs_of(prefix)
     slip = "" if hint and word not in USUAL_TASKS else slip_of(word, tasks)
-    is_program = word in [*programs, *TOOLS] or is_runnable(word) or not (hint or slip) and find_program(word)
+    is_program = word in [*programs, *TOOLS] or is_runnable(word)
+    is_program = is_program or not (hint or slip or os.path.dirname(word)) and find_program(word)
     words = [slip] if slip else []
     if is_program and word not in INSTALLERS:
         words = ["run", word]
     elif not hint and not slip:
         tools = [slip_of(word, TOOLS), *filter(find_program, TOOLS)]  # who types `lint` need not want to add pylint
-        names, others = [*COMMANDS, *tasks, *programs, *tools], " ".join(row[0] for row in WORDS_OF_OTHERS).split()
+        names, others = [*OURS, *tasks, *programs, *tools], " ".join(row[0] for row in WORDS_OF_OTHERS).split()
         near = nearest_name(word, names + others)
         hint = hint_of_others(environment, nearest_name(word, [near], 0.8), rest)
         near = "" if hint else nearest_name(word, names)
-        words = [near] if near in COMMANDS or near in tasks else ["run", near][:2 * len(near)]
+        words = [near] if near in OURS or near in tasks else ["run", near][:2 * len(near)]
     if words:
         hint = "did you mean: prime " + shown([*typed, *words, *rest])
-    return PrimeError("unknown command %s" % word, hint=hint or "prime help", status=2)
+    return PrimeError("unknown command %s" % (word or '""'), hint=hint or "prime help", status=2)
 
 
 def is_runnable(word):
@@ -14132,22 +14152,61 @@ def make_parser(command, options):
     import argparse
 
     class Parser(argparse.ArgumentParser):
+        def _get_option_tuples(self, word):
+            """No abbreviations: `clean --al` is a slip. Without allow_abbrev, which takes -vq from 3.6 (bpo-26967)."""
+            return [] if word[:2] == "--" else super()._get_option_tuples(word)
+
         def error(self, message):
-            word = message.partition("unrecognized arguments: ")[2].split(" ")[0]
-            options = [each[2:] for each in self._option_string_actions if each[:2] == "--"]
-            near = nearest_name(word.strip("-"), options) if word[:1] == "-" else ""
-            hint = "did you mean: %s --%s" % (self.prog, near) if near else "%s --help" % self.prog
-            if command == "shell" and not near and word[:1] not in ("", "-"):
-                hint = "did you mean: prime run %s" % message.partition(": ")[2]
-            raise PrimeError(message, hint=hint, status=2)
+            raise PrimeError(message, hint=hint_of_usage(command, message, self, options.root), status=2)
 
         def print_help(self, file=None):
             emit(help_of(command, options, min(columns(1), HELP_COLUMNS)))
+
+        def _print_message(self, message, file=None):  # of --version
+            emit(message)
 
     parser = Parser(prog=("prime %s" % command).strip(), argument_default=argparse.SUPPRESS, add_help=False)
     for names, settings in [*OPTIONS, *ARGUMENTS.get(command, ())]:
         parser.add_argument(*names, **settings)
     return parser
+
+
+# What reads the output of `prime env --shell SHELL` besides SHELL itself, and what to source where nothing does.
+SHELLS_ALIKE = {
+    **dict.fromkeys(("bash", "zsh", "dash", "ash", "ksh", "mksh", "yash", "posix", "direnv"), "prime env --shell sh"),
+    **dict.fromkeys(("powershell", "ps1", "ps"), "prime env --shell pwsh"), "cmd.exe": "prime env --shell cmd",
+    "csh": "source .venv/bin/activate.csh", "tcsh": "source .venv/bin/activate.csh",
+    "nu": "overlay use .venv/bin/activate.nu", "xonsh": "source .venv/bin/activate.xsh",
+}  # type: dict
+
+
+def hint_of_usage(command, message, parser, root):
+    """The hint for what argparse says of a command line (U1)."""
+    words = message.partition("unrecognized arguments: ")[2]
+    word = words.split(" ")[0]
+    options = [each[2:] for each in parser._option_string_actions if each[:2] == "--"]
+    shell = message.partition("invalid choice: '")[2].partition("'")[0] or word * (command == "env")
+    alike = SHELLS_ALIKE.get(shell) or "prime env --shell " + shell * (shell in (*ENV_SHELLS, "github", "json"))
+    near = nearest_name(word.strip("-"), options) if word[:1] == "-" else word * (word in options)
+    if shell and not alike.endswith(" "):
+        return "did you mean: " + alike
+    if near:
+        return "did you mean: %s --%s" % (parser.prog, near)
+    if not command and word in ("-m", "-c"):
+        return "did you mean: prime run " + ("-m MODULE" if word == "-m" else "python -c CODE")
+    if command == "boot" and word == "run":
+        return "did you mean: prime " + words
+    if command == "shell" and word[:1] not in ("", "-"):
+        return "did you mean: prime run " + words
+    try:
+        names = load_config(find_root(root)).names()
+    except (PrimeError, OSError):
+        names = []
+    if word in names:
+        return "did you mean: prime -e %s %s" % (word, command)
+    if command == "use" and names and not word:
+        return "prime use NAME; the names: " + ", ".join(sorted(names))
+    return "%s --help" % parser.prog
 
 
 HELP_COLUMNS, HELP_LINES = 80, 24  # of the help, where the terminal is that wide
