@@ -10003,15 +10003,23 @@ def install(environment, driver, directory):
     mend_launchers(directory)
 
 
+NOTHING_ASKS = "no [project], requirements.txt, or dependencies in the config"
+
+
+def asking_files(environment):
+    """The files that ask for packages of an environment, besides its config and a lock: a list of str."""
+    return environment["requirements_files"] + [PYPROJECT] * bool(environment["projects"])
+
+
 def note_unused(environment, is_empty):
     """Say why nothing was installed, if `is_empty`, and what the repo has that could be (R4, R20)."""
     lock = environment["lock_file"]
     if lock and not is_empty or not has_own_metadata(environment) and not is_empty:
         return
-    files = [lock] if lock else environment["requirements_files"] + [PYPROJECT] * bool(environment["projects"])
+    files = [lock] if lock else asking_files(environment)
     reason = "%s asks for no package here" % ", ".join(files)
     if not files and not environment["dependencies"]:
-        reason = "no [project], requirements.txt, or dependencies in the config"
+        reason = NOTHING_ASKS
     elif not files:
         reason = "dependencies in the config ask for no package here"
     if is_empty:
@@ -12012,6 +12020,9 @@ def command_run(options):
         raise
     environment = environment_to_run(options, words[0])
     prefix = prefix_of(environment, options, boots)
+    if words[0].rstrip("0123456789.") == "python" and is_python_file("".join(words[1:2])) and has_metadata(words[1]):
+        # Seen here alone, where it costs nothing: the fast path does not look into scripts.
+        report.note("python does not read the dependencies in %s; this does: %s" % (words[1], typed("run", words[1])))
     try:
         hand_over(words, prefix, environment.environ(prefix))
     except (OSError, PrimeError) as problem:
@@ -12157,8 +12168,9 @@ def command_shell(options):
     except OSError as problem:  # the prompt is a courtesy: the shell starts without it
         report.note("the shell is not told of the environment: %s" % problem)
         words, variables = [], {}
-    if options.line is not None:  # it reads no file of the user's that could set another PATH, but those of fish
-        words, variables = [*words[:2 * (name == "fish")], "/c" if name == "cmd.exe" else "-c", options.line], {}
+    if options.line is not None:  # fish and csh alone read files of the user's then, which could set another PATH
+        words = [*words[:2 * (name == "fish")], "/c" if name == "cmd.exe" else "-c", options.line]
+        variables = variables if "csh" in name else {}
     elif os.path.isfile(program) and os.access(program, os.X_OK):
         report.note("%s, in environment %s; exit leaves it" % (program, environment.name))
     try:
@@ -12186,12 +12198,30 @@ precmd_functions+=(_prime_start) preexec_functions+=(_prime_start)
     "fish": (["--init-command", "set -gx PATH %(programs)s $PATH; functions -c fish_prompt _prime_prompt; "
               "function fish_prompt; printf %%s %(label)s; _prime_prompt; end"], {}, {}),
     "sh": ([], {"ENV": "%(directory)s/rc"}, {"rc": "%(ENV)s%(own_rc)s%(lines)s"}),
+    "yash": (["--rcfile=%(directory)s/yashrc"], {}, {"yashrc": "[ -f ~/.yashrc ] && . ~/.yashrc\n%(lines)s"}),
+    # It has no option for it: it reads what is in the home directory, which is the user's again by the first line.
+    "tcsh": ([], {"HOME": "%(directory)s"}, {".tcshrc": """\
+%(HOME)sif ( -r ~/.tcshrc ) then
+source ~/.tcshrc
+else if ( -r ~/.cshrc ) then
+source ~/.cshrc
+endif
+setenv PATH %(csh_programs)s:"$PATH"
+if ( $?prompt ) set prompt = %(csh_label)s"$prompt:q"
+"""}),
     "cmd.exe": ([], {"PROMPT": "%(prompt)s"}, {}),
     "pwsh": (["-NoLogo", "-NoExit", "-Command", "$function:prime_prompt = $function:prompt; "
               "function prompt { %(powershell_label)s + (prime_prompt) }"], {}, {}),
 }  # type: dict
 POWERSHELLS = "pwsh", "powershell"
-SHELLS.update(dict.fromkeys(("dash", "ash", "ksh", "busybox"), SHELLS["sh"]))
+SHELLS.update(dict.fromkeys(("dash", "ash", "ksh", "ksh93", "mksh", "busybox"), SHELLS["sh"]))
+SHELLS["csh"] = SHELLS["tcsh"]  # most often it is the same program
+# What ksh and mksh read where ENV is not set; the others read nothing then.
+KSH_RC = """\
+case ${KSH_VERSION-} in *MIRBSD*) ENV=~/.mkshrc ;; *93*) ENV=~/.kshrc ;; esac
+[ ! -f "${ENV-}" ] || . "$ENV"
+unset ENV
+"""
 SHELLS.update(dict.fromkeys(("pwsh.exe", "powershell.exe"), SHELLS["pwsh"]))
 
 
@@ -12205,12 +12235,14 @@ def shell_start(kind, prefix, name, environ):
     """
     import shlex
 
-    directory = writable_cache("shell", digest([prefix, name, environ.get("ENV"), environ.get("ZDOTDIR")]))
+    directory = writable_cache("shell", digest([prefix, name, *map(environ.get, ("ENV", "ZDOTDIR", "HOME"))]))
     make_own(directory)
     if not is_ours(directory):  # the shell would run what others put there
         raise PermissionError(13, "belongs to another user, or others may write to it", directory)
     values = {"directory": directory, "label": shlex.quote("(%s) " % name),
-              "programs": shlex.quote(os.path.join(prefix, BIN)), "own_rc": ""}
+              "programs": shlex.quote(os.path.join(prefix, BIN)), "own_rc": KSH_RC}
+    values.update(csh_label=csh_quote("(%s) " % name.replace("%", "%%")), csh_programs=csh_quote(os.path.join(prefix, BIN)),
+                  HOME="setenv HOME %s\nset home = \"$HOME\"\n" % csh_quote(home_dir()))
     values["lines"] = "PATH=%(programs)s:$PATH\nPS1=%(label)s\"$PS1\"\n" % values
     for variable in ("ENV", "ZDOTDIR"):  # as they were, for the user's own files and for shells in this one
         value = environ.get(variable)
@@ -12405,6 +12437,8 @@ def command_lock(options):
                 return 0
             driver.export(environment, aside, python.path)
         else:
+            if not (os.path.lexists(target) or asking_files(environment) or environment["dependencies"]):
+                raise PrimeError("nothing to lock: " + NOTHING_ASKS, hint=where_to_add(environment, "list packages in"))
             if before and not options.upgrade:
                 write_atomic(aside, load_text(target).encode())  # so that uv keeps what it pins
             resolve(environment, driver, python, aside)
@@ -12412,7 +12446,8 @@ def command_lock(options):
     finally:
         tend(remove, aside)
     write_atomic(target, text.encode())
-    note_pins("%s names %s; commit it" % (name, counted(count)), decisive, before)
+    says = "names %s; commit it" % counted(count) if count else "names no package, for none is asked for"
+    note_pins("%s %s" % (name, says), decisive, before)
     return 0
 
 
