@@ -4177,13 +4177,15 @@ OPTIONS_OF_PIP = {
 }
 
 
-def as_meant(field, value, typed=""):
+def as_meant(field, kind, value, typed=""):
     """The value of a field that somebody meant by one of another kind; None if that cannot be told.
 
+    kind   str, a key of `KINDS`, which the field takes
     typed  str, how the value stands in the file
     """
-    kind = FIELDS[field][0]
     is_text = isinstance(value, str)
+    if kind == "table" and is_texts(value) and all("=" in each for each in value):  # as for docker compose
+        value = dict(each.split("=", 1) for each in value)
     if kind == "driver" and is_text:
         value = "venv_" + normalized(value).split("-")[0].replace("virtualenv", "pip").replace("venv", "pip")
     elif kind == "text" and isinstance(value, (int, float)) and not isinstance(value, bool):
@@ -4205,10 +4207,13 @@ def as_meant(field, value, typed=""):
     return value if KINDS[kind][1](value) else None
 
 
-def hint_for_value(field, value, typed=""):
-    """The hint for a value that a field does not take: the line that works; "" if none is near."""
+def hint_for_value(field, value, typed="", kind=""):
+    """The hint for a value that a field does not take: the line that works; "" if none is near.
+
+    Arguments as for `as_meant`; kind is by default that of a field of the config.
+    """
     try:
-        value = as_meant(field, value, typed)
+        value = as_meant(field, kind or FIELDS[field][0], value, typed)
         return "" if value is None else "did you mean: %s = %s" % (field, shown_toml(value))
     except (RecursionError, ValueError):  # as in `shown_value`
         return ""
@@ -4483,7 +4488,8 @@ def read_task(config, name, value):
             raise config.error(key, 'unknown field "%s"' % at, TASK_KEYS, at)
         expected, is_valid = KINDS[TASK_KEYS[key]]
         if not is_valid(item):
-            raise config.error(at, "%s must be %s, not %s" % (at, expected, shown_value(item)))
+            raise config.error(at, "%s must be %s, not %s" % (at, expected, shown_value(item)),
+                               hint=hint_for_value(key, item, config.typed_value(at), TASK_KEYS[key]))
     if not table.get("run") and not table.get("needs"):
         raise config.error(field, '%s has no command: it takes run = "..."' % field)
     env = table.get("env", "")
@@ -12134,6 +12140,10 @@ def hint_for(command, options, environment, prefix):
         return hint_for_file(command, options, environment)
     if name.rstrip("0123456789.") == "pip":
         return where_to_add(environment, "list packages in")
+    if not options.command and name in environment.config.tasks:
+        return "%s is a task: needs = [%s] runs it before" % (name, as_toml(name))
+    if not options.command and name == "cd":
+        return 'no shell runs this: cwd = "..." names the directory of a task'
     tasks = environment.config.tasks if options.command else ()  # what a task runs is no task
     near = nearest_name(name, [*tasks, *programs])
     if near in tasks and near not in programs:

@@ -217,6 +217,8 @@ def test_U2_task_that_cannot_be_run_is_told_with_file_and_what_to_do(plain, what
     ("apps.py", "task test: there is no file apps.py", 'did you mean "app.py"?'),
     ("./app.sh", "task test: cannot run ./app.sh: it is not executable", "chmod +x ./app.sh"),
     ("taks", "task test: no program taks in the environment or on PATH", "if a package brings it, list it in "),
+    ("task -x", "task test: no program task in the environment or on PATH", 'task is a task: needs = ["task"] runs it'),
+    ("cd sub", "task test: no program cd in the environment or on PATH", 'no shell runs this: cwd = "..." names the '),
 ])
 def test_U2_program_of_a_task_that_is_not_there_is_told_with_the_task_and_its_line(tasked, program, message, hint):
     repo = tasked('[tasks]\ntask = "true"\ntest = "%s"\n' % program)
