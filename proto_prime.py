@@ -12327,7 +12327,8 @@ def shell_start(kind, prefix, name, environ):
         raise PermissionError(13, "belongs to another user, or others may write to it", directory)
     values = {"directory": directory, "label": shlex.quote("(%s) " % name),
               "programs": shlex.quote(os.path.join(prefix, BIN)), "own_rc": KSH_RC}
-    values.update(csh_label=csh_quote("(%s) " % name.replace("%", "%%")), csh_programs=csh_quote(os.path.join(prefix, BIN)),
+    values.update(csh_label=csh_quote("(%s) " % name.replace("%", "%%")),
+                  csh_programs=csh_quote(os.path.join(prefix, BIN)),
                   HOME="setenv HOME %s\nset home = \"$HOME\"\n" % csh_quote(home_dir()))
     values["lines"] = "PATH=%(programs)s:$PATH\nPS1=%(label)s\"$PS1\"\n" % values
     for variable in ("ENV", "ZDOTDIR"):  # as they were, for the user's own files and for shells in this one

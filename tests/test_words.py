@@ -377,7 +377,6 @@ MISTAKES = [  # a config, and the hint
     ('env_vars = {A = 1, B = true}', 'did you mean: env_vars = {A = "1", B = "true"}'),
     ('env_vars = ["A=1", "B=x=y"]', 'did you mean: env_vars = {A = "1", B = "x=y"}'),
     ('[tasks]\nt = {run = "x", env_vars = {A = 1}}', 'did you mean: env_vars = {A = "1"}'),
-    ('[tasks]\nt = {needs = "u"}\nu = "x"', 'did you mean: needs = ["u"]'),
     ('[environments.docs]\npython = "3"', "did you mean: [env.docs]"),
     ('post_boot = ["pip check"]', 'did you mean: post_boot = [["pip", "check"]]'),
     ('no_index = "yes"', "did you mean: no_index = true"),
