@@ -6460,7 +6460,7 @@ def hint_for_choice(text):
         wanted = parse_request(text)
     except PrimeError:
         wanted = None
-    if not wanted or text[:1] not in "0123456789<>=!~":
+    if not wanted or wanted.path or text[:1] not in "0123456789<>=!~":
         return "it is the path of a Python, or the name of one on PATH"
     name = "python" + text
     typed = name if find_program(name) else '"$(prime python %s)"' % shown([text])
@@ -9586,7 +9586,11 @@ def damage_of(generation, may_run=True):
     base = generation.python
     if has_moved(generation):
         return "it was moved or copied from %s" % generation.built_at
-    if not os.path.exists(base.path):
+    try:
+        os.stat(base.path)
+    except PermissionError as problem:  # such as one in another user's home
+        return "its base python %s cannot be used: %s" % (base.path, problem.strerror)
+    except OSError:
         return "its base python %s is gone" % base.path
     if not is_same_python(generation, may_run):
         return "its base python %s was replaced" % base.path
@@ -12617,7 +12621,7 @@ def command_vendor(options):
     environment = open_environment(options)
     root = environment.root
     check_repo(root)
-    target = os.path.abspath(options.directory or vendor_dir(root))
+    target = named_path(options.directory or vendor_dir(root))
     check_vendor_target(root, target)
     read_manifest(target)
     check_vendor_owner(root, target)
@@ -13173,7 +13177,7 @@ IGNORED = (".prime/", ".venv", ENVS_FILE, "__pycache__/")  # .venv without a sla
 
 def command_init(options):
     """put proto_prime.py and prime into a repo"""
-    root = os.path.abspath(options.directory or os.curdir)
+    root = named_path(options.directory or os.curdir)
     os.makedirs(root, exist_ok=True)
     directory, reason = home_of(root)
     own, prime = os.path.join(directory, "proto_prime.py"), os.path.join(directory, "prime")
@@ -13223,12 +13227,16 @@ def note_top(root):
 
 
 def is_older_entry(path, text):
-    """True if a file is an entry script as some version wrote it, and not this text. Says so if it was edited."""
+    """True if a file is an entry script as some version wrote it, and not this text. Says so if it was edited.
+
+    Or if it is this text with the ends of lines of Windows, with which no POSIX system starts it (M15).
+    """
     if os.path.basename(path) not in ("prime", "prime.cmd") or not is_file(path):
         return False
-    there = (bytes_of(path) or b"").replace(b"\r\n", b"\n")  # git may have changed the ends of lines
+    content = bytes_of(path) or b""
+    there = content.replace(b"\r\n", b"\n")  # git may have changed the ends of lines
     if there == text.encode().replace(b"\r\n", b"\n"):
-        return False
+        return not WINDOWS and content != there and "\r\n" not in text
     if hash_bytes(there) in OLDER_ENTRIES or there in (ENTRY_SCRIPT.encode(), ENTRY_CMD.encode()):
         return True
     report.note("%s was edited, and is left as it is" % tilde(path))
@@ -13436,7 +13444,7 @@ def take_other(options, path, mode):
     try:
         source, trust = options.source, "hash" if options.sha256 else "https"  # H7
         if source:
-            url = source if "://" in source else file_url(os.path.abspath(source))
+            url = source if "://" in source else file_url(named_path(source))
             download(url, aside, options.sha256, trust=trust)
         else:
             source = fetch_release(options, aside, trust)

@@ -194,5 +194,11 @@ def test_M6_tilde_that_no_shell_has_seen_is_the_home_directory(plain):
     assert plain.prime("run", "sh", "-c", "echo $VIRTUAL_ENV", env=env).stdout.startswith(str(plain.home / "state"))
     assert (plain.home / "cache" / "answers").is_dir() and not (plain.path / "~").exists()
     assert plain.prime("--root=~/here", "info", env=dict(env, PROTOPRIMER_ROOT=None)).stdout.startswith("state ")
+    said = plain.prime("update", "--from=~/new.py", status=1).stderr
+    assert str(plain.home / "new.py") in said
+    plain.prime("init", "~/made")
+    assert (plain.home / "made" / "prime").exists()
+    said = plain.prime(env={"PROTOPRIMER_PYTHON": "~/here"}, status=1).stderr
+    assert "hint: it is the path of a Python, or the name of one on PATH" in said
 
 
