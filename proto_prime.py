@@ -25,12 +25,12 @@
 #   leads to a generation. In the user's cache: answers/ of pythons, uv/, pip/, shell/, scripts/, locks/, states/.
 #
 # The chapters, each built on those before it:
-#   ground       Errors and the reporter, Files and hashes, Children and signals, Proof of origin, Places, Locks,
-#                The link
+#   ground       Errors and the reporter, Files and hashes, Variables, Children and signals, Proof of origin, Places,
+#                Locks, The link
 #   wanted       TOML, Versions and requests, Config, The user's settings, Environments and their inputs
 #   there        Asking a python, Where pythons are, Choosing a python
-#   making       Downloads and the index, Tools, Lock files, Sources, pip, uv, Making environments, Generations,
-#                Bytecode, Shell stamps, Stamps
+#   making       Downloads and the index, Tools, Lock files, Sources, pip, uv, Making environments, Programs,
+#                Generations, Removing, Building, Bytecode, Shell stamps, Stamps
 #   running      Stages
 #   commands     Commands of every day, Running a command, Lock and vendor, Init and update, Workflow server,
 #                Command line
@@ -301,16 +301,7 @@ exec "$python" "$0" "$@"
 '''
 __doc__ = """Take a repo from any python to the python and the dependencies that it requires.
 
-Usage: ./prime -v, or python3 proto_prime.py -v. What it does, stage by stage:
-
-    wild       whatever python started this file: reads the config, selects an executable
-    required   the selected python: makes the environment with uv or with pip, publishes it
-    venv       the environment's python, or the program that was asked for, takes over
-
-Each stage replaces the process before it (os.execve), and PROTOPRIMER_PY_EXEC tells this file that it
-runs in a later one. A stage that is not needed is skipped: a repo with nothing to do takes one hop, from
-wild to the command.
-The chapters below stand in the order in which they need each other; what is called from outside comes last.
+Usage: ./prime -v, or python3 proto_prime.py -v. The map above the licence tells what happens, and where it stands.
 """
 
 import os
@@ -560,14 +551,14 @@ def room_on(file):
 
 def in_columns(rows, room):
     """Rows of texts as lines, a list of str. If one is too wide, the last text of each row stands below the others."""
-    rows = [[one_line(text) for text in row] for row in rows]
+    rows = [list(map(one_line, row)) for row in rows]
     widths = [max(map(width_of, column)) for column in zip(*rows)]
-    heads = ["  ".join(text + " " * (width - width_of(text)) for text, width in zip(row[:-1], widths)) for row in rows]
-    lines = ["%s  %s" % (head, row[-1]) for head, row in zip(heads, rows)]
-    if max(map(width_of, lines), default=0) <= room:
-        return lines
-    return [line for head, row in zip(heads, rows)
-            for line in [head.rstrip(), *("      " + line for line in wrapped(row[-1], room - 6))]]
+    lines, broken = [], []
+    for *texts, last in rows:
+        head = "  ".join(text + " " * (width - width_of(text)) for text, width in zip(texts, widths))
+        lines.append("%s  %s" % (head, last))
+        broken += [head.rstrip()] + ["      " + line for line in wrapped(last, room - 6)]
+    return lines if max(map(width_of, lines), default=0) <= room else broken
 
 
 def pointed(line, index):
@@ -645,7 +636,7 @@ def nearest_name(name, names, likeness=0.6):
 
 
 def slip_of(word, names):
-    """The first of `names` that one slip makes `word` of: a letter more, less or another, or two swapped; else ""."""
+    """The first of `names` that is one slip from `word`: a letter more, less or another, or two swapped; else ""."""
     for name in names:
         at = len(os.path.commonprefix([word, name]))
         typed, meant = word[at:], name[at:]
@@ -895,6 +886,11 @@ def bytes_of(path):
         return None
 
 
+def loose_text(path, encoding="utf-8"):
+    """A file's text, with what is not in this encoding replaced; "" where `bytes_of` is None."""
+    return (bytes_of(path) or b"").decode(encoding, "replace")
+
+
 def has_bytes(path, mark):
     """True if a file can be read and contains the bytes `mark`."""
     return mark in (bytes_of(path) or b"")
@@ -1002,8 +998,7 @@ def is_hex(text):
 
 def remove_leftovers(directory, start, end):
     """Remove old files and links with names of our making: `start` + `random_name()` + `end` (H5)."""
-    names = os.listdir(directory) if os.path.isdir(directory) else []
-    for name in names:  # without `re`, for `return_to` comes here
+    for name in names_if_there(directory):  # without `re`, for `return_to` comes here
         middle = name[len(start): len(start) + 16]
         if name == start + middle + end and len(middle) == 16 and is_hex(middle):
             path = os.path.join(directory, name)
@@ -1120,6 +1115,11 @@ def entries_named(directory, pattern):
         return []
 
 
+def names_if_there(directory):
+    """The names in a directory, a list; [] if there is none."""
+    return os.listdir(directory) if os.path.isdir(directory) else []
+
+
 def entries_of(directory):
     """The names in a directory, less the files that file managers leave in each that they show (M23); OSError."""
     return [name for name in os.listdir(directory) if name not in LITTER and not name.startswith("._")]
@@ -1162,6 +1162,11 @@ def hash_bytes(data):
     return hash_of([data])
 
 
+def hash_name(text):
+    """A name for what a text or a path names, which itself may be no name: 16 hex digits."""
+    return hash_bytes(os.fsencode(text))[:16]
+
+
 def hash_file(path):
     """SHA-256 of a file's bytes, in hex; "" if it cannot be read, or is larger than `HASH_CAP`."""
     try:
@@ -1197,15 +1202,15 @@ def signature(path):
 
 def with_links(paths):
     """These paths, and behind each one that is a link what it leads to, by its own text."""
-    found = []
+    all_paths = []
     for path in paths:
-        found.append(path)
+        all_paths.append(path)
         for _ in range(40):  # as many as the system follows
             if not os.path.islink(path):
                 break
             path = os.path.join(os.path.dirname(path), os.readlink(path))
-            found.append(path)
-    return found
+            all_paths.append(path)
+    return all_paths
 
 
 def is_fresh(path):
@@ -1223,6 +1228,11 @@ def is_fresh(path):
         if now - changed < granularity:
             return True
     return False
+
+
+def is_of(text, others):
+    """True if a text has no characters but letters, digits and those of `others`."""
+    return all(char.isalnum() or char in others for char in text)
 
 
 def has_control(text):
@@ -1252,12 +1262,12 @@ def check_text(text, field, file, is_requirement=False):
     raise PrimeError('%s: "%s"%s %s' % (one_line(field), one_line(text[:200]), kind, reason), file, status=2)
 
 
-def texts_in(value, name=""):
+def texts_in(value):
     """All strings in a value of lists and tables, keys included: pairs of a name and the string.
 
     The name is "TOP.KEY", even deep inside: with all keys between, it could be longer than the file (H10).
     """
-    waiting = [(name, value)]
+    waiting = [("", value)]
     while waiting:
         name, value = waiting.pop()
         if isinstance(value, str):
@@ -1305,7 +1315,7 @@ def safe_name(text):
     A file `aux` is a device under Windows: who opens it waits for ever.
     """
     is_safe = not why_no_file_name(text) and not set(text) & set('*?|<>"')
-    return text if is_safe else "-" + hash_bytes(os.fsencode(text))[:16]
+    return text if is_safe else "-" + hash_name(text)
 
 
 def slashed(path):
@@ -1321,6 +1331,11 @@ def path_below(path, start):
         return slashed(path)
 
 
+def is_inside(path, directory):
+    """True if a path is below a directory, or the directory itself, by their texts."""
+    return path == directory or path.startswith(os.path.join(directory, ""))
+
+
 def is_url(text):
     """True if the text of a setting is a URL, and no path."""
     return "://" in text or text.startswith("file:")
@@ -1329,6 +1344,16 @@ def is_url(text):
 def is_local(place):
     """True if a place of wheels, a path or a URL, is on this machine."""
     return not is_url(place) or place.startswith("file:")
+
+
+def local_path(place):
+    """The path of a place that `is_local`: a path, or a file URL."""
+    if not is_url(place):
+        return place
+    import urllib.parse
+    import urllib.request
+
+    return urllib.request.url2pathname(urllib.parse.urlsplit(place).path)
 
 
 def file_url(path):
@@ -1363,10 +1388,10 @@ def open_log(directory):
 
 
 # --------------------------------------------------------------------------------------------------
-# Children and signals
+# Variables
 # --------------------------------------------------------------------------------------------------
-# `run_child` starts every program that this process waits for, `replace_process` every one that it becomes.
-# Both get an environment that points no interpreter to the files of another.
+# The environment variables that another program gets: those that point an interpreter to the files of another are not
+# among them. Files of variables, and settings that mean yes.
 
 # They point an interpreter to the environment or the files of another (bpo-35811).
 FOREIGN_VARS = (PY_EXEC, SAID_VAR, TYPED_VAR, ENVIRON_VAR, "PYTHONEXECUTABLE", "__PYVENV_LAUNCHER__", "PYTHONHOME",
@@ -1424,11 +1449,11 @@ def absolute_setting(name, value):
         return value
     separator = PATHS_VARS[name]
     values = value.split(separator)
-    if not any(is_relative(name, each) for each in values):
+    relative = [each for each in values if is_relative(name, each)]
+    if not relative:
         return value
     # As URLs, for a blank or a comma in a path would separate two.
-    return (separator or " ").join(
-        file_url(os.path.abspath(each)) if is_relative(name, each) else each for each in values)
+    return (separator or " ").join(file_url(os.path.abspath(each)) if each in relative else each for each in values)
 
 
 def is_relative(name, value):
@@ -1482,18 +1507,18 @@ def read_env_file(path):
                 report.note_once("%s is missing; %s shows what it holds" % (tilde(path), os.path.basename(example)))
         return {}
     text = load_text(path, lambda data: data.decode("utf-8", "surrogateescape")).replace("\r\n", "\n")
-    found, pos = {}, 0  # type: dict, int
+    variables, pos = {}, 0  # type: dict, int
     while pos < len(text):
-        pos = read_env_line(text, pos, path, found)
+        pos = read_env_line(text, pos, path, variables)
     return {name: os.fsdecode(value.encode("utf-8", "surrogateescape"))
-            for name, value in found.items() if name not in FOREIGN_VARS}
+            for name, value in variables.items() if name not in FOREIGN_VARS}
 
 
 ENV_ESCAPES = {"n": "\n", "r": "\r", "t": "\t", "\\": "\\", '"': '"', "$": "$", "`": "`"}
 
 
-def read_env_line(text, pos, path, found):
-    """Read the line at a position of a file of variables into `found`, a dict. Returns the position behind it."""
+def read_env_line(text, pos, path, variables):
+    """Read the line at a position of a file of variables into `variables`, a dict. Returns the position behind it."""
     end = text.find("\n", pos) % (len(text) + 1)  # -1 becomes the end of the text
     line = text[pos:end]
     if line.strip()[:1] in ("", "#"):
@@ -1501,7 +1526,7 @@ def read_env_line(text, pos, path, found):
     name, sign, value = line.partition("=")
     words = name.split()
     name = words[-1] if len(words) == 1 or words[:1] == ["export"] and len(words) == 2 else ""
-    problem = "" if sign and name and all(char.isalnum() or char in "_.-" for char in name) else "is no NAME=VALUE"
+    problem = "" if sign and name and is_of(name, "_.-") else "is no NAME=VALUE"
     if not problem and value.strip()[:1] in ("'", '"'):
         value, begin = read_env_quoted(text, end - len(value.lstrip()))
         end = text.find("\n", begin) % (len(text) + 1)
@@ -1512,7 +1537,7 @@ def read_env_line(text, pos, path, found):
     if problem or "\0" in value:
         number = text.count("\n", 0, pos) + 1
         raise PrimeError("%s, line %d: it %s" % (path, number, problem or "has a NUL"), status=2)
-    found[name] = value
+    variables[name] = value
     return end + 1
 
 
@@ -1554,6 +1579,12 @@ def means_yes(value):
 def is_offline():
     """True if the user forbids network access."""
     return is_on(OFFLINE_VAR)
+
+
+# --------------------------------------------------------------------------------------------------
+# Children and signals
+# --------------------------------------------------------------------------------------------------
+# `run_child` starts every program that this process waits for, `replace_process` every one that it becomes.
 
 
 def find_program(name, search=None):
@@ -1612,6 +1643,11 @@ class Child:
     @property
     def has_failed(self):
         return bool(self.status or self.problem)
+
+    @property
+    def text(self):
+        """What it printed on stdout, as a str."""
+        return self.stdout.decode("utf-8", "replace")
 
     def tail(self, lines=12):
         """The last non-blank lines of stderr, or of stdout if there are none on stderr: a list of str."""
@@ -2198,6 +2234,13 @@ _in_use = []  # type: list  # the lock files of the user's caches, while this pr
 _turns = []  # type: list  # the lock files that `take_turn` holds
 
 
+def flush_output():
+    """Write what stands in the buffers of stdout and stderr, which another program cannot."""
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None:
+            stream.flush()
+
+
 def replace_process(argv, environ, program="", may_spawn=True):
     """Become another program (os.execve); on Windows run it as a child, and end as it does.
 
@@ -2208,9 +2251,7 @@ def replace_process(argv, environ, program="", may_spawn=True):
     program = program or argv[0]
     while _in_use or _turns:
         (_in_use or _turns).pop().close()
-    for stream in (sys.stdout, sys.stderr):
-        if stream is not None:
-            stream.flush()
+    flush_output()
     if WINDOWS:
         run_in_place(program, argv, environ)
     import _signal
@@ -2233,9 +2274,7 @@ def run_beside(argv, environ, program):
     import subprocess
 
     report.detail("run: " + shown(argv))
-    for stream in (sys.stdout, sys.stderr):
-        if stream is not None:
-            stream.flush()
+    flush_output()
     words, executable = windows_start(argv, program) if WINDOWS else (argv, program)
     process = None  # type: subprocess.Popen | None
     try:
@@ -2445,9 +2484,14 @@ def is_private_group(gid):
     return user.pw_gid == gid and group.gr_name == user.pw_name and not set(group.gr_mem) - {user.pw_name}
 
 
+def is_own(directory):
+    """True if a directory carries our mark, and lies there itself."""
+    return is_marked(directory) and not is_link(directory)
+
+
 def own_entries(directory, pattern):
-    """`paths_named` in a directory of ours, only those that carry our mark and are no links."""
-    return [path for path in paths_named(directory, pattern) if not is_link(path) and is_marked(path)]
+    """`paths_named` in a directory of ours, only those that `is_own` holds for."""
+    return list(filter(is_own, paths_named(directory, pattern)))
 
 
 ASIDE_NAME = r"aside-[0-9a-f]{16}"
@@ -2511,6 +2555,11 @@ def home_dir():
     return home if os.path.isabs(home) else os.devnull
 
 
+def xdg_dir(variable, *names):
+    """The directory that a variable names; if it is unset, the one of these names below the home directory (XDG)."""
+    return os.environ.get(variable) or os.path.join(home_dir(), *names)
+
+
 def named_path(name):
     """The absolute path that a variable or an option of ours names. ~ is the home directory: no shell has seen what
     stands in quotes, behind a "=" or in the file of a service (M6).
@@ -2520,15 +2569,15 @@ def named_path(name):
     return plain_path(os.path.abspath(name))
 
 
-def private_dir(name, is_made=True):
-    """A directory below the temporary one that only this user can write; if there is none, os.devnull.
+def private_dir(is_made=True):
+    """Our directory below the temporary one, which only this user can write; if there is none, os.devnull.
 
     is_made  make it if it is missing
     """
     places = [os.environ.get(variable, "") for variable in ("TMPDIR", "TEMP", "TMP")] + ["/tmp", "/var/tmp"]
     base = next((each for each in places if os.path.isabs(each) and can_write(each)), os.devnull)
     user = getattr(os, "geteuid", int)()  # Windows has a temporary directory for each user
-    path = os.path.join(base, "%s-%d" % (name, user))
+    path = os.path.join(base, "proto_prime-%d" % user)
     if is_made and not os.path.lexists(path):
         try:
             os.mkdir(path, 0o700)
@@ -2543,8 +2592,6 @@ def can_write(directory):
 
     Where it does not exist that is tried, for access() does not know all: not what is below /proc.
     """
-    import errno
-
     if os.path.isdir(directory):
         return os.access(directory, os.W_OK | os.X_OK)
     nearest = next(each for each in ancestors(os.path.abspath(directory)) if os.path.lexists(each))
@@ -2552,9 +2599,16 @@ def can_write(directory):
     try:
         os.mkdir(probe, 0o700)
     except OSError as problem:
-        return problem.errno in (errno.ENOSPC, errno.EDQUOT)  # B5: a full disk is no reason to go elsewhere
+        return is_full(problem)  # which is no reason to go elsewhere
     tend(os.rmdir, probe)
     return True
+
+
+def is_full(problem):
+    """True if an OSError means that the disk is full, or the part of it that a user may fill (B5)."""
+    import errno
+
+    return problem.errno in (errno.ENOSPC, errno.EDQUOT)
 
 
 # The directories in the user's cache. `tools` holds what pip and uv keep, where they have no place of their own.
@@ -2577,7 +2631,7 @@ def writable_cache(*names):
     """`cache_dir` for what must be written. Where the cache cannot be, a private directory is made for it (M12)."""
     bases = caches_in_use()
     if not can_write(bases[0]):
-        private = private_dir("proto_prime")
+        private = private_dir()
         if private != os.devnull:
             lack = "the cache %s cannot be written" % bases[0]
             if bases[0].startswith(os.devnull):
@@ -2594,7 +2648,7 @@ def users_caches(is_mac=sys.platform == "darwin"):
         return os.environ.get("LOCALAPPDATA") or home_dir()
     if is_mac:
         return os.path.join(home_dir(), "Library", "Caches")
-    return os.environ.get("XDG_CACHE_HOME") or os.path.join(home_dir(), ".cache")
+    return xdg_dir("XDG_CACHE_HOME", ".cache")
 
 
 def caches_in_use():
@@ -2623,10 +2677,10 @@ def open_cache(base):
     base = own_directory(base, "proto_prime", lambda _, entries: is_own_name and set(entries) <= {"in-use", *CACHES})
     reason, bases = why_unsafe(base), [base]
     if reason:
-        bases = [private_dir("proto_prime")]
+        bases = [private_dir()]
         report.note("the cache %s is not used, for %s; %s is" % (base, reason, bases[0]))
     elif not can_write(base):
-        bases.insert(0, private_dir("proto_prime", is_made=False))
+        bases.insert(0, private_dir(is_made=False))
         if bases[0] == os.devnull:
             return bases[1:]
     mark_cache(bases[0])
@@ -2708,6 +2762,11 @@ def is_same_place(path, other):
         return False
 
 
+def config_paths(directory):
+    """The paths of the files that make a directory a root, whether they exist or not."""
+    return [os.path.join(directory, name) for name in (PYPROJECT, OWN_CONFIG)]
+
+
 def find_root(option=""):
     """The ref root: `option`, else PROTOPRIMER_ROOT, else the nearest directory with a config.
 
@@ -2730,11 +2789,11 @@ def find_root(option=""):
     except FileNotFoundError:  # E7
         raise PrimeError("the current directory does not exist", hint="cd to one that does")
     for directory in [each for start in starts for each in ancestors(start)]:
-        paths = [os.path.join(directory, name) for name in (PYPROJECT, OWN_CONFIG)]
-        configs = [path for path in paths if os.path.exists(path)]
+        configs = list(filter(os.path.exists, config_paths(directory)))
+        if configs and directory in starts:
+            return directory
         hint = "--root %s takes it" % directory
-        if configs and (directory in starts or not any(
-                is_left_aside(path, script or starts[0], hint) for path in configs)):
+        if configs and not any(is_left_aside(path, script or starts[0], hint) for path in configs):
             return directory
     return starts[0]
 
@@ -2828,6 +2887,19 @@ _states = {}  # type: dict  # a root to its state directory, if that is in the u
 STATE_ROOT = "root"  # beside a state directory in the user cache: the root that it is of
 
 
+def stamp_path(root, requested, key="", end=""):
+    """The path of the stamp of an environment, by the name that -e or PROTOPRIMER_ENV gave it; "" for neither.
+
+    key  str, of earlier inputs, for a stamp of these; end  str, of the name of a stamp in another form
+    """
+    return state_dir(root, "stamp", (key and key + ".") + safe_name(requested or "default") + end)
+
+
+def root_of_state(place):
+    """The root that a directory in the user cache holds the state of; "" if it does not tell."""
+    return os.fsdecode(bytes_of(os.path.join(place, STATE_ROOT)) or b"")
+
+
 def find_state(root):
     """Use the state directory of a root that is in the user cache from now on, if there is one (M13).
 
@@ -2838,10 +2910,10 @@ def find_state(root):
     if os.environ.get(STATE_VAR) or kind_of_root(root) != "repo":
         return False
     bases, own = cache_dirs("states"), state_name(root)
-    places = [os.path.join(base, name) for base in bases if os.path.isdir(base) for name in os.listdir(base)]
+    places = [os.path.join(base, name) for base in bases for name in names_if_there(base)]
     for place in sorted(places, key=lambda place: os.path.basename(place) != own):
-        known = os.fsdecode(bytes_of(os.path.join(place, STATE_ROOT)) or b"")
-        if known and is_marked(place) and is_ours(place) and is_same_place(known, root):
+        recorded = root_of_state(place)
+        if recorded and is_marked(place) and is_ours(place) and is_same_place(recorded, root):
             _states[root] = os.path.join(place, ".prime")
             return True
     return False
@@ -2849,7 +2921,7 @@ def find_state(root):
 
 def state_name(root):
     """The name of the directory in the user cache that holds the state of a root."""
-    return hash_bytes(os.fsencode(root))[:16]
+    return hash_name(root)
 
 
 def place_state(root):
@@ -2877,8 +2949,8 @@ def place_state(root):
 def forget_state(root):
     """Remove the state directory of a root in the user cache, unless something is in it that somebody may want."""
     base = _states.get(root, "")
-    kept = [path for path in (os.path.join(base, name) for name in ("envs", "made")) if os.path.isdir(path)]
-    if base and not any(map(os.listdir, kept)) and is_marked(os.path.dirname(base)):
+    kept = names_if_there(os.path.join(base, "envs")) + names_if_there(os.path.join(base, "made"))
+    if base and not kept and is_marked(os.path.dirname(base)):
         remove(os.path.dirname(base))
         del _states[root]
 
@@ -2888,17 +2960,14 @@ def why_no_links(directory):
 
     "" if it can; where nothing can be written, which who writes there will say; and on Windows, where it has none.
     """
-    import errno
-
     nearest = next(each for each in ancestors(directory) if os.path.isdir(each))
     if WINDOWS or not can_write(nearest):
         return ""
     probe = temporary_path(os.path.join(nearest, ".prime-probe"))
     try:
         os.symlink(STATE_ROOT, probe)
-    except OSError as problem:  # B5: a full disk says nothing of links
-        is_full = problem.errno in (errno.ENOSPC, errno.EDQUOT)
-        return "" if is_full else "where no links can be made (%s)" % problem.strerror
+    except OSError as problem:
+        return "" if is_full(problem) else "where no links can be made (%s)" % problem.strerror
     tend(os.remove, probe)
     return ""
 
@@ -2917,9 +2986,8 @@ def lock_files(path):
     one in the user cache; if that has none either, one of this machine alone (B4, N2).
     """
     yield path
-    name = hash_bytes(os.fsencode(path))[:16]
-    yield writable_cache("locks", name)
-    yield os.path.join(private_dir("proto_prime"), "locks", name)
+    yield writable_cache("locks", hash_name(path))
+    yield os.path.join(private_dir(), "locks", hash_name(path))
 
 
 class locked:
@@ -2941,7 +3009,9 @@ class locked:
 
         self._key, problems = (self.path, _thread.get_ident()), []
         self.is_outer = self._key not in self._mine
-        for path in lock_files(self.path) if self.is_outer else ():
+        if not self.is_outer:
+            return self
+        for path in lock_files(self.path):
             try:
                 return self._take(path)
             except OSError as problem:
@@ -2949,8 +3019,6 @@ class locked:
                 report.detail("cannot lock %s: %s" % (path, problem.strerror))
                 if not is_lockless(problem):
                     break
-        if not self.is_outer:
-            return self
         raise PrimeError("cannot lock %s: %s" % (self.path, problems[0].strerror),
                          tried=["%s: %s" % (self.purpose, self.reason)] if self.reason else [],
                          hint="%s names another place" % self._variable())
@@ -3103,6 +3171,11 @@ def use_cache():
 ENVS_FILE = ".python-envs"  # environments, a line each in UTF-8, relative to the file; the last one is the default
 
 
+def environment_name(generation):
+    """The name of the environment that a generation's directory, a path, is of; "" for ""."""
+    return os.path.basename(generation).rpartition("-")[0]
+
+
 class Link:
     """The link of an environment, `.venv`, which exists or not.
 
@@ -3150,7 +3223,7 @@ class Link:
     def leads_to(self, *directories):
         """True if the link leads to one of these directories, or if one is listed in its place."""
         real = [os.path.realpath(each) for each in directories]
-        return any(is_same_place(found, each) for found in self.destinations() for each in real)
+        return any(is_same_place(destination, each) for destination in self.destinations() for each in real)
 
     def is_wanted(self):
         """False in a checkout that cannot be written: there no link is made, and none is missed.
@@ -3311,8 +3384,8 @@ class Link:
         """True if a line of the file says the target, and nothing stands where the link would be, which goes first."""
         if os.path.lexists(self.path):
             return False
-        found = [self._directory(line) for line in self._lines() if line.strip()]
-        return self._directory(self.target) in (found[-1:] if self._is_default() else found)
+        directories = [self._directory(line) for line in self._lines() if line.strip()]
+        return self._directory(self.target) in (directories[-1:] if self._is_default() else directories)
 
     def _list_instead(self, problem):
         """Let the file say the target, since a link cannot be made, which `problem` tells: an OSError.
@@ -3321,8 +3394,8 @@ class Link:
         """
         target, file = self._directory(self.target), self.list_file()
         was_listed = any(self._is_own_line(self._directory(each)) for each in self._lines())
-        name, line = os.path.basename(target).rpartition("-")[0], self.target
-        if target.startswith(os.path.join(self.root, "")):
+        line = self.target
+        if is_inside(target, self.root):
             line = os.path.relpath(target, os.path.dirname(self.path)).replace(os.sep, "/")
         reason = problem.strerror or str(problem)
         try:
@@ -3330,7 +3403,7 @@ class Link:
                 raise PrimeError("%s cannot name it" % file)
             line.encode("utf-8")
             self._write_lines(lambda each: self._is_own_line(each) and not (
-                os.path.isdir(each) and os.path.basename(each).rpartition("-")[0] != name), line)
+                os.path.isdir(each) and environment_name(each) != environment_name(target)), line)
         except (OSError, PrimeError, UnicodeError) as other:
             raise PrimeError("no link can be made at %s: %s" % (self.path, reason), tried=[str(other)],
                              hint="prime run does without it")
@@ -4094,11 +4167,6 @@ def is_texts(value):
     return isinstance(value, (list, tuple)) and all(isinstance(item, str) for item in value)
 
 
-def is_hash(text):
-    """True for a SHA-256 in hex."""
-    return len(text) == 64 and is_hex(text.lower())
-
-
 def is_variable(name, value):
     """True for what the environment of a process can hold."""
     return isinstance(value, str) and name and not set("=\0") & set(name) and "\0" not in value
@@ -4122,7 +4190,7 @@ KINDS = {
     "text": ("a string", lambda value: isinstance(value, str)),
     "texts": ("a list of strings", is_texts),
     "hashes": ("a list of SHA-256 in hex",
-               lambda value: is_texts(value) and all(map(is_hash, value))),
+               lambda value: is_texts(value) and all(len(each) == 64 and is_hex(each.lower()) for each in value)),
     "flag": ("true or false", lambda value: isinstance(value, bool)),
     "platforms": ("a list of " + ", ".join(PLATFORMS),
                   lambda value: is_texts(value) and set(value) <= set(PLATFORMS)),
@@ -4138,11 +4206,23 @@ KINDS = {
 }
 
 
+def why_not_kind(name, kind, value):
+    """The message that the value under a name is not of a kind, a key of `KINDS`; "" if it is."""
+    expected, is_valid = KINDS[kind]
+    return "" if is_valid(value) else "%s must be %s, not %s" % (name, expected, shown_value(value))
+
+
 def normalized(name):
     """The form in which names of packages, extras and groups are compared (PEP 503, 685, 735)."""
     import re
 
     return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def left_of(names, taken):
+    """Those of the `names` of extras or groups that are not `taken`, in any spelling."""
+    taken = set(map(normalized, taken))
+    return [name for name in names if normalized(name) not in taken]
 
 
 def is_our_name(name):
@@ -4177,8 +4257,8 @@ OPTIONS_OF_PIP = {
 }
 
 
-def as_meant(field, kind, value, typed=""):
-    """The value of a field that somebody meant by one of another kind; None if that cannot be told.
+def as_meant(field, kind, value, typed):
+    """The value for a field that somebody meant by a value of another kind; None if that cannot be told.
 
     kind   str, a key of `KINDS`, which the field takes
     typed  str, how the value stands in the file
@@ -4194,9 +4274,8 @@ def as_meant(field, kind, value, typed=""):
         value = means_yes(value)
     elif kind in ("texts", "projects", "platforms", "hashes") and is_text:
         value = [value]
-    elif field == "dependencies" and isinstance(value, dict) and all(isinstance(each, str) for each in value.values()):
-        value = [name + ("" if each == "*" else each if each[:1] in "=<>!~" else (">=" if each[:1] == "^" else "==")
-                         + each.lstrip("^")) for name, each in value.items()]  # as Poetry and Pipenv have it
+    elif field == "dependencies" and isinstance(value, dict) and is_texts(list(value.values())):
+        value = [name + as_specifier(version) for name, version in value.items()]  # as Poetry and Pipenv have it
     elif kind == "projects" and isinstance(value, dict):
         value = [value]
     elif kind == "commands" and (is_text or is_texts(value)):
@@ -4205,6 +4284,15 @@ def as_meant(field, kind, value, typed=""):
     elif kind == "table" and isinstance(value, dict):
         value = {name: str(each).lower() if isinstance(each, bool) else str(each) for name, each in value.items()}
     return value if KINDS[kind][1](value) else None
+
+
+def as_specifier(version):
+    """The specifier for what Poetry and Pipenv take for the version of a package."""
+    if version == "*":
+        return ""
+    if version[:1] in "=<>!~":  # "", too
+        return version
+    return ">=" + version.lstrip("^") if version[:1] == "^" else "==" + version
 
 
 def hint_for_value(field, value, typed="", kind=""):
@@ -4227,8 +4315,8 @@ def shown_toml(value):
     return text if len(text) <= 200 else "..."
 
 
-def hint_for_field(config, key, value, typed=""):
-    """The hint for a field that is not known; "" if none of those that are was meant, as far as one can tell (U10)."""
+def hint_for_field(config, key, value, typed):
+    """The hint for a field that does not exist: the one that was meant; "" if that cannot be told (U10)."""
     name = key.replace("-", "_").lower()
     if config.file == OWN_CONFIG and (key == "tool" or is_our_name(key)):
         table = "tool.proto-prime" if key == "tool" else key
@@ -4281,12 +4369,11 @@ class Config:
         own_text, own = self.read(os.path.join(root, OWN_CONFIG))
         self.table = table_in(self.pyproject, PYPROJECT, "tool", "proto-prime")
         tools = self.pyproject.get("tool", {})
-        for name in tools:
-            if is_our_name(name) and name != "proto-prime":
-                raise PrimeError("[tool.%s] is not known" % name, PYPROJECT, status=2,
-                                 hint="did you mean [tool.proto-prime]?")
-        for name in filter(is_our_name, self.pyproject):
-            raise PrimeError("[%s] is not known" % name, PYPROJECT, status=2, hint="did you mean [tool.proto-prime]?")
+        misspelt = ["tool." + name for name in filter(is_our_name, tools) if name != "proto-prime"]
+        misspelt += filter(is_our_name, self.pyproject)
+        if misspelt:
+            raise PrimeError("[%s] is not known" % misspelt[0], PYPROJECT, status=2,
+                             hint="did you mean [tool.proto-prime]?")
         if "proto-prime" in tools:
             if own_text is not None:
                 raise PrimeError("both %s and [tool.proto-prime] in %s configure %s" % (OWN_CONFIG, PYPROJECT, root),
@@ -4358,8 +4445,7 @@ def defined_in(line):
     text = bare.lstrip("[") if is_header else bare
     name, end, _ = text.partition("]" if is_header else "=")
     name = "".join(char for char in name if not char.isspace() and char not in "\"'")
-    is_plain = all(char.isalnum() or char in "_.-" for char in name)
-    return name if end and is_plain else "", is_header
+    return name if end and is_of(name, "_.-") else "", is_header
 
 
 def table_in(document, file, *names):
@@ -4380,7 +4466,7 @@ def load_config(root):
         if not isinstance(table, dict):
             hint = "variables stand in env_vars: env_vars = %s" % shown_toml({name: str(table)})
             raise config.error(field, "%s is not a table of fields" % field, hint=hint)
-        if not all(char.isalnum() or char in "-_" for char in name) or not name:
+        if not name or not is_of(name, "-_"):
             raise config.error(field, 'environment name "%s" has more than letters, digits, - and _' % name)
         if why_no_file_name(name):  # directories are named after it
             raise config.error(field, 'environment name "%s": %s' % (name, why_no_file_name(name)))
@@ -4398,10 +4484,9 @@ def check_fields(config, table, fields, prefix):
             raise config.error(key, 'unknown field "%s"' % field, fields, field, hint)
         if key == "env":  # the named environments, which `load_config` checks
             continue
-        expected, is_valid = KINDS[FIELDS[key][0]]
-        if not is_valid(value):
-            raise config.error(field, "%s must be %s, not %s" % (field, expected, shown_value(value)),
-                               hint=hint_for_value(key, value, config.typed_value(field)))
+        problem = why_not_kind(field, FIELDS[key][0], value)
+        if problem:
+            raise config.error(field, problem, hint=hint_for_value(key, value, config.typed_value(field)))
         if "\\u0000" in as_json(value).replace("\\\\", ""):  # JSON for a NUL
             raise config.error(field, "%s has a NUL, which no path and no argument can have" % field)
         if key in FREE_FIELDS + PARSED_FIELDS:
@@ -4409,8 +4494,8 @@ def check_fields(config, table, fields, prefix):
         try:
             for _, text in texts_in(value):
                 check_text(text, field, config.file, is_requirement=key == "dependencies")
-        except PrimeError as problem:
-            problem.where, problem.hint = config.where(field), hint_for_option(text)
+        except PrimeError as error:
+            error.where, error.hint = config.where(field), hint_for_option(text)
             raise
 
 
@@ -4446,10 +4531,10 @@ class Task:
 
     def row(self):
         """All of a task that needs no other, as a str for a stamp; "" if it needs one, or no str can have it."""
-        parts = self.words, [name + "=" + value for name, value in self.variables.items()]
-        row = "\2".join([self.name, self.env, self.cwd] + ["\1".join(part) for part in parts])
-        controls = row.count("\1") + row.count("\2")
-        return "" if self.needs or controls != 4 + sum(len(part[1:]) for part in parts) else row
+        variables = ["%s=%s" % pair for pair in self.variables.items()]
+        row = "\2".join([self.name, self.env, self.cwd, "\1".join(self.words), "\1".join(variables)])
+        is_whole = row.count("\2") == 4 and row.count("\1") == len(self.words[1:]) + len(variables[1:])
+        return row if is_whole and not self.needs else ""
 
     @classmethod
     def from_row(cls, row):
@@ -4476,20 +4561,19 @@ def read_tasks(config):
 def read_task(config, name, value):
     """Check one task, and return it as a `Task`. PrimeError with status 2."""
     field = "tasks." + name
-    if not all(char.isalnum() or char in "-_.:" for char in name) or name[:1] in ("", "-", ".", ":"):
+    if not is_of(name, "-_.:") or name[:1] in ("", "-", ".", ":"):
         raise config.error(field, 'task name "%s" is not of letters, digits and -_.: alone' % one_line(name[:200]))
     if name in FIELDS:  # the line was added below [tasks]
-        raise PrimeError("%s: %s is a field, and no task" % (field, name), config.where(field), status=2,
-                         hint="move its line above [%stasks]" % ("tool.proto-prime." * (config.file == PYPROJECT)))
+        hint = "move its line above [%stasks]" % ("tool.proto-prime." * (config.file == PYPROJECT))
+        raise config.error(field, "%s: %s is a field, and no task" % (field, name), hint=hint)
     table = value if isinstance(value, dict) else {"run": value}
     for key, item in table.items():
         at = field + "." + key if table is value else field
         if key not in TASK_KEYS:
             raise config.error(key, 'unknown field "%s"' % at, TASK_KEYS, at)
-        expected, is_valid = KINDS[TASK_KEYS[key]]
-        if not is_valid(item):
-            raise config.error(at, "%s must be %s, not %s" % (at, expected, shown_value(item)),
-                               hint=hint_for_value(key, item, config.typed_value(at), TASK_KEYS[key]))
+        problem = why_not_kind(at, TASK_KEYS[key], item)
+        if problem:
+            raise config.error(at, problem, hint=hint_for_value(key, item, config.typed_value(at), TASK_KEYS[key]))
     if not table.get("run") and not table.get("needs"):
         raise config.error(field, '%s has no command: it takes run = "..."' % field)
     env = table.get("env", "")
@@ -4516,14 +4600,14 @@ def words_of(config, field, command):
     for word in command.split():
         if word in SHELL_WORDS and word in words:  # and not in quotes
             hint = 'needs = [...] runs other tasks before it; or name a shell: run = ["sh", "-c", "..."]'
-            raise PrimeError("%s: no shell runs this, and %s would be a word of the command" % (field, word),
-                             config.where(field), hint=hint, status=2)
+            message = "%s: no shell runs this, and %s would be a word of the command" % (field, word)
+            raise config.error(field, message, hint=hint)
     if not words or not words[0]:
         raise config.error(field, "%s: the command is empty" % field)
     name, sign, text = words[0].partition("=")
     if sign and name.isidentifier():
-        raise PrimeError("%s: no shell runs this, and %s is no program" % (field, words[0]), config.where(field),
-                         hint="env_vars = {%s = %s} sets it" % (name, as_toml(text)), status=2)
+        raise config.error(field, "%s: no shell runs this, and %s is no program" % (field, words[0]),
+                           hint="env_vars = {%s = %s} sets it" % (name, as_toml(text)))
     return words
 
 
@@ -4590,17 +4674,17 @@ def pip_settings():
     Returns a dict of setting to (value, the variable or the path of the file).
     Source: pip._internal.configuration, https://pip.pypa.io/en/stable/topics/configuration/
     """
-    found, files = {}, [(path, read_pip_file(path)) for path in pip_files() if os.path.isfile(path)]
+    chosen, files = {}, [(path, read_pip_file(path)) for path in pip_files() if os.path.isfile(path)]
     for section in ("global", "install"):  # whichever file it is in, that of the command goes before
         for path, settings in files:
-            for (place, name), value in settings.items():
-                if place == section and value:
-                    found[name] = value, path
+            for (part, name), value in settings.items():
+                if part == section and value:
+                    chosen[name] = value, path
     for name in REACH + DECISIVE:
         variable = pip_variable(name)
         if os.environ.get(variable):
-            found[name] = absolute_setting(variable, os.environ[variable]), variable
-    return found
+            chosen[name] = absolute_setting(variable, os.environ[variable]), variable
+    return chosen
 
 
 def pip_setting(name):
@@ -4622,11 +4706,10 @@ def pip_files():
         dirs = os.environ.get("XDG_CONFIG_DIRS") or "/etc/xdg"
         files = [os.path.join(each, "pip", name) for each in dirs.split(os.pathsep) if each] + ["/etc/pip.conf"]
         library = os.path.join("Library", "Application Support", "pip", name)
-        config_home = os.environ.get("XDG_CONFIG_HOME") or os.path.join(home, ".config")
         if sys.platform == "darwin":
             files = [os.path.join(os.sep, library)]
         system = len(files)
-        files += [os.path.join(home, ".pip", name), os.path.join(config_home, "pip", name)]
+        files += [os.path.join(home, ".pip", name), os.path.join(xdg_dir("XDG_CONFIG_HOME", ".config"), "pip", name)]
         if sys.platform == "darwin" and os.path.isdir(os.path.join(home, os.path.dirname(library))):
             files[-1] = os.path.join(home, library)
     if named and os.path.exists(named):
@@ -4640,7 +4723,7 @@ def read_pip_file(path):
 
     parser = configparser.RawConfigParser()
     try:
-        parser.read_string((bytes_of(path) or b"").decode("utf-8-sig", "replace"))
+        parser.read_string(loose_text(path, "utf-8-sig"))
     except configparser.Error:
         return {}
     return {(section, name.lower().replace("_", "-").lstrip("-")): value
@@ -4667,8 +4750,7 @@ def uv_files():
 
 def users_uv_file():
     """The file in which uv looks for the user's own settings: a path, whether it exists or not."""
-    home = os.environ.get("APPDATA" if WINDOWS else "XDG_CONFIG_HOME") or os.path.join(home_dir(), ".config")
-    return os.path.join(home, "uv", "uv.toml")
+    return os.path.join(xdg_dir("APPDATA" if WINDOWS else "XDG_CONFIG_HOME", ".config"), "uv", "uv.toml")
 
 
 def uv_index_origin(root):
@@ -4698,7 +4780,7 @@ def counts_for_uv(value):
     return any(not (isinstance(table, dict) and table.get("explicit")) for table in tables)
 
 
-def settings_for_uv(root, has_lock=False):
+def settings_for_uv(root, has_lock):
     """pip's settings as variables of uv: how to reach a network, and where packages come from (M9). A dict.
 
     The latter only where the user and the repo tell uv nothing about that, and no uv.lock does (`has_lock`). As pip
@@ -4706,16 +4788,16 @@ def settings_for_uv(root, has_lock=False):
     """
     values = {name: value for name, (value, _) in pip_settings().items()}
     is_told = has_lock or uv_index_origin(root)
-    found = {} if is_told else {name: values.get(setting, "") for setting, name in INDEX_VARS}
+    variables = {} if is_told else {name: values.get(setting, "") for setting, name in INDEX_VARS}
     for name, separator in (("UV_EXTRA_INDEX_URL", " "), ("UV_FIND_LINKS", ",")):
-        found[name] = separator.join(found.get(name, "").split())
-    found["UV_INDEX_STRATEGY"] = found["UV_EXTRA_INDEX_URL"] and "unsafe-first-match"
-    found["UV_NO_INDEX"] = "1" if means_yes(found.get("UV_NO_INDEX", "")) else ""
-    found["UV_INSECURE_HOST"] = " ".join(values.get("trusted-host", "").split())
-    found["SSL_CERT_FILE"], found["SSL_CLIENT_CERT"] = values.get("cert"), values.get("client-cert")
+        variables[name] = separator.join(variables.get(name, "").split())
+    variables["UV_INDEX_STRATEGY"] = variables["UV_EXTRA_INDEX_URL"] and "unsafe-first-match"
+    variables["UV_NO_INDEX"] = "1" if means_yes(variables.get("UV_NO_INDEX", "")) else ""
+    variables["UV_INSECURE_HOST"] = " ".join(values.get("trusted-host", "").split())
+    variables["SSL_CERT_FILE"], variables["SSL_CLIENT_CERT"] = values.get("cert"), values.get("client-cert")
     if not any(os.environ.get(name) or os.environ.get(name.lower()) for name in PROXY_VARS):
-        found.update(dict.fromkeys(PROXY_VARS, values.get("proxy")))
-    return {name: value for name, value in found.items() if value and not os.environ.get(name)}
+        variables.update(dict.fromkeys(PROXY_VARS, values.get("proxy")))
+    return {name: value for name, value in variables.items() if value and not os.environ.get(name)}
 
 
 PROXY_VARS = ("ALL_PROXY", "HTTPS_PROXY", "HTTP_PROXY")
@@ -4723,15 +4805,11 @@ PROXY_VARS = ("ALL_PROXY", "HTTPS_PROXY", "HTTP_PROXY")
 
 def paths_in(setting):
     """The local files in a list of files and URLs, as a variable of pip or uv has it: a list of paths."""
-    import urllib.parse
-    import urllib.request
-
-    return [urllib.request.url2pathname(urllib.parse.urlsplit(each).path) if is_url(each) else each
-            for each in setting.split() if is_local(each)]
+    return [local_path(each) for each in setting.split() if is_local(each)]
 
 
 def decisive_marks():
-    """What tells whether the variables that decide what is installed are others than before: a str without secrets.
+    """Checksums of the variables that decide what is installed: a str without secrets, the same while they are.
 
     The fast path comes here.
     """
@@ -4773,7 +4851,7 @@ class Environment:
     fields        dict, field name to value
     origins       dict, field name to where its value comes from, such as "proto_prime.toml: env.docs.index_url"
     required      `Request`: which python it needs
-    also          list of `Request`: what requires-python of pyproject.toml demands besides
+    also          list of `Request`: what requires-python of pyproject.toml, and of its groups, demands besides
     locked        list of `Request`: what requires-python of a pylock.toml demands besides
     inputs        dict, label to value: all that decides what is installed, except the python
     tried         list of `Candidate`: the pythons that were judged for it
@@ -4814,9 +4892,14 @@ class Environment:
         return os.path.exists(self.config.look(self.path(relative)))
 
     @property
+    def is_script(self):
+        """True if it is that of a script with metadata, not one of a repo."""
+        return kind_of_root(self.root) == "script"
+
+    @property
     def title(self):
         """How messages call it."""
-        return "the script's environment" if kind_of_root(self.root) == "script" else "environment %s" % self.name
+        return "the script's environment" if self.is_script else "environment %s" % self.name
 
     @property
     def prompt(self):
@@ -4874,7 +4957,9 @@ def load_environment(config, name="", requested="", may_lack_lock=False):
     if driver:
         environment.set("venv_driver", driver, DRIVER_VAR)
     fill_defaults(environment)
-    check_link(environment, environment.path(environment["venv_dir_rel_path"]))
+    obstacle = link_of(environment).obstacle()
+    if obstacle:
+        raise environment.error("venv_dir_rel_path", "venv_dir_rel_path: %s" % obstacle)
     parse_uv_version(environment["uv_version"], environment.origins["uv_version"])
     check_text(environment["uv_version"], "uv_version", environment.origins["uv_version"])
     check_files(environment, may_lack_lock)
@@ -4981,30 +5066,31 @@ def unused_sources(environment, is_empty):
     import json
     import re
 
-    document, config = environment.config.pyproject, environment.config
+    config, document = environment.config, environment.config.pyproject
     table = OWN_CONFIG if config.file == OWN_CONFIG or not document else "[tool.proto-prime] in " + PYPROJECT
     names = ["requirements.txt"]
     if is_empty:
         names = sorted(names_in(environment.root))
         names += ["requirements/" + name for name in sorted(names_in(environment.path("requirements")))]
     names = [name for name in names if os.path.isfile(environment.path(name))]
-    files = [name for name in names if re.match(r"([\w.-]*requirements[\w.-]*|requirements/[\w.-]+)\.(txt|in)$", name)]
-    used = with_includes(environment, environment["requirements_files"])
-    used += [path for project in environment["projects"] for path in project["files"]]
-    files = [name for name in files if environment.path(name) not in used]
-    others = [name for name in names if re.match(r"(Pipfile|(conda-)?environment\.ya?ml)$", name)]
-    used = {normalized(group) for project in environment["projects"] for group in project["groups"]}
-    declared = sorted(groups_of(document))
-    groups = [name for name in declared if normalized(name) not in used]
     sources = []
-    if environment.origins["requirements_files"] == "default" and files:
-        sources.append((", ".join(files), table, "requirements_files = %s" % json.dumps(files)))
+    if environment.origins["requirements_files"] == "default":
+        used = with_includes(environment, environment["requirements_files"])
+        used += [path for project in environment["projects"] for path in project["files"]]
+        pattern = r"([\w.-]*requirements[\w.-]*|requirements/[\w.-]+)\.(txt|in)$"
+        files = [name for name in names if re.match(pattern, name) and environment.path(name) not in used]
+        line = "requirements_files = %s" % json.dumps(files)
+        sources += [(", ".join(files), table, line)] if files else []
     if not is_empty:
         return sources
-    if environment.origins["projects"] == "default" and groups:
+    if environment.origins["projects"] == "default":
+        used = [group for project in environment["projects"] for group in project["groups"]]
+        groups = left_of(sorted(groups_of(document)), used)
         title = "the dependency group%s %s" % ("s"[len(groups) < 2:], ", ".join(groups))
-        sources.append((title, table, 'projects = [{path = ".", groups = %s}]' % json.dumps(groups)))
+        line = 'projects = [{path = ".", groups = %s}]' % json.dumps(groups)
+        sources += [(title, table, line)] if groups else []
     if environment.origins["dependencies"] == "default":
+        others = [name for name in names if re.match(r"(Pipfile|(conda-)?environment\.ya?ml)$", name)]
         sources += [(name, table, 'dependencies = ["NAME", "..."], the packages that it lists') for name in others]
     return sources + projects_without_build(environment)
 
@@ -5059,28 +5145,14 @@ def locked_python(environment):
         raise PrimeError("malformed requires-python: %s" % problem, lock, status=2)
 
 
-def check_link(environment, link):
-    """PrimeError if a link at `link` would hide a directory or a file of something else."""
-    field, obstacle = "venv_dir_rel_path", Link(environment.root, link).obstacle()
-    if obstacle:
-        raise environment.error(field, "%s: %s" % (field, obstacle))
-
-
 def find_required(environment):
     """Set the python that an environment requires.
 
     It is that of the config field, else of the nearest .python-version(s), else of requires-python, else any.
-    requires-python must hold in any case: it goes into `also`.
+    requires-python must hold in any case, that of a group as well: they go into `also`.
     """
     specifiers = table_in(environment.config.pyproject, PYPROJECT, "project").get("requires-python", "")
-    origin = PYPROJECT + ": requires-python"
-    try:
-        environment.also = [Request(specifiers, origin, parse_clauses(specifiers))] if specifiers else []
-    except (PrimeError, AttributeError):  # the latter if it is no string
-        is_version = isinstance(specifiers, str) and specifiers[:1].isdigit()
-        raise PrimeError('malformed requires-python "%s"' % (specifiers,), PYPROJECT, status=2,
-                         hint='did you mean: requires-python = ">=%s"' % specifiers if is_version else "")
-    check_text(specifiers or "", "requires-python", PYPROJECT)
+    environment.also = python_demanded(specifiers, PYPROJECT, "requires-python") + pythons_of_groups(environment)
     field = "required_python_version"
     if not environment[field]:
         choices = [version_file_request(environment)] + environment.also
@@ -5091,6 +5163,38 @@ def find_required(environment):
     except PrimeError as problem:
         problem.where = "%s: %s" % (environment.error(field, "").where, field)
         raise
+
+
+def python_demanded(specifiers, file, field):
+    """The `Request` of a requires-python, a list of one, or none; PrimeError with status 2 if it is malformed."""
+    try:
+        requests = [Request(specifiers, "%s: %s" % (file, field), parse_clauses(specifiers))] if specifiers else []
+    except (PrimeError, AttributeError):  # the latter if it is no string
+        is_version = isinstance(specifiers, str) and specifiers[:1].isdigit()
+        raise PrimeError('malformed %s "%s"' % (field, specifiers), file, status=2,
+                         hint='did you mean: requires-python = ">=%s"' % specifiers if is_version else "")
+    check_text(specifiers or "", field, file)
+    return requests
+
+
+def pythons_of_groups(environment):
+    """What uv's table dependency-groups demands of the python for the groups that an environment installs: `Request`s.
+
+    As for uv, a group demands what those that it includes do.
+    """
+    requests = []  # type: list
+    for project in environment["projects"]:
+        document, file = environment.config.project(project["path"]), os.path.join(project["path"], PYPROJECT)
+        table = groups_in(table_in(document, file, "tool", "uv", "dependency-groups"), file)
+        contents, names = groups_in(groups_of(document), file) if table else {}, []  # type: dict, list
+        names += map(normalized, project["groups"] if table else ())
+        for name in names:  # grows meanwhile
+            included = [item["include-group"] for item in contents[name] if isinstance(item, dict)]
+            names += [each for each in map(normalized, included) if each not in names]
+            settings = table.get(name, {})
+            specifiers = settings.get("requires-python", "") if isinstance(settings, dict) else ""
+            requests += python_demanded(specifiers, file, "tool.uv.dependency-groups.%s.requires-python" % name)
+    return requests
 
 
 def version_file_request(environment):
@@ -5185,7 +5289,7 @@ def is_named_package(environment, project, path):
     return path != environment.root or "editable" in project or not {"extras", "groups"} & set(project)
 
 
-def is_application(document, is_package=False):
+def is_application(document, is_package):
     """True if what a project depends on is installed, but not itself: as for uv, one that nobody builds (R3).
 
     document    dict, its pyproject.toml, where `[tool.uv] package` decides, else a [build-system]
@@ -5199,7 +5303,7 @@ def is_application(document, is_package=False):
     return settings.get("package", is_built) is False
 
 
-def is_installable(document, directory, is_package=False):
+def is_installable(document, directory, is_package):
     """True if `directory`, with the pyproject.toml `document`, holds a project that can and should be installed.
 
     is_package  as in `is_application`
@@ -5207,6 +5311,11 @@ def is_installable(document, directory, is_package=False):
     is_project = "project" in document or "build-system" in document
     is_project = is_project or os.path.isfile(os.path.join(directory, "setup.py"))
     return is_project and not is_application(document, is_package)
+
+
+def project_name(document):
+    """The name in the [project] of a pyproject.toml, normalized; "" if it has none."""
+    return normalized(str(table_in(document, PYPROJECT, "project").get("name", "")))
 
 
 def dynamic_fields(document):
@@ -5262,8 +5371,7 @@ def dependencies_of(document, extras, file):
     spellings = {}  # type: dict  # more than one extra may have the same normalized name
     for extra in declared:
         spellings.setdefault(normalized(extra), []).append(extra)
-    own = normalized(str(table.get("name", "")))
-    requirements = []
+    own, requirements = project_name(document), []
     chosen = dict.fromkeys([""] + extras)  # "" for the project without extras
     waiting = list(chosen)
     for extra in waiting:  # grows meanwhile
@@ -5325,7 +5433,7 @@ def inputs_of(environment):
     current.
     """
     inputs = {"schema": SCHEMA, "ref root": environment.root, "required python": environment.required.text,
-              "requires-python": environment.also and environment.also[0].text,
+              "requires-python": environment.also and ", ".join(request.text for request in environment.also),
               PYTHON_VAR: os.environ.get(PYTHON_VAR, "")}
     for field in set(FIELDS) - set(RUNTIME_FIELDS) - {"required_python_version"}:
         inputs[field] = environment[field]
@@ -5377,13 +5485,13 @@ def variables_in(environment):
     """The variables that requirements files have, each with the lines that it changes: a dict of name to str (M10)."""
     import re
 
-    found = {}  # type: dict
+    variables = {}  # type: dict
     for path in requirement_tree(environment, environment["requirements_files"] + [environment["constraints_file"]]):
         text = load_text(path, decode_as_pip) if has_bytes(path, b"${") else ""
         for line in joined_lines(text):
             for name in set(re.findall(VARIABLE, line)) - {"PWD"}:
-                found.setdefault(name, []).append(with_values(line, environment.root))
-    return found
+                variables.setdefault(name, []).append(with_values(line, environment.root))
+    return variables
 
 
 def masked_input(value):
@@ -5406,7 +5514,7 @@ def input_files(environment):
     paths = []  # type: list
     for project in environment["projects"]:
         paths += project["files"]
-    paths += with_includes(environment, environment["requirements_files"] + [environment["constraints_file"]])
+    paths += pip_files_of(environment)
     names = [environment["lock_file"], environment["python_selector_file_rel_path"], "uv.toml"]
     if table_in(environment.config.pyproject, PYPROJECT, "tool", "uv"):
         names.append(PYPROJECT)
@@ -5446,7 +5554,7 @@ def named_paths(document, directory, skipped=("readme", "long_description"), bud
 
     tools = table_in(document, PYPROJECT, "tool")
     budget = budget or Budget()
-    settings = (bytes_of(os.path.join(directory, "setup.cfg")) or b"").decode("utf-8", "replace")
+    settings = loose_text(os.path.join(directory, "setup.cfg"))
     names = []  # type: list
     for key, value in re.findall(r"^[ \t]*([\w.-]+)[ \t]*=\s*file:(.*)$", settings, re.MULTILINE):
         if key not in skipped:
@@ -5484,29 +5592,35 @@ def sources_of(config, directory, budget=None):
     if directory in config.sources:
         return config.sources[directory]
     sources = {}
-    for place in (workspace_of(config, directory, budget), directory):
-        document, file = config.project(place) if place else {}, os.path.join(place, PYPROJECT)
-        is_off = table_in(document, file, "tool", "uv").get("no-sources") is True
-        for name, value in table_in({} if is_off else document, file, "tool", "uv", "sources").items():
-            rows, field = value if isinstance(value, list) else [value], "tool.uv.sources." + name
-            if not all(isinstance(row, dict) and len(SOURCE_KINDS & set(row)) == 1 for row in rows):
-                raise PrimeError("%s: %s is no source of one of the kinds %s" % (
-                    field, shown_value(value), ", ".join(sorted(SOURCE_KINDS))), file, status=2)
-            for row in rows:
-                for key, item in row.items():
-                    if key not in ("editable", "package", "workspace", "lfs"):
-                        check_text(item, "%s.%s" % (field, key), file)
-            sources[normalized(name)] = place, rows
+    for place in filter(None, (workspace_of(config, directory, budget), directory)):
+        document, file = config.project(place), os.path.join(place, PYPROJECT)
+        if table_in(document, file, "tool", "uv").get("no-sources") is True:
+            continue
+        for name, value in table_in(document, file, "tool", "uv", "sources").items():
+            sources[normalized(name)] = place, source_rows(name, value, file)
     config.sources[directory] = sources
     return sources
+
+
+def source_rows(name, value, file):
+    """The tables of one of uv's sources, a list of dict. PrimeError with status 2 if one of them is no source."""
+    rows, field = value if isinstance(value, list) else [value], "tool.uv.sources." + name
+    if not all(isinstance(row, dict) and len(SOURCE_KINDS & set(row)) == 1 for row in rows):
+        raise PrimeError("%s: %s is no source of one of the kinds %s" % (
+            field, shown_value(value), ", ".join(sorted(SOURCE_KINDS))), file, status=2)
+    for key, item in [pair for row in rows for pair in row.items()]:
+        if key not in ("editable", "package", "workspace", "lfs"):
+            check_text(item, "%s.%s" % (field, key), file)
+    return rows
 
 
 def workspace_of(config, directory, budget=None):
     """The directory of the uv workspace that the project in a directory belongs to; "" if it belongs to none."""
     for place in ancestors(directory):
         file = config.look(os.path.join(place, PYPROJECT))
-        is_inside = place == config.root or place.startswith(os.path.join(config.root, ""))
-        if not has_bytes(file, b"workspace") or not is_inside and is_left_aside(file, config.root, "move the repo"):
+        if not has_bytes(file, b"workspace"):
+            continue
+        if not is_inside(place, config.root) and is_left_aside(file, config.root, "move the repo"):
             continue
         if "workspace" in table_in(config.project(place), file, "tool", "uv"):
             return place if directory in workspace_members(config, place, budget) else ""
@@ -5603,6 +5717,11 @@ def with_includes(environment, names):
     return files
 
 
+def pip_files_of(environment):
+    """`with_includes` of all files in pip's format that an environment names."""
+    return with_includes(environment, environment["requirements_files"] + [environment["constraints_file"]])
+
+
 def requirement_tree(environment, names, options=("-r", "--requirement", "-c", "--constraint")):
     """Requirements files, and those that they include by `options`: a dict of path to its `requirement_lines`."""
     tree = {}  # type: dict
@@ -5646,7 +5765,7 @@ def project_path(root, line):
 VARIABLE = r"\$\{([A-Z0-9_]+)\}"  # in a requirements file
 
 
-def with_values(line, root=""):
+def with_values(line, root):
     """A line of a requirements file with the values of its variables. ${PWD} is the ref root, where pip reads it."""
     import re
 
@@ -5676,11 +5795,6 @@ def requirement_lines(path, root=""):
             line = urllib.parse.unquote(re.sub(r"\bfile:(//(localhost)?)?" + drive, "", line.partition("#")[0]))
         lines.append(line)
     return lines
-
-
-def has_hashes(path):
-    """True if a requirements file says the hash of a requirement."""
-    return any("--hash=" in line for line in requirement_lines(path))
 
 
 def decode_as_pip(data):
@@ -5805,7 +5919,7 @@ class Interpreter:
 
 def read_pyvenv_cfg(directory):
     """The keys of `directory`/pyvenv.cfg as a dict, empty if there is no such file."""
-    text = (bytes_of(os.path.join(directory, "pyvenv.cfg")) or b"").decode("utf-8", "replace")
+    text = loose_text(os.path.join(directory, "pyvenv.cfg"))
     pairs = [line.split("=", 1) for line in text.replace("\r", "\n").split("\n") if "=" in line]
     return {key.strip().lower(): value.strip().replace("\0", "?") for key, value in pairs}
 
@@ -5949,8 +6063,7 @@ def read_answer(path, version, implementation, bits, threads, stdlib):
 def cached_answer(path, topic):
     """The names below the cache of what keeps an answer of the program at `path`, and how it begins while it holds."""
     question = path + topic
-    names = ["answers", hash_bytes(os.fsencode(question))[:16]]
-    return names, [str(SCHEMA), question, signature(path)]
+    return ["answers", hash_name(question)], [str(SCHEMA), question, signature(path)]
 
 
 def remember(path, answer, topic=""):
@@ -6012,10 +6125,9 @@ def conda_python(path):
 
 def uv_directories(request):
     """Where uv installs pythons unless UV_PYTHON_INSTALL_DIR says otherwise."""
-    home = home_dir()
     if WINDOWS:
-        return [os.path.join(os.environ.get("APPDATA") or home, "uv", "data", "python")]
-    usual = os.path.join(os.environ.get("XDG_DATA_HOME") or os.path.join(home, ".local", "share"), "uv", "python")
+        return [os.path.join(os.environ.get("APPDATA") or home_dir(), "uv", "data", "python")]
+    usual = os.path.join(xdg_dir("XDG_DATA_HOME", ".local", "share"), "uv", "python")
     return [usual, cache_dir("tools", "uv_python_install_dir")]  # `tool_places`
 
 
@@ -6197,12 +6309,11 @@ def launcher_candidates():
     environ = dict(clean_environ(for_tool=True), PYTHON_MANAGER_AUTOMATIC_INSTALL="false")
     child = run_child([launcher, "list", "--format=json"], environ, timeout=PROBE_SECONDS)
     try:
-        versions = json.loads(child.stdout.decode("utf-8", "replace"))["versions"]
+        versions = json.loads(child.text)["versions"]
         return by_version([(each["sort-version"], each["executable"]) for each in versions])
     except (ValueError, KeyError, TypeError):  # the older launcher: " -V:3.12 *  C:\\...\\python.exe"
         child = run_child([launcher, "-0p"], environ, timeout=PROBE_SECONDS)
-        text = child.stdout.decode("utf-8", "replace")
-        return by_version(re.findall(r"^\s*-(?:V:)?(\S+)(?:\s+\*)?\s+(\S.*?)\s*$", text, re.MULTILINE))
+        return by_version(re.findall(r"^\s*-(?:V:)?(\S+)(?:\s+\*)?\s+(\S.*?)\s*$", child.text, re.MULTILINE))
 
 
 def store_candidates():
@@ -6811,7 +6922,7 @@ def check_hash(data, sha256, url):
         raise Mismatch("%s is not what it should be" % masked(url), tried=hashes)
 
 
-def chosen_index(index=""):
+def chosen_index(index):
     """The URL of the index that pip and uv would ask: `index` of the config first. "" if they may ask none."""
     if means_yes(pip_setting("no-index")) or is_on("UV_NO_INDEX"):
         return ""
@@ -7049,7 +7160,6 @@ TOOL_HINTS = (
     ((b"has no attribute 'build_editable'",), "", False,
      'setuptools is too old for that: editable = false in projects, or venv_driver = "venv_pip"'),
     ((), "^(installing|fetching|replacing)", True, VENDOR_HINT),
-    ((b"needs to be updated",), r"\.lock of the script", False, "uv lock --script renews it"),
 )
 TOOL_CAP = 1 << 22  # bytes of a tool's output that are kept
 SHOWN_LINES = 15  # of them in an error, at most
@@ -7068,6 +7178,7 @@ CAUSES = (
     ("", r"DO NOT MATCH THE HASHES|[Hh]ash mismatch|--require-hashes mode", 6),
     ("", r"Failed to build |Failed building wheel for | for .* finished with status 'error'|^ *× ", 2),
     ("", r"fatal error: | error: |^ *error: |command not found|undefined reference|cannot find -l", 2),
+    ("TOML parse error", r"^ *\| *\^+\n", 0),  # what it points at stands above, what is wrong below
     ("", r"^ *[\w.]*(?:Error|Exception|Exit)(?:: |$)", 2),
     ("", r"^ *hint: ", 2),
     ("", r"^ *(?:ERROR|CRITICAL): ", 2),
@@ -7105,7 +7216,7 @@ def tool_places(*rows):
     """
     places = {}
     for variable, base, default, name in rows:
-        usual = os.path.join(os.environ.get(base) or os.path.join(home_dir(), default), name)
+        usual = os.path.join(xdg_dir(base, default), name)
         if WINDOWS or os.environ.get(variable) or can_write(usual):
             continue
         own = writable_cache("tools", variable.lower())
@@ -7405,8 +7516,7 @@ def project_words(path, extras, editable, root):
 
 def path_from(root, path):
     """A path for pip and uv, relative if it is in the repo: they misread a "#" or "[" in the path of that (E8)."""
-    is_inside = path == root or path.startswith(os.path.join(root, ""))
-    return "./" + path_below(path, root) if is_inside else slashed(path)
+    return "./" + path_below(path, root) if is_inside(path, root) else slashed(path)
 
 
 def in_brackets(extras):
@@ -7416,8 +7526,7 @@ def in_brackets(extras):
 
 def script_settings(environment):
     """The [tool.uv] of the script that an environment is for, which holds for it alone (R2); {} without such."""
-    is_script_root = kind_of_root(environment.root) == "script"
-    return table_in(environment.config.pyproject, PYPROJECT, "tool", "uv") if is_script_root else {}
+    return table_in(environment.config.pyproject, PYPROJECT, "tool", "uv") if environment.is_script else {}
 
 
 def direct_requirement(name, url):
@@ -7433,6 +7542,17 @@ def chosen_parts(environment):
     extras = [extra for project in roots for extra in project["extras"]]
     groups = [group for project in roots for group in project["groups"]]
     return extras, groups
+
+
+def own_extras(environment, project):
+    """The extras that the groups of a project choose of the project itself: a list of str.
+
+    uv takes no URL from an extra, nor a source, unless the extra is chosen where the project itself is named (R1).
+    """
+    declared = table_in(environment.config.project(project["path"]), PYPROJECT, "project").get("name", "")
+    parts = [requirement_parts(line) for line, _, group in project["requirements"] if group]
+    return [extra for name, extras, _, marker in filter(None, parts) for extra in extras
+            if extra and not marker and name == normalized(str(declared))]
 
 
 # Head of a program that finds its python beside it, also by links. Older macOS has no realpath, nor `readlink -f`.
@@ -7681,13 +7801,10 @@ class Lock:
 
     def check_sizes(self, *directories):
         """Raise PrimeError if a local file, or one in these directories, has not the size in the lock."""
-        import urllib.parse
-        import urllib.request
-
         for name, (url, _, size) in self.files.items():
             paths = [os.path.join(directory, name) for directory in directories]
             if url.startswith("file:"):
-                paths.append(urllib.request.url2pathname(urllib.parse.urlsplit(url).path))
+                paths.append(local_path(url))
             for path in filter(os.path.isfile, paths if size else ()):
                 actual = os.path.getsize(path)
                 if actual != size:
@@ -7858,7 +7975,7 @@ def lock_inputs(environment):
         if sources:
             projects.append([[name, path_below(place, environment.root), rows]
                              for name, (place, rows) in sorted(sources.items())])
-    files = with_includes(environment, environment["requirements_files"] + [environment["constraints_file"]])
+    files = pip_files_of(environment)
     return digest([environment["dependencies"], list(map(hash_text, files)), projects])
 
 
@@ -8084,7 +8201,7 @@ def sources_in_files(environment):
 
     option = re.compile(r"(?:--(?:extra-index-url|index-url|find-links)[\s=]\s*|-[if]\s*)(\S+)")
     sources = []  # type: list
-    for path in with_includes(environment, environment["requirements_files"] + [environment["constraints_file"]]):
+    for path in pip_files_of(environment):
         try:
             matches = filter(None, map(option.match, requirement_lines(path)))
         except PrimeError:  # a wheel that one of the files requires
@@ -8103,6 +8220,11 @@ def sources_in_files(environment):
 # --------------------------------------------------------------------------------------------------
 # What an environment installs, as words for pip and uv. `[tool.uv.sources]` is uv's own: for pip it is translated here,
 # so that nothing that has a source is asked of an index (R1).
+
+
+# The keys of a source that pip can be told, too.
+SOURCE_KEYS = {"path", "url", "git", "workspace", "editable", "marker", "extra", "group", "rev", "tag", "branch",
+               "subdirectory"}
 
 
 class Requirements:
@@ -8170,7 +8292,7 @@ class Requirements:
         if (path, extras, is_installed) not in self.waiting:
             self.waiting.append((path, extras, is_installed))
 
-    def add_loose(self, lock=""):
+    def add_loose(self, lock):
         """Add what the config itself requires."""
         if not lock:
             self.add([[line, "", ""] for line in self.environment["dependencies"]], self.environment.root)
@@ -8207,8 +8329,8 @@ class Requirements:
                 continue
             name, extras = read_requirement(line, os.path.join(directory, PYPROJECT))
             place, row, holds = self.source(name, line, directory, extra, group)
-            declared = table_in(self.config.project(directory), PYPROJECT, "project").get("name", "")
-            if not row and directory in self.own and normalized(str(declared)) == name:  # a group may name its project
+            is_own = not row and directory in self.own and project_name(self.config.project(directory)) == name
+            if is_own:  # a group may name its project
                 place, row = directory, {"path": "."}
             if row and holds:
                 words = self.translated(name, list(filter(None, extras)), place, row, line)
@@ -8256,7 +8378,7 @@ class Requirements:
         file = os.path.join(place, PYPROJECT)
         if "workspace" in row:
             for path in workspace_members(self.config, workspace_of(self.config, place) or place):
-                if normalized(str(self.config.project(path).get("project", {}).get("name", ""))) == name:
+                if project_name(self.config.project(path)) == name:
                     return path
             raise PrimeError("tool.uv.sources.%s: the workspace has no member of that name" % name, file, status=2)
         if "path" not in row:
@@ -8268,9 +8390,7 @@ class Requirements:
 
     def url_of(self, name, place, row, path):
         """The URL that a source means; PrimeError if pip has no such URLs."""
-        known = {"path", "url", "git", "workspace", "editable", "marker", "extra", "group", "rev", "tag", "branch",
-                 "subdirectory"}
-        if set(row) - known:
+        if set(row) - SOURCE_KEYS:
             file = os.path.join(place, PYPROJECT)
             raise PrimeError("%s comes from a source that pip does not know: tool.uv.sources.%s = %s" % (
                 name, name, shown_value(row)), file, hint='venv_driver = "venv_uv", or prime lock where uv is')
@@ -8300,11 +8420,6 @@ class Requirements:
         # For the tool to check the name.
         return [direct_requirement(name + in_brackets(extras), self.url_of(name, "", {}, path))]
 
-    def dependencies(self, document, extras, file):
-        """`dependencies_of` with extras in any spelling."""
-        declared = table_in(document, file, "project", "optional-dependencies")
-        return dependencies_of(document, chosen_names(declared, extras), file)
-
     def look_into(self, path, extras, is_installed, is_locked):
         """Add what the project in a directory requires, if it is installed itself only what comes from a source.
 
@@ -8320,7 +8435,9 @@ class Requirements:
         if is_dynamic and not is_locked:
             self.constrain(path)
         if "project" in document and not is_locked:
-            self.add(self.dependencies(document, extras, file), path, is_listed=not is_installed)
+            declared = table_in(document, file, "project", "optional-dependencies")  # maybe in other spellings
+            requirements = dependencies_of(document, chosen_names(declared, extras), file)
+            self.add(requirements, path, is_listed=not is_installed)
 
     def check_build(self, path):
         """PrimeError if a project is built with something that has a source, for pip asks an index for that."""
@@ -8394,7 +8511,7 @@ def find_pip(python):
     under every python, and does not under 3.12 (M17).
     """
     own = bundled_wheel(python)
-    if own.startswith(os.path.join(python.stdlib, "")):
+    if is_inside(own, python.stdlib):
         return own
     others = [judge(candidate, ()).interpreter for candidate in candidates(Request())]
     wheels = {bundled_wheel(other) for other in others if other} - {"", own}
@@ -8490,18 +8607,18 @@ def pip_environ(settings=None):
               would break a step that installs pip or uv (M7)
     """
     environ = clean_environ(for_tool=True)
-    told = pip_settings()
+    users = pip_settings()
     if settings is not None:
-        chosen = {pip_variable(name): value for name, (value, _) in told.items() if name in settings}
+        chosen = {pip_variable(name): value for name, (value, _) in users.items() if name in settings}
         environ = {name: value for name, value in environ.items() if not name.startswith("PIP_")}
         environ.update(chosen, PIP_CONFIG_FILE=os.devnull)
     environ.update(PIP_REQUIRE_VIRTUALENV="1", PIP_USER="0", PIP_DRY_RUN="0", PIP_NO_INPUT="1",
                    PIP_DISABLE_PIP_VERSION_CHECK="1", PIP_QUIET="0", PIP_VERBOSE="1")
     environ.setdefault("PIP_RETRIES", RETRIES)
     environ.update(tool_places(("PIP_CACHE_DIR", "XDG_CACHE_HOME", ".cache", "pip")))
-    if "keyring-provider" not in told:  # M8: without input pip asks no keyring by itself
+    if "keyring-provider" not in users:  # M8: without input pip asks no keyring by itself
         environ["PIP_KEYRING_PROVIDER"] = "subprocess"
-    if "SSL_CERT_FILE" in environ and "REQUESTS_CA_BUNDLE" not in environ and "cert" not in told:  # as uv does
+    if "SSL_CERT_FILE" in environ and "REQUESTS_CA_BUNDLE" not in environ and "cert" not in users:  # as uv does
         environ["PIP_CERT"] = environ["SSL_CERT_FILE"]
     if is_offline():
         links = filter(is_local, environ.get("PIP_FIND_LINKS", "").split())
@@ -8659,8 +8776,8 @@ class PipDriver(Driver):
 
     def parts(self, environment, requirements):
         """Install files with hashes first: pip takes no requirement without a hash beside them."""
-        files = with_includes(environment, environment["requirements_files"])
-        if "-r" not in requirements or not any(map(has_hashes, files)):
+        files = with_includes(environment, environment["requirements_files"]) if "-r" in requirements else []
+        if not any("--hash=" in line for path in files for line in requirement_lines(path)):
             return [requirements]
         start = requirements.index("-r")
         end = start + 2 * requirements.count("-r")
@@ -8733,7 +8850,7 @@ def find_uv(wanted, hashes=(), use="an environment", passed=None):
     wanted  `Request` for its version
     hashes  list of str, SHA-256 of wheels: if there are any, only a uv that was fetched by one of them counts
     use     str, a key of `LEAST_UV`
-    passed  a list, to which why each other one is no use is appended, as str
+    passed  a list, which gets a str for each uv that cannot be used: which one, and why
     """
     paths = []  # type: list
     if not hashes:
@@ -8745,8 +8862,9 @@ def find_uv(wanted, hashes=(), use="an environment", passed=None):
         paths += [os.path.join(directory, "uv") for directory in UV_PLACES if not WINDOWS]
     use_cache()
     ending = "-(%s)" % "|".join(sha256[:16].lower() for sha256 in hashes) if hashes else ""
-    cached = newest_first(cache_dirs("uv"), r"uv-\d[^-]*%s%s$" % (ending, EXE))
-    paths += [path for path in cached if is_ours(path) and (not hashes or is_as_fetched(path))]
+    cached = filter(is_ours, newest_first(cache_dirs("uv"), r"uv-\d[^-]*%s%s$" % (ending, EXE)))
+    # One that was fetched by the hash of its wheel must still be what was in that wheel (H8).
+    paths += [path for path in cached if not hashes or bytes_of(path + ".sha256") == hash_file(path).encode()]
     for path in paths:
         if not os.path.isfile(path) or not os.access(path, os.X_OK):
             continue
@@ -8778,18 +8896,13 @@ def check_uv_version(wanted, use):
             raise too_old(use, "uv_version is %s" % wanted)
 
 
-def is_as_fetched(path):
-    """True if a uv that was fetched by the hash of its wheel is still what was in that wheel (H8)."""
-    return bytes_of(path + ".sha256") == hash_file(path).encode()
-
-
 def uv_version(path):
     """The `Version` that a uv reports; None if it does not run."""
     cached = recall(path, lambda _, text: Version(text))
     if cached:
         return cached
     child = run_child([path, "--version"], uv_environ(), timeout=UV_SECONDS)
-    words = child.stdout.decode("utf-8", "replace").split() + ["", ""]
+    words = child.text.split() + ["", ""]
     if child.has_failed or words[0] != "uv":
         return None
     try:
@@ -8819,45 +8932,51 @@ def fetch_uv(wanted, options, hashes=(), use="an environment"):
             return path
         try:
             with aside_directory(cache_dir("uv")) as aside:
-                program, sha256 = fetch_uv_by_pip(requirement, aside, options, hashes)
-                if not program:
-                    program, sha256 = fetch_uv_itself(wanted, aside, options, hashes)
-                return keep_uv(program, sha256, use)
+                wheel = fetch_uv_by_pip(requirement, aside, options)
+                return keep_uv(wheel or fetch_uv_itself(wanted, aside, options, hashes), hashes, use)
         except OSError as problem:
             raise PrimeError("cannot keep uv in %s: %s" % (cache_dir("uv"), problem.strerror), hint=CACHE_HINT)
 
 
-def keep_uv(program, sha256, use):
-    """Move a uv that was fetched into the user cache. Returns its path.
+def keep_uv(wheel, hashes, use):
+    """Take uv out of the wheel that was fetched, and move it into the user cache. Returns its path.
 
-    sha256  str, of its wheel, if `uv_sha256` demanded one; else ""
-    use     str, a key of `LEAST_UV`
+    hashes, use  as for `fetch_uv`
     """
+    name, sha256 = os.path.basename(wheel), hash_file(wheel)
+    if hashes and sha256 not in map(str.lower, hashes):
+        raise Mismatch("%s is not what uv_sha256 says" % name, tried=["sha256 is " + sha256])
+    program = os.path.join(os.path.dirname(wheel), "uv" + EXE)
+    with open(wheel, "rb") as file:
+        content = file_in_wheel(file, ".data/scripts/uv" + EXE, "%s is no wheel of uv" % name)
+    with open(program, "wb") as file:
+        file.write(content)
+    tend(os.chmod, program, 0o755)
     version = uv_version(program)
     if version is None:
         raise PrimeError("the uv that was fetched does not run here")
     if version.key < Version(LEAST_UV[use]).key:
         raise too_old(use, "the uv that was fetched is %s" % version)
-    path = cache_dir("uv", "uv-%s%s%s" % (version, sha256 and "-" + sha256[:16], EXE))
-    if sha256:
+    path = cache_dir("uv", "uv-%s%s%s" % (version, "-" + sha256[:16] if hashes else "", EXE))
+    if hashes:
         write_atomic(path + ".sha256", hash_file(program).encode())
     put_in_place(program, path)
     return path
 
 
-def fetch_uv_by_pip(requirement, directory, options, hashes):
-    """Fetch uv into a directory with a pip of this machine. Returns (its path, the demanded SHA-256 or "").
+def fetch_uv_by_pip(requirement, directory, options):
+    """Fetch the wheel of a uv into a directory with a pip of this machine. Returns its path.
 
-    ("", "") if there is no python that can install uv, or no pip.
+    "" if there is no python that can install uv, or no pip.
     """
     python = search_python(">=%d.%d" % OLDEST_UV_PYTHON)
     if not python:
-        return "", ""
+        return ""
     try:
         pip_wheel = find_pip(python)
     except PrimeError as problem:
         report.detail("no pip to fetch uv with: %s" % problem)
-        return "", ""
+        return ""
     pip = pip_program(pip_wheel)
     files = os.path.join(directory, "files")
     environ = dict(pip_environ(REACH), PIP_REQUIRE_VIRTUALENV="0")
@@ -8866,11 +8985,11 @@ def fetch_uv_by_pip(requirement, directory, options, hashes):
     words = ["download", "--no-deps", "--only-binary=:all:", "--dest", files] + options + [requirement]
     os.makedirs(directory, exist_ok=True)
     run_pip(python.path, pip, words, "fetching %s" % requirement, environ, os.sep, directory)
-    return unpack_uv(os.path.join(files, os.listdir(files)[0]), directory, hashes)
+    return os.path.join(files, os.listdir(files)[0])
 
 
 def fetch_uv_itself(wanted, directory, options, hashes):
-    """Fetch uv without pip, from a local directory or from the index. Arguments and result as `fetch_uv_by_pip`."""
+    """Fetch the wheel of a uv without pip, from a local directory or from the index. Arguments as for `fetch_uv`."""
     report.step("fetching uv from the index")
     links = local_links(options)
     index = chosen_index(options[options.index("--index-url") + 1] if "--index-url" in options else "")
@@ -8889,7 +9008,7 @@ def fetch_uv_itself(wanted, directory, options, hashes):
     name, url, sha256, size = max(fitting, key=lambda pair: pair[0].key)[1]
     wheel = os.path.join(directory, name)
     download(url, wheel, sha256, size, trust_in(index, trust))
-    return unpack_uv(wheel, directory, hashes)
+    return wheel
 
 
 def local_links(options):
@@ -8897,32 +9016,14 @@ def local_links(options):
 
     options  list of str, the index settings; pip's and uv's variables are read as well
     """
-    import urllib.request
-
     settings = pip_setting("find-links") + " " + os.environ.get("UV_FIND_LINKS", "").replace(",", " ")
     links = []
-    for directory in places_of(options) + settings.split():
-        if directory.startswith("file:"):
-            directory = urllib.request.url2pathname(directory[len("file:"):])
-        for name in os.listdir(directory) if os.path.isdir(directory) else ():
+    for directory in map(local_path, filter(is_local, places_of(options) + settings.split())):
+        for name in names_if_there(directory):
             path = os.path.join(directory, name)
             if os.path.isfile(path) and not why_no_file_name(name):
                 links.append((name, file_url(path), "", 0))
     return links
-
-
-def unpack_uv(wheel, directory, hashes):
-    """Take uv out of its wheel. Returns (its path, the demanded SHA-256 or "")."""
-    sha256 = hash_file(wheel)
-    if hashes and sha256 not in map(str.lower, hashes):
-        raise Mismatch("%s is not what uv_sha256 says" % os.path.basename(wheel), tried=["sha256 is " + sha256])
-    program = os.path.join(directory, "uv" + EXE)
-    with open(wheel, "rb") as file:
-        content = file_in_wheel(file, ".data/scripts/uv" + EXE, "%s is no wheel of uv" % os.path.basename(wheel))
-    with open(program, "wb") as file:
-        file.write(content)
-    tend(os.chmod, program, 0o755)
-    return program, sha256 if hashes else ""
 
 
 class UvDriver(Driver):
@@ -8986,7 +9087,14 @@ class UvDriver(Driver):
         self.deploy()
         aside = os.path.join(os.path.dirname(target), "pylock.aside.toml")
         words = ["export", "--script", script, "--locked", "--format", "pylock.toml", "--no-header", "--quiet"]
-        self._run(words + ["--output-file", aside], "reading the .lock of the script with uv", os.path.dirname(target))
+        try:
+            title = "reading the .lock of the script with uv"
+            self._run(words + ["--output-file", aside], title, os.path.dirname(target))
+        except PrimeError as problem:
+            if any("needs to be updated" in line for line in problem.tried):  # R15
+                raise PrimeError("%s.lock was made for other requirements than there are now" % script,
+                                 hint="%s renews it" % shown(["uv", "lock", "--script", script]))
+            raise
         put_in_place(aside, target)
 
     def install_lock(self, environment, directory, lock):
@@ -9037,7 +9145,8 @@ class UvDriver(Driver):
             elif not lock:
                 wanted.words += [line for line, _, _ in project["requirements"]]
             if project["installable"]:
-                wanted.words += project_words(path, project["extras"], project["editable"], environment.root)
+                extras = dict.fromkeys(project["extras"] + own_extras(environment, project))
+                wanted.words += project_words(path, list(extras), project["editable"], environment.root)
         return wanted
 
     def _add_sourced(self, wanted, project, file):
@@ -9183,7 +9292,7 @@ def use_of_uv(environment, wanted):
     if script_settings(environment):
         return "a script's [tool.uv]"
     for project in environment["projects"]:
-        if project["groups"] and sources_of(environment.config, path_from(environment.root, project["path"])):
+        if project["groups"] and sources_of(environment.config, project["path"]):
             return "groups of a project with sources"
     return "an environment"
 
@@ -9314,8 +9423,7 @@ def follow_link(directory, link):
     paths = {path for each in (directory, os.path.realpath(directory)) for path in (each, each.replace("%", "%%"))}
     spellings = [quoted for path in paths for quoted in ('"%s"' % path, sh_quote(path), path)]
     own = "(?:%s)" % "|".join(re.escape(each) for each in sorted(spellings, key=len, reverse=True))
-    names = os.listdir(programs) if os.path.isdir(programs) else []
-    for name in filter(lambda name: name.lower() in ACTIVATORS, names):
+    for name in filter(lambda name: name.lower() in ACTIVATORS, names_if_there(programs)):
         quote, pattern, template = ACTIVATORS[name.lower()]
         path, values = os.path.join(programs, name), {"link": quote(link), "here": quote(directory)}
         parts = re.split(pattern.replace("DIR", own), (bytes_of(path) or b"").decode("utf-8", "surrogateescape"))
@@ -9351,8 +9459,8 @@ def stand_in_for_pip(directory, version, environment):
     """
     if WINDOWS or os.path.lexists(os.path.join(directory, BIN, "pip")):
         return
-    said = "prime: error: %s\n  hint: %s" % (NO_PIP, one_line(where_to_add(environment, "list packages in")))
-    text = "#!/bin/sh\necho %s >&2\nexit 127\n" % sh_quote(said)
+    message = "prime: error: %s\n  hint: %s" % (NO_PIP, one_line(where_to_add(environment, "list packages in")))
+    text = "#!/bin/sh\necho %s >&2\nexit 127\n" % sh_quote(message)
     for name in ("pip", "pip3", "pip" + ".".join(version.split(".")[:2])):
         path = os.path.join(directory, BIN, name)
         if not os.path.lexists(path):
@@ -9362,10 +9470,126 @@ def stand_in_for_pip(directory, version, environment):
 
 
 # --------------------------------------------------------------------------------------------------
+# Programs
+# --------------------------------------------------------------------------------------------------
+# How a user's command starts in an environment, and what is said if it does not: no such program, no right to start it,
+# or one that runs another python.
+
+
+def has_metadata(name):
+    """True if a command is a python script that may say what it needs (PEP 723)."""
+    if not is_python_file(name) and not (os.path.dirname(name) and is_script(name)):
+        return False
+    content = bytes_of(name) or b""
+    first_line = content.partition(b"\n")[0]
+    is_python = is_python_file(name) or any(word in first_line for word in (b"python", b"prime", b"uv"))
+    return is_python and b"# /// script" in content
+
+
+def command_argv(command, prefix, search):
+    """The argument list, its first a path, that runs a user's command in an environment.
+
+    command  list of str: a program of the environment or of the search path, -m MODULE, a .py file, or - for
+             the script on stdin
+    PrimeError with status 127 if there is no such program.
+    """
+    name = command[0]
+    if name in ("-m", "-") or is_python_file(name) and os.path.isfile(name) or has_metadata(name):
+        return [environment_python(prefix)] + list(command)
+    program = find_program(name, search)
+    if WINDOWS and is_python_file(program):  # PATHEXT has .PY
+        return [environment_python(prefix), program] + list(command[1:])
+    is_outside = not program.startswith(prefix + os.sep) and not os.path.dirname(name)
+    if is_outside and name.rstrip("0123456789.") == "pip":  # would be another python's
+        raise PrimeError(NO_PIP, status=127)
+    if not program:
+        text = "there is no file %s" if is_python_file(name) else "no program %s in the environment or on PATH"
+        raise no_program(name, search, text % name)
+    if is_outside and is_python_program(program):
+        report.note_once("the environment has no %s: %s is run, a python program from outside" % (name, tilde(program)))
+    return [program] + list(command[1:])
+
+
+def programs_of(prefix):
+    """The names of the programs in an environment, a list of str: without other names of its python, and activation."""
+    directory = os.path.join(prefix, BIN)
+    programs = set()
+    for name in names_if_there(directory):
+        path = os.path.join(directory, name)
+        is_ours = name.lower().startswith(("activate", "deactivate", ".", "_")) or has_bytes(path, NO_PIP.encode())
+        if os.path.isfile(path) and os.access(path, os.X_OK) and not is_ours:
+            programs.add(name[:-len(EXE)] if EXE and name.lower().endswith(EXE) else name)
+    return sorted(name for name in programs if name.rstrip("0123456789.") not in programs - {name})
+
+
+def no_program(name, search, text, hint=""):
+    """The PrimeError for a program that is not on the search path, or there without the right to start it (M23)."""
+    for path in [os.path.join(directory or os.curdir, name) for directory in search.split(os.pathsep)]:
+        if os.path.isfile(path):
+            return cannot_run(path, PermissionError(0, "", path))
+    return PrimeError(text, status=127, hint=hint)
+
+
+def cannot_run(name, problem, hint=""):
+    """The PrimeError for a program that the system does not start, with the status that a shell would return."""
+    path, reason, status = problem.filename or name, problem.strerror, 126
+    if os.path.isdir(path):
+        reason = "it is a directory"
+    elif os.path.isfile(path) and not os.access(path, os.X_OK):
+        reason, hint = "it is not executable", hint or "chmod +x " + shown([path])
+    elif isinstance(problem, FileNotFoundError) and os.path.isfile(path):
+        reason = "the interpreter in its first line does not exist"
+    elif isinstance(problem, FileNotFoundError):
+        status = 127
+    elif getattr(problem, "winerror", 0) == 193:  # ERROR_BAD_EXE_FORMAT: by its ending only a shell knows what runs it
+        reason, hint = "it is no program of Windows", hint or "name what runs it, as in: prime run node tool.js"
+    return PrimeError("cannot run %s: %s" % (name, reason), hint=hint, status=status)
+
+
+SHIMS = ("pyenv", "asdf", "mise", "rtx")  # they start the program of a python that they choose
+SHELL_NAMES = ("sh", "bash", "dash", "zsh", "ksh", "ash", "busybox")
+
+
+def is_python_program(path):
+    """True if a program is a python script, in any form, or a shim that starts one of another python (M2).
+
+    A script names its python in its first line, or, where that would be too long, in an `exec` below (pip, uv). Only
+    the first kilobytes of scripts are read.
+    """
+    if os.path.basename(path) in SHIMS:
+        return False
+    if os.path.basename(os.path.realpath(path)) in SHIMS:  # mise's shims are links to it
+        return True
+    try:
+        head = next(chunks_of(path, PARSE_CAP), b"").decode("latin-1")
+        if WINDOWS and path.lower().endswith(".exe"):  # pip's launchers end with a zip
+            return os.path.getsize(path) < 1 << 20 and has_bytes(path, b"__main__.py")
+    except OSError:
+        return False
+    first, *lines = head.split("\n")
+    names = program_names(first) if first[:2] == "#!" else []
+    if not is_batch(path) and not set(names) & set(SHELL_NAMES):
+        lines = []
+    for line in lines:
+        words = program_names(line) if line.strip()[:1] != "#" else []
+        if set(words) & set(SHIMS):
+            return True
+        names += words if "exec" in words else []
+    return any(name.startswith(("python", "pypy")) for name in names)
+
+
+def program_names(line):
+    """The last parts of the words in a line of a script, which may be names of programs: a list of str."""
+    for char in "'\"`()$;!":
+        line = line.replace(char, " ")
+    return [word.rpartition("/")[2] for word in line.split()]
+
+
+# --------------------------------------------------------------------------------------------------
 # Generations
 # --------------------------------------------------------------------------------------------------
 # One complete build of an environment is a `Generation`, immutable from the moment its marker is written.
-# Builds, checks and completes them, says what is wrong with one, and removes those that nothing uses.
+# Tells which one is current, what is wrong with one, and why something is to be built.
 
 KEPT = 3  # generations of each environment, at least
 
@@ -9426,13 +9650,13 @@ def all_generations(root):
     return sorted(complete, key=lambda generation: generation.created, reverse=True)
 
 
-def known_root(root):
+def recorded_root(root):
     """The path by which the generations of a root know it, if that leads there today, else `root` (M4).
 
     So a second name of one directory is no move, for which all would be built again.
     """
-    known = [str(each.inputs.get("ref root")) for each in all_generations(root)]
-    return next((each for each in [root] * (root in known) + known if is_same_place(each, root)), root)
+    recorded = [str(each.inputs.get("ref root")) for each in all_generations(root)]
+    return root if root in recorded else next((each for each in recorded if is_same_place(each, root)), root)
 
 
 BUILD_NAME = r"[\w-]+-[0-9a-f]{12}(\.\d+)?"  # of the directory of a generation
@@ -9485,14 +9709,14 @@ def package_at(path):
     """(name, version) from a .dist-info, .egg-info or .egg-link, directories or files; None if it lacks one of them."""
     name, end = os.path.splitext(os.path.basename(path))
     if end == ".egg-link":  # of `setup.py develop`: its first line is the directory with the .egg-info
-        source = (bytes_of(path) or b"").decode("utf-8", "replace").partition("\n")[0].strip()
+        source = loose_text(path).partition("\n")[0].strip()
         infos = [info for info in paths_named(source, r".*\.egg-info")
                  if normalized(os.path.basename(info)[:-len(".egg-info")]) == normalized(name)]
         path = (infos + [path])[0]
     files = [os.path.join(path, "METADATA"), os.path.join(path, "PKG-INFO"), path]
     file = next(filter(os.path.isfile, files), "")
-    text = (bytes_of(file) or b"").decode("utf-8", "replace")  # old tools did not always write UTF-8
-    head = text.replace("\r\n", "\n").split("\n\n", 1)[0]
+    text = loose_text(file).replace("\r\n", "\n")  # old tools did not always write UTF-8
+    head = text.split("\n\n", 1)[0]
     fields = dict(line.split(": ", 1) for line in head.splitlines() if ": " in line and line[0] != " ")
     return (fields["Name"], fields["Version"]) if {"Name", "Version"} <= set(fields) else None
 
@@ -9526,7 +9750,7 @@ def change_lines(changes, arrow="->"):
 
 
 def counted(number):
-    """So many packages, in words."""
+    """A number of packages in words: "1 package", "2 packages"."""
     return "%d package%s" % (number, "" if number == 1 else "s")
 
 
@@ -9628,14 +9852,14 @@ def find_generation(environment, may_run=True):
 
 
 def last_used(environment, complete):
-    """That of these generations that the link leads to, else the newest, else None."""
+    """The one of these generations that the link leads to, else the newest, else None."""
     link = link_of(environment)
     linked = [generation for generation in complete if link.leads_to(generation.path)]
     return (linked + complete + [None])[0]
 
 
 def in_use(environment, complete):
-    """`last_used` of those of these generations that are undamaged."""
+    """`last_used` among the undamaged ones of these generations."""
     return last_used(environment, [generation for generation in complete if not damage_of(generation)])
 
 
@@ -9652,9 +9876,9 @@ def why_not_current(environment, complete):
 
 def why_lost(environment, complete):
     """What became of the generation of an environment that was used last, as a str; "" if it is a `complete` one."""
-    known = {generation.path for generation in complete}
+    present = {generation.path for generation in complete}
     for path in last_prefixes(environment, is_built=bool(complete)):
-        if path in known:
+        if path in present:
             return ""
         if not os.path.lexists(path):
             return "it was removed: %s is gone" % path
@@ -9668,18 +9892,19 @@ def why_lost(environment, complete):
 
 
 def last_prefixes(environment, is_built):
-    """Where the generation of an environment is, or was, that was used last: a list of paths, the likeliest first.
+    """Where the last used generation of an environment is, or was: a list of paths, the likeliest first.
 
-    Its link leads there, its stamp names it; unless there is another, a directory that no build left is one of it.
+    Its link leads there, or its stamp names it. If no generation `is_built`, it may be any directory of its name that
+    is not the leftover of a build.
     """
     envs = state_dir(environment.root, "envs")
     paths = [os.path.join(envs, os.path.basename(each)) for each in sorted(link_of(environment).destinations())
              if is_same_place(os.path.dirname(each), os.path.realpath(envs))]
-    stamp = bytes_of(state_dir(environment.root, "stamp", safe_name(environment.requested or "default"))) or b""
+    stamp = bytes_of(stamp_path(environment.root, environment.requested)) or b""
     paths += [part for part in stamp.decode("utf-8", "surrogateescape").split("\0") if os.path.dirname(part) == envs]
     if not is_built:
         paths += [path for path in paths_named(envs, BUILD_NAME) if not os.path.lexists(build_record(path))]
-    return [path for path in paths if os.path.basename(path).rpartition("-")[0] == environment.name]
+    return [path for path in paths if environment_name(path) == environment.name]
 
 
 REPO_FIELDS = ("projects", "requirements_files", "lock_file")  # which by default follow from the files that are there
@@ -9693,6 +9918,11 @@ def are_same_inputs(before, now):
     return {label: value for label, value in before.items() if label in now or label not in INDEX_LABELS} == now
 
 
+def file_of(label):
+    """The path in the label of an input that is a file; "" in that of another."""
+    return label[len("file "):] if label.startswith("file ") else ""
+
+
 def differences(environment, before, now, generation=None):
     """How the inputs `now` of an environment differ from those of before, as a list of str.
 
@@ -9701,18 +9931,19 @@ def differences(environment, before, now, generation=None):
     if before.get("ref root") != now["ref root"]:
         return ["the repo was moved or copied from %s" % before.get("ref root")]
     labels = sorted(label for label in set(before) | set(now) if before.get(label) != now.get(label))
-    # Whether a file that is not there is named or not tells nobody anything.
-    files = [each for each in labels if each.startswith("file ") and (before.get(each) or now.get(each))]
-    origins, built = generation.origins if generation else environment.origins, 0.0
+    origins, built = environment.origins, 0.0
     if generation:  # not `created`, which may be later than it was
-        built = os.path.getctime(os.path.join(generation.path, MARKER))
-    defaults = [each for each in REPO_FIELDS if {environment.origins[each], origins.get(each)} <= {"default", None}]
-    fields = [each for each in labels if not each.startswith("file ") and not (files and each in defaults)]
+        origins, built = generation.origins, os.path.getctime(os.path.join(generation.path, MARKER))
+    # Whether a file that is not there is named or not tells nobody anything.
+    telling = [each for each in labels if not file_of(each) or before.get(each) or now.get(each)]
+    if any(map(file_of, telling)):  # which by default decide these fields
+        telling = [each for each in telling if each not in REPO_FIELDS
+                   or not {environment.origins[each], origins.get(each)} <= {"default", None}]
     reasons = []
-    for label in sorted(files + fields) or labels:
-        if label.startswith("file "):
-            change = file_change(label, before, now, built)
-            reasons.append("%s %s" % (label[len("file "):].replace(now["ref root"] + os.sep, "", 1), change))
+    for label in telling or labels:
+        if file_of(label):
+            name = file_of(label).replace(now["ref root"] + os.sep, "", 1)
+            reasons.append("%s %s" % (name, file_change(label, before, now, built)))
         elif label == PYTHON_VAR:
             reasons.append(variable_change(label, before.get(label), now.get(label)))
         else:
@@ -9722,8 +9953,8 @@ def differences(environment, before, now, generation=None):
 
 
 def file_change(label, before, now, built):
-    """What became of a file that is in one of two dicts of inputs, or in both; `built`: when the first was, in s."""
-    path = label[len("file "):]
+    """What became of a file between two dicts of inputs; `built`: when a build had the first, in s since the epoch."""
+    path = file_of(label)
     if label not in now and os.path.exists(path):
         return "is used no more"
     if not os.path.lexists(path):
@@ -9776,9 +10007,9 @@ def note_use(prefix):
             rollback goes on from there
     """
     envs, name = os.path.split(prefix)
-    state, title = os.path.dirname(envs), name.rpartition("-")[0]
-    held = bytes_of(below(state, ["held", title])) or b""
-    path = below(state, ["held", title + ".uses"])
+    state, environment = os.path.dirname(envs), environment_name(prefix)
+    held = bytes_of(below(state, ["held", environment])) or b""
+    path = below(state, ["held", environment + ".uses"])
     names = (bytes_of(path) or b"").split()
     own = os.fsencode(name)
     if names[-1:] == [own] or held.split()[1:] == [own]:
@@ -9787,12 +10018,6 @@ def note_use(prefix):
         write_atomic(path, b"\n".join([each for each in names if each != own][1 - USES_CAP:] + [own]) + b"\n")
     except OSError as problem:
         report.detail("the order of use is not kept: %s" % problem)
-
-
-def uses_of(environment):
-    """The place of each generation of an environment in the order of use, by its name: a dict of str to int."""
-    names = (bytes_of(held_path(environment) + ".uses") or b"").split()
-    return {os.fsdecode(name): index for index, name in enumerate(names)}
 
 
 def kept_python(environment):
@@ -9814,357 +10039,10 @@ def kept_python(environment):
     return python
 
 
-def prepare_state(root):
-    """Make the state directory, which git ignores through a file of its own.
-
-    What stands in it where it cannot be used is renamed, never removed (T5).
-    """
-    base, ignore = state_dir(root), state_dir(root, ".gitignore")
-    try:
-        if os.path.lexists(base) and not os.path.isdir(base):
-            if os.environ.get(STATE_VAR):  # it could be anything, such as /dev/null (M14)
-                raise PrimeError("%s=%s is no directory" % (STATE_VAR, os.environ[STATE_VAR]), status=2)
-            rename_aside(base)
-        mark_state(base)
-        for name in ("envs", "stamp", "log", "held", "building", "use", "lock"):
-            path = state_dir(root, name)
-            is_right = os.path.isfile if name in ("use", "lock") else os.path.isdir
-            if os.path.lexists(path) and not is_right(path):
-                rename_aside(path)
-        if not os.path.lexists(ignore):
-            write_atomic(ignore, IGNORE_ALL)
-    except OSError as problem:
-        raise PrimeError("cannot write to %s: %s" % (base, problem.strerror), hint=state_hint(root))
-
-
-def build(environment, python, driver):
-    """Build, check and complete a new generation; the lock is held. Returns a `Generation`.
-
-    If anything goes wrong, the unfinished directory is removed and the error goes on.
-    """
-    identity = python.identity()
-    key = digest([environment.inputs, driver.name, identity["path"], identity["version"], python.implementation])
-    directory = free_directory(environment, key)
-    meta = {
-        "schema": SCHEMA,
-        "name": environment.name,
-        "key": key,
-        "place": directory,
-        "machine": this_machine(),
-        "driver": driver.name,
-        "python": vars(python),
-        "identity": identity,
-        "inputs": environment.inputs,
-        "origins": environment.origins,
-    }
-    outer = os.environ.get(BUILDING_VAR, "")
-    try:
-        # A prime that a setup.py runs would wait for our lock: `unfinished_prefix`.
-        os.environ[BUILDING_VAR] = directory + os.pathsep + outer
-        write_atomic(build_record(directory), ("%d on %s" % (os.getpid(), host_name())).encode())
-        generation = build_in(directory, environment, python, driver, meta)
-        tend(remove, build_record(directory))
-        return generation
-    except BaseException:
-        with unbroken():
-            tend(remove, directory)
-            if not os.path.lexists(directory):  # else the next build removes it: a process keeps it open (W7)
-                tend(remove, build_record(directory))
-        raise
-    finally:
-        os.environ.pop(BUILDING_VAR, None)
-        if outer:
-            os.environ[BUILDING_VAR] = outer
-
-
-def build_in(directory, environment, python, driver, meta):
-    """`build` in a directory of its own; `meta` is what its marker says, less what is known only at the end."""
-    import json
-    import time
-
-    start, before = time.monotonic(), packages_before(environment)
-    make_directory(os.path.dirname(directory))
-    check_sources(environment, driver, python)
-    create_venv(python, directory, driver, environment.prompt)
-    follow_link(directory, link_of(environment).path)
-    install_in_turn(environment, driver, directory, python)
-    stand_in_for_pip(directory, python.version, environment)
-    for command in environment["post_boot"]:
-        run_post_boot(command, directory, environment)
-    meta.update(listing=listing_of(directory), packages=packages_of(directory), created=next_time(environment))
-    generation = Generation(directory, json.loads(as_json(meta)))
-    generation.is_new = True
-    if before is not None:
-        generation.changes = package_changes(before, generation.packages)
-    damage = damage_of(generation)
-    if damage:
-        raise PrimeError("the new generation is damaged: %s" % damage)
-    changed = differences(environment, environment.inputs, inputs_of(environment))
-    if changed:  # what was installed is neither the old nor the new
-        raise PrimeError("while the environment was built, %s" % changed[0], hint="do it again")
-    write_atomic(os.path.join(directory, MARKER), as_json(meta).encode())
-    tend(os.utime, os.path.dirname(directory))  # for the stamps that were written while it was built
-    generation.seconds = time.monotonic() - start
-    return generation
-
-
-def packages_before(environment):
-    """The packages of the generation that was used last, with those of others, as `packages_of`; None if not known."""
-    complete = generations(environment)
-    before = last_used(environment, complete)
-    if not before or why_lost(environment, complete):
-        return None
-    if damage_of(before, may_run=False):
-        return before.packages
-    return packages_of(before.path)
-
-
-def next_time(environment):
-    """The `created` of a generation of now, in s: it is the newest even if the clock was set back (T7)."""
-    import time
-
-    return max([time.time()] + [generation.created + 1 for generation in generations(environment)])
-
-
-def cache_key(environment, python):
-    """A name for what an environment depends on, the same on every machine of one platform, for a cache of CI (N3).
-
-    python  `Interpreter` that it has or would get, or None
-    No path counts by where it is: neither the root, nor the home directory, nor that of the python.
-    """
-    root, parent, home = [os.path.join(path, "") for path in (
-        environment.root, os.path.dirname(environment.root), home_dir())]
-    places = (root, ""), (parent, "../"), (home, "~/")
-
-    def portable(text):
-        text += os.sep  # that of a directory has none
-        for place, name in places:
-            text = text.replace(place, name) if len(place) > 1 else text
-        return slashed(text[:-1])
-
-    fields, files = {}, []
-    for label, value in environment.inputs.items():
-        path = label[len("file "):] if label.startswith("file ") else ""
-        if not path:
-            fields[label] = value
-        elif value:  # one that is not there says nothing
-            files.append([portable(path) if path.startswith(root) else os.path.basename(path), value])
-    for label in ("ref root", PYTHON_VAR):
-        del fields[label]
-    made_by = [python.implementation, python.version, python.bits, python.is_free_threaded] if python else []
-    return "prime-%s-%s" % (this_platform(), digest([masked_values(fields, portable), sorted(files), made_by]))
-
-
-def install_in_turn(environment, driver, directory, python):
-    """`install`. Of many clones that need the same, and find nothing of it in the caches, one fetches it (N6).
-
-    python  `Interpreter`, its base
-    """
-    import time
-
-    kind = digest([cache_key(environment, python), driver.name, os.environ.get("UV_CACHE_DIR", "")])
-    done, file, start = cache_dir("answers", hash_bytes(kind.encode())[:16]), None, time.monotonic()
-    try:
-        if not os.path.isfile(done):
-            file = open_lock(cache_dir("locks", os.path.basename(done)))
-            while not os.path.isfile(done) and not try_lock(file):
-                if time.monotonic() - start > 1:
-                    start = float("inf")
-                    report.note("waiting for another clone, which installs the same")
-                check_stops()
-                time.sleep(0.02)
-            if os.path.isfile(done):
-                file.close()
-    except OSError as problem:  # a cache that cannot be written, or locked
-        report.detail("packages may be fetched more than once: %s" % problem)
-    try:
-        install(environment, driver, directory)
-        if not os.path.isfile(done):
-            tend(write_atomic, done, b"")
-    finally:
-        if file:
-            file.close()
-
-
-def install(environment, driver, directory):
-    """Install what an environment requires; PrimeError if a tool fails, or if nothing arrives."""
-    lock, before = lock_to_install(environment, driver, directory), listing_of(directory)
-    if not lock and driver.install_script(environment, directory):
-        mend_launchers(directory)
-        return
-    wanted = driver.requirements(environment, lock, directory)
-    options = index_options(environment) + wanted.constraint_options(os.path.join(directory, "sources.txt"))
-    if lock:
-        driver.install_lock(environment, directory, lock)
-    if lock.endswith(".toml"):
-        options += ["--no-deps"]
-    elif environment["constraints_file"]:
-        options += ["--constraint", environment.path(environment["constraints_file"])]
-    for part in driver.parts(environment, wanted.words):
-        if part:
-            driver.install(part, directory, options, environment.root)
-    tend(remove, os.path.join(directory, "sources.txt"))
-    for project in environment["projects"]:
-        table = environment.config.project(project["path"]).get("project", {})
-        if "scripts" in table and not project["installable"]:  # R3
-            report.note("%s: [project.scripts] are not installed; a [build-system], or [tool.uv] package = true, "
-                        "does that" % os.path.join(project["path"], PYPROJECT))
-    # A requirement with a marker may mean nothing, and so may a file.
-    is_sure = any(";" not in requirement for requirement in environment["dependencies"])
-    is_sure = is_sure or any(project["installable"] for project in environment["projects"])
-    if is_sure and not lock and listing_of(directory) == before:
-        raise PrimeError("nothing was installed into %s" % directory,
-                         hint="look for target or prefix in the config of the tool")
-    if kind_of_root(environment.root) != "script":
-        note_unused(environment, is_empty=listing_of(directory) == before)
-    mend_launchers(directory)
-
-
-NOTHING_ASKS = "no [project], requirements.txt, or dependencies in the config"
-
-
-def asking_files(environment):
-    """The files that ask for packages of an environment, besides its config and a lock: a list of str."""
-    return environment["requirements_files"] + [PYPROJECT] * bool(environment["projects"])
-
-
-def note_unused(environment, is_empty):
-    """Say why nothing was installed, if `is_empty`, and what the repo has that could be (R4, R20)."""
-    lock = environment["lock_file"]
-    if lock and not is_empty or not has_own_metadata(environment) and not is_empty:
-        return
-    files = [lock] if lock else asking_files(environment)
-    reason = "%s asks for no package here" % ", ".join(files)
-    if not files and not environment["dependencies"]:
-        reason = NOTHING_ASKS
-    elif not files:
-        reason = "dependencies in the config ask for no package here"
-    if is_empty:
-        report.note("nothing to install: " + reason)
-    for name, file, line in unused_sources(environment, is_empty):
-        report.note("seen, but not used: %s; to install it, add to %s: %s" % (name, file, line))
-
-
-def has_metadata(name):
-    """True if a command is a python script that may say what it needs (PEP 723)."""
-    if not is_python_file(name) and not (os.path.dirname(name) and is_script(name)):
-        return False
-    content = bytes_of(name) or b""
-    first_line = content.partition(b"\n")[0]
-    is_python = is_python_file(name) or any(word in first_line for word in (b"python", b"prime", b"uv"))
-    return is_python and b"# /// script" in content
-
-
-def run_post_boot(command, directory, environment):
-    """Run a command in a generation that is not published yet; PrimeError if it fails."""
-    environ, title = activated(directory, environment["env_vars"]), "post_boot: %s" % shown(command)
-    if os.path.isfile(environment.path(command[0])):  # else it would be looked for where the user is
-        command = [environment.path(command[0])] + command[1:]
-    try:
-        argv = command_argv(command, directory, environ["PATH"])
-    except PrimeError as problem:
-        raise PrimeError("%s failed: %s" % (title, problem))
-    run_tool(argv, title, environ, environment.root, is_installer=False)
-
-
-def command_argv(command, prefix, search):
-    """The argument list, its first a path, that runs a user's command in an environment.
-
-    command  list of str: a program of the environment or of the search path, -m MODULE, a .py file, or - for
-             the script on stdin
-    PrimeError with status 127 if there is no such program.
-    """
-    name = command[0]
-    if name in ("-m", "-") or is_python_file(name) and os.path.isfile(name) or has_metadata(name):
-        return [environment_python(prefix)] + list(command)
-    program = find_program(name, search)
-    if WINDOWS and is_python_file(program):  # PATHEXT has .PY
-        return [environment_python(prefix), program] + list(command[1:])
-    is_outside = not program.startswith(prefix + os.sep) and not os.path.dirname(name)
-    if is_outside and name.rstrip("0123456789.") == "pip":  # would be another python's
-        raise PrimeError(NO_PIP, status=127)
-    if not program:
-        text = "there is no file %s" if is_python_file(name) else "no program %s in the environment or on PATH"
-        raise no_program(name, search, text % name)
-    if is_outside and is_python_program(program):
-        report.note_once("the environment has no %s: %s is run, a python program from outside" % (name, tilde(program)))
-    return [program] + list(command[1:])
-
-
-def programs_of(prefix):
-    """The names of the programs in an environment, a list of str: without other names of its python, and activation."""
-    directory = os.path.join(prefix, BIN)
-    names = set(os.listdir(directory)) if os.path.isdir(directory) else set()
-    found = set()
-    for name in names:
-        path = os.path.join(directory, name)
-        is_ours = name.lower().startswith(("activate", "deactivate", ".", "_")) or has_bytes(path, NO_PIP.encode())
-        if os.path.isfile(path) and os.access(path, os.X_OK) and not is_ours:
-            found.add(name[:-len(EXE)] if EXE and name.lower().endswith(EXE) else name)
-    return sorted(name for name in found if name.rstrip("0123456789.") not in found - {name})
-
-
-def no_program(name, search, text, hint=""):
-    """The PrimeError for a program that is not on the search path, or there without the right to start it (M23)."""
-    for path in [os.path.join(directory or os.curdir, name) for directory in search.split(os.pathsep)]:
-        if os.path.isfile(path):
-            return cannot_run(path, PermissionError(0, "", path))
-    return PrimeError(text, status=127, hint=hint)
-
-
-def cannot_run(name, problem, hint=""):
-    """The PrimeError for a program that the system does not start, with the status that a shell would return."""
-    path, reason, status = problem.filename or name, problem.strerror, 126
-    if os.path.isdir(path):
-        reason = "it is a directory"
-    elif os.path.isfile(path) and not os.access(path, os.X_OK):
-        reason, hint = "it is not executable", hint or "chmod +x " + shown([path])
-    elif isinstance(problem, FileNotFoundError) and os.path.isfile(path):
-        reason = "the interpreter in its first line does not exist"
-    elif isinstance(problem, FileNotFoundError):
-        status = 127
-    elif getattr(problem, "winerror", 0) == 193:  # ERROR_BAD_EXE_FORMAT: by its ending only a shell knows what runs it
-        reason, hint = "it is no program of Windows", hint or "name what runs it, as in: prime run node tool.js"
-    return PrimeError("cannot run %s: %s" % (name, reason), hint=hint, status=status)
-
-
-SHIMS = ("pyenv", "asdf", "mise", "rtx")  # they start the program of a python that they choose
-SHELL_NAMES = ("sh", "bash", "dash", "zsh", "ksh", "ash", "busybox")
-
-
-def is_python_program(path):
-    """True if a program is a python script, in any form, or a shim that starts one of another python (M2).
-
-    A script names its python in its first line, or, where that would be too long, in an `exec` below (pip, uv). Only
-    the first kilobytes of scripts are read.
-    """
-    if os.path.basename(path) in SHIMS:
-        return False
-    if os.path.basename(os.path.realpath(path)) in SHIMS:  # mise's shims are links to it
-        return True
-    try:
-        head = next(chunks_of(path, PARSE_CAP), b"").decode("latin-1")
-        if WINDOWS and path.lower().endswith(".exe"):  # pip's launchers end with a zip
-            return os.path.getsize(path) < 1 << 20 and has_bytes(path, b"__main__.py")
-    except OSError:
-        return False
-    first, *lines = head.split("\n")
-    names = program_names(first) if first[:2] == "#!" else []
-    if not is_batch(path) and not set(names) & set(SHELL_NAMES):
-        lines = []
-    for line in lines:
-        words = program_names(line) if line.strip()[:1] != "#" else []
-        if set(words) & set(SHIMS):
-            return True
-        names += words if "exec" in words else []
-    return any(name.startswith(("python", "pypy")) for name in names)
-
-
-def program_names(line):
-    """The last parts of the words in a line of a script, which may be names of programs: a list of str."""
-    for char in "'\"`()$;!":
-        line = line.replace(char, " ")
-    return [word.rpartition("/")[2] for word in line.split()]
+# --------------------------------------------------------------------------------------------------
+# Removing
+# --------------------------------------------------------------------------------------------------
+# Which directories of generations nothing uses, nor builds in, and that these go as a whole.
 
 
 def unfinished_prefix(root):
@@ -10330,6 +10208,250 @@ def collect(environment):
 
 
 # --------------------------------------------------------------------------------------------------
+# Building
+# --------------------------------------------------------------------------------------------------
+# Makes a new generation aside, fills and checks it, and writes its marker last.
+
+
+def prepare_state(root):
+    """Make the state directory, which git ignores through a file of its own.
+
+    What stands in it where it cannot be used is renamed, never removed (T5).
+    """
+    base, ignore = state_dir(root), state_dir(root, ".gitignore")
+    try:
+        if os.path.lexists(base) and not os.path.isdir(base):
+            if os.environ.get(STATE_VAR):  # it could be anything, such as /dev/null (M14)
+                raise PrimeError("%s=%s is no directory" % (STATE_VAR, os.environ[STATE_VAR]), status=2)
+            rename_aside(base)
+        mark_state(base)
+        for name in ("envs", "stamp", "log", "held", "building", "use", "lock"):
+            path = state_dir(root, name)
+            is_right = os.path.isfile if name in ("use", "lock") else os.path.isdir
+            if os.path.lexists(path) and not is_right(path):
+                rename_aside(path)
+        if not os.path.lexists(ignore):
+            write_atomic(ignore, IGNORE_ALL)
+    except OSError as problem:
+        raise PrimeError("cannot write to %s: %s" % (base, problem.strerror), hint=state_hint(root))
+
+
+def build(environment, python, driver):
+    """Build, check and complete a new generation; the lock is held. Returns a `Generation`.
+
+    If anything goes wrong, the unfinished directory is removed and the error goes on.
+    """
+    identity = python.identity()
+    key = digest([environment.inputs, driver.name, identity["path"], identity["version"], python.implementation])
+    directory = free_directory(environment, key)
+    meta = {
+        "schema": SCHEMA,
+        "name": environment.name,
+        "key": key,
+        "place": directory,
+        "machine": this_machine(),
+        "driver": driver.name,
+        "python": vars(python),
+        "identity": identity,
+        "inputs": environment.inputs,
+        "origins": environment.origins,
+    }
+    outer = os.environ.get(BUILDING_VAR, "")
+    try:
+        # A prime that a setup.py runs would wait for our lock: `unfinished_prefix`.
+        os.environ[BUILDING_VAR] = directory + os.pathsep + outer
+        write_atomic(build_record(directory), ("%d on %s" % (os.getpid(), host_name())).encode())
+        generation = build_in(directory, environment, python, driver, meta)
+        tend(remove, build_record(directory))
+        return generation
+    except BaseException:
+        with unbroken():
+            tend(remove, directory)
+            if not os.path.lexists(directory):  # else the next build removes it: a process keeps it open (W7)
+                tend(remove, build_record(directory))
+        raise
+    finally:
+        os.environ.pop(BUILDING_VAR, None)
+        if outer:
+            os.environ[BUILDING_VAR] = outer
+
+
+def build_in(directory, environment, python, driver, meta):
+    """`build` in a directory of its own; `meta` is what its marker says, less what is known only at the end."""
+    import json
+    import time
+
+    start, before = time.monotonic(), packages_before(environment)
+    make_directory(os.path.dirname(directory))
+    check_sources(environment, driver, python)
+    create_venv(python, directory, driver, environment.prompt)
+    follow_link(directory, link_of(environment).path)
+    install_in_turn(environment, driver, directory, python)
+    stand_in_for_pip(directory, python.version, environment)
+    for command in environment["post_boot"]:
+        run_post_boot(command, directory, environment)
+    # The newest even if the clock was set back (T7).
+    created = max([time.time()] + [each.created + 1 for each in generations(environment)])
+    meta.update(listing=listing_of(directory), packages=packages_of(directory), created=created)
+    generation = Generation(directory, json.loads(as_json(meta)))
+    generation.is_new = True
+    if before is not None:
+        generation.changes = package_changes(before, generation.packages)
+    damage = damage_of(generation)
+    if damage:
+        raise PrimeError("the new generation is damaged: %s" % damage)
+    changed = differences(environment, environment.inputs, inputs_of(environment))
+    if changed:  # what was installed is neither the old nor the new
+        raise PrimeError("while the environment was built, %s" % changed[0], hint="do it again")
+    write_atomic(os.path.join(directory, MARKER), as_json(meta).encode())
+    tend(os.utime, os.path.dirname(directory))  # for the stamps that were written while it was built
+    generation.seconds = time.monotonic() - start
+    return generation
+
+
+def packages_before(environment):
+    """The packages of the generation that was used last, with those of others, as `packages_of`; None if not known."""
+    complete = generations(environment)
+    before = last_used(environment, complete)
+    if not before or why_lost(environment, complete):
+        return None
+    if damage_of(before, may_run=False):
+        return before.packages
+    return packages_of(before.path)
+
+
+def cache_key(environment, python):
+    """A name for what an environment depends on, the same on every machine of one platform, for a cache of CI (N3).
+
+    python  `Interpreter` that it has or would get, or None
+    No path counts by where it is: neither the root, nor the home directory, nor that of the python.
+    """
+    root, parent, home = [os.path.join(path, "") for path in (
+        environment.root, os.path.dirname(environment.root), home_dir())]
+    places = (root, ""), (parent, "../"), (home, "~/")
+
+    def portable(text):
+        text += os.sep  # that of a directory has none
+        for place, name in places:
+            text = text.replace(place, name) if len(place) > 1 else text
+        return slashed(text[:-1])
+
+    fields, files = {}, []
+    for label, value in environment.inputs.items():
+        path = file_of(label)
+        if not path:
+            fields[label] = value
+        elif value:  # one that is not there says nothing
+            files.append([portable(path) if path.startswith(root) else os.path.basename(path), value])
+    for label in ("ref root", PYTHON_VAR):
+        del fields[label]
+    made_by = [python.implementation, python.version, python.bits, python.is_free_threaded] if python else []
+    return "prime-%s-%s" % (this_platform(), digest([masked_values(fields, portable), sorted(files), made_by]))
+
+
+def install_in_turn(environment, driver, directory, python):
+    """`install`. Of many clones that need the same, and find nothing of it in the caches, one fetches it (N6).
+
+    python  `Interpreter`, its base
+    """
+    import time
+
+    kind = digest([cache_key(environment, python), driver.name, os.environ.get("UV_CACHE_DIR", "")])
+    done, file, start = cache_dir("answers", hash_name(kind)), None, time.monotonic()
+    try:
+        if not os.path.isfile(done):
+            file = open_lock(cache_dir("locks", os.path.basename(done)))
+            while not os.path.isfile(done) and not try_lock(file):
+                if time.monotonic() - start > 1:
+                    start = float("inf")
+                    report.note("waiting for another clone, which installs the same")
+                check_stops()
+                time.sleep(0.02)
+            if os.path.isfile(done):
+                file.close()
+    except OSError as problem:  # a cache that cannot be written, or locked
+        report.detail("packages may be fetched more than once: %s" % problem)
+    try:
+        install(environment, driver, directory)
+        if not os.path.isfile(done):
+            tend(write_atomic, done, b"")
+    finally:
+        if file:
+            file.close()
+
+
+def install(environment, driver, directory):
+    """Install what an environment requires; PrimeError if a tool fails, or if nothing arrives."""
+    lock, before = lock_to_install(environment, driver, directory), listing_of(directory)
+    if not lock and driver.install_script(environment, directory):
+        mend_launchers(directory)
+        return
+    wanted = driver.requirements(environment, lock, directory)
+    options = index_options(environment) + wanted.constraint_options(os.path.join(directory, "sources.txt"))
+    if lock:
+        driver.install_lock(environment, directory, lock)
+    if lock.endswith(".toml"):
+        options += ["--no-deps"]
+    elif environment["constraints_file"]:
+        options += ["--constraint", environment.path(environment["constraints_file"])]
+    for part in driver.parts(environment, wanted.words):
+        if part:
+            driver.install(part, directory, options, environment.root)
+    tend(remove, os.path.join(directory, "sources.txt"))
+    for project in environment["projects"]:
+        table = environment.config.project(project["path"]).get("project", {})
+        if "scripts" in table and not project["installable"]:  # R3
+            report.note("%s: [project.scripts] are not installed; a [build-system], or [tool.uv] package = true, "
+                        "does that" % os.path.join(project["path"], PYPROJECT))
+    # A requirement with a marker may mean nothing, and so may a file.
+    is_sure = any(";" not in requirement for requirement in environment["dependencies"])
+    is_sure = is_sure or any(project["installable"] for project in environment["projects"])
+    if is_sure and not lock and listing_of(directory) == before:
+        raise PrimeError("nothing was installed into %s" % directory,
+                         hint="look for target or prefix in the config of the tool")
+    if not environment.is_script:
+        note_unused(environment, is_empty=listing_of(directory) == before)
+    mend_launchers(directory)
+
+
+NOTHING_ASKS = "no [project], requirements.txt, or dependencies in the config"
+
+
+def asking_files(environment):
+    """The files that ask for packages of an environment, besides its config and a lock: a list of str."""
+    return environment["requirements_files"] + [PYPROJECT] * bool(environment["projects"])
+
+
+def note_unused(environment, is_empty):
+    """Say why nothing was installed, if `is_empty`, and what the repo has that could be (R4, R20)."""
+    lock = environment["lock_file"]
+    if lock and not is_empty or not has_own_metadata(environment) and not is_empty:
+        return
+    files = [lock] if lock else asking_files(environment)
+    reason = "%s asks for no package here" % ", ".join(files)
+    if not files and not environment["dependencies"]:
+        reason = NOTHING_ASKS
+    elif not files:
+        reason = "dependencies in the config ask for no package here"
+    if is_empty:
+        report.note("nothing to install: " + reason)
+    for name, file, line in unused_sources(environment, is_empty):
+        report.note("seen, but not used: %s; to install it, add to %s: %s" % (name, file, line))
+
+
+def run_post_boot(command, directory, environment):
+    """Run a command in a generation that is not published yet; PrimeError if it fails."""
+    environ, title = activated(directory, environment["env_vars"]), "post_boot: %s" % shown(command)
+    if os.path.isfile(environment.path(command[0])):  # else it would be looked for where the user is
+        command = [environment.path(command[0])] + command[1:]
+    try:
+        argv = command_argv(command, directory, environ["PATH"])
+    except PrimeError as problem:
+        raise PrimeError("%s failed: %s" % (title, problem))
+    run_tool(argv, title, environ, environment.root, is_installer=False)
+
+
+# --------------------------------------------------------------------------------------------------
 # Bytecode
 # --------------------------------------------------------------------------------------------------
 # To read the bytecode of this file takes longer than all else that a warm start does. So the fifth of it that a warm
@@ -10338,14 +10460,14 @@ def collect(environment):
 # The functions and classes of this file that a warm start calls, beside their methods.
 WARM = """
     activated active_generation ancestors are_same_marks as_typed below bytes_of catch_signals check_regular
-    chunks_of clean_environ cold Cold command_argv decisive_marks end_signals entry environment_python fail
-    fast_path find_program find_root hand_over has_control has_metadata Interrupted is_installed is_link
-    is_marked is_on is_python_file is_same_place is_text isolate leave Link main masked means_yes note_outlived
-    one_line own_directory pip_variable plain_path PrimeError program_in proven read_env_file read_stamp
-    replace_process Reporter restore_environ run_task_at_once run_words safe_name script_path shown signal_name
-    signature Stamp stamp_head stamp_path started_file started_with state_dir status_of Task task_name
-    uncatch_signals unfinished_prefix variable_marks visible why_no_file_name with_endings with_variables
-    working_directory
+    chunks_of clean_environ cold Cold command_argv config_paths decisive_marks end_signals entry
+    environment_python fail fast_path find_program find_root flush_output hand_over has_control has_metadata
+    Interrupted is_installed is_link is_marked is_on is_python_file is_same_place is_text isolate leave Link
+    main masked means_yes note_outlived one_line own_directory pip_variable plain_path PrimeError program_in
+    proven read_env_file read_stamp replace_process Reporter restore_environ run_task_at_once run_words
+    safe_name script_path shown signal_name signature Stamp stamp_head stamp_path started_file started_with
+    state_dir status_of Task task_name uncatch_signals unfinished_prefix variable_marks visible why_no_file_name
+    with_endings with_variables working_directory
 """.split()
 
 
@@ -10424,7 +10546,7 @@ class NotForShell(Exception):
 
 def shell_stamp_path(root, requested):
     """The path of the shell stamp beside `stamp_path`."""
-    return state_dir(root, "stamp", safe_name(requested or "default") + ".sh")
+    return stamp_path(root, requested, end=".sh")
 
 
 def write_shell_stamp(stamp, form=None):
@@ -10493,24 +10615,22 @@ def settings_for_shell():
     for name, value in [(name, os.environ[name]) for name in SHELL_SETTINGS if name in os.environ]:
         if set(value) & set("'\\@") or not value.isprintable() or max(value + " ") > "~":
             raise NotForShell("a variable that decides has a character that shells quote, or a password")
-        is_plain = all(char.isalnum() or char in "_./:=,+%-" for char in value)
         lists[0].append("%s='%s'" % (name, value))
-        lists[1].append("%s=%s" % (name, value) if is_plain else lists[0][-1])
+        lists[1].append("%s=%s" % (name, value) if is_of(value, "_./:=,+%-") else lists[0][-1])
     return [[""] * bool(lines) + lines for lines in lists]
 
 
 def configs_elsewhere(place, root):
     """Where a config would lead a script in `place` to another root than this one, by `find_root`: a list of paths."""
-    configs = PYPROJECT, OWN_CONFIG
     directories = ancestors(place)
     depth = next((number for number, each in enumerate(directories) if is_same_place(each, root)), -1)
-    has_config = any(os.path.exists(os.path.join(root, name)) for name in configs)
+    has_config = any(map(os.path.exists, config_paths(root)))
     if depth < 0 or depth and not has_config:
         raise NotForShell("the entry script in %s has another root" % place)
     nearer = directories[:depth]
     if not has_config:
         nearer = directories[1:] + ancestors(os.path.realpath(place))[1:]
-    return [os.path.join(directory, name) for directory in dict.fromkeys(nearer) for name in configs]
+    return [path for directory in dict.fromkeys(nearer) for path in config_paths(directory)]
 
 
 def files_for_shell(stamp):
@@ -10577,12 +10697,12 @@ def tasks_for_shell(stamp, place):
 
 
 def programs_for_shell(stamp):
-    """The names of the programs of an environment that sh may become: the system starts them, and sh reads none itself.
+    """The names of the programs of an environment that sh may become, and the path of its python: a list of str.
 
-    A name with another character than these, or of a .py file, needs a closer look. With the path of its python. "-",
-    which is none, if a file of variables is to be read.
+    These are programs that the system starts without a look by python: no .py file, no name of odd characters. If a
+    file of variables must be read first, the list is ["-"], which names none.
     """
-    found, directory = [environment_python(stamp.prefix)], os.path.join(stamp.prefix, BIN)
+    programs, directory = [environment_python(stamp.prefix)], os.path.join(stamp.prefix, BIN)
     if stamp.env_file:
         return ["-"]
     for name in sorted(os.listdir(directory)):
@@ -10592,8 +10712,8 @@ def programs_for_shell(stamp):
         if os.path.isfile(path) and os.access(path, os.X_OK) and not name.startswith("-"):
             head = next(chunks_of(path, READ_SIZE), b"")
             if head[:2] == b"#!" or head[:4] in PROGRAM_HEADS:
-                found.append(name)
-    return found
+                programs.append(name)
+    return programs
 
 
 # The first bytes of programs: ELF, and those of macOS.
@@ -10704,11 +10824,6 @@ class Stamp:
             return False
 
 
-def stamp_path(root, requested):
-    """The path of the stamp of an environment, by the name that -e or PROTOPRIMER_ENV gave it; "" for neither."""
-    return state_dir(root, "stamp", safe_name(requested or "default"))
-
-
 def stamp_head(root, requested):
     """The first parts of a stamp: its format, the platform, whose it is, and the variables that decide as well."""
     variables = [os.environ.get(name, "") for name in (PYTHON_VAR, DRIVER_VAR)]
@@ -10726,9 +10841,9 @@ def read_stamp(root, requested):
 def old_stamps(root, end=""):
     """The paths of the stamps of earlier inputs whose names end so: without `re`, for the fast path comes here."""
     directory = state_dir(root, "stamp")
-    names = os.listdir(directory) if os.path.isdir(directory) else []
-    names = [name for name in names if name[12:13] == "." and is_hex(name[:12]) and name.endswith(end)]
-    return [path for path in (os.path.join(directory, name) for name in names) if not is_link(path)]
+    names = [name for name in names_if_there(directory) if name[12:13] == "." and is_hex(name[:12])]
+    paths = [os.path.join(directory, name) for name in names if name.endswith(end)]
+    return [path for path in paths if not is_link(path)]
 
 
 def return_to(root, requested, moves_link):
@@ -10738,7 +10853,7 @@ def return_to(root, requested, moves_link):
     """
     envs = state_dir(root, "envs")  # a newer generation, as `reset` builds, is to be noticed
     before = signature(envs)
-    for path in old_stamps(root, "." + safe_name(requested or "default")):
+    for path in old_stamps(root, "." + os.path.basename(stamp_path(root, requested))):
         stamp = Stamp.load(path, stamp_head(root, requested))
         if not stamp or moves_link and not stamp.link.path or not stamp.renew():
             continue
@@ -10791,7 +10906,7 @@ def write_stamp(environment, generation, link):
         write_shell_stamp(stamp)
     if is_kept and is_whole:
         stamp.files = files
-        stamp.write(state_dir(root, "stamp", "%s.%s" % (key, safe_name(requested or "default"))))
+        stamp.write(stamp_path(root, requested, key))
 
 
 def this_file_now():
@@ -10822,19 +10937,17 @@ def current_line(environment, generation):
 
 
 def name_in_use(environment, generation):
-    """What people are told of where a generation is: its link, if that leads there, else its directory."""
+    """How messages name a generation: by its link, if that leads there, else by its directory."""
     has_link = is_same_place(link_of(environment).path, generation.path)
     return environment["venv_dir_rel_path"] if has_link else tilde(generation.path)
 
 
 def note_ready(environment, generation):
     """Say that a generation was built, how many packages it has, and which came, changed and went (R14)."""
-    name = name_in_use(environment, generation)
-    if kind_of_root(environment.root) == "script":
-        name = environment.title
     count = "%s in %.1f s" % (counted(len(generation.packages)), generation.seconds)
-    about = "environment %s, " % environment.name if kind_of_root(environment.root) != "script" else ""
-    about += "python %s, %s" % (generation.python.version, count)
+    name, about = environment.title, "python %s, %s" % (generation.python.version, count)
+    if not environment.is_script:
+        name, about = name_in_use(environment, generation), "%s, %s" % (environment.title, about)
     report.note("%s is ready (%s)" % (name, about), change_lines(generation.changes, report.arrow()))
 
 
@@ -10870,13 +10983,8 @@ def activation(link, shell):
 
 def calling_shell():
     """The name of the shell that started this process, else that of $SHELL; "" if there is neither."""
-    parent = (bytes_of("/proc/%d/comm" % os.getppid()) or b"").decode("utf-8", "replace").strip()
+    parent = loose_text("/proc/%d/comm" % os.getppid()).strip()
     return parent if parent in ACTIVATIONS else os.path.basename(os.environ.get("SHELL", ""))
-
-
-def environment_name(generation):
-    """The name of the environment that a generation's directory, a path, is of; "" for ""."""
-    return os.path.basename(generation).rpartition("-")[0]
 
 
 def active_generation(root):
@@ -11141,7 +11249,7 @@ def hop(python, root):
     replace_process([python, script_path()] + sys.argv[1:], environ, may_spawn=False)
 
 
-def select_interpreter(environment, stage, is_anew=False):
+def select_interpreter(environment, stage, is_anew):
     """The `Interpreter` for a new generation: the running one in the stage `required`, the kept one, or
     what `probe_python` selects, after a download by uv if need be. PrimeError if there is none.
     """
@@ -11211,15 +11319,13 @@ def no_python(environment, problem=None):
 
     problem  `PrimeError`, why uv could not download one; None if it was not asked to
     """
-    required, wanted = environment.required, [each for each in environment.wanted() if each.text]
-    tried, reasons = environment.tried, "".join(candidate.reason for candidate in environment.tried)
     if is_contradictory(environment):
-        named = ['"%s" (%s)' % (request, place_of(request, environment)) for request in dict.fromkeys(wanted)]
-        message = "no python satisfies %s " % ("both" if len(named) == 2 else "all of") + " and ".join(named)
-        files = " or ".join(dict.fromkeys(place_of(each, environment).partition(": ")[0] for each in wanted))
-        return PrimeError(message, hint="no version is in all of them: change %s" % files)
-    others = [request for request in wanted if request is not required and
-              (not required.text or request_with_origin(request) in reasons)]
+        return no_version(environment)
+    required, tried = environment.required, environment.tried
+    reasons = "".join(candidate.reason for candidate in tried)
+    others = [request for request in environment.wanted() if request.text and request is not required]
+    if required.text:
+        others = [request for request in others if request_with_origin(request) in reasons]
     requests, origin = list(map(request_with_origin, others)), place_of((others + [required])[0], environment)
     if required.text or not others:
         field = "the request" if is_typed(required) else required.origin.partition(": ")[2].rpartition(".")[2]
@@ -11229,12 +11335,21 @@ def no_python(environment, problem=None):
     rows = [(each.version or "-", tilde(each.path), each.reason or each.verdict) for each in misses]
     lines = in_columns(rows, room_on(2) - 2)
     if len(tried) > len(misses):
-        words = [*(["-e", environment.requested] if environment.requested else []), "python"]
-        words += [required.text] if is_typed(required) or kind_of_root(environment.root) == "script" else []
+        words = ["-e", environment.requested, "python"] if environment.requested else ["python"]
+        words += [required.text] if is_typed(required) or environment.is_script else []
         lines.append("and %d more: %s" % (len(tried) - len(misses), typed(*words, "--all")))
     lines += ["uv: %s" % problem] + problem.tried if problem else []
     hint = limit_hint(reasons) or hint_for_python(environment, misses, problem)
     return PrimeError("no python satisfies " + " and ".join(requests), origin, lines, hint)
+
+
+def no_version(environment):
+    """The PrimeError for requests that no version at all fulfils together."""
+    wanted = [request for request in environment.wanted() if request.text]
+    named = ['"%s" (%s)' % (request, place_of(request, environment)) for request in dict.fromkeys(wanted)]
+    files = dict.fromkeys(place_of(request, environment).partition(": ")[0] for request in wanted)
+    return PrimeError("no python satisfies %s %s" % ("both" if len(named) == 2 else "all of", " and ".join(named)),
+                      hint="no version is in all of them: change %s" % " or ".join(files))
 
 
 def is_typed(request):
@@ -11355,10 +11470,9 @@ def boot_environment(environment, stage, is_anew=False, moves_link=True, needs_l
     generation = have_generation(environment, stage, is_anew, finish)
     if generation.is_new:
         note_ready(environment, generation)
-    if generation.stands_in_for:
-        report.note("another build of the same stands in: %s" % generation.stands_in_for)
-    if generation.is_new:
         collect(environment)
+    if generation.stands_in_for:  # never of a new one
+        report.note("another build of the same stands in: %s" % generation.stands_in_for)
     report.detail("stage venv: %s (%s)" % (generation.program, generation.python.version))
     note_outlived(environment.root, generation.path)
     end_turn()
@@ -11417,7 +11531,7 @@ def prefix_of(environment, options, boots):
     prefix = unfinished_prefix(environment.root)
     if prefix:
         return prefix
-    is_script = kind_of_root(environment.root) == "script"  # the stage belongs to the repo, not to it
+    is_script = environment.is_script  # the stage belongs to the repo, not to it
     is_read = is_script and os.path.dirname(environment.root) != cache_dir("scripts")  # then `complete_script` found it
     if boots and not is_read:
         stage = "" if is_script else options.stage
@@ -11446,8 +11560,8 @@ def command_info(options):
     last = generation or last_used(environment, complete)  # which is damaged, if others took something out
     packages = packages_of(last.path) if last else {}
     changes = package_changes(last.packages, packages) if last and last.packages is not None else []
-    known = current and Candidate(current.python.path, "generation", current.python, "selected")
-    selected = known or candidate_for(environment, reasons)
+    selected = Candidate(current.python.path, "generation", current.python, "selected") if current else None
+    selected = selected or candidate_for(environment, reasons)
     driver = generation.driver if generation else environment["venv_driver"]
     uv = uv_for_info(environment, driver)
     data = masked_values({
@@ -11491,8 +11605,7 @@ def packages_from(environment):
         file = next(filter(os.path.isfile, project["files"]), project["path"])
         parts = ["%s%s %s" % (kind, "s" * (len(names) > 1), ", ".join(names))
                  for kind, names in (("extra", project["extras"]), ("group", project["groups"])) if names]
-        file = os.path.relpath(file, environment.root) if path_below(file, environment.root) else tilde(file)
-        places.append(file + (" (%s)" % "; ".join(parts) if parts else ""))
+        places.append(os.path.relpath(file, environment.root) + (" (%s)" % "; ".join(parts) if parts else ""))
     if not lock or lock.endswith("uv.lock"):
         places += environment["requirements_files"]
         places += [environment.origins["dependencies"]] if environment["dependencies"] else []
@@ -11556,9 +11669,9 @@ def cache_paths(environment, python, uv):
         named = os.environ.get("UV_PYTHON_INSTALL_DIR")
         places = [os.path.abspath(named)] if named else uv_directories(environment.required)
         real = os.path.realpath(python.path) if python else ""
-        paths += [each for each in places if real.startswith(os.path.join(os.path.realpath(each), ""))]
+        paths += [each for each in places if is_inside(real, os.path.realpath(each))]
         paths += [] if python else places[:1]
-    return [each for each in paths if each == paths[0] or not each.startswith(os.path.join(paths[0], ""))]
+    return [each for each in paths if each == paths[0] or not is_inside(each, paths[0])]
 
 
 def pip_cache():
@@ -11568,7 +11681,7 @@ def pip_cache():
 
 
 def uv_cache(uv, root):
-    """The directory in which uv keeps what it fetched. It is asked; but "" stands for one that is not there yet."""
+    """The directory in which uv keeps what it fetched, as that uv says; "" stands for one yet to be fetched."""
     environ = uv_environ(root)
     child = run_child([uv, "cache", "dir"], environ, cwd=root, timeout=UV_SECONDS) if uv else None
     if child and not child.has_failed and child.stdout.strip():
@@ -11631,7 +11744,7 @@ def environment_text(environment):
     chosen = ""
     if environment.requested:
         chosen = ENV_VAR if os.environ.get(ENV_VAR) == environment.requested else "-e"
-    elif environment.name != environment.config.table.get("default_env", "default"):
+    elif environment.name != environment["default_env"]:
         chosen = "prime use"
     others = ", ".join(sorted(environment.config.names() - {environment.name}))
     return environment.name + (" (chosen by %s)" % chosen if chosen else "") + ("; others: " + others if others else "")
@@ -11775,7 +11888,8 @@ def generations_before(environment, current):
 
     Those whose python is not what is required now are left out.
     """
-    uses, required = uses_of(environment), environment.required
+    names, required = (bytes_of(held_path(environment) + ".uses") or b"").split(), environment.required
+    uses = {os.fsdecode(name): index for index, name in enumerate(names)}  # as `note_use` keeps them
 
     def place(generation):
         return uses.get(os.path.basename(generation.path), -1), generation.created
@@ -11888,8 +12002,8 @@ def discard_unused(days):
 
     last = time.time() - days * 24 * 3600
     states = own_entries(cache_dir("states"), "[0-9a-f]{16}")
-    places = own_entries(cache_dir("scripts"), DIGEST_NAME) + [
-        each for each in states if not os.path.lexists(os.fsdecode(bytes_of(os.path.join(each, STATE_ROOT)) or b""))]
+    places = own_entries(cache_dir("scripts"), DIGEST_NAME)
+    places += [each for each in states if not os.path.lexists(root_of_state(each))]
     gone = discard(each for each in places if os.stat(each).st_mtime <= last
                    and not is_held(os.path.join(each, ".prime", "lock")))
     for root in gone:
@@ -11933,7 +12047,7 @@ def complete_script(root, texts):
     return environment if find_generation(environment)[0] else None
 
 
-def script_environment(options, source, name=""):
+def script_environment(options, source, name):
     """The `Environment` of the script with this source text, in the user cache; None if it has no metadata (PEP 723).
 
     It belongs to a small repo in the cache, whose config joins the script's metadata and our index settings. What the
@@ -11952,9 +12066,9 @@ def script_environment(options, source, name=""):
         texts[PYPROJECT] = "[tool]\nuv = %s\n" % as_toml(from_directory(settings, os.path.dirname(name)))
     keys = sorted(texts.items()) + ([name, hash_file(lock)] if lock else [])
     for place in cache_dirs("scripts", digest(keys)):
-        found = complete_script(place, texts)
-        if found:
-            return found
+        complete = complete_script(place, texts)
+        if complete:
+            return complete
     root = writable_cache("scripts", digest(keys))
     if os.path.lexists(root) and not is_ours(root):
         raise PrimeError("%s belongs to another user, or others may write to it" % root, hint=CACHE_HINT)
@@ -12012,13 +12126,13 @@ def script_metadata(source, name):
     where = "%s of %s" % (SCRIPT_METADATA, name)
     check_script_keys(document, where)
     for key, kind, value in (("requires-python", "text", required), ("dependencies", "texts", dependencies)):
-        expected, is_valid = KINDS[kind]
-        if not is_valid(value):
-            raise PrimeError("%s must be %s, not %s" % (key, expected, shown_value(value)), where, status=2)
+        problem = why_not_kind(key, kind, value)
+        if problem:
+            raise PrimeError(problem, where, status=2)
     try:
         parse_clauses(required)  # R8: a script never names an executable
-    except PrimeError as problem:
-        raise PrimeError("malformed requires-python: %s" % problem, where, status=2,
+    except PrimeError as error:
+        raise PrimeError("malformed requires-python: %s" % error, where, status=2,
                          hint='it is specifiers, such as ">=3.11"')
     return required, dependencies, table_in(document, where, "tool", "uv")
 
@@ -12093,7 +12207,7 @@ def environment_to_run(options, name):
     if name == "-":
         source, name = read_stdin(), ""
     elif has_metadata(name):
-        source = (bytes_of(name) or b"").decode("utf-8-sig", "replace")
+        source = loose_text(name, "utf-8-sig")
     return script_environment(options, source, name) or open_environment(options)
 
 
@@ -12215,13 +12329,9 @@ def run_task(task, options, start):
         try:
             return start(*program_in(task.words, prefix, environ))
         except (OSError, PrimeError) as problem:
-            raise of_task(no_start(problem, task.words, options, environment, prefix), task, options.root)
-
-
-def of_task(error, task, root):
-    """The PrimeError for a task's program that did not start: with the name of the task, and where its config is."""
-    where = load_config(root).where("tasks." + task.name)
-    return PrimeError("task %s: %s" % (task.name, error), where, error.tried, error.hint, error.status)
+            error = no_start(problem, task.words, options, environment, prefix)
+            where = load_config(options.root).where("tasks." + task.name)
+            raise PrimeError("task %s: %s" % (task.name, error), where, error.tried, error.hint, error.status)
 
 
 def task_rows(tasks, commands):
@@ -12400,9 +12510,12 @@ def pwsh_quote(text):
     return "'%s'" % "".join(char * 2 if char in "'\u2018\u2019\u201a\u201b" else char for char in text)
 
 
+CMD_ESCAPES = str.maketrans(dict({char: "^" + char for char in '^&|<>()"!'}, **{"%": "%%"}))
+
+
 def cmd_quote(text):
     """A text behind `set NAME=` in a batch file, as cmd reads it: outside of quotes, for one in it would end them."""
-    return "".join("%%" if char == "%" else "^" + char if char in '^&|<>()"!' else char for char in text)
+    return text.translate(CMD_ESCAPES)
 
 
 # How a shell sets a variable, how it takes PYTHONHOME away, and how it quotes a value.
@@ -12475,21 +12588,15 @@ def resolve(environment, driver, python, target):
         release = Version(python.version).release
         minors = range(min(OLDEST_UV_PYTHON[1], release[1]), release[1] + 1)
         oldest_ones = ["%d.%d" % (release[0], minor) for minor in minors] + [python.version]
-    root = environment.root
     try:
-        resolve_for(oldest_ones, lambda oldest: driver.resolve(lines, target, python, options, root, oldest))
+        for oldest in oldest_ones:
+            try:
+                return driver.resolve(lines, target, python, options, environment.root, oldest)
+            except PrimeError as problem:
+                if oldest == oldest_ones[-1] or not depends_on_python(problem):
+                    raise
     finally:
         tend(remove, target + ".sources")
-
-
-def resolve_for(oldest_ones, function):
-    """Call a function with the first of these oldest versions of python with which all can be resolved."""
-    for oldest in oldest_ones:
-        try:
-            return function(oldest)
-        except PrimeError as problem:
-            if oldest == oldest_ones[-1] or not depends_on_python(problem):
-                raise
 
 
 def depends_on_python(problem):
@@ -12508,7 +12615,7 @@ def command_lock(options):
     environment = open_environment(options, may_lack_lock=True)
     check_repo(environment.root)
     driver, python = tools_of(environment)
-    is_main = environment.name == environment.config.table.get("default_env", "default")
+    is_main = environment.name == environment["default_env"]
     name = "pylock.toml" if is_main else "pylock.%s.toml" % environment.name
     if environment.origins["lock_file"] != "default" and environment["lock_file"].endswith(".toml"):
         name = environment["lock_file"]
@@ -12672,11 +12779,16 @@ def add_uv(work):
     lock = work.resolve(["uv==%s" % uv_version(work.driver.uv)], "%d.%d" % OLDEST_UV_PYTHON)
     names = [name for name in lock.files if fits(name, work.platforms, work.python.version)]
     work.files.update((name, lock.files[name]) for name in names)
-    lacking = [each for each in work.platforms if not any(fits(name, [each], work.python.version) for name in names)]
+    lacking = platforms_without(names, work.platforms, work.python.version)
     if lacking and work.environment["venv_driver"] == "venv_uv":
         work.missing.append("uv: it has no wheel for %s" % ", ".join(lacking))
     elif lacking:
         report.note("uv has no wheel for %s: a boot without network takes pip there" % ", ".join(lacking))
+
+
+def platforms_without(names, platforms, version):
+    """Those of `platforms` on which a CPython of `version` can install none of the wheels of these file names."""
+    return [platform for platform in platforms if not any(fits(name, [platform], version) for name in names)]
 
 
 def add_packages(work, lock):
@@ -12689,9 +12801,8 @@ def add_packages(work, lock):
         platforms = [each for each in work.platforms if is_needed(lock, package, work.python, each)]
         wheels = [lock.file_of(each) for each in package.get("wheels", [])]
         names = [name for name in wheels if fits(name, platforms, work.python.version)]
-        lacking = [platform for platform in platforms
-                   if not any(fits(name, [platform], work.python.version) for name in names)
-                   and lock.holds(package.get("marker", ""), lock.values(work.python, platform))]
+        lacking = [platform for platform in platforms_without(names, platforms, work.python.version)
+                   if lock.holds(package.get("marker", ""), lock.values(work.python, platform))]
         if lacking:
             reason = why_not_vendored(lock, package, lacking)
             work.missing += ["%s: %s" % (package["name"], reason)] if reason else []
@@ -12865,7 +12976,7 @@ def projects_built(environment):
 
 
 def is_discovered(root):
-    """Whether setuptools looks for the packages and modules of a project by itself, at its top ("flat layout")."""
+    """True if setuptools looks for the packages and modules of a project by itself, at its top ("flat layout")."""
     if not os.path.isfile(os.path.join(root, PYPROJECT)):
         return False
     config = load_config(root)
@@ -12894,9 +13005,7 @@ def vendor_files(files, target, committed=(), indexes=()):
     """Download files into a directory, each verified, and remove those of an earlier time that are not needed.
 
     files      dict, as `Lock.files`
-    committed  set of str, the SHA-256 of those that a lock of the repo names: since these do not come from the server
-               of the files, any server will do (H7)
-    indexes    list of str, the URLs whose credentials their servers get
+    committed  set of str, as `Vendoring.trusted`; indexes  list of str, as there
     What the manifest does not name is not ours: it is neither overwritten nor removed (H3). The manifest names each
     file before it is written, so that the next `prime vendor` knows those that a killed one leaves.
     """
@@ -12949,10 +13058,10 @@ def check_vendor_owner(root, target):
     directory, name = os.path.split(target)
     if name.lower() != "vendor":
         return
-    found = [each for each in VENDORING if os.path.lexists(os.path.join(directory, each))]
+    others = [each for each in VENDORING if os.path.lexists(os.path.join(directory, each))]
     entries = entries_of(target) if os.path.isdir(target) else []
-    if found:
-        reason = "beside %s, vendor/ belongs to another language" % found[0]
+    if others:
+        reason = "beside %s, vendor/ belongs to another language" % others[0]
     elif directory == root and is_discovered(root):
         reason = "setuptools would take vendor/ for a package of the project"
     elif entries and MANIFEST not in entries:
@@ -12970,12 +13079,10 @@ def tell_of_ignored_files(target):
     import re
 
     pythons = os.path.join(target, "python")
-    names = os.listdir(target)
-    if os.path.isdir(pythons):
-        names += [os.path.join("python", name) for name in os.listdir(pythons)]
+    names = os.listdir(target) + [os.path.join("python", name) for name in names_if_there(pythons)]
     argv = ["git", "-c", "core.quotePath=false", "check-ignore", "-v", "--"]
     child = run_child(argv + sorted(names), cwd=target)
-    for line in child.stdout.decode("utf-8", "replace").splitlines():
+    for line in child.text.splitlines():
         rule, _, name = line.partition("\t")
         match = re.match(r"(.*):(\d+):([^!].*)$", rule)
         if match:
@@ -13217,12 +13324,11 @@ def command_init(options):
 
 def note_top(root):
     """Say if `root` is not the top of a repo: what is above it is not served, and nothing is there to commit to."""
-    top = next((each for each in ancestors(root) if any(
-        os.path.exists(os.path.join(each, name)) for name in REPO_DIRS)), "")
-    if not top:
+    tops = [each for each in ancestors(root) for name in REPO_DIRS if os.path.exists(os.path.join(each, name))]
+    if not tops:
         report.note("this is no git repo: git init makes it one")
-    elif top != root:
-        place = os.path.relpath(top, root)
+    elif tops[0] != root:
+        place = os.path.relpath(tops[0], root)
         report.note("the top of this repo is %s: init serves only what is in this directory" % place)
 
 
@@ -13233,11 +13339,11 @@ def is_older_entry(path, text):
     """
     if os.path.basename(path) not in ("prime", "prime.cmd") or not is_file(path):
         return False
-    content = bytes_of(path) or b""
-    there = content.replace(b"\r\n", b"\n")  # git may have changed the ends of lines
-    if there == text.encode().replace(b"\r\n", b"\n"):
-        return not WINDOWS and content != there and "\r\n" not in text
-    if hash_bytes(there) in OLDER_ENTRIES or there in (ENTRY_SCRIPT.encode(), ENTRY_CMD.encode()):
+    found = bytes_of(path) or b""
+    content = found.replace(b"\r\n", b"\n")  # git may have changed the ends of lines
+    if content == text.encode().replace(b"\r\n", b"\n"):
+        return not WINDOWS and found != content and "\r\n" not in text
+    if hash_bytes(content) in OLDER_ENTRIES or content in (ENTRY_SCRIPT.encode(), ENTRY_CMD.encode()):
         return True
     report.note("%s was edited, and is left as it is" % tilde(path))
     return False
@@ -13269,7 +13375,7 @@ def note_left_aside(root):
         document = environment.config.pyproject
         extras = list(table_in(document, PYPROJECT, "project", "optional-dependencies"))
         groups = list(groups_of(document))
-        taken = set(with_includes(environment, environment["requirements_files"] + [environment["constraints_file"]]))
+        taken = set(pip_files_of(environment))
     except (PrimeError, OSError):  # the first boot says what is wrong
         return
     own = ([each for each in environment["projects"] if each["path"] == root] + [{"extras": [], "groups": []}])[0]
@@ -13290,22 +13396,16 @@ def note_left_aside(root):
         report.note("left aside: %s; in %s this takes them:" % ("; ".join(kinds), place), lines)
 
 
-def left_of(names, taken):
-    """Those of the `names` of extras or groups that are not `taken`, in any spelling."""
-    taken = set(map(normalized, taken))
-    return [name for name in names if normalized(name) not in taken]
-
-
 def requirements_files_in(root):
     """The files of a repo that look like requirements for pip, as paths that are relative to the root."""
-    found = []
+    files = []
     for directory in ("", "requirements"):
         place = os.path.join(root, directory)
-        for name in sorted(os.listdir(place)) if os.path.isdir(place) else []:
+        for name in sorted(names_if_there(place)):
             is_named = directory or "requirements" in name.lower()
             if is_named and name.endswith(".txt") and not name.startswith("constraints"):
-                found.append(directory + "/" + name if directory else name)
-    return found
+                files.append(directory + "/" + name if directory else name)
+    return files
 
 
 def check_init_target(root, path):
@@ -13396,7 +13496,7 @@ def home_of(root):
 
 
 def is_this_file(path):
-    """Whether a file is a version of this one, by its text."""
+    """True if a file is a version of this one, by its text."""
     return has_bytes(path, b"\ndef command_update(")
 
 
@@ -13407,7 +13507,7 @@ htmlcov dist venv env requirements tasks fabfile site_scons""".split()
 
 
 def is_flat(root):
-    """Whether setuptools would find proto_prime.py at the top of a project: where it finds no package."""
+    """True if setuptools would find proto_prime.py at the top of a project: where it finds no package."""
     names = set(os.listdir(root)) - set(NO_PACKAGES)
     has_package = any(os.path.isfile(os.path.join(root, name, "__init__.py")) for name in names)
     return is_discovered(root) and not has_package
@@ -13453,7 +13553,7 @@ def take_other(options, path, mode):
         child = Child(1)  # what is not this file by its text is not even run
         if is_this_file(aside):
             child = run_child([running_python(), "-I", "-B", aside, "--version"], timeout=UV_SECONDS)
-        words = child.stdout.decode("utf-8", "replace").split()
+        words = child.text.split()
         if child.has_failed or words[:1] != ["proto_prime"]:
             raise PrimeError("%s is no proto_prime.py" % shown([source]), tried=child.tail(3),
                              hint="%s is left as it is" % path if os.path.exists(path) else "")
@@ -13685,8 +13785,8 @@ def check_params(method, params):
     if not checks:
         wrong = [(name, "is not known") for name in params]
     if wrong:
-        raise RpcError(INVALID_PARAMS, "%s: %s" % (method, "; ".join("%s %s" % pair for pair in wrong)),
-                       [{"field": name, "message": message} for name, message in wrong])
+        details = [{"field": name, "message": message} for name, message in wrong]
+        raise RpcError(INVALID_PARAMS, "%s: %s" % (method, "; ".join(map(" ".join, wrong))), details)
     return {name: params[name] for name in checks if name in params}
 
 
@@ -13902,7 +14002,7 @@ class Server:
                 self.write_environment(directory, name, python_version)
             return self.get_(name)
         except BaseException:
-            if not configured and is_marked(directory) and not is_link(directory):
+            if not configured and is_own(directory):
                 with unbroken():
                     tend(remove, directory)
             raise
@@ -13917,7 +14017,7 @@ class Server:
         with locked(state_dir(environment.root, "lock"), "deleting environment %s" % id):
             link_of(environment).forget(paths)
             discard(paths)
-        if environment.root != self.root and is_marked(environment.root) and not is_link(environment.root):
+        if environment.root != self.root and is_own(environment.root):
             remove(environment.root)
         return {"id": id}
 
@@ -13937,8 +14037,7 @@ class Server:
         child = run_child([program] + argv[1:], environ, directory, cap=sys.maxsize, is_guarded=True)
         if child.problem:
             raise work_failed("%s: %s" % (argv[0], child.problem))
-        return {"exit_code": child.status, "stdout": child.stdout.decode("utf-8", "replace"),
-                "stderr": child.stderr.decode("utf-8", "replace")}
+        return {"exit_code": child.status, "stdout": child.text, "stderr": child.stderr.decode("utf-8", "replace")}
 
     # What the methods share.
 
@@ -14257,7 +14356,8 @@ def unknown_command(options, word, *rest):
     typed = [each for each in ("-e", options.env) if options.env]
     hint, programs = hint_of_others(environment, word, rest), programs_of(prefix)
     slip = "" if hint and word not in USUAL_TASKS else slip_of(word, tasks)
-    is_program = word in [*programs, *TOOLS] or is_runnable(word)
+    is_path = os.path.isfile(word) and (word.endswith(".py") or os.path.dirname(word) != "")
+    is_program = is_path or word in [*programs, *TOOLS]
     is_program = is_program or not (hint or slip or os.path.dirname(word)) and find_program(word)
     words = [slip] if slip else []
     if is_program and word not in INSTALLERS:
@@ -14272,11 +14372,6 @@ def unknown_command(options, word, *rest):
     if words:
         hint = "did you mean: prime " + shown([*typed, *words, *rest])
     return PrimeError("unknown command %s" % (word or '""'), hint=hint or "prime help", status=2)
-
-
-def is_runnable(word):
-    """True if a word is the path of a python file, or of a program."""
-    return os.path.isfile(word) and (word.endswith(".py") or os.path.dirname(word) != "")
 
 
 def hint_of_others(environment, word, rest):
@@ -14553,7 +14648,7 @@ def open_options(options):
     """Set the ref root and the stage of this process in `Options`, and return these."""
     root = find_root(options.root)
     find_state(root)
-    options.root = known_root(root)
+    options.root = recorded_root(root)
     find_state(options.root)
     options.stage = take_stage(options.root)
     report.detail("stage %s: %s (%s)" % (options.stage, running_python(), sys.version.split()[0]))
@@ -14948,8 +15043,8 @@ def site_places():
     users = os.environ.get("PYTHONPATH", "").split(os.pathsep)
     users += [] if sys.flags.isolated else sys.path[:1]  # the script's directory
     added = _added[sys.prefix]
-    found = [each for each in sys.path if each in added or each.endswith(("site-packages", "dist-packages"))]
-    return [each for each in found if each not in users]
+    entries = [each for each in sys.path if each in added or each.endswith(("site-packages", "dist-packages"))]
+    return [each for each in entries if each not in users]
 
 
 def origin(finder, name):

@@ -21,10 +21,10 @@ def machine(make_repo, index, tmp_path, driver_name):
 
     def make(name):
         clone = make_repo(name)
-        for variable in ("PIP_NO_INDEX", "PIP_FIND_LINKS", "UV_CONFIG_FILE", "PROTOPRIMER_CACHE_DIR", "UV_CACHE_DIR"):
+        for variable in ("PROTOPRIMER_CACHE_DIR", "UV_CACHE_DIR"):
             del clone.env[variable]
-        clone.env.update(PIP_CONFIG_FILE=os.devnull, UV_NO_CONFIG="1", PROTOPRIMER_VENV_DRIVER=driver_name,
-                         PIP_INDEX_URL=index.url(), PIP_CERT=str(tmp_path / "authority.pem"))
+        clone.may_ask(PROTOPRIMER_VENV_DRIVER=driver_name, PIP_INDEX_URL=index.url(),
+                      PIP_CERT=str(tmp_path / "authority.pem"))
         clone.project(["six"])
         return clone
 

@@ -1,7 +1,6 @@
 """An install or a build that failed: the error shows why, its log is whole, and a dead network is said first."""
 
 import json
-import os
 import re
 import shutil
 import socket
@@ -27,10 +26,7 @@ def dead():
 @pytest.fixture
 def online(repo, driver):
     """A `Repo` for each driver that may ask an index, and is told of none."""
-    for name in ("PIP_NO_INDEX", "PIP_FIND_LINKS", "UV_CONFIG_FILE"):
-        del repo.env[name]
-    repo.env.update(PIP_CONFIG_FILE=os.devnull, UV_NO_CONFIG="1", UV_CACHE_DIR=str(repo.home / "uv cache"),
-                    PIP_RETRIES="0", UV_HTTP_RETRIES="0")
+    repo.may_ask(UV_CACHE_DIR=str(repo.home / "uv cache"), PIP_RETRIES="0", UV_HTTP_RETRIES="0")
     return repo
 
 
@@ -230,6 +226,14 @@ error: proxy-connection-failed
 ╰─> Unable to connect to proxy
 """, ["× Failed to connect to proxy 127.0.0.1 while fetching https://files.test/six.whl",
       "╰─> Unable to connect to proxy"], "https://files.test/six.whl"),
+    "uv 0.13, of a field that it does not know": ("""\
+warning: Failed to parse `pyproject.toml` during settings discovery:
+error: TOML parse error at line 3, column 6
+  |
+3 | uv = {banana = "allow"}
+  |      ^^^^^^^^^^^^^^^^^^
+unknown field `banana`
+""", ["error: TOML parse error at line 3, column 6", "  |", "unknown field `banana`"], ""),
     "uv 0.4": ("""\
 Using Python 3.11.7
   × No solution found when resolving dependencies:

@@ -548,18 +548,18 @@ def open_place():
 def test_M12_private_directory_that_is_another_users(open_place):
     if os.geteuid():
         pytest.skip("not root: no other user to be")
-    (open_place / "home-54321").mkdir()
+    (open_place / "proto_prime-54321").mkdir()
     code = "import os; os.setgroups([]); os.setgid(54321); os.setuid(54321); import sys; sys.path.insert(0, %r)\n" \
-        "import proto_prime; print(proto_prime.private_dir('home'))"
+        "import proto_prime; print(proto_prime.private_dir())"
     shutil.copy(proto_prime.__file__, str(open_place))
     env = {"TMPDIR": str(open_place), "PATH": "/usr/bin:/bin"}
     command = ["/usr/bin/python3", "-I", "-B", "-c", code % str(open_place)]
     said = subprocess.check_output(command, env=env)
     assert said == b"/dev/null\n"
-    (open_place / "home-54321").rmdir()
+    (open_place / "proto_prime-54321").rmdir()
     said = subprocess.check_output(command, env=env)
-    assert said.decode() == "%s/home-54321\n" % open_place
-    assert (open_place / "home-54321").stat().st_mode & 0o777 == 0o700
+    assert said.decode() == "%s/proto_prime-54321\n" % open_place
+    assert (open_place / "proto_prime-54321").stat().st_mode & 0o777 == 0o700
 
 
 # -- the python of a lock ---------------------------------------------------------------------------

@@ -1,16 +1,14 @@
 """The network down, the index failing: what needs neither goes on working, the rest ends soon and says why."""
 
-import http.server
-import os
 import re
 import shutil
-import socketserver
 import subprocess
-import threading
 import time
+from collections import Counter
 
 import pytest
 from conftest import some_python
+from helpers import Index
 
 SOON = 60  # seconds: what takes longer tries on and on
 EVER = 10 ** 9
@@ -18,67 +16,40 @@ OFF = "Temporary failure|Name or service|No address|nodename|Network is unreacha
 WORDS = {"503": "503", "dropped": "Remote end closed|[Cc]onnection (closed|reset)"}  # each tool has its own
 
 
-class Server(socketserver.ThreadingMixIn, http.server.HTTPServer):
-    daemon_threads = True
-
-
-class Index:
-    """A package index on 127.0.0.1 over a directory of wheels, which fails as it is told to.
+class FailingIndex(Index):
+    """An `Index` that fails as it is told to.
 
     fails  how often it fails for each path before it answers
     way    how: "503", or "dropped", the connection ended without an answer
-    asked  {path: how often it was asked for}
     """
 
     def __init__(self, wheels):
-        self.wheels, self.fails, self.way, self.asked = wheels, 0, "", {}
-        index = self
+        self.fails, self.way = 0, ""
+        super().__init__(wheels)
 
-        class Handler(http.server.BaseHTTPRequestHandler):
-            def do_GET(self):
-                index.answer(self)
-
-            do_HEAD = do_GET
-
-            def log_message(self, *_):
-                pass
-
-        self.server = Server(("127.0.0.1", 0), Handler)
-        self.url = "http://127.0.0.1:%d/simple" % self.server.server_address[1]
-        self.thread = threading.Thread(target=self.server.serve_forever, args=(0.05,))
-        self.thread.start()
+    @property
+    def counts(self):
+        """{path: how often it was asked for}"""
+        return Counter(path for path, _ in self.asked)
 
     def answer(self, request):
-        self.asked[request.path] = self.asked.get(request.path, 0) + 1
-        if self.asked[request.path] <= self.fails:
-            return request.send_error(503) if self.way == "503" else None
-        kind, name = request.path.strip("/").split("/")
-        body = self.page(name) if kind == "simple" else (self.wheels / name).read_bytes()
-        request.send_response(200 if body else 404)
-        request.send_header("Content-Type", "text/html")
-        request.send_header("Content-Length", str(len(body)))
-        request.end_headers()
-        return request.wfile.write(body if request.command == "GET" else b"")
-
-    def page(self, name):
-        """The page of a project, in bytes; b"" if there is none."""
-        found = sorted(path.name for path in self.wheels.glob(name.replace("-", "_") + "-*.whl"))
-        return "".join('<a href="/files/%s">%s</a>\n' % (each, each) for each in found).encode()
+        if self.counts[request.path] >= self.fails:
+            return super().answer(request)
+        self.asked.append((request.path, False))
+        return request.send_error(503) if self.way == "503" else None
 
     def fail(self, way, times=EVER):
-        self.way, self.fails, self.asked = way, times, {}
+        self.way, self.fails, self.asked = way, times, []
 
     def close(self):
         """From now on nobody listens at its port."""
         if self.thread.is_alive():
-            self.server.shutdown()
-            self.server.server_close()
-            self.thread.join()
+            super().close()
 
 
 @pytest.fixture
 def index(wheelhouse):
-    index = Index(wheelhouse)
+    index = FailingIndex(wheelhouse)
     yield index
     index.close()
 
@@ -86,10 +57,8 @@ def index(wheelhouse):
 @pytest.fixture
 def client(repo, driver, index):
     """A `Repo` for each driver, whose packages come from the index and from nowhere else."""
-    for name in ("PIP_NO_INDEX", "PIP_FIND_LINKS", "UV_CONFIG_FILE"):
-        del repo.env[name]
-    repo.env.update(PIP_CONFIG_FILE=os.devnull, UV_NO_CONFIG="1", UV_CACHE_DIR=str(repo.home / "uv cache"))
-    require(repo, "six", index.url)
+    repo.may_ask(UV_CACHE_DIR=str(repo.home / "uv cache"))
+    require(repo, "six", index.url())
     return repo
 
 
@@ -149,14 +118,14 @@ def cut_off(request, client, index):
 def test_B8_what_is_built_needs_no_network(client, index, cut_off):
     client.prime()
     six = client.current
-    require(client, "idna", index.url)
+    require(client, "idna", index.url())
     client.prime()
     down = cut_off()
     for _ in range(2):  # the long way, and from the stamp
         client.settle()
         assert "is current" in client.prime(**down).stderr
         assert loads(client, "idna", **down)
-    require(client, "six", index.url)  # back on another branch
+    require(client, "six", index.url())  # back on another branch
     back = client.prime(**down)
     assert "is current" in back.stderr and "building" not in back.stderr
     assert client.current == six
@@ -166,9 +135,9 @@ def test_B8_what_is_built_needs_no_network(client, index, cut_off):
 def test_B8_install_without_network_says_so_and_leaves_the_old_environment(client, index, cut_off):
     client.prime()
     down = cut_off()
-    require(client, "idna", "" if down else index.url)
+    require(client, "idna", "" if down else index.url())
     failed_boot(client, OFF, **down)
-    require(client, "six", index.url)
+    require(client, "six", index.url())
     assert "is current" in client.prime(**down).stderr
 
 
@@ -180,21 +149,21 @@ def test_B9_index_that_fails_at_first_is_asked_again(client, index, way):
     index.fail(way, times=1)
     assert "is ready" in client.prime().stderr
     assert loads(client, "six")
-    assert index.asked["/simple/six/"] == 2
-    assert min(index.asked.values()) == 2  # the wheel as well; of that uv asks for the metadata first
+    assert index.counts["/simple/six/"] == 2
+    assert min(index.counts.values()) == 2  # the wheel as well; of that uv asks for the metadata first
 
 
 @pytest.mark.parametrize("way", sorted(WORDS))
 def test_B9_index_that_goes_on_failing_is_said_and_leaves_the_old_environment(client, index, way):
     client.prime()
-    require(client, "idna", index.url)
+    require(client, "idna", index.url())
     index.fail(way)
     failed_boot(client, WORDS[way])
-    assert list(index.asked.values()) == [3]
+    assert list(index.counts.values()) == [3]
 
 
 def test_B9_how_often_it_is_tried_is_for_the_user_to_say(client, index):
     client.env.update(PIP_RETRIES="0", UV_HTTP_RETRIES="0")
     index.fail("dropped")
     client.prime(status=1)
-    assert list(index.asked.values()) == [1]
+    assert list(index.counts.values()) == [1]

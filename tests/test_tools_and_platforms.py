@@ -182,6 +182,15 @@ def test_M16_least_uv_for_groups_and_for_uv_lock(with_uv):
     assert "uv passed over: %s, version 0.5.0: uv.lock takes 0.5.31" % (repo.bin / "uv") in told
 
 
+def test_M16_sources_of_groups_are_looked_for_in_the_repo_from_any_directory(repo):
+    repo.project(["six"], '[dependency-groups]\ndev = ["idna"]\n')
+    repo.prime(cwd=str(repo.home))
+    stamps = [path.read_bytes() for path in (repo.path / ".prime" / "stamp").iterdir() if path.suffix != ".sh"]
+    paths = {part for stamp in stamps for part in stamp.split(b"\0") if part.endswith(b"pyproject.toml")}
+    assert os.fsencode(str(repo.path / "pyproject.toml")) in paths
+    assert all(map(os.path.isabs, paths))
+
+
 def test_M16_without_a_new_one_auto_goes_on_with_pip_and_says_why(with_uv):
     repo = with_uv("0.1.45")
     repo.config('dependencies = ["six"]')
