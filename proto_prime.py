@@ -256,6 +256,7 @@ provide() { # [ARGS]: set $python to a python that uv has installed, or installs
     cache=${named:-$cache}
     case $cache in
     /*) ;;
+    "~" | "~/"*) cache=$home${cache#"~"} ;;
     *) cache=$PWD/$cache ;;
     esac
     if [ -n "$named" ]; then
@@ -610,7 +611,9 @@ def emit(text):
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         if WINDOWS and problem.errno == 22:  # W18: what it says of a pipe that nobody reads any more
             raise BrokenPipeError(problem.errno, problem.strerror)
-        raise
+        if isinstance(problem, BrokenPipeError):
+            raise
+        raise PrimeError("cannot write to stdout: %s" % problem.strerror)  # such as a file on a full disk (M11)
 
 
 def as_json(value):
@@ -627,8 +630,9 @@ def nearest_name(name, names, likeness=0.6):
     """The one of the valid `names` that an unknown one was meant for; "" if none is that much like it, at most 1."""
     import difflib
 
-    names = [each for each in names if len(each) <= NEAR_CAP]
-    return (difflib.get_close_matches(name[:NEAR_CAP], names, 1, likeness) + [""])[0]
+    by_lower = {each.lower(): each for each in names if len(each) <= NEAR_CAP}
+    near = difflib.get_close_matches(name[:NEAR_CAP].lower(), by_lower, 1, likeness)
+    return by_lower[near[0]] if near else ""
 
 
 def slip_of(word, names):
@@ -2556,6 +2560,15 @@ def xdg_dir(variable, *names):
     return os.environ.get(variable) or os.path.join(home_dir(), *names)
 
 
+def named_path(name):
+    """The absolute path that a variable or an option of ours names. ~ is the home directory: no shell has seen what
+    stands in quotes, behind a "=" or in the file of a service (M6).
+    """
+    if name == "~" or name.startswith(("~/", "~" + os.sep)):
+        name = home_dir() + name[1:]
+    return plain_path(os.path.abspath(name))
+
+
 def private_dir(is_made=True):
     """Our directory below the temporary one, which only this user can write; if there is none, os.devnull.
 
@@ -2645,7 +2658,7 @@ def caches_in_use():
     named = os.environ.get(CACHE_VAR, "")
     if named not in _caches:
         bases = list(filter(None, named.split(os.pathsep))) or [os.path.join(users_caches(), "proto_prime")]
-        bases = [plain_path(os.path.abspath(each)) for each in bases]
+        bases = list(map(named_path, bases))
         _caches[named] = open_cache(bases[0])
         _caches[named] += [each for each in map(open_shared_cache, bases[1:]) if each and each not in _caches[named]]
     return _caches[named]
@@ -2763,11 +2776,12 @@ def find_root(option=""):
     """
     named = option or os.environ.get(ROOT_VAR)
     script = "" if is_installed() else script_path()
-    if named and not os.path.isdir(named):
-        raise PrimeError("ref root %s is not a directory" % named, "--root" if option else ROOT_VAR, status=2)
     try:
         if named:
-            return plain_path(os.path.abspath(named))
+            root = named_path(named)
+            if not os.path.isdir(root):
+                raise PrimeError("ref root %s is not a directory" % named, "--root" if option else ROOT_VAR, status=2)
+            return root
         if script:
             starts = [os.path.dirname(plain_path(os.path.abspath(script))), os.path.dirname(os.path.realpath(script))]
         else:
@@ -2850,7 +2864,7 @@ def kind_of_root(root):
 def named_state():
     """The state directory that PROTOPRIMER_STATE_DIR names; "" if it is unset."""
     named = os.environ.get(STATE_VAR)
-    return own_directory(plain_path(os.path.abspath(named)), ".prime", is_older_state) if named else ""
+    return own_directory(named_path(named), ".prime", is_older_state) if named else ""
 
 
 def state_hint(root):
@@ -3221,7 +3235,10 @@ class Link:
 
     def obstacle(self):
         """Why making the link would take something else away, as a str; "" if it would not."""
-        if self.path in ancestors(self.root) or state_dir(self.root) in ancestors(self.path):
+        state = state_dir(self.root)
+        if self.path in ancestors(state):
+            return "no link can be made at %s, for %s names it, or what is in it" % (self.path, STATE_VAR)
+        if self.path in ancestors(self.root) or state in ancestors(self.path):
             return "no link can be made at %s" % self.path
         if os.path.basename(self.path) == ".venv" or os.path.exists(os.path.join(self.path, "pyvenv.cfg")):
             return ""
@@ -4240,13 +4257,15 @@ OPTIONS_OF_PIP = {
 }
 
 
-def as_meant(field, value, typed):
+def as_meant(field, kind, value, typed):
     """The value for a field that somebody meant by a value of another kind; None if that cannot be told.
 
+    kind   str, a key of `KINDS`, which the field takes
     typed  str, how the value stands in the file
     """
-    kind = FIELDS[field][0]
     is_text = isinstance(value, str)
+    if kind == "table" and is_texts(value) and all("=" in each for each in value):  # as for docker compose
+        value = dict(each.split("=", 1) for each in value)
     if kind == "driver" and is_text:
         value = "venv_" + normalized(value).split("-")[0].replace("virtualenv", "pip").replace("venv", "pip")
     elif kind == "text" and isinstance(value, (int, float)) and not isinstance(value, bool):
@@ -4276,10 +4295,13 @@ def as_specifier(version):
     return ">=" + version.lstrip("^") if version[:1] == "^" else "==" + version
 
 
-def hint_for_value(field, value, typed=""):
-    """The hint for a value that a field does not take: the line that works; "" if none is near."""
+def hint_for_value(field, value, typed="", kind=""):
+    """The hint for a value that a field does not take: the line that works; "" if none is near.
+
+    Arguments as for `as_meant`; kind is by default that of a field of the config.
+    """
     try:
-        value = as_meant(field, value, typed)
+        value = as_meant(field, kind or FIELDS[field][0], value, typed)
         return "" if value is None else "did you mean: %s = %s" % (field, shown_toml(value))
     except (RecursionError, ValueError):  # as in `shown_value`
         return ""
@@ -4551,7 +4573,7 @@ def read_task(config, name, value):
             raise config.error(key, 'unknown field "%s"' % at, TASK_KEYS, at)
         problem = why_not_kind(at, TASK_KEYS[key], item)
         if problem:
-            raise config.error(at, problem)
+            raise config.error(at, problem, hint=hint_for_value(key, item, config.typed_value(at), TASK_KEYS[key]))
     if not table.get("run") and not table.get("needs"):
         raise config.error(field, '%s has no command: it takes run = "..."' % field)
     env = table.get("env", "")
@@ -6629,7 +6651,7 @@ def hint_for_choice(text):
         wanted = parse_request(text)
     except PrimeError:
         wanted = None
-    if not wanted or text[:1] not in "0123456789<>=!~":
+    if not wanted or wanted.path or text[:1] not in "0123456789<>=!~":
         return "it is the path of a Python, or the name of one on PATH"
     name = "python" + text
     typed = name if find_program(name) else '"$(prime python %s)"' % shown([text])
@@ -9894,7 +9916,11 @@ def damage_of(generation, may_run=True):
     base = generation.python
     if has_moved(generation):
         return "it was moved or copied from %s" % generation.built_at
-    if not os.path.exists(base.path):
+    try:
+        os.stat(base.path)
+    except PermissionError as problem:  # such as one in another user's home
+        return "its base python %s cannot be used: %s" % (base.path, problem.strerror)
+    except OSError:
         return "its base python %s is gone" % base.path
     if not is_same_python(generation, may_run):
         return "its base python %s was replaced" % base.path
@@ -10301,6 +10327,8 @@ def prepare_state(root):
     base, ignore = state_dir(root), state_dir(root, ".gitignore")
     try:
         if os.path.lexists(base) and not os.path.isdir(base):
+            if os.environ.get(STATE_VAR):  # it could be anything, such as /dev/null (M14)
+                raise PrimeError("%s=%s is no directory" % (STATE_VAR, os.environ[STATE_VAR]), status=2)
             rename_aside(base)
         mark_state(base)
         for name in ("envs", "stamp", "log", "held", "building", "use", "lock"):
@@ -10492,6 +10520,14 @@ def install(environment, driver, directory):
     mend_launchers(directory)
 
 
+NOTHING_ASKS = "no [project], requirements.txt, or dependencies in the config"
+
+
+def asking_files(environment):
+    """The files that ask for packages of an environment, besides its config and a lock: a list of str."""
+    return environment["requirements_files"] + [PYPROJECT] * bool(environment["projects"])
+
+
 def note_unused(environment, is_empty):
     """Say why nothing was installed, if `is_empty`, and what the repo has that could be (R4, R20)."""
     lock = environment["lock_file"]
@@ -10500,10 +10536,10 @@ def note_unused(environment, is_empty):
         report.note("seen, but not used: %s; %s" % (", ".join(locks), report.as_typed("prime lock pins all versions")))
     if lock and not is_empty or not has_own_metadata(environment) and not is_empty:
         return
-    files = [lock] if lock else environment["requirements_files"] + [PYPROJECT] * bool(environment["projects"])
+    files = [lock] if lock else asking_files(environment)
     reason = "%s asks for no package here" % ", ".join(files)
     if not files and not environment["dependencies"]:
-        reason = "no [project], requirements.txt, or dependencies in the config"
+        reason = NOTHING_ASKS
     elif not files:
         reason = "dependencies in the config ask for no package here"
     if is_empty:
@@ -12293,6 +12329,9 @@ def command_run(options):
         raise
     environment = environment_to_run(options, words[0])
     prefix = prefix_of(environment, options, boots)
+    if words[0].rstrip("0123456789.") == "python" and is_python_file("".join(words[1:2])) and has_metadata(words[1]):
+        # Seen here alone, where it costs nothing: the fast path does not look into scripts.
+        report.note("python does not read the dependencies in %s; this does: %s" % (words[1], typed("run", words[1])))
     try:
         hand_over(words, prefix, environment.environ(prefix))
     except (OSError, PrimeError) as problem:
@@ -12328,6 +12367,10 @@ def hint_for(command, options, environment, prefix):
         return hint_for_file(command, options, environment)
     if name.rstrip("0123456789.") == "pip":
         return where_to_add(environment, "list packages in")
+    if not options.command and name in environment.config.tasks:
+        return "%s is a task: needs = [%s] runs it before" % (name, as_toml(name))
+    if not options.command and name == "cd":
+        return 'no shell runs this: cwd = "..." names the directory of a task'
     tasks = environment.config.tasks if options.command else ()  # what a task runs is no task
     near = nearest_name(name, [*tasks, *programs])
     if near in tasks and near not in programs:
@@ -12434,8 +12477,9 @@ def command_shell(options):
     except OSError as problem:  # the prompt is a courtesy: the shell starts without it
         report.note("the shell is not told of the environment: %s" % problem)
         words, variables = [], {}
-    if options.line is not None:  # it reads no file of the user's that could set another PATH, but those of fish
-        words, variables = [*words[:2 * (name == "fish")], "/c" if name == "cmd.exe" else "-c", options.line], {}
+    if options.line is not None:  # fish and csh alone read files of the user's then, which could set another PATH
+        words = [*words[:2 * (name == "fish")], "/c" if name == "cmd.exe" else "-c", options.line]
+        variables = variables if "csh" in name else {}
     elif os.path.isfile(program) and os.access(program, os.X_OK):
         report.note("%s, in environment %s; exit leaves it" % (program, environment.name))
     try:
@@ -12463,12 +12507,30 @@ precmd_functions+=(_prime_start) preexec_functions+=(_prime_start)
     "fish": (["--init-command", "set -gx PATH %(programs)s $PATH; functions -c fish_prompt _prime_prompt; "
               "function fish_prompt; printf %%s %(label)s; _prime_prompt; end"], {}, {}),
     "sh": ([], {"ENV": "%(directory)s/rc"}, {"rc": "%(ENV)s%(own_rc)s%(lines)s"}),
+    "yash": (["--rcfile=%(directory)s/yashrc"], {}, {"yashrc": "[ -f ~/.yashrc ] && . ~/.yashrc\n%(lines)s"}),
+    # It has no option for it: it reads what is in the home directory, which is the user's again by the first line.
+    "tcsh": ([], {"HOME": "%(directory)s"}, {".tcshrc": """\
+%(HOME)sif ( -r ~/.tcshrc ) then
+source ~/.tcshrc
+else if ( -r ~/.cshrc ) then
+source ~/.cshrc
+endif
+setenv PATH %(csh_programs)s:"$PATH"
+if ( $?prompt ) set prompt = %(csh_label)s"$prompt:q"
+"""}),
     "cmd.exe": ([], {"PROMPT": "%(prompt)s"}, {}),
     "pwsh": (["-NoLogo", "-NoExit", "-Command", "$function:prime_prompt = $function:prompt; "
               "function prompt { %(powershell_label)s + (prime_prompt) }"], {}, {}),
 }  # type: dict
 POWERSHELLS = "pwsh", "powershell"
-SHELLS.update(dict.fromkeys(("dash", "ash", "ksh", "busybox"), SHELLS["sh"]))
+SHELLS.update(dict.fromkeys(("dash", "ash", "ksh", "ksh93", "mksh", "busybox"), SHELLS["sh"]))
+SHELLS["csh"] = SHELLS["tcsh"]  # most often it is the same program
+# What ksh and mksh read where ENV is not set; the others read nothing then.
+KSH_RC = """\
+case ${KSH_VERSION-} in *MIRBSD*) ENV=~/.mkshrc ;; *93*) ENV=~/.kshrc ;; esac
+[ ! -f "${ENV-}" ] || . "$ENV"
+unset ENV
+"""
 SHELLS.update(dict.fromkeys(("pwsh.exe", "powershell.exe"), SHELLS["pwsh"]))
 
 
@@ -12482,12 +12544,15 @@ def shell_start(kind, prefix, name, environ):
     """
     import shlex
 
-    directory = writable_cache("shell", digest([prefix, name, environ.get("ENV"), environ.get("ZDOTDIR")]))
+    directory = writable_cache("shell", digest([prefix, name, *map(environ.get, ("ENV", "ZDOTDIR", "HOME"))]))
     make_own(directory)
     if not is_ours(directory):  # the shell would run what others put there
         raise PermissionError(13, "belongs to another user, or others may write to it", directory)
     values = {"directory": directory, "label": shlex.quote("(%s) " % name),
-              "programs": shlex.quote(os.path.join(prefix, BIN)), "own_rc": ""}
+              "programs": shlex.quote(os.path.join(prefix, BIN)), "own_rc": KSH_RC}
+    values.update(csh_label=csh_quote("(%s) " % name.replace("%", "%%")),
+                  csh_programs=csh_quote(os.path.join(prefix, BIN)),
+                  HOME="setenv HOME %s\nset home = \"$HOME\"\n" % csh_quote(home_dir()))
     values["lines"] = "PATH=%(programs)s:$PATH\nPS1=%(label)s\"$PS1\"\n" % values
     for variable in ("ENV", "ZDOTDIR"):  # as they were, for the user's own files and for shells in this one
         value = environ.get(variable)
@@ -12679,6 +12744,8 @@ def command_lock(options):
                 return 0
             driver.export(environment, aside, python.path)
         else:
+            if not (os.path.lexists(target) or asking_files(environment) or environment["dependencies"]):
+                raise PrimeError("nothing to lock: " + NOTHING_ASKS, hint=where_to_add(environment, "list packages in"))
             if before and not options.upgrade:
                 write_atomic(aside, load_text(target).encode())  # so that uv keeps what it pins
             resolve(environment, driver, python, aside)
@@ -12686,7 +12753,8 @@ def command_lock(options):
     finally:
         tend(remove, aside)
     write_atomic(target, text.encode())
-    note_pins("%s names %s; commit it" % (name, counted(count)), decisive, before)
+    says = "names %s; commit it" % counted(count) if count else "names no package, for none is asked for"
+    note_pins("%s %s" % (name, says), decisive, before)
     return 0
 
 
@@ -12769,7 +12837,7 @@ def command_vendor(options):
     environment = open_environment(options)
     root = environment.root
     check_repo(root)
-    target = os.path.abspath(options.directory or vendor_dir(root))
+    target = named_path(options.directory or vendor_dir(root))
     check_vendor_target(root, target)
     read_manifest(target)
     check_vendor_owner(root, target)
@@ -13329,7 +13397,7 @@ IGNORED = (".prime/", ".venv", ENVS_FILE, "__pycache__/")  # .venv without a sla
 
 def command_init(options):
     """put proto_prime.py and prime into a repo"""
-    root = os.path.abspath(options.directory or os.curdir)
+    root = named_path(options.directory or os.curdir)
     os.makedirs(root, exist_ok=True)
     directory, reason = home_of(root)
     own, prime = os.path.join(directory, "proto_prime.py"), os.path.join(directory, "prime")
@@ -13378,12 +13446,16 @@ def note_top(root):
 
 
 def is_older_entry(path, text):
-    """True if a file is an entry script as some version wrote it, and not this text. Says so if it was edited."""
+    """True if a file is an entry script as some version wrote it, and not this text. Says so if it was edited.
+
+    Or if it is this text with the ends of lines of Windows, with which no POSIX system starts it (M15).
+    """
     if os.path.basename(path) not in ("prime", "prime.cmd") or not is_file(path):
         return False
-    content = (bytes_of(path) or b"").replace(b"\r\n", b"\n")  # git may have changed the ends of lines
+    found = bytes_of(path) or b""
+    content = found.replace(b"\r\n", b"\n")  # git may have changed the ends of lines
     if content == text.encode().replace(b"\r\n", b"\n"):
-        return False
+        return not WINDOWS and found != content and "\r\n" not in text
     if hash_bytes(content) in OLDER_ENTRIES or content in (ENTRY_SCRIPT.encode(), ENTRY_CMD.encode()):
         return True
     report.note("%s was edited, and is left as it is" % tilde(path))
@@ -13589,7 +13661,7 @@ def take_other(options, path, mode):
     try:
         source, trust = options.source, "hash" if options.sha256 else "https"  # H7
         if source:
-            url = source if "://" in source else file_url(os.path.abspath(source))
+            url = source if "://" in source else file_url(named_path(source))
             download(url, aside, options.sha256, trust=trust)
         else:
             source = fetch_release(options, aside, trust)
@@ -14374,7 +14446,7 @@ def command_index(argv):
     index = 0
     while index < len(argv) and argv[index].startswith("-"):
         word = argv[index]
-        is_long = word.startswith(("--r", "--e")) and "=" not in word  # argparse takes --ro for --root
+        is_long = word in ("--root", "--env")
         is_env = not word.startswith("--") and word.find("e") == len(word) - 1  # -e, or -ve
         index += 2 if is_long or is_env else 1
     return index
@@ -14402,20 +14474,21 @@ def unknown_command(options, word, *rest):
     hint, programs = hint_of_others(environment, word, rest), programs_of(prefix)
     slip = "" if hint and word not in USUAL_TASKS else slip_of(word, tasks)
     is_path = os.path.isfile(word) and (word.endswith(".py") or os.path.dirname(word) != "")
-    is_program = is_path or word in [*programs, *TOOLS] or not (hint or slip) and find_program(word)
+    is_program = is_path or word in [*programs, *TOOLS]
+    is_program = is_program or not (hint or slip or os.path.dirname(word)) and find_program(word)
     words = [slip] if slip else []
     if is_program and word not in INSTALLERS:
         words = ["run", word]
     elif not hint and not slip:
         tools = [slip_of(word, TOOLS), *filter(find_program, TOOLS)]  # who types `lint` need not want to add pylint
-        names, others = [*COMMANDS, *tasks, *programs, *tools], " ".join(row[0] for row in WORDS_OF_OTHERS).split()
+        names, others = [*OURS, *tasks, *programs, *tools], " ".join(row[0] for row in WORDS_OF_OTHERS).split()
         near = nearest_name(word, names + others)
         hint = hint_of_others(environment, nearest_name(word, [near], 0.8), rest)
         near = "" if hint else nearest_name(word, names)
-        words = [near] if near in COMMANDS or near in tasks else ["run", near][:2 * len(near)]
+        words = [near] if near in OURS or near in tasks else ["run", near][:2 * len(near)]
     if words:
         hint = "did you mean: prime " + shown([*typed, *words, *rest])
-    return PrimeError("unknown command %s" % word, hint=hint or "prime help", status=2)
+    return PrimeError("unknown command %s" % (word or '""'), hint=hint or "prime help", status=2)
 
 
 def hint_of_others(environment, word, rest):
@@ -14451,22 +14524,61 @@ def make_parser(command, options):
     import argparse
 
     class Parser(argparse.ArgumentParser):
+        def _get_option_tuples(self, word):
+            """No abbreviations: `clean --al` is a slip. Without allow_abbrev, which takes -vq from 3.6 (bpo-26967)."""
+            return [] if word[:2] == "--" else super()._get_option_tuples(word)
+
         def error(self, message):
-            word = message.partition("unrecognized arguments: ")[2].split(" ")[0]
-            options = [each[2:] for each in self._option_string_actions if each[:2] == "--"]
-            near = nearest_name(word.strip("-"), options) if word[:1] == "-" else ""
-            hint = "did you mean: %s --%s" % (self.prog, near) if near else "%s --help" % self.prog
-            if command == "shell" and not near and word[:1] not in ("", "-"):
-                hint = "did you mean: prime run %s" % message.partition(": ")[2]
-            raise PrimeError(message, hint=hint, status=2)
+            raise PrimeError(message, hint=hint_of_usage(command, message, self, options.root), status=2)
 
         def print_help(self, file=None):
             emit(help_of(command, options, min(columns(1), HELP_COLUMNS)))
+
+        def _print_message(self, message, file=None):  # of --version
+            emit(message)
 
     parser = Parser(prog=("prime %s" % command).strip(), argument_default=argparse.SUPPRESS, add_help=False)
     for names, settings in [*OPTIONS, *ARGUMENTS.get(command, ())]:
         parser.add_argument(*names, **settings)
     return parser
+
+
+# What reads the output of `prime env --shell SHELL` besides SHELL itself, and what to source where nothing does.
+SHELLS_ALIKE = {
+    **dict.fromkeys(("bash", "zsh", "dash", "ash", "ksh", "mksh", "yash", "posix", "direnv"), "prime env --shell sh"),
+    **dict.fromkeys(("powershell", "ps1", "ps"), "prime env --shell pwsh"), "cmd.exe": "prime env --shell cmd",
+    "csh": "source .venv/bin/activate.csh", "tcsh": "source .venv/bin/activate.csh",
+    "nu": "overlay use .venv/bin/activate.nu", "xonsh": "source .venv/bin/activate.xsh",
+}  # type: dict
+
+
+def hint_of_usage(command, message, parser, root):
+    """The hint for what argparse says of a command line (U1)."""
+    words = message.partition("unrecognized arguments: ")[2]
+    word = words.split(" ")[0]
+    options = [each[2:] for each in parser._option_string_actions if each[:2] == "--"]
+    shell = message.partition("invalid choice: '")[2].partition("'")[0] or word * (command == "env")
+    alike = SHELLS_ALIKE.get(shell) or "prime env --shell " + shell * (shell in (*ENV_SHELLS, "github", "json"))
+    near = nearest_name(word.strip("-"), options) if word[:1] == "-" else word * (word in options)
+    if shell and not alike.endswith(" "):
+        return "did you mean: " + alike
+    if near:
+        return "did you mean: %s --%s" % (parser.prog, near)
+    if not command and word in ("-m", "-c"):
+        return "did you mean: prime run " + ("-m MODULE" if word == "-m" else "python -c CODE")
+    if command == "boot" and word == "run":
+        return "did you mean: prime " + words
+    if command == "shell" and word[:1] not in ("", "-"):
+        return "did you mean: prime run " + words
+    try:
+        names = load_config(find_root(root)).names()
+    except (PrimeError, OSError):
+        names = []
+    if word in names:
+        return "did you mean: prime -e %s %s" % (word, command)
+    if command == "use" and names and not word:
+        return "prime use NAME; the names: " + ", ".join(sorted(names))
+    return "%s --help" % parser.prog
 
 
 HELP_COLUMNS, HELP_LINES = 80, 24  # of the help, where the terminal is that wide

@@ -577,6 +577,10 @@ def test_L8_older_entry_script_is_brought_along_and_an_edited_one_is_not(plain, 
     words[-1:] = [str(plain.write("new.py", text + "# newest\n"))] if command == "update" else words[-1:]
     assert "prime was edited, and is left as it is" in plain.prime(*words, entry="proto_prime.py").stderr
     assert (plain.path / "prime").read_text() == older + "# mine\n"
+    (plain.path / "prime").write_bytes(ENTRY_SCRIPT.replace("\n", "\r\n").encode())  # which no sh starts
+    words[-1:] = [str(plain.write("new.py", text + "# last\n"))] if command == "update" else words[-1:]
+    plain.prime(*words, entry="proto_prime.py")
+    assert (plain.path / "prime").read_bytes() == ENTRY_SCRIPT.encode()
 
 
 # -- what the script says where it cannot begin ----------------------------------------------------
