@@ -30,19 +30,19 @@
 #   wanted       TOML, Versions and requests, Config, The user's settings, Environments and their inputs
 #   there        Asking a python, Where pythons are, Choosing a python
 #   making       Downloads and the index, Tools, Lock files, Sources, pip, uv, Making environments, Programs,
-#                Generations, Removing, Building, Shell stamps, Stamps
+#                Generations, Removing, Building, Bytecode, Shell stamps, Stamps
 #   running      Stages
 #   commands     Commands of every day, Running a command, Lock and vendor, Init and update, Workflow server,
 #                Command line
 #   from python  boot() and start(), switch_env()
 #
-# Who changes something here keeps to this: the fast path uses os and sys alone. run_child starts every child, but
-#   run_beside those that have our terminal; replace_process becomes every program, write_atomic writes every file,
-#   ask_python asks every python. Config.look remembers a file before it is read. An error that a user can mend is a
-#   PrimeError. Only what carries our mark is removed. Python 3.6 syntax. A new place of pythons: a row of LOCATIONS and
-#   a word in the start by sh. A new field: a row of FIELDS; if pip and uv get it, a line of index_options and a name in
-#   SOURCE_FIELDS. README lists both. Codes such as E7 name what must be survived (tests/faults.md): C pythons that lie,
-#   E the caller's environment, B what breaks half-way, T time, I input, H hostility, R repos, M machines, U every day.
+# Who changes something here keeps to this: the fast path uses os and sys alone, and what WARM names. run_child starts
+#   every child, but run_beside those that have our terminal; replace_process becomes every program, write_atomic
+#   writes every file, ask_python asks every python. Config.look remembers a file before it is read. An error that a
+#   user can mend is a PrimeError. Only what carries our mark is removed. Python 3.6 syntax. A new place of pythons:
+#   LOCATIONS, and the start by sh. A new field: FIELDS, and if pip and uv get it index_options and SOURCE_FIELDS.
+#   README lists both. Codes such as E7 name what must be survived (tests/faults.md): C pythons that lie, E the
+#   caller's environment, B what breaks half-way, T time, I input, H hostility, R repos, M machines, U every day.
 #
 # MIT License
 #
@@ -1795,6 +1795,15 @@ def catch_signals(is_over=False):
         _signal.pthread_sigmask(_signal.SIG_UNBLOCK, end_signals())
 
 
+def uncatch_signals():
+    """Let the signals of `catch_signals` end this process at once: who handled one from now on would lose it."""
+    import _signal
+
+    for number in end_signals():
+        if _signal.getsignal(number) != _signal.SIG_IGN:
+            _signal.signal(number, _signal.SIG_DFL)
+
+
 def run_child(argv, environ=None, cwd=os.sep, timeout=None, until=b"", log=None, cap=OUTPUT_CAP, is_guarded=False,
               is_merged=False):
     """Run a program to its end, with stdin closed, in a process group of its own. Returns a `Child`.
@@ -2247,11 +2256,9 @@ def replace_process(argv, environ, program="", may_spawn=True):
         if hasattr(_signal, "sigwaitinfo"):
             run_as_child(program, argv, environ)
         report.note("%s is not obeyed: this python has no signal.sigwaitinfo, as on macOS" % SPAWN_VAR)  # M23
-    # Python ignores SIGPIPE and SIGXFSZ, and the program would inherit that (bpo-1652). A signal that came to a
-    # handler of ours now would be lost.
-    ours = [number for number in end_signals() if _signal.getsignal(number) != _signal.SIG_IGN]
-    for number in [_signal.SIGPIPE, _signal.SIGXFSZ] + ours:
+    for number in _signal.SIGPIPE, _signal.SIGXFSZ:  # python ignores them, and the program would do so, too (bpo-1652)
         _signal.signal(number, _signal.SIG_DFL)
+    uncatch_signals()
     os.execve(program, argv, environ)
 
 
@@ -10365,6 +10372,74 @@ def run_post_boot(command, directory, environment):
 
 
 # --------------------------------------------------------------------------------------------------
+# Bytecode
+# --------------------------------------------------------------------------------------------------
+# To read the bytecode of this file takes longer than all else that a warm start does. So the fifth of it that a warm
+# start needs is kept apart, for `prime` to try first.
+
+# The functions and classes of this file that a warm start calls, beside their methods.
+WARM = """
+    activated active_generation ancestors are_same_marks as_typed below bytes_of catch_signals check_regular
+    chunks_of clean_environ cold Cold command_argv config_paths decisive_marks end_signals entry
+    environment_python fail fast_path find_program find_root flush_output hand_over has_control has_metadata
+    Interrupted is_installed is_link is_marked is_on is_python_file is_same_place is_text isolate leave Link
+    main masked means_yes note_outlived one_line own_directory pip_variable plain_path PrimeError program_in
+    proven read_env_file read_stamp replace_process Reporter restore_environ run_task_at_once run_words
+    safe_name script_path shown signal_name signature Stamp stamp_head stamp_path started_file started_with
+    state_dir status_of Task task_name uncatch_signals unfinished_prefix variable_marks visible why_no_file_name
+    with_endings with_variables working_directory
+""".split()
+
+
+class Cold(BaseException):
+    """A warm start needs more of this file than was loaded for it: `prime` loads all, and begins again."""
+
+
+def cold(*words, **options):
+    """Stands in a warm start for all functions that are not `WARM`."""
+    uncatch_signals()
+    raise Cold
+
+
+def keep_warm_bytecode():
+    """Write the bytecode of a warm start apart, beside what python keeps of this file: `prime` reads that first.
+
+    Nothing is written where python writes nothing either, and none of this file as a script, which is compiled anyway.
+    Python 3.6 and 3.7 cannot replace a part of a code object.
+    """
+    import marshal
+
+    bytecode = getattr(globals().get("__spec__"), "cached", None) or ""
+    if __name__ == "__main__" or sys.dont_write_bytecode or sys.version_info < (3, 8) or not os.path.isfile(bytecode):
+        return
+    path = "%s/proto_prime.%s.warm" % (os.path.dirname(bytecode), sys.implementation.cache_tag)
+    try:
+        state, kept = os.stat(THIS_FILE), bytes_of(bytecode) or b""
+        head = ("%r %d %d\n" % (sys.version, state.st_mtime_ns, state.st_size)).encode()  # as in `ENTRY_SCRIPT`
+        numbers = [int.from_bytes(kept[at:at + 4], "little") for at in (4, 8, 12)]  # PEP 552: flags, mtime, size
+        is_of_file = numbers == [0, int(state.st_mtime) % 2 ** 32, state.st_size]  # else it changed since it was loaded
+        if is_of_file and not has_bytes(path, head):
+            write_atomic(path, head + marshal.dumps(warm_part(marshal.loads(kept[16:]), WARM)))
+    except (EOFError, OSError, PrimeError, TypeError, ValueError) as problem:
+        report.detail("no bytecode of a warm start: %s" % problem)
+
+
+def warm_part(code, names=()):
+    """A module's code object in which all functions have the code of `cold`, but for the functions and classes named.
+
+    Those that use variables from around them, such as the __class__ that super() uses, fit no other code and stay.
+    """
+    constants = []
+    for each in code.co_consts:
+        name = getattr(each, "co_name", "<constant>")  # a lambda's begins with "<", too
+        if name[0] != "<" and name not in names and not each.co_freevars:
+            is_function = each.co_flags & 1  # CO_OPTIMIZED of `inspect`; the body of a class is none
+            each = cold.__code__ if is_function else warm_part(each)
+        constants.append(each)
+    return code.replace(co_consts=tuple(constants))
+
+
+# --------------------------------------------------------------------------------------------------
 # Shell stamps
 # --------------------------------------------------------------------------------------------------
 # A shell stamp says what a `Stamp` says as text that sh compares, in `ENTRY_SCRIPT`, without a python: above all what
@@ -10711,6 +10786,7 @@ def return_to(root, requested, moves_link):
         if stamp.write(stamp_path(root, requested)) and form:  # `stat` is not asked here: that takes imports
             write_shell_stamp(stamp, form)
         note_use(stamp.prefix)
+        keep_warm_bytecode()
         return stamp
     return None
 
@@ -13000,8 +13076,37 @@ if sys.version_info < (3, 6):
                 pass
     sys.exit("prime: error: this is python %d.%d, and no python3 of at least 3.6 is on PATH" % sys.version_info[:2])
 
+
+def warm_start(directory):
+    """Do all with the fifth of proto_prime.py's bytecode that a warm start needs; return where that lacks something.
+
+    `keep_warm_bytecode` in that file writes it. To read the whole would be a fifth of the time.
+    """
+    import marshal
+
+    path = os.path.join(directory, "proto_prime.py")
+    try:
+        state = os.stat(path)
+        head = ("%r %d %d\n" % (sys.version, state.st_mtime_ns, state.st_size)).encode()
+        with open("%s/__pycache__/proto_prime.%s.warm" % (directory, sys.implementation.cache_tag), "rb") as file:
+            code = file.read(len(head)) == head and file.read()
+        if not code:
+            return
+        module = {"__name__": "proto_prime", "__file__": path}
+        exec(marshal.loads(code), module)
+    except (EOFError, OSError, TypeError, ValueError):
+        return
+    try:
+        module["leave"](module["main"]())
+    except module["Cold"]:
+        pass
+
+
 try:
-    sys.path.insert(0, os.path.dirname(os.path.realpath(__file__)))
+    top = os.path.dirname(os.path.realpath(__file__))
+    if __name__ == "__main__":
+        warm_start(top)
+    sys.path.insert(0, top)
     import proto_prime
 except (ImportError, OSError) as problem:
     sys.exit("prime: error: proto_prime.py should stand beside %s: %s" % (__file__, problem))
@@ -13051,6 +13156,7 @@ exit /b 0
 OLDER_ENTRIES = """
 1e2f4428743c5e9873231017cfa7df8db10e31e583b21bc6bb785bb5d05c4d97
 2e5f508403c9901a68509f9333cd84bee3b6b53e99b4a524926e90055458936a
+3e0edbb934c5da9d330a3461a4234302dd380254ca21162ea1df192f5b2a0107
 63015388ec05afe5c0ac641ee532f7b7eb6df1ea10af3ec5ba1fa9f223c20a67
 6f77d6260de71923ab465f7cc654364fe2c20561176c06ac2d483d902890d117
 7dd53011cf9ebd4ed7902c169e1c3b2e0db15436049cc25b864ac0ad94922b2c
@@ -14363,6 +14469,7 @@ def main(argv=None):
         status = fast_path(argv, OURS)
         if status is not None:
             return status
+        keep_warm_bytecode()
         options = parse_command_line(argv)
         if is_ours and options.command != "serve":  # collecting costs a first boot 1 ms, and its life is short
             import gc
