@@ -1158,7 +1158,7 @@ def hash_bytes(data):
     return hash_of([data])
 
 
-def hash_name(text):
+def hashed_name(text):
     """A name for what a text or a path names, which itself may be no name: 16 hex digits."""
     return hash_bytes(os.fsencode(text))[:16]
 
@@ -1226,7 +1226,7 @@ def is_fresh(path):
     return False
 
 
-def is_of(text, others):
+def consists_of(text, others):
     """True if a text has no characters but letters, digits and those of `others`."""
     return all(char.isalnum() or char in others for char in text)
 
@@ -1311,7 +1311,7 @@ def safe_name(text):
     A file `aux` is a device under Windows: who opens it waits for ever.
     """
     is_safe = not why_no_file_name(text) and not set(text) & set('*?|<>"')
-    return text if is_safe else "-" + hash_name(text)
+    return text if is_safe else "-" + hashed_name(text)
 
 
 def slashed(path):
@@ -1522,7 +1522,7 @@ def read_env_line(text, pos, path, variables):
     name, sign, value = line.partition("=")
     words = name.split()
     name = words[-1] if len(words) == 1 or words[:1] == ["export"] and len(words) == 2 else ""
-    problem = "" if sign and name and is_of(name, "_.-") else "is no NAME=VALUE"
+    problem = "" if sign and name and consists_of(name, "_.-") else "is no NAME=VALUE"
     if not problem and value.strip()[:1] in ("'", '"'):
         value, begin = read_env_quoted(text, end - len(value.lstrip()))
         end = text.find("\n", begin) % (len(text) + 1)
@@ -2480,14 +2480,14 @@ def is_private_group(gid):
     return user.pw_gid == gid and group.gr_name == user.pw_name and not set(group.gr_mem) - {user.pw_name}
 
 
-def is_own(directory):
+def is_marked_itself(directory):
     """True if a directory carries our mark, and lies there itself."""
     return is_marked(directory) and not is_link(directory)
 
 
 def own_entries(directory, pattern):
-    """`paths_named` in a directory of ours, only those that `is_own` holds for."""
-    return list(filter(is_own, paths_named(directory, pattern)))
+    """`paths_named` in a directory of ours, less what `is_marked_itself` does not hold for."""
+    return list(filter(is_marked_itself, paths_named(directory, pattern)))
 
 
 ASIDE_NAME = r"aside-[0-9a-f]{16}"
@@ -2907,7 +2907,7 @@ def find_state(root):
 
 def state_name(root):
     """The name of the directory in the user cache that holds the state of a root."""
-    return hash_name(root)
+    return hashed_name(root)
 
 
 def place_state(root):
@@ -2972,8 +2972,8 @@ def lock_files(path):
     one in the user cache; if that has none either, one of this machine alone (B4, N2).
     """
     yield path
-    yield writable_cache("locks", hash_name(path))
-    yield os.path.join(private_dir(), "locks", hash_name(path))
+    yield writable_cache("locks", hashed_name(path))
+    yield os.path.join(private_dir(), "locks", hashed_name(path))
 
 
 class locked:
@@ -4423,7 +4423,7 @@ def defined_in(line):
     text = bare.lstrip("[") if is_header else bare
     name, end, _ = text.partition("]" if is_header else "=")
     name = "".join(char for char in name if not char.isspace() and char not in "\"'")
-    return name if end and is_of(name, "_.-") else "", is_header
+    return name if end and consists_of(name, "_.-") else "", is_header
 
 
 def table_in(document, file, *names):
@@ -4444,7 +4444,7 @@ def load_config(root):
         if not isinstance(table, dict):
             hint = "variables stand in env_vars: env_vars = %s" % shown_toml({name: str(table)})
             raise config.error(field, "%s is not a table of fields" % field, hint=hint)
-        if not name or not is_of(name, "-_"):
+        if not name or not consists_of(name, "-_"):
             raise config.error(field, 'environment name "%s" has more than letters, digits, - and _' % name)
         if why_no_file_name(name):  # directories are named after it
             raise config.error(field, 'environment name "%s": %s' % (name, why_no_file_name(name)))
@@ -4539,7 +4539,7 @@ def read_tasks(config):
 def read_task(config, name, value):
     """Check one task, and return it as a `Task`. PrimeError with status 2."""
     field = "tasks." + name
-    if not is_of(name, "-_.:") or name[:1] in ("", "-", ".", ":"):
+    if not consists_of(name, "-_.:") or name[:1] in ("", "-", ".", ":"):
         raise config.error(field, 'task name "%s" is not of letters, digits and -_.: alone' % one_line(name[:200]))
     if name in FIELDS:  # the line was added below [tasks]
         hint = "move its line above [%stasks]" % ("tool.proto-prime." * (config.file == PYPROJECT))
@@ -5467,7 +5467,7 @@ def input_files(environment):
     paths = []  # type: list
     for project in environment["projects"]:
         paths += project["files"]
-    paths += pip_files_of(environment)
+    paths += requirement_files(environment)
     names = [environment["lock_file"], environment["python_selector_file_rel_path"], "uv.toml"]
     if table_in(environment.config.pyproject, PYPROJECT, "tool", "uv"):
         names.append(PYPROJECT)
@@ -5670,7 +5670,7 @@ def with_includes(environment, names):
     return files
 
 
-def pip_files_of(environment):
+def requirement_files(environment):
     """`with_includes` of all files in pip's format that an environment names."""
     return with_includes(environment, environment["requirements_files"] + [environment["constraints_file"]])
 
@@ -6016,7 +6016,7 @@ def read_answer(path, version, implementation, bits, threads, stdlib):
 def cached_answer(path, topic):
     """The names below the cache of what keeps an answer of the program at `path`, and how it begins while it holds."""
     question = path + topic
-    return ["answers", hash_name(question)], [str(SCHEMA), question, signature(path)]
+    return ["answers", hashed_name(question)], [str(SCHEMA), question, signature(path)]
 
 
 def remember(path, answer, topic=""):
@@ -7917,7 +7917,7 @@ def lock_inputs(environment):
         if sources:
             projects.append([[name, path_below(place, environment.root), rows]
                              for name, (place, rows) in sorted(sources.items())])
-    files = pip_files_of(environment)
+    files = requirement_files(environment)
     return digest([environment["dependencies"], list(map(hash_text, files)), projects])
 
 
@@ -8143,7 +8143,7 @@ def sources_in_files(environment):
 
     option = re.compile(r"(?:--(?:extra-index-url|index-url|find-links)[\s=]\s*|-[if]\s*)(\S+)")
     sources = []  # type: list
-    for path in pip_files_of(environment):
+    for path in requirement_files(environment):
         try:
             matches = filter(None, map(option.match, requirement_lines(path)))
         except PrimeError:  # a wheel that one of the files requires
@@ -8349,7 +8349,7 @@ class Requirements:
         """The words for a requirement whose source is a project in a directory, or for what that one requires."""
         document, file = self.config.project(path), os.path.join(path, PYPROJECT)
         declared = table_in(document, file, "project").get("name", "")
-        if declared and normalized(declared) != name:
+        if declared and project_name(document) != name:
             raise PrimeError("%s is the project %s, not %s as tool.uv.sources says" % (path, declared, name), status=2)
         is_installed = row.get("package") is not False and not is_application(document, is_package=True)
         self.wait_for(path, extras, is_installed)
@@ -9848,7 +9848,7 @@ def are_same_inputs(before, now):
     return {label: value for label, value in before.items() if label in now or label not in INDEX_LABELS} == now
 
 
-def file_of(label):
+def path_in_label(label):
     """The path in the label of an input that is a file; "" in that of another."""
     return label[len("file "):] if label.startswith("file ") else ""
 
@@ -9865,14 +9865,14 @@ def differences(environment, before, now, generation=None):
     if generation:  # not `created`, which may be later than it was
         origins, built = generation.origins, os.path.getctime(os.path.join(generation.path, MARKER))
     # Whether a file that is not there is named or not tells nobody anything.
-    telling = [each for each in labels if not file_of(each) or before.get(each) or now.get(each)]
-    if any(map(file_of, telling)):  # which by default decide these fields
+    telling = [each for each in labels if not path_in_label(each) or before.get(each) or now.get(each)]
+    if any(map(path_in_label, telling)):  # which by default decide these fields
         telling = [each for each in telling if each not in REPO_FIELDS
                    or not {environment.origins[each], origins.get(each)} <= {"default", None}]
     reasons = []
     for label in telling or labels:
-        if file_of(label):
-            name = file_of(label).replace(now["ref root"] + os.sep, "", 1)
+        if path_in_label(label):
+            name = path_in_label(label).replace(now["ref root"] + os.sep, "", 1)
             reasons.append("%s %s" % (name, file_change(label, before, now, built)))
         elif label == PYTHON_VAR:
             reasons.append(variable_change(label, before.get(label), now.get(label)))
@@ -9884,7 +9884,7 @@ def differences(environment, before, now, generation=None):
 
 def file_change(label, before, now, built):
     """What became of a file between two dicts of inputs; `built`: when a build had the first, in s since the epoch."""
-    path = file_of(label)
+    path = path_in_label(label)
     if label not in now and os.path.exists(path):
         return "is used no more"
     if not os.path.lexists(path):
@@ -10266,7 +10266,7 @@ def cache_key(environment, python):
 
     fields, files = {}, []
     for label, value in environment.inputs.items():
-        path = file_of(label)
+        path = path_in_label(label)
         if not path:
             fields[label] = value
         elif value:  # one that is not there says nothing
@@ -10285,7 +10285,7 @@ def install_in_turn(environment, driver, directory, python):
     import time
 
     kind = digest([cache_key(environment, python), driver.name, os.environ.get("UV_CACHE_DIR", "")])
-    done, file, start = cache_dir("answers", hash_name(kind)), None, time.monotonic()
+    done, file, start = cache_dir("answers", hashed_name(kind)), None, time.monotonic()
     try:
         if not os.path.isfile(done):
             file = open_lock(cache_dir("locks", os.path.basename(done)))
@@ -10536,7 +10536,7 @@ def settings_for_shell():
         if set(value) & set("'\\@") or not value.isprintable() or max(value + " ") > "~":
             raise NotForShell("a variable that decides has a character that shells quote, or a password")
         lists[0].append("%s='%s'" % (name, value))
-        lists[1].append("%s=%s" % (name, value) if is_of(value, "_./:=,+%-") else lists[0][-1])
+        lists[1].append("%s=%s" % (name, value) if consists_of(value, "_./:=,+%-") else lists[0][-1])
     return [[""] * bool(lines) + lines for lines in lists]
 
 
@@ -13259,7 +13259,7 @@ def note_left_aside(root):
         document = environment.config.pyproject
         extras = list(table_in(document, PYPROJECT, "project", "optional-dependencies"))
         groups = list(groups_of(document))
-        taken = set(pip_files_of(environment))
+        taken = set(requirement_files(environment))
     except (PrimeError, OSError):  # the first boot says what is wrong
         return
     own = ([each for each in environment["projects"] if each["path"] == root] + [{"extras": [], "groups": []}])[0]
@@ -13886,7 +13886,7 @@ class Server:
                 self.write_environment(directory, name, python_version)
             return self.get_(name)
         except BaseException:
-            if not configured and is_own(directory):
+            if not configured and is_marked_itself(directory):
                 with unbroken():
                     tend(remove, directory)
             raise
@@ -13901,7 +13901,7 @@ class Server:
         with locked(state_dir(environment.root, "lock"), "deleting environment %s" % id):
             link_of(environment).forget(paths)
             discard(paths)
-        if environment.root != self.root and is_own(environment.root):
+        if environment.root != self.root and is_marked_itself(environment.root):
             remove(environment.root)
         return {"id": id}
 
