@@ -8399,13 +8399,15 @@ class Requirements:
         """
         import re
 
-        names = [re.match(r"[\w.-]*", line).group() for line in lines or ()]  # type: ignore[union-attr]
+        names = {normalized(re.match(r"[\w.-]*", line).group()) for line in lines or ()}  # type: ignore[union-attr]
         for name in sources_of(self.config, directory):
-            is_named = lines is None or name in map(normalized, names)
-            place, row, _ = self.source(name, name, directory) if is_named else ("", None, False)
-            path = self.path_in(name, place, row) if row else ""
-            is_left = path in self.own or row and "index" in row and (lines or is_closed(self.environment))
-            if row and not is_left:
+            if lines is not None and name not in names:
+                continue
+            place, row, _ = self.source(name, name, directory)
+            if not row or "index" in row and (lines or is_closed(self.environment)):
+                continue
+            path = self.path_in(name, place, row)
+            if path not in self.own:
                 self.constraints[name] = direct_requirement(name, self.url_of(name, place, row, path))
 
 
