@@ -13183,10 +13183,10 @@ def command_init(options):
         texts[os.path.join(root, OWN_CONFIG)] = starter_config(root)
     made = [path for path in texts if not os.path.exists(path) or is_older_entry(path, texts[path])]
     lines = {".gitignore": (IGNORED, ignores), ".gitattributes": (line_ends(root, directory), tells_line_end)}
-    for name, (wanted, names) in lines.items():
+    for name, (wanted, has) in lines.items():
         path = os.path.join(root, name)
         text = load_text(path, lambda data: data.decode("utf-8", "surrogateescape")) if os.path.isfile(path) else ""
-        texts[path] = with_lines(text, wanted, names)
+        texts[path] = with_lines(text, wanted, has)
         made += [path] * (texts[path] != text)
     for path in made:
         check_init_target(root, path)
