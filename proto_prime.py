@@ -5467,7 +5467,7 @@ def input_files(environment):
     paths = []  # type: list
     for project in environment["projects"]:
         paths += project["files"]
-    paths += requirement_files(environment)
+    paths += all_with_includes(environment)
     names = [environment["lock_file"], environment["python_selector_file_rel_path"], "uv.toml"]
     if table_in(environment.config.pyproject, PYPROJECT, "tool", "uv"):
         names.append(PYPROJECT)
@@ -5670,7 +5670,7 @@ def with_includes(environment, names):
     return files
 
 
-def requirement_files(environment):
+def all_with_includes(environment):
     """`with_includes` of all files in pip's format that an environment names."""
     return with_includes(environment, environment["requirements_files"] + [environment["constraints_file"]])
 
@@ -7917,7 +7917,7 @@ def lock_inputs(environment):
         if sources:
             projects.append([[name, path_below(place, environment.root), rows]
                              for name, (place, rows) in sorted(sources.items())])
-    files = requirement_files(environment)
+    files = all_with_includes(environment)
     return digest([environment["dependencies"], list(map(hash_text, files)), projects])
 
 
@@ -8143,7 +8143,7 @@ def sources_in_files(environment):
 
     option = re.compile(r"(?:--(?:extra-index-url|index-url|find-links)[\s=]\s*|-[if]\s*)(\S+)")
     sources = []  # type: list
-    for path in requirement_files(environment):
+    for path in all_with_includes(environment):
         try:
             matches = filter(None, map(option.match, requirement_lines(path)))
         except PrimeError:  # a wheel that one of the files requires
@@ -13261,7 +13261,7 @@ def note_left_aside(root):
         document = environment.config.pyproject
         extras = list(table_in(document, PYPROJECT, "project", "optional-dependencies"))
         groups = list(groups_of(document))
-        taken = set(requirement_files(environment))
+        taken = set(all_with_includes(environment))
     except (PrimeError, OSError):  # the first boot says what is wrong
         return
     own = ([each for each in environment["projects"] if each["path"] == root] + [{"extras": [], "groups": []}])[0]
