@@ -4202,6 +4202,12 @@ def normalized(name):
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
+def chosen_names(names, chosen):
+    """Those of `names`, of extras or groups, that are in `chosen` in any spelling."""
+    spellings = set(map(normalized, chosen))
+    return [name for name in names if normalized(name) in spellings]
+
+
 def left_of(names, taken):
     """Those of the `names` of extras or groups that are not `taken`, in any spelling."""
     taken = set(map(normalized, taken))
@@ -5062,8 +5068,8 @@ def unused_sources(environment, is_empty):
     if not is_empty:
         return sources
     if environment.origins["projects"] == "default":
-        used = [group for project in environment["projects"] for group in project["groups"]]
-        groups = left_of(sorted(groups_of(document)), used)
+        chosen = [group for project in environment["projects"] for group in project["groups"]]
+        groups = left_of(sorted(groups_of(document)), chosen)
         title = "the dependency group%s %s" % ("s"[len(groups) < 2:], ", ".join(groups))
         line = 'projects = [{path = ".", groups = %s}]' % json.dumps(groups)
         sources += [(title, table, line)] if groups else []
@@ -7777,12 +7783,6 @@ def pin_options(path, lines):
     """Write pins into a requirements file. Returns the options that let pip and uv install them: list of str."""
     write_atomic(path, "".join(line + "\n" for line in lines).encode())
     return ["--require-hashes", "-r", path]
-
-
-def chosen_names(names, chosen):
-    """Those of `names`, of extras or groups, that are in `chosen` in any spelling."""
-    spellings = set(map(normalized, chosen))
-    return [name for name in names if normalized(name) in spellings]
 
 
 def subdirectory_in(source):
