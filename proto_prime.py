@@ -11527,7 +11527,8 @@ def packages_from(environment):
         file = next(filter(os.path.isfile, project["files"]), project["path"])
         parts = ["%s%s %s" % (kind, "s" * (len(names) > 1), ", ".join(names))
                  for kind, names in (("extra", project["extras"]), ("group", project["groups"])) if names]
-        places.append(os.path.relpath(file, environment.root) + (" (%s)" % "; ".join(parts) if parts else ""))
+        file = path_below(file, environment.root).replace("/", os.sep)  # W13
+        places.append(file + (" (%s)" % "; ".join(parts) if parts else ""))
     if not lock or lock.endswith("uv.lock"):
         places += environment["requirements_files"]
         places += [environment.origins["dependencies"]] if environment["dependencies"] else []
