@@ -8618,8 +8618,9 @@ class PipDriver(Driver):
 
     name = "venv_pip"
 
-    def __init__(self):
+    def __init__(self, reader=None):
         self.wheel = self.program = ""
+        self.reader = reader
 
     def deploy(self, python):
         """Find a pip for `python`, an `Interpreter`. PrimeError if there is none."""
@@ -8713,9 +8714,10 @@ class PipDriver(Driver):
         wanted = Requirements(environment, directory).add_all(lock)
         if not lock:
             for key, value in script_settings(environment).items():
-                option = PIP_SETTINGS.get(key, ("", ""))[0]
-                values = [value] if isinstance(value, (str, bool)) else value
-                wanted.words += [option + PIP_SETTINGS[key][1] % each for each in values if option and each]
+                if key in PIP_SETTINGS:
+                    option, form = PIP_SETTINGS[key]
+                    values = [value] if isinstance(value, (str, bool)) else value
+                    wanted.words += [option + form % each for each in values if each]
         return wanted
 
     def parts(self, environment, requirements):
@@ -9253,11 +9255,7 @@ def driver_of(environment, wanted, use=""):
         other = "pylock.toml" if environment.has("pylock.toml") else ""
         raise PrimeError("%s is read by uv alone, and uv cannot be had: %s" % (lock, problem), tried=problem.tried,
                          hint='lock_file = "%s" in the config does without' % other)
-    if wanted == "auto":
-        return uv
-    driver = choose_driver(wanted)
-    driver.reader = uv
-    return driver
+    return uv if wanted == "auto" else PipDriver(reader=uv)
 
 
 def lock_to_install(environment, driver, directory):
@@ -11162,8 +11160,9 @@ def hop(python, root):
     environ = dict(clean_environ(), **{PY_EXEC: "required:%s" % root, SAID_VAR: messages})
     if TYPED_VAR in os.environ:
         environ[TYPED_VAR] = os.environ[TYPED_VAR]
-    if active_generation(root):  # for `note_outlived`; no foreign one, and tools get none (E1)
-        environ["VIRTUAL_ENV"] = active_generation(root)
+    active = active_generation(root)
+    if active:  # for `note_outlived`; no foreign one, and tools get none (E1)
+        environ["VIRTUAL_ENV"] = active
     if not WINDOWS:  # until the new process can say that it was interrupted
         import _signal
 
