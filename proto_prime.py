@@ -4835,7 +4835,7 @@ class Environment:
     fields        dict, field name to value
     origins       dict, field name to where its value comes from, such as "proto_prime.toml: env.docs.index_url"
     required      `Request`: which python it needs
-    also          list of `Request`: what requires-python of pyproject.toml demands besides
+    also          list of `Request`: what requires-python of pyproject.toml, and of its groups, demands besides
     locked        list of `Request`: what requires-python of a pylock.toml demands besides
     inputs        dict, label to value: all that decides what is installed, except the python
     tried         list of `Candidate`: the pythons that were judged for it
@@ -5133,17 +5133,10 @@ def find_required(environment):
     """Set the python that an environment requires.
 
     It is that of the config field, else of the nearest .python-version(s), else of requires-python, else any.
-    requires-python must hold in any case: it goes into `also`.
+    requires-python must hold in any case, that of a group as well: they go into `also`.
     """
     specifiers = table_in(environment.config.pyproject, PYPROJECT, "project").get("requires-python", "")
-    origin = PYPROJECT + ": requires-python"
-    try:
-        environment.also = [Request(specifiers, origin, parse_clauses(specifiers))] if specifiers else []
-    except (PrimeError, AttributeError):  # the latter if it is no string
-        is_version = isinstance(specifiers, str) and specifiers[:1].isdigit()
-        raise PrimeError('malformed requires-python "%s"' % (specifiers,), PYPROJECT, status=2,
-                         hint='did you mean: requires-python = ">=%s"' % specifiers if is_version else "")
-    check_text(specifiers or "", "requires-python", PYPROJECT)
+    environment.also = python_demanded(specifiers, PYPROJECT, "requires-python") + pythons_of_groups(environment)
     field = "required_python_version"
     if not environment[field]:
         choices = [version_file_request(environment)] + environment.also
@@ -5154,6 +5147,38 @@ def find_required(environment):
     except PrimeError as problem:
         problem.where = "%s: %s" % (environment.error(field, "").where, field)
         raise
+
+
+def python_demanded(specifiers, file, field):
+    """The `Request` of a requires-python, a list of one, or none; PrimeError with status 2 if it is malformed."""
+    try:
+        requests = [Request(specifiers, "%s: %s" % (file, field), parse_clauses(specifiers))] if specifiers else []
+    except (PrimeError, AttributeError):  # the latter if it is no string
+        is_version = isinstance(specifiers, str) and specifiers[:1].isdigit()
+        raise PrimeError('malformed %s "%s"' % (field, specifiers), file, status=2,
+                         hint='did you mean: requires-python = ">=%s"' % specifiers if is_version else "")
+    check_text(specifiers or "", field, file)
+    return requests
+
+
+def pythons_of_groups(environment):
+    """What uv's table dependency-groups demands of the python for the groups that an environment installs: `Request`s.
+
+    As for uv, a group demands what those that it includes do.
+    """
+    requests = []  # type: list
+    for project in environment["projects"]:
+        document, file = environment.config.project(project["path"]), os.path.join(project["path"], PYPROJECT)
+        table = groups_in(table_in(document, file, "tool", "uv", "dependency-groups"), file)
+        contents, names = groups_in(groups_of(document), file) if table else {}, []  # type: dict, list
+        names += map(normalized, project["groups"] if table else ())
+        for name in names:  # grows meanwhile
+            included = [item["include-group"] for item in contents[name] if isinstance(item, dict)]
+            names += [each for each in map(normalized, included) if each not in names]
+            settings = table.get(name, {})
+            specifiers = settings.get("requires-python", "") if isinstance(settings, dict) else ""
+            requests += python_demanded(specifiers, file, "tool.uv.dependency-groups.%s.requires-python" % name)
+    return requests
 
 
 def version_file_request(environment):
@@ -5392,7 +5417,7 @@ def inputs_of(environment):
     current.
     """
     inputs = {"schema": SCHEMA, "ref root": environment.root, "required python": environment.required.text,
-              "requires-python": environment.also and environment.also[0].text,
+              "requires-python": environment.also and ", ".join(request.text for request in environment.also),
               PYTHON_VAR: os.environ.get(PYTHON_VAR, "")}
     for field in set(FIELDS) - set(RUNTIME_FIELDS) - {"required_python_version"}:
         inputs[field] = environment[field]
@@ -7119,7 +7144,6 @@ TOOL_HINTS = (
     ((b"has no attribute 'build_editable'",), "", False,
      'setuptools is too old for that: editable = false in projects, or venv_driver = "venv_pip"'),
     ((), "^(installing|fetching|replacing)", True, VENDOR_HINT),
-    ((b"needs to be updated",), r"\.lock of the script", False, "uv lock --script renews it"),
 )
 TOOL_CAP = 1 << 22  # bytes of a tool's output that are kept
 SHOWN_LINES = 15  # of them in an error, at most
@@ -7138,6 +7162,7 @@ CAUSES = (
     ("", r"DO NOT MATCH THE HASHES|[Hh]ash mismatch|--require-hashes mode", 6),
     ("", r"Failed to build |Failed building wheel for | for .* finished with status 'error'|^ *× ", 2),
     ("", r"fatal error: | error: |^ *error: |command not found|undefined reference|cannot find -l", 2),
+    ("TOML parse error", r"^ *\| *\^+\n", 0),  # what it points at stands above, what is wrong below
     ("", r"^ *[\w.]*(?:Error|Exception|Exit)(?:: |$)", 2),
     ("", r"^ *hint: ", 2),
     ("", r"^ *(?:ERROR|CRITICAL): ", 2),
@@ -7501,6 +7526,17 @@ def chosen_parts(environment):
     extras = [extra for project in roots for extra in project["extras"]]
     groups = [group for project in roots for group in project["groups"]]
     return extras, groups
+
+
+def own_extras(environment, project):
+    """The extras that the groups of a project choose of the project itself: a list of str.
+
+    uv takes no URL from an extra, nor a source, unless the extra is chosen where the project itself is named (R1).
+    """
+    declared = table_in(environment.config.project(project["path"]), PYPROJECT, "project").get("name", "")
+    parts = [requirement_parts(line) for line, _, group in project["requirements"] if group]
+    return [extra for name, extras, _, marker in filter(None, parts) for extra in extras
+            if extra and not marker and name == normalized(str(declared))]
 
 
 # Head of a program that finds its python beside it, also by links. Older macOS has no realpath, nor `readlink -f`.
@@ -9033,7 +9069,14 @@ class UvDriver(Driver):
         self.deploy()
         aside = os.path.join(os.path.dirname(target), "pylock.aside.toml")
         words = ["export", "--script", script, "--locked", "--format", "pylock.toml", "--no-header", "--quiet"]
-        self._run(words + ["--output-file", aside], "reading the .lock of the script with uv", os.path.dirname(target))
+        try:
+            title = "reading the .lock of the script with uv"
+            self._run(words + ["--output-file", aside], title, os.path.dirname(target))
+        except PrimeError as problem:
+            if any("needs to be updated" in line for line in problem.tried):  # R15
+                raise PrimeError("%s.lock was made for other requirements than there are now" % script,
+                                 hint="%s renews it" % shown(["uv", "lock", "--script", script]))
+            raise
         put_in_place(aside, target)
 
     def install_lock(self, environment, directory, lock):
@@ -9084,7 +9127,8 @@ class UvDriver(Driver):
             elif not lock:
                 wanted.words += [line for line, _, _ in project["requirements"]]
             if project["installable"]:
-                wanted.words += project_words(path, project["extras"], project["editable"], environment.root)
+                extras = dict.fromkeys(project["extras"] + own_extras(environment, project))
+                wanted.words += project_words(path, list(extras), project["editable"], environment.root)
         return wanted
 
     def _add_sourced(self, wanted, project, file):

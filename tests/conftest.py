@@ -71,6 +71,15 @@ def python(version):
     return PYTHONS[version]
 
 
+def one_of_each_pip():
+    """The versions of `PYTHONS` of which each has another pip beside it: of those with the same the newest."""
+    found = {}
+    for version, path in PYTHONS.items():
+        bundled = path.parent.parent.glob("lib/python%s/ensurepip/_bundled/pip-*.whl" % version)
+        found[next((wheel.name for wheel in bundled), version)] = version
+    return list(found.values())
+
+
 def ancient_python():
     """The path of a real python 2.7; skips the test if this machine has none."""
     found = sorted(PYENV.glob("versions/2.7.*/bin/python2.7"))
@@ -85,8 +94,22 @@ def some_python():
 
 
 def pytest_xdist_auto_num_workers(config):
-    """Half as many again as there are processors, for many tests wait."""
-    return max(1, (os.cpu_count() or 1) * 3 // 2)
+    """Twice as many as there are processors, for many tests wait."""
+    return max(1, (os.cpu_count() or 1) * 2)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items):
+    """Let each of several workers begin with slow tests, so that none is left alone with one at the end.
+
+    With `--dist worksteal` each gets such a piece of the list, and half the rest of another one's when it is done.
+    """
+    count = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    slow = [item for item in items if count > 1 and item.get_closest_marker("slow")]
+    quick = [item for item in items if count == 1 or not item.get_closest_marker("slow")]
+    ends = [len(quick) * number // count for number in range(count + 1)]
+    pieces = [slow[number::count] + quick[ends[number]:ends[number + 1]] for number in range(count)]
+    items[:] = [item for piece in pieces for item in piece]
 
 
 @pytest.fixture(scope="session")
@@ -197,6 +220,7 @@ class Repo:
             "UV_PYTHON_DOWNLOADS": "never",
         }
         (home / "uv.toml").write_text('no-index = true\nfind-links = [%s]\n' % json.dumps(wheelhouse.as_uri()))
+        self.program("lsb_release", "#!/bin/sh\n")  # pip asks it at each start, and Debian has a slow one
         (path / "proto_prime.py").symlink_to(TOP / "proto_prime.py")
         (shared / "bytecode").mkdir(parents=True, exist_ok=True)  # for all: to compile it takes long
         (path / "__pycache__").symlink_to(shared / "bytecode")
@@ -343,6 +367,19 @@ def driver(request, repo):
         repo.link("uv", uv_program())
     repo.env["PROTOPRIMER_VENV_DRIVER"] = request.param
     return request.param
+
+
+def by_driver(cases, pip):
+    """What `parametrize` takes for "CASE, driver" with indirect=["driver"]: each case with uv, some with pip, too.
+
+    For cases that are decided before a driver has its turn. A build with pip takes ten times as long.
+
+    cases  all of them
+    pip    those that are shown with pip as well
+    """
+    assert set(pip) <= set(cases), sorted(set(pip) - set(cases))
+    return [(case, "venv_uv") for case in cases] + [
+        pytest.param(case, "venv_pip", marks=pytest.mark.slow) for case in pip]
 
 
 class OtherUser:

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import project_text, python, snapshot, some_python, uv_program
+from conftest import by_driver, project_text, python, snapshot, some_python, uv_program
 from helpers import boot_without_wheels, make_checkout, real_uv_version, run_git
 
 import proto_prime
@@ -82,6 +82,7 @@ def test_guard_refuses_what_does_not_run(tmp_path):
 GUARDS = " -I -B -c '...'\n"  # how the log shows that an environment's python is asked
 
 
+@pytest.mark.slow
 def test_guard_asks_one_environment_of_a_base(repo, driver):
     repo.env["PROTOPRIMER_CACHE_DIR"] = str(repo.home / "cache")
     repo.link("python3.12", python("3.12"))
@@ -284,7 +285,8 @@ def test_E8_repo_path_with_odd_characters(odd_repo, driver):
     assert odd_repo.info()["root"] == str(odd_repo.path)
 
 
-@pytest.mark.parametrize("name", ["$HOME x", "two\nlines"])
+@pytest.mark.slow
+@pytest.mark.parametrize("name, driver", [("$HOME x", "venv_pip"), ("two\nlines", "venv_uv")], indirect=["driver"])
 def test_E8_programs_from_a_lock_and_without_requirements(make_repo, name, driver):
     repo = make_repo(name)
     repo.link("uv", uv_program())
@@ -547,6 +549,7 @@ def test_requirements_file_that_names_a_wheel(repo, wheelhouse, driver):
     assert "%s changed" % wheel.name in repo.prime(env=env, status=None).stderr
 
 
+@pytest.mark.slow
 def test_pip_takes_a_file_with_hashes_beside_a_project(repo, wheelhouse, driver):
     import hashlib
     wheel = next(wheelhouse.glob("six-*.whl"))
@@ -565,7 +568,7 @@ def test_pip_takes_a_file_with_hashes_beside_a_project(repo, wheelhouse, driver)
 # -- the caller's git ------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("words", [("-a",), ("wanted.txt",)], ids=["all", "one file"])
+@pytest.mark.parametrize("words, driver", by_driver([("-a",), ("wanted.txt",)], [("-a",)]), indirect=["driver"])
 def test_M5_build_in_a_git_hook_leaves_the_commit_alone(repo, driver, tmp_path, words):
     make_checkout(tmp_path / "lib", "lib")
     url = "git+" + (tmp_path / "lib").as_uri()

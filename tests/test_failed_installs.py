@@ -226,6 +226,14 @@ error: proxy-connection-failed
 ╰─> Unable to connect to proxy
 """, ["× Failed to connect to proxy 127.0.0.1 while fetching https://files.test/six.whl",
       "╰─> Unable to connect to proxy"], "https://files.test/six.whl"),
+    "uv 0.13, of a field that it does not know": ("""\
+warning: Failed to parse `pyproject.toml` during settings discovery:
+error: TOML parse error at line 3, column 6
+  |
+3 | uv = {banana = "allow"}
+  |      ^^^^^^^^^^^^^^^^^^
+unknown field `banana`
+""", ["error: TOML parse error at line 3, column 6", "  |", "unknown field `banana`"], ""),
     "uv 0.4": ("""\
 Using Python 3.11.7
   × No solution found when resolving dependencies:

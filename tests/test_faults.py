@@ -4,6 +4,7 @@ And no file of tests is built upon another one.
 """
 
 import ast
+import functools
 import io
 import re
 import tokenize
@@ -49,6 +50,7 @@ def codes_of(source):
     return {code for text in comments_and_docstrings(source) for code in CODE.findall(text)}
 
 
+@functools.lru_cache(maxsize=None)
 def existing_tests():
     """The names of all tests, as "file::function" or "file::class::function"."""
     names = set()
@@ -64,7 +66,6 @@ def existing_tests():
 
 TABLE = (TESTS / "faults.md").read_text(encoding="utf-8")
 ROWS = rows_of(TABLE)
-EXISTING = existing_tests()
 
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row[0])
@@ -72,7 +73,7 @@ def test_row_has_a_case_what_is_expected_and_tests_that_exist(row):
     assert len(row) == 4 and all(row), row
     tests = row[3].split("<br>")
     assert all(re.match(r"`[^`]+`$", test) for test in tests), "%s: no test, or not as `file::function`" % row[0]
-    missing = [test for test in tests if test.strip("`") not in EXISTING]
+    missing = [test for test in tests if test.strip("`") not in existing_tests()]
     assert not missing, "%s names tests that do not exist" % row[0]
 
 
@@ -95,7 +96,7 @@ def test_each_code_in_the_file_has_a_row():
 
 
 def test_each_code_in_the_name_of_a_test_has_a_row():
-    used = {code for name in EXISTING for code in CODE_IN_NAME.findall(name)}
+    used = {code for name in existing_tests() for code in CODE_IN_NAME.findall(name)}
     assert used - {row[0] for row in ROWS} == set()
     assert {row[0] for row in ROWS} & used
 

@@ -295,6 +295,7 @@ def make_tree(tree, base, shared, wheelhouse):
     return repo
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name != "posix", reason="the trees hold links and modes as POSIX has them")
 @pytest.mark.parametrize("part", range(PARTS))
 def test_every_command_leaves_what_others_made(part, tmp_path, shared, wheelhouse):

@@ -8,7 +8,7 @@ import tarfile
 from urllib.parse import unquote
 
 import pytest
-from conftest import PYTHONS, project_text, python, uv_program
+from conftest import one_of_each_pip, project_text, python, uv_program
 from helpers import make_checkout, make_tree, make_wheel, pylock, six_package
 
 import proto_prime
@@ -112,6 +112,7 @@ def check_records(repo, files):
     assert "archive_info" in found["arched"] and "archive_info" in found["packed"]
 
 
+@pytest.mark.slow
 def test_R18_only_what_was_asked_for_by_url_is_recorded_so(repo, files, driver):
     repo.config()
     repo.write("pylock.toml", pylock(packages_of(files)))
@@ -119,6 +120,7 @@ def test_R18_only_what_was_asked_for_by_url_is_recorded_so(repo, files, driver):
     check_records(repo, files)
 
 
+@pytest.mark.slow
 def test_R18_from_local_files_alone_the_same_is_recorded(repo, files, wheelhouse, driver):
     repo.config('find_links = [%s]\nno_index = true' % json.dumps(str(wheelhouse)))
     repo.write("pylock.toml", pylock(packages_of(files)))
@@ -127,7 +129,7 @@ def test_R18_from_local_files_alone_the_same_is_recorded(repo, files, wheelhouse
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("version", list(PYTHONS))
+@pytest.mark.parametrize("version", one_of_each_pip())
 def test_R18_every_pip_records_the_same(repo, files, version):
     repo.env.update(PROTOPRIMER_PYTHON=str(python(version)), PROTOPRIMER_VENV_DRIVER="venv_pip")
     repo.config()
@@ -148,6 +150,7 @@ def test_R18_checkout_is_recorded_with_its_commit(repo):
     assert (unquote(record["url"]), record["vcs_info"]["commit_id"]) == (unquote(url), commit)
 
 
+@pytest.mark.slow
 def test_R18_pip_itself_is_not_recorded_as_asked_for_by_url(repo):
     repo.env["PROTOPRIMER_VENV_DRIVER"] = "venv_pip"
     repo.config()

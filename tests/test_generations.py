@@ -91,7 +91,7 @@ def test_a_stamp_of_another_environment_variable_does_not_answer(plain):
 
 
 @pytest.mark.slow
-def test_changed_dependency_gives_a_new_generation_in_one_rename(repo, driver, tmp_path):
+def test_changed_dependency_gives_a_new_generation_in_one_rename(repo, tmp_path):
     repo.config('dependencies = ["six"]')
     repo.prime()
     old = repo.current

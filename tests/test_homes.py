@@ -4,7 +4,7 @@ import os
 import stat
 
 import pytest
-from conftest import TOP
+from conftest import TOP, by_driver
 
 import proto_prime
 
@@ -21,7 +21,7 @@ def names_below(directory):
     return sorted(os.listdir(str(directory))) if directory.exists() else []
 
 
-CASES = [(home, how) for home in HOMES for how in ("venv_pip", "venv_uv")] + [("not there", "fetched")]
+CASES = by_driver(list(HOMES), ["none", "not there"]) + [("not there", "fetched")]
 
 
 @pytest.mark.parametrize("home, how", CASES)

@@ -1,5 +1,6 @@
 """A lock file says what is installed: the same with either driver, its hashes and sizes enforced."""
 
+import hashlib
 import json
 import os
 import re
@@ -7,7 +8,7 @@ import shutil
 import subprocess
 
 import pytest
-from conftest import PYTHONS, project_text, python, some_python, uv_program
+from conftest import one_of_each_pip, project_text, python, some_python, uv_program
 from helpers import make_wheel, pylock, six_package, wheel
 
 import proto_prime
@@ -43,6 +44,7 @@ def lock(repo, *argv):
 # -- prime lock -------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_lock_of_a_project_gives_the_same_environment_with_either_driver(project):
     text = lock(project)
     assert 'name = "client"' not in text
@@ -53,6 +55,7 @@ def test_lock_of_a_project_gives_the_same_environment_with_either_driver(project
     assert project.inside("import client; print(client.__file__)") == str(project.path / "client.py")
 
 
+@pytest.mark.slow
 def test_lock_of_a_named_environment_is_a_file_of_its_own(project):
     text = lock(project, "-e", "all")
     assert all('name = "%s"' % name in text for name in ("six", "idna", "packaging"))
@@ -90,6 +93,7 @@ def test_lock_of_requirements_files_with_constraints_and_spaces(repo, wheelhouse
     assert [name for name, _ in installed(repo, "venv_pip")] == ["idna", "six"]
 
 
+@pytest.mark.slow
 def test_lock_of_projects_that_need_each_other_names_neither(repo):
     repo.link("uv", uv_program())
     for name, needs in (("one", '["six", "two"]'), ("two", '["idna"]')):
@@ -132,6 +136,7 @@ def test_lock_that_fails_leaves_the_old_one(project):
     assert sorted(path.name for path in project.path.glob("pylock*")) == ["pylock.toml"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("driver", DRIVERS)
 def test_lock_that_was_made_for_other_requirements_is_refused(project, driver):
     lock(project)
@@ -148,6 +153,7 @@ def test_lock_that_was_made_for_other_requirements_is_refused(project, driver):
     assert [name for name, _ in installed(project, driver)] == ["client", "idna", "six"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("driver", DRIVERS)
 def test_comment_in_the_project_does_not_make_its_lock_out_of_date(project, driver):
     lock(project)
@@ -156,6 +162,7 @@ def test_comment_in_the_project_does_not_make_its_lock_out_of_date(project, driv
     assert [name for name, _ in installed(project, driver)] == ["client", "six"]
 
 
+@pytest.mark.slow
 def test_lock_of_a_uv_lock_holds_the_same(project):
     subprocess.run([uv_program(), "lock", "--offline", "--python", str(some_python())], cwd=str(project.path),
                    env=project.env, check=True, stderr=subprocess.DEVNULL)
@@ -185,22 +192,38 @@ def test_wrong_hash_or_size_is_refused_and_the_old_environment_stays(repo, wheel
     assert list((repo.path / ".prime" / "envs").iterdir()) == [old]
 
 
+def entry(directory, name, more="", changes=()):
+    """The entry of a package whose wheel is made in a directory, with `more` lines, and (old, new) `changes` in it."""
+    path = directory / (name + "-1-py3-none-any.whl")
+    if not path.exists():
+        make_wheel(path, name, "1")
+    text = 'name = "%s"\nversion = "1"\n%s\nwheels = [{ url = "%s", hashes = { sha256 = "%s" } }]' % (
+        name, more, path.as_uri(), hashlib.sha256(path.read_bytes()).hexdigest())
+    for old, new in changes:
+        text = re.sub(old, new, text)
+    return text
+
+
+MARKERS = [  # and whether it holds in the environments `default` and `all`, which has the extra and the group
+    ("'more' in extras", False, True), ("'more' not in extras", True, False),
+    ("'lint' in dependency_groups", False, True), ("python_version < '3'", False, False),
+    ("'lint' not in dependency_groups and python_version > '3'", True, False)]
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("driver", DRIVERS)
-def test_marker_extras_and_groups_decide_what_is_installed(project, wheelhouse, driver):
-    head = 'extras = ["more"]\ndependency-groups = ["lint"]\n'
+def test_marker_extras_and_groups_decide_what_is_installed(project, tmp_path, driver):
     text = (project.path / "pyproject.toml").read_text()
     for line in ("dependencies = ", "more = ", "lint = "):  # all that is required would have to be in the lock
         text = re.sub("(?m)^%s.*$" % line, line + "[]", text)
     project.write("pyproject.toml", text)
-    for marker, is_wanted in (("'more' in extras", False), ("'more' not in extras", True),
-                              ("'lint' in dependency_groups", False), ("python_version < '3'", False),
-                              ("'lint' not in dependency_groups and python_version > '3'", True)):
-        project.write("pylock.toml", pylock([six_package(wheelhouse, 'marker = "%s"' % marker)], head))
+    packages = [entry(tmp_path, "m%d" % number, 'marker = "%s"' % row[0]) for number, row in enumerate(MARKERS)]
+    project.write("pylock.toml", pylock(packages, 'extras = ["more"]\ndependency-groups = ["lint"]\n'))
+    for column, environment in (1, "default"), (2, "all"):
+        project.env["PROTOPRIMER_ENV"] = environment
         names = [name for name, _ in installed(project, driver)]
-        assert ("six" in names) == is_wanted, marker
-    project.write("pylock.toml", pylock([six_package(wheelhouse, "marker = \"'more' in extras\"")], head))
-    project.env["PROTOPRIMER_ENV"] = "all"
-    assert "six" in [name for name, _ in installed(project, driver)]
+        holds = ["m%d" % number for number, row in enumerate(MARKERS) if row[column]]
+        assert names == ["client"] + holds, environment
 
 
 @pytest.mark.parametrize("driver", DRIVERS)
@@ -222,6 +245,7 @@ def test_lock_says_which_of_the_pythons_is_taken(repo, wheelhouse):
     assert repo.inside(code, python=python("3.9")) == "3 13"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("driver", DRIVERS)
 def test_directory_and_path_entries_are_installed(repo, wheelhouse, driver):
     repo.link("uv", uv_program())
@@ -264,34 +288,22 @@ def test_broken_lock_is_an_error_that_names_it(repo, text, word):
 # -- R6: a lock is taken or refused as by uv and by pip ----------------------------------------------
 
 
-def hashed(wheelhouse):
-    """The sha256 of the wheel of six."""
-    return re.search("[0-9a-f]{64}", six_package(wheelhouse)).group()
-
-
 @pytest.mark.parametrize("driver", DRIVERS)
-@pytest.mark.parametrize("what", ["default group", "no version", "hash in capitals", "marker without blanks",
-                                  "for other pythons by its marker", "another with a marker"])
-def test_R6_lock_that_the_PEP_allows_is_installed(repo, wheelhouse, driver, what):
+def test_R6_lock_that_the_PEP_allows_is_installed(repo, tmp_path, driver):
     repo.link("uv", uv_program())
     repo.config()
-    six, head = six_package(wheelhouse), ""
-    packages = [six]
-    if what == "default group":
-        head, packages = 'default-groups = ["main"]\n', [six + "\nmarker = \"'main' in dependency_groups\""]
-    elif what == "no version":
-        packages = [re.sub("version = .*\n", "", six)]
-    elif what == "hash in capitals":
-        packages = [six.replace(hashed(wheelhouse), hashed(wheelhouse).upper())]
-    elif what == "marker without blanks":
-        head = 'default-groups = ["main"]\n'
-        packages = [six + "\nmarker = \"'main'in dependency_groups and 'x'not in extras\""]
-    elif what == "for other pythons by its marker":
-        packages.append(six + "\nrequires-python = \"<3\"\nmarker = \"python_version<'3'\"")
-    else:
-        packages = [six + "\nmarker = \"os_name=='%s'\"" % name for name in ("posix", "nt")]
-    repo.write("pylock.toml", pylock(packages, head))
-    assert [name for name, _ in installed(repo, driver)] == ["six"]
+    repo.write("pylock.toml", pylock([
+        entry(tmp_path, "grouped", "marker = \"'main' in dependency_groups\""),
+        entry(tmp_path, "unversioned", changes=[("version = .*\n", "")]),
+        entry(tmp_path, "capitals", changes=[("[0-9a-f]{64}", lambda found: found.group().upper())]),
+        entry(tmp_path, "blankless", "marker = \"'main'in dependency_groups and 'x'not in extras\""),
+        entry(tmp_path, "otherwise", "requires-python = \"<3\"\nmarker = \"python_version<'3'\""),
+        entry(tmp_path, "otherwise"),
+        entry(tmp_path, "twice", "marker = \"os_name=='posix'\""),
+        entry(tmp_path, "twice", "marker = \"os_name=='nt'\""),
+    ], 'default-groups = ["main"]\n'))
+    assert [name for name, _ in installed(repo, driver)] == [
+        "blankless", "capitals", "grouped", "otherwise", "twice", "unversioned"]
 
 
 @pytest.mark.parametrize("driver", DRIVERS)
@@ -344,7 +356,7 @@ def test_R6_marker_means_what_packaging_says(marker):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("version", [version for version in PYTHONS if version != "3.6"])
+@pytest.mark.parametrize("version", [version for version in one_of_each_pip() if version != "3.6"])
 def test_pip_of_every_python_installs_a_lock(repo, wheelhouse, version):
     repo.env["PROTOPRIMER_PYTHON"] = str(python(version))
     repo.config()
@@ -434,6 +446,7 @@ def workspace(repo):
     return repo
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("projects, names", [
     ('["parts/one"]', ["one", "six"]),
     ('["parts/one", {path = "parts/two", extras = ["more"]}]', ["one", "packaging", "six", "two"]),

@@ -25,7 +25,7 @@ def test_M20_python_that_hangs_is_passed_over_and_ended(mac_tools, shell):
     mac.program("python3", HANGS)
     begin = time.time()
     assert mac.prime("--version")[0] == VERSION
-    assert 4 < time.time() - begin < 20
+    assert 4 < time.time() - begin < 40
     pid = int((mac.root / "tmp/pid").read_text())
     running = [line for line in subprocess.check_output(["ps", "-eo", "pid,stat,args"]).decode().splitlines()[1:]
                if line.split()[1][0] != "Z" and (line.split()[0] == str(pid) or "sleep 4321" in line)]

@@ -1,5 +1,6 @@
 """A client of the Model Context Protocol starts the server of an example through prime, and talks to it."""
 
+import importlib.util
 import json
 import os
 import re
@@ -11,7 +12,8 @@ from conftest import PYTHONS, some_python, uv_program
 from filelock import FileLock
 from helpers import follow_readme
 
-pytest.importorskip("mcp", reason="package mcp needs python 3.10")
+if not importlib.util.find_spec("mcp"):  # not imported here, which costs each worker a second
+    pytest.skip("package mcp needs python 3.10", allow_module_level=True)
 pytestmark = pytest.mark.slow  # a server that takes a second to start, after an installation of thirty packages
 
 

@@ -1,5 +1,6 @@
 """One way through all that a user does, on machines that are not here: each played as far as can be, both drivers."""
 
+import itertools
 import os
 import re
 import shlex
@@ -36,6 +37,15 @@ class Persona:
         self.notices, self.sees, self.happens, self.cache, self.config = notices, sees, happens, cache, config
         if cache:
             repo.env["PROTOPRIMER_CACHE_DIR"] = None  # it is where that machine has it
+
+    def take(self, driver):
+        """Have a driver build from now on; uv is on PATH for its own."""
+        self.repo.env["PROTOPRIMER_VENV_DRIVER"] = driver
+        uv, aside = self.repo.bin / "uv", self.repo.bin / "no uv"
+        if driver == "venv_pip" and uv.exists():
+            uv.rename(aside)
+        if driver == "venv_uv" and not uv.exists():
+            aside.rename(uv) if aside.exists() else self.repo.link("uv", uv_program())
 
     def options(self):
         self.entries.append(self.entries.pop(0))  # each name in turn
@@ -82,9 +92,12 @@ class Persona:
             return self.prime("shell", stdin=stdin, env={"SHELL": "/bin/sh"}, **more)
 
 
-def go_through(persona):
-    """Boot, no-op, run, shell, reset, rollback, clean, lock, serve: each with its status, and with what it leaves."""
-    prime = persona.prime
+def go_through(persona, driver):
+    """Boot, no-op, run, shell, reset, rollback, clean, lock, serve: each with its status, and with what it leaves.
+
+    What `driver` builds is reset by the other one, and a lock is installed by `driver` again.
+    """
+    prime, other = persona.prime, "venv_pip" if driver == "venv_uv" else "venv_uv"
     persona.write("proto_prime.toml", 'dependencies = ["six"]\n' + persona.config)
     done = prime()
     assert "building environment default: it was not built yet" in done.stderr and done.stdout == ""
@@ -102,11 +115,14 @@ def go_through(persona):
     done = persona.shell('python -c "%s"\nexit 3\n' % WHERE.replace("prefix", "base_prefix == sys.prefix"), status=3)
     assert done.stdout == "False\n" and "in environment default; exit leaves it" in done.stderr
 
-    assert "a new one is asked for" in prime("reset").stderr
+    persona.take(other)
+    done = prime("reset")
+    assert "a new one is asked for" in done.stderr and "installing with " + other[len("venv_"):] in done.stderr
     second = persona.inside()
     assert second != first and set(persona.generations()) == set(before) | {second}
     assert "rolled back to " + os.path.basename(first) in prime("rollback").stderr
     assert persona.inside() == first
+    persona.take(driver)
     done = prime("clean")
     if persona.sees:
         assert "/%s\n" % os.path.basename(second) in done.stderr and persona.generations() == [first]
@@ -275,16 +291,19 @@ FITTING = [without_proc, two_mounts, case_insensitive, no_links, exfat, musl, fr
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("play", FITTING, ids=lambda play: play.__name__)
+@pytest.mark.parametrize("play, driver", [
+    pytest.param(play, driver, id="%s-%s" % (play.__name__, driver))
+    for play, driver in zip(FITTING, itertools.cycle(["venv_uv", "venv_pip"]))], indirect=["driver"])
 def test_whole_way_on_a_machine(request, repo, driver, play):
-    go_through(play(request, repo))
+    go_through(play(request, repo), driver)
 
 
 # -- pythons that are newer than any here ----------------------------------------------------------
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("wild, required", [("3.14", "3.15"), ("3.15", "3.14")])
+@pytest.mark.parametrize("wild, required, driver", [("3.14", "3.15", "venv_uv"), ("3.15", "3.14", "venv_pip")],
+                         indirect=["driver"])
 def test_whole_way_with_the_newest_pythons_of_debian(repo, shared, driver, mounts, wild, required):
     root = enter_debian(mounts, shared, TOP, Path(uv_program()).resolve().parent)
     for version in wild, required:
@@ -292,4 +311,4 @@ def test_whole_way_with_the_newest_pythons_of_debian(repo, shared, driver, mount
             pytest.skip("there is no python %s in Debian's newest suite" % version)
     repo.env["PROTOPRIMER_PYTHON"] = "/usr/bin/python" + required
     start = mounts.program("python-" + wild, "/usr/bin/python" + wild, root=root)
-    go_through(Persona(repo, start))
+    go_through(Persona(repo, start), driver)

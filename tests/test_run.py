@@ -181,8 +181,8 @@ class Way:
         return found
 
     def check_nothing_runs(self, but=()):
-        """Assert that no process is left over within a second."""
-        assert wait_for(lambda: not set(self.running()) - set(but), 1), "it leaves a process"
+        """Assert that no process is left over, given time to end on a machine that has other work."""
+        assert wait_for(lambda: not set(self.running()) - set(but), 10), "it leaves a process"
 
     def kill_all(self):
         for pid in self.running():
@@ -492,7 +492,7 @@ def stop_of(process):
         pid, status = os.waitpid(process.pid, os.WUNTRACED | os.WNOHANG)
         seen[:] = [status] if pid else []
         return seen
-    assert wait_for(is_stopped, 5), "it is not stopped"
+    assert wait_for(is_stopped, 20), "it is not stopped"
     assert os.WIFSTOPPED(seen[0])
     return os.WSTOPSIG(seen[0])
 

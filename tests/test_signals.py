@@ -488,7 +488,7 @@ def test_B2_child_that_ignores_SIGTERM_is_killed_after_5_seconds(stubborn):
         time.sleep(3)
         assert boot.poll() is None, "no grace"
         check_end(stubborn, boot, ["SIGINT"], before)
-        assert 4.5 < time.time() - started < 10
+        assert 4.5 < time.time() - started < 20
 
 
 def test_B2_second_signal_ends_at_once_a_child_that_ignores_SIGTERM(stubborn):

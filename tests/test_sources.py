@@ -465,6 +465,7 @@ def test_pypy_of_pyenv_is_found(quiet):
     assert [(each["implementation"], each["verdict"]) for each in told] == [("pypy", "selected")]
 
 
+@pytest.mark.slow
 def test_pypy_that_is_installed_is_selected_and_gives_an_environment(quiet):
     pypy = shutil.which("pypy3")
     if not pypy:
@@ -499,11 +500,11 @@ def test_all_asks_each_of_ten_pythons_once_and_then_none(ten):
         return len(lines), result.stdout, time.time() - started
 
     children, first, seconds = run(">=3.8")
-    assert seconds < 5
+    assert seconds < 15
     assert len(first.splitlines()) >= 9
     assert 9 <= children <= len(first.splitlines()) + 1
     children, second, seconds = run(">=3.8")
-    assert seconds < 5
+    assert seconds < 15
     assert (children, second) == (0, first)
     assert run("3.12")[0] == 0
 

@@ -8,7 +8,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from conftest import PYTHONS, TOP, python, snapshot, some_python, uv_program
+from conftest import PYTHONS, TOP, by_driver, python, snapshot, some_python, uv_program
 
 WILD, REQUIRED = "3.11", "3.12"  # the first starts `prime`, the second is what the repo wants
 VERSION = "import sys; print('%d.%d' % sys.version_info[:2])"
@@ -27,6 +27,14 @@ def staged(repo):
 def configure(repo, *lines):
     """Require the version, and configure more."""
     repo.write("proto_prime.toml", "\n".join(('required_python_version = "%s"' % REQUIRED,) + lines) + "\n")
+
+
+@pytest.fixture
+def quick(staged):
+    """As `staged`, but set up with uv: for what is no matter of a driver."""
+    staged.link("uv", uv_program())
+    staged.env["PROTOPRIMER_VENV_DRIVER"] = "venv_uv"
+    return staged
 
 
 def with_six(repo):
@@ -51,7 +59,8 @@ def assert_right(repo, **options):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("wild", list(PYTHONS))
+@pytest.mark.parametrize("wild, driver", by_driver(list(PYTHONS), [list(PYTHONS)[0], list(PYTHONS)[-1]]),
+                         indirect=["driver"])
 def test_any_wild_python_ends_in_the_required_one(repo, driver, wild):
     repo.project(more='[tool.proto-prime]\nrequired_python_version = "3.12"')
     repo.link("python3.12", python("3.12"))
@@ -268,6 +277,7 @@ def test_E3_variable_of_uvs_does_no_harm(staged, variable, value):
     assert staged.inside("import six; print(six.__file__)").startswith(str(staged.generations[0]))
 
 
+@pytest.mark.slow
 def test_E4_modules_of_the_repo_root_are_not_imported(repo, driver):
     hostile_modules(repo.path)
     repo.project(more='[tool.proto-prime]\nrequired_python_version = "%s"' % REQUIRED)
@@ -299,9 +309,9 @@ STALE = ["required:/another", "venv:/another", "wild:/another", "garbage", ":", 
 
 
 @pytest.mark.parametrize("value", STALE)
-def test_E5_stale_progress_variable_is_ignored(staged, value):
-    assert_right(staged, env={"PROTOPRIMER_PY_EXEC": value})
-    assert "PROTOPRIMER_PY_EXEC" not in environ_inside(staged, env={"PROTOPRIMER_PY_EXEC": value})
+def test_E5_stale_progress_variable_is_ignored(quick, value):
+    assert_right(quick, env={"PROTOPRIMER_PY_EXEC": value})
+    assert "PROTOPRIMER_PY_EXEC" not in environ_inside(quick, env={"PROTOPRIMER_PY_EXEC": value})
 
 
 def test_E5_progress_variable_of_this_repo_under_the_wrong_python_is_an_error_and_no_loop(staged):
@@ -325,29 +335,29 @@ def test_E5_progress_variable_of_this_repo_does_no_harm_once_it_is_built(staged)
         assert_right(staged, env={"PROTOPRIMER_PY_EXEC": "%s:%s" % (stage, staged.path)})
 
 
-def test_E6_prime_inside_prime_run_of_another_repo(staged, make_repo):
+def test_E6_prime_inside_prime_run_of_another_repo(quick, make_repo):
     inner = make_repo("another repo")
     inner.write("proto_prime.toml", 'required_python_version = "%s"' % WILD)
-    staged.link("python" + WILD, python(WILD))
+    quick.link("python" + WILD, python(WILD))
     code = "import os, sys; print(sys.prefix); print(os.environ['VIRTUAL_ENV'])"
     for _ in ("built", "current", "by the stamp"):
         nested = [inner.path / "prime", "run", "python", "-c", code]
-        result = staged.prime("run", "python", *nested, python=python(WILD))
+        result = quick.prime("run", "python", *nested, python=python(WILD))
         assert result.stdout.splitlines() == [str(inner.generations[0])] * 2
-    assert staged.inside("import sys; print(sys.prefix)") == str(staged.generations[0])
+    assert quick.inside("import sys; print(sys.prefix)") == str(quick.generations[0])
     config = (inner.generations[0] / "pyvenv.cfg").read_text()
-    assert str(staged.path) not in config, "made from the outer environment's python"
+    assert str(quick.path) not in config, "made from the outer environment's python"
 
 
-def test_E6_prime_inside_prime_run_of_the_same_repo(staged):
+def test_E6_prime_inside_prime_run_of_the_same_repo(quick):
     code = "import os, sys; print(sys.prefix); print(os.environ['PATH'].split(os.pathsep)[0])"
     for _ in ("built", "current", "by the stamp"):
-        result = staged.prime("run", "python", "prime", "run", "python", "-c", code, python=python(WILD))
-        generation = str(staged.generations[0])
+        result = quick.prime("run", "python", "prime", "run", "python", "-c", code, python=python(WILD))
+        generation = str(quick.generations[0])
         assert result.stdout.splitlines() == [generation, os.path.join(generation, "bin")]
-    assert len(staged.generations) == 1
-    staged.prime("run", "python", "prime", "reset", python=python(WILD))
-    assert staged.inside(VERSION) == REQUIRED
+    assert len(quick.generations) == 1
+    quick.prime("run", "python", "prime", "reset", python=python(WILD))
+    assert quick.inside(VERSION) == REQUIRED
 
 
 # --- Ways to start it ---
@@ -419,28 +429,28 @@ STARTS = [
 
 
 @pytest.mark.parametrize("way", STARTS, ids=lambda way: way.__name__)
-def test_E9_result_is_the_same_however_it_is_started(staged, way):
-    first = way(staged, [])
+def test_E9_result_is_the_same_however_it_is_started(quick, way):
+    first = way(quick, [])
     assert (first.returncode, first.stdout) == (0, ""), first.stderr
     assert "is ready" in first.stderr
-    assert len(staged.generations) == 1
-    told = json.loads(way(staged, ["info", "--json"]).stdout)
-    assert (told["root"], told["current"]) == (str(staged.path), True)
+    assert len(quick.generations) == 1
+    told = json.loads(way(quick, ["info", "--json"]).stdout)
+    assert (told["root"], told["current"]) == (str(quick.path), True)
     assert told["venv"]["version"].startswith(REQUIRED + ".")
-    again = way(staged, [])
+    again = way(quick, [])
     assert (again.returncode, again.stdout) == (0, "")
     assert "is current" in again.stderr
     code = "import sys; print(sys.prefix); sys.exit(7)"
-    ran = way(staged, ["run", "python", "-c", code])
-    assert (ran.returncode, ran.stdout.strip()) == (7, str(staged.generations[0])), ran.stderr
-    failed = way(staged, ["python", "3.99"])
+    ran = way(quick, ["run", "python", "-c", code])
+    assert (ran.returncode, ran.stdout.strip()) == (7, str(quick.generations[0])), ran.stderr
+    failed = way(quick, ["python", "3.99"])
     assert (failed.returncode, failed.stdout) == (1, "")
-    assert Path(os.path.realpath(str(staged.path / ".venv"))) == staged.generations[0]
+    assert Path(os.path.realpath(str(quick.path / ".venv"))) == quick.generations[0]
 
 
 @pytest.mark.parametrize("way", [by_stdin, by_process_substitution, by_import], ids=lambda way: way.__name__)
-def test_E9_run_builds_what_is_missing_however_it_is_started(staged, way):
-    ran = way(staged, ["run", "python", "-c", VERSION])
+def test_E9_run_builds_what_is_missing_however_it_is_started(quick, way):
+    ran = way(quick, ["run", "python", "-c", VERSION])
     assert (ran.returncode, ran.stdout.strip()) == (0, REQUIRED), ran.stderr
 
 

@@ -69,6 +69,8 @@ SHAPES = {
     "groups": '[dependency-groups]\ndev = [{include-group = "x"}, "six"]\nx = ["Pk>=9"]\n' + PK,
     "project": FLIT + APPLICATION % '["pk>=7"]' + 'description = "-"\n[project.optional-dependencies]\nt = ["six"]\n'
                '[dependency-groups]\ndev = ["app[t]", "pk", "pk"]\n' + PK,
+    "group that chooses an extra of its project": FLIT + APPLICATION % '["six"]' + 'description = "-"\n'
+        '[project.optional-dependencies]\nt = ["app[u]"]\nu = ["pk"]\n[dependency-groups]\ndev = ["App[t]"]\n' + PK,
     "package = false": FLIT + APPLICATION % '["six", "pk"]' + '[tool.uv]\npackage = false\n' + PK,
     "extra, and marker": APPLICATION % '["six"]' + '[project.optional-dependencies]\nx = ["pk"]\n[tool.uv.sources]\n'
         'pk = [{path = "none", marker = "sys_platform == \'no\'"}, {path = "lib/pk", extra = "x"}]\n'
@@ -304,4 +306,5 @@ def test_R2_lock_of_a_script_is_used(owner, strangers):
     assert owner.prime("run", "script.py", env={"PROTOPRIMER_VENV_DRIVER": "venv_pip"}).stderr == ""
     owner.write("script.py", SCRIPT.replace('"six"', '"six", "idna"') % "")
     error = owner.prime("run", "script.py", status=1).stderr
-    assert "hint: uv lock --script renews it" in error
+    assert "script.py.lock was made for other requirements than there are now\n" in error
+    assert error.count("hint:") == 1 and "hint: uv lock --script '%s' renews it" % (owner.path / "script.py") in error

@@ -5,7 +5,7 @@ import subprocess
 import sys
 
 import pytest
-from conftest import TOP, some_python, uv_program
+from conftest import TOP, by_driver, some_python, uv_program
 
 SETUPTOOLS = '[build-system]\nrequires = ["setuptools", "wheel"]\nbuild-backend = "setuptools.build_meta"\n'
 FLIT = '[build-system]\nrequires = ["flit_core"]\nbuild-backend = "flit_core.buildapi"\n'
@@ -34,7 +34,8 @@ BUILDS = {  # the files of a project whose pyproject.toml has a [build-system] a
 }
 
 
-@pytest.mark.parametrize("what", sorted(BUILDS))
+@pytest.mark.parametrize("what, driver", by_driver(sorted(BUILDS), ["metadata of the backend's own", "setup.cfg"]),
+                         indirect=["driver"])
 def test_R4_any_build_system_is_a_project(repo, driver, what):
     repo.write("client.py", '"""A client."""\n__version__ = "1"\n')
     for name, text in BUILDS[what].items():
@@ -68,10 +69,9 @@ UNUSED = {  # what stands in a repo: its files, what the notice names, the line 
 }
 
 
-@pytest.mark.parametrize("what", sorted(UNUSED))
-def test_R4_empty_environment_names_what_was_seen_and_the_line_that_takes_it(repo, what):
+@pytest.mark.parametrize("what, driver", by_driver(sorted(UNUSED), ["two groups"]), indirect=["driver"])
+def test_R4_empty_environment_names_what_was_seen_and_the_line_that_takes_it(repo, driver, what):
     files, name, line, result = UNUSED[what]
-    repo.env["PROTOPRIMER_VENV_DRIVER"] = "venv_pip"
     for path, text in files.items():
         repo.write(path, text)
     if not set(files) & {"pyproject.toml", "requirements.txt"}:
@@ -138,13 +138,15 @@ def flat(repo):
     return repo
 
 
-@pytest.mark.parametrize("kind", sorted(KINDS))
+@pytest.mark.parametrize("kind, driver", by_driver(sorted(KINDS), ["editable is said", "extras are chosen",
+                                                                   "package = true"]), indirect=["driver"])
 def test_R3_project_without_build_system_is_an_application(flat, driver, kind):
     text, result = KINDS[kind]
     flat.write("pyproject.toml", text)
     assert packages(flat) == result
 
 
+@pytest.mark.slow
 def test_R3_another_project_that_is_named_is_installed(flat, driver):
     flat.write("lib/pyproject.toml", APPLICATION.replace("client", "lib"))
     flat.write("lib/lib.py", "")
@@ -167,6 +169,7 @@ def test_R3_application_is_vendored(flat):
     assert list((flat.path / "vendor").glob("six-*"))
 
 
+@pytest.mark.slow
 def test_R3_scripts_of_an_application_are_not_dropped_without_a_word(flat, driver):
     flat.write("pyproject.toml", APPLICATION + '[project.scripts]\nclient = "client:main"\n')
     assert "[project.scripts] are not installed; a [build-system]" in flat.prime().stderr
@@ -210,7 +213,7 @@ NOT_TAKEN = "prime: seen, but not used: requirements.txt; to install it, add to 
 TAKEN_BY = ': requirements_files = ["requirements.txt"]\n'
 
 
-@pytest.mark.parametrize("what", sorted(METADATA))
+@pytest.mark.parametrize("what, driver", by_driver(sorted(METADATA), ["[project]", "setup.py"]), indirect=["driver"])
 def test_R20_project_with_metadata_takes_requirements_txt_only_if_configured(repo, driver, what):
     for name, text in METADATA[what].items():
         repo.write(name, text)
@@ -238,7 +241,8 @@ WITHOUT_NOTICE = {  # requirements.txt is used, or left aside on purpose: the fi
 }
 
 
-@pytest.mark.parametrize("what", sorted(WITHOUT_NOTICE))
+@pytest.mark.parametrize("what, driver", by_driver(sorted(WITHOUT_NOTICE), ["configured", "no project"]),
+                         indirect=["driver"])
 def test_R20_requirements_txt_that_is_used_or_left_aside_on_purpose_needs_no_notice(repo, driver, what):
     files, result = WITHOUT_NOTICE[what]
     for name, text in files.items():
@@ -272,11 +276,23 @@ DEFAULTS = {  # pyproject.toml, and what is installed
 }
 
 
-@pytest.mark.parametrize("what", sorted(DEFAULTS))
+@pytest.mark.parametrize("what, driver", by_driver(sorted(DEFAULTS), [
+    "dev-dependencies beside a group dev", "not overruled by extras", "one group"]), indirect=["driver"])
 def test_R11_default_groups_of_uv_are_installed(repo, driver, what):
     text, result = DEFAULTS[what]
     repo.write("pyproject.toml", text)
     assert packages(repo) == result
+
+
+def test_R11_python_that_a_group_demands_is_demanded_if_the_group_is_installed(repo):
+    text = '[dependency-groups]\ndev = [{include-group = "new_er"}]\nNew-er = ["six"]\nlint = ["six"]\n' \
+        '[tool.uv.dependency-groups]\nNEW-er = {requires-python = ">=3.97"}\nlint = {requires-python = ">=3.98"}\n'
+    repo.write("pyproject.toml", text)
+    error = repo.prime(status=1, env={"PROTOPRIMER_OFFLINE": "1"}).stderr
+    assert '">=3.97" (pyproject.toml: tool.uv.dependency-groups.new-er.requires-python)' in error
+    assert "3.98" not in error
+    repo.write("pyproject.toml", text.replace("3.97", "3.6"))
+    assert packages(repo) == {"six"}
 
 
 @pytest.mark.parametrize("what", ["all", "dev-dependencies among all"])
