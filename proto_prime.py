@@ -7533,10 +7533,10 @@ def own_extras(environment, project):
 
     uv takes no URL from an extra, nor a source, unless the extra is chosen where the project itself is named (R1).
     """
-    declared = table_in(environment.config.project(project["path"]), PYPROJECT, "project").get("name", "")
+    own = project_name(environment.config.project(project["path"]))
     parts = [requirement_parts(line) for line, _, group in project["requirements"] if group]
     return [extra for name, extras, _, marker in filter(None, parts) for extra in extras
-            if extra and not marker and name == normalized(str(declared))]
+            if extra and not marker and name == own]
 
 
 # Head of a program that finds its python beside it, also by links. Older macOS has no realpath, nor `readlink -f`.
