@@ -8752,7 +8752,7 @@ class PipDriver(Driver):
             for key, value in script_settings(environment).items():
                 if key in PIP_SETTINGS:
                     option, form = PIP_SETTINGS[key]
-                    values = [value] if isinstance(value, (str, bool)) else value
+                    values = value if isinstance(value, list) else [value]
                     wanted.words += [option + form % each for each in values if each]
         return wanted
 
