@@ -8826,7 +8826,7 @@ def has_foreign_settings(root):
     return False
 
 
-def find_uv(wanted, hashes=(), use="an environment", passed=None):
+def find_uv(wanted, hashes, use, passed=None):
     """Find a uv on PATH, where its installers put it, or in the user cache. Returns its path, "" if there is none.
 
     wanted  `Request` for its version
