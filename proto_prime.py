@@ -1162,7 +1162,7 @@ def hash_bytes(data):
     return hash_of([data])
 
 
-def hash_name(text):
+def hashed_name(text):
     """A name for what a text or a path names, which itself may be no name: 16 hex digits."""
     return hash_bytes(os.fsencode(text))[:16]
 
@@ -1230,7 +1230,7 @@ def is_fresh(path):
     return False
 
 
-def is_of(text, others):
+def consists_of(text, others):
     """True if a text has no characters but letters, digits and those of `others`."""
     return all(char.isalnum() or char in others for char in text)
 
@@ -1315,7 +1315,7 @@ def safe_name(text):
     A file `aux` is a device under Windows: who opens it waits for ever.
     """
     is_safe = not why_no_file_name(text) and not set(text) & set('*?|<>"')
-    return text if is_safe else "-" + hash_name(text)
+    return text if is_safe else "-" + hashed_name(text)
 
 
 def slashed(path):
@@ -1526,7 +1526,7 @@ def read_env_line(text, pos, path, variables):
     name, sign, value = line.partition("=")
     words = name.split()
     name = words[-1] if len(words) == 1 or words[:1] == ["export"] and len(words) == 2 else ""
-    problem = "" if sign and name and is_of(name, "_.-") else "is no NAME=VALUE"
+    problem = "" if sign and name and consists_of(name, "_.-") else "is no NAME=VALUE"
     if not problem and value.strip()[:1] in ("'", '"'):
         value, begin = read_env_quoted(text, end - len(value.lstrip()))
         end = text.find("\n", begin) % (len(text) + 1)
@@ -2484,14 +2484,14 @@ def is_private_group(gid):
     return user.pw_gid == gid and group.gr_name == user.pw_name and not set(group.gr_mem) - {user.pw_name}
 
 
-def is_own(directory):
+def is_marked_itself(directory):
     """True if a directory carries our mark, and lies there itself."""
     return is_marked(directory) and not is_link(directory)
 
 
 def own_entries(directory, pattern):
-    """`paths_named` in a directory of ours, only those that `is_own` holds for."""
-    return list(filter(is_own, paths_named(directory, pattern)))
+    """`paths_named` in a directory of ours, less what `is_marked_itself` does not hold for."""
+    return list(filter(is_marked_itself, paths_named(directory, pattern)))
 
 
 ASIDE_NAME = r"aside-[0-9a-f]{16}"
@@ -2921,7 +2921,7 @@ def find_state(root):
 
 def state_name(root):
     """The name of the directory in the user cache that holds the state of a root."""
-    return hash_name(root)
+    return hashed_name(root)
 
 
 def place_state(root):
@@ -2986,8 +2986,8 @@ def lock_files(path):
     one in the user cache; if that has none either, one of this machine alone (B4, N2).
     """
     yield path
-    yield writable_cache("locks", hash_name(path))
-    yield os.path.join(private_dir(), "locks", hash_name(path))
+    yield writable_cache("locks", hashed_name(path))
+    yield os.path.join(private_dir(), "locks", hashed_name(path))
 
 
 class locked:
@@ -4219,6 +4219,12 @@ def normalized(name):
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
+def chosen_names(names, chosen):
+    """Those of `names`, of extras or groups, that are in `chosen` in any spelling."""
+    spellings = set(map(normalized, chosen))
+    return [name for name in names if normalized(name) in spellings]
+
+
 def left_of(names, taken):
     """Those of the `names` of extras or groups that are not `taken`, in any spelling."""
     taken = set(map(normalized, taken))
@@ -4445,7 +4451,7 @@ def defined_in(line):
     text = bare.lstrip("[") if is_header else bare
     name, end, _ = text.partition("]" if is_header else "=")
     name = "".join(char for char in name if not char.isspace() and char not in "\"'")
-    return name if end and is_of(name, "_.-") else "", is_header
+    return name if end and consists_of(name, "_.-") else "", is_header
 
 
 def table_in(document, file, *names):
@@ -4466,7 +4472,7 @@ def load_config(root):
         if not isinstance(table, dict):
             hint = "variables stand in env_vars: env_vars = %s" % shown_toml({name: str(table)})
             raise config.error(field, "%s is not a table of fields" % field, hint=hint)
-        if not name or not is_of(name, "-_"):
+        if not name or not consists_of(name, "-_"):
             raise config.error(field, 'environment name "%s" has more than letters, digits, - and _' % name)
         if why_no_file_name(name):  # directories are named after it
             raise config.error(field, 'environment name "%s": %s' % (name, why_no_file_name(name)))
@@ -4561,7 +4567,7 @@ def read_tasks(config):
 def read_task(config, name, value):
     """Check one task, and return it as a `Task`. PrimeError with status 2."""
     field = "tasks." + name
-    if not is_of(name, "-_.:") or name[:1] in ("", "-", ".", ":"):
+    if not consists_of(name, "-_.:") or name[:1] in ("", "-", ".", ":"):
         raise config.error(field, 'task name "%s" is not of letters, digits and -_.: alone' % one_line(name[:200]))
     if name in FIELDS:  # the line was added below [tasks]
         hint = "move its line above [%stasks]" % ("tool.proto-prime." * (config.file == PYPROJECT))
@@ -5095,8 +5101,8 @@ def unused_sources(environment, is_empty):
     if not is_empty:
         return sources
     if environment.origins["projects"] == "default":
-        used = [group for project in environment["projects"] for group in project["groups"]]
-        groups = left_of(sorted(groups_of(document)), used)
+        chosen = [group for project in environment["projects"] for group in project["groups"]]
+        groups = left_of(sorted(groups_of(document)), chosen)
         title = "the dependency group%s %s" % ("s"[len(groups) < 2:], ", ".join(groups))
         line = 'projects = [{path = ".", groups = %s}]' % json.dumps(groups)
         sources += [(title, table, line)] if groups else []
@@ -5594,7 +5600,7 @@ def input_files(environment):
     paths = []  # type: list
     for project in environment["projects"]:
         paths += project["files"]
-    paths += pip_files_of(environment)
+    paths += all_with_includes(environment)
     names = [environment["lock_file"], environment["python_selector_file_rel_path"], "uv.toml"]
     if table_in(environment.config.pyproject, PYPROJECT, "tool", "uv"):
         names.append(PYPROJECT)
@@ -5797,7 +5803,7 @@ def with_includes(environment, names):
     return files
 
 
-def pip_files_of(environment):
+def all_with_includes(environment):
     """`with_includes` of all files in pip's format that an environment names."""
     return with_includes(environment, environment["requirements_files"] + [environment["constraints_file"]])
 
@@ -6143,7 +6149,7 @@ def read_answer(path, version, implementation, bits, threads, stdlib):
 def cached_answer(path, topic):
     """The names below the cache of what keeps an answer of the program at `path`, and how it begins while it holds."""
     question = path + topic
-    return ["answers", hash_name(question)], [str(SCHEMA), question, signature(path)]
+    return ["answers", hashed_name(question)], [str(SCHEMA), question, signature(path)]
 
 
 def remember(path, answer, topic=""):
@@ -7629,10 +7635,10 @@ def own_extras(environment, project):
 
     uv takes no URL from an extra, nor a source, unless the extra is chosen where the project itself is named (R1).
     """
-    declared = table_in(environment.config.project(project["path"]), PYPROJECT, "project").get("name", "")
+    own = project_name(environment.config.project(project["path"]))
     parts = [requirement_parts(line) for line, _, group in project["requirements"] if group]
     return [extra for name, extras, _, marker in filter(None, parts) for extra in extras
-            if extra and not marker and name == normalized(str(declared))]
+            if extra and not marker and name == own]
 
 
 # Head of a program that finds its python beside it, also by links. Older macOS has no realpath, nor `readlink -f`.
@@ -7918,12 +7924,6 @@ def pin_options(path, lines):
     return ["--require-hashes", "-r", path]
 
 
-def chosen_names(names, chosen):
-    """Those of `names`, of extras or groups, that are in `chosen` in any spelling."""
-    spellings = set(map(normalized, chosen))
-    return [name for name in names if normalized(name) in spellings]
-
-
 def subdirectory_in(source):
     """The end of the URL of a checkout or an archive: where in it the project is."""
     return "#subdirectory=" + source["subdirectory"] if "subdirectory" in source else ""
@@ -8057,7 +8057,7 @@ def lock_inputs(environment):
         if sources:
             projects.append([[name, path_below(place, environment.root), rows]
                              for name, (place, rows) in sorted(sources.items())])
-    files = pip_files_of(environment)
+    files = all_with_includes(environment)
     return digest([environment["dependencies"], list(map(hash_text, files)), projects])
 
 
@@ -8283,7 +8283,7 @@ def sources_in_files(environment, for_pip=False):
 
     option = re.compile(r"(?:--(?:extra-index-url|index-url|find-links)[\s=]\s*|-[if]\s*)(\S+)")
     sources = []  # type: list
-    for path in pip_files_of(environment):
+    for path in all_with_includes(environment):
         try:
             matches = filter(None, map(option.match, requirement_lines(path)))
         except PrimeError:  # a wheel that one of the files requires
@@ -8489,7 +8489,7 @@ class Requirements:
         """The words for a requirement whose source is a project in a directory, or for what that one requires."""
         document, file = self.config.project(path), os.path.join(path, PYPROJECT)
         declared = table_in(document, file, "project").get("name", "")
-        if declared and normalized(declared) != name:
+        if declared and project_name(document) != name:
             raise PrimeError("%s is the project %s, not %s as tool.uv.sources says" % (path, declared, name), status=2)
         is_installed = row.get("package") is not False and not is_application(document, is_package=True)
         self.wait_for(path, extras, is_installed)
@@ -8539,13 +8539,15 @@ class Requirements:
         """
         import re
 
-        names = [re.match(r"[\w.-]*", line).group() for line in lines or ()]  # type: ignore[union-attr]
+        names = {normalized(re.match(r"[\w.-]*", line).group()) for line in lines or ()}  # type: ignore[union-attr]
         for name in sources_of(self.config, directory):
-            is_named = lines is None or name in map(normalized, names)
-            place, row, _ = self.source(name, name, directory) if is_named else ("", None, False)
-            path = self.path_in(name, place, row) if row else ""
-            is_left = path in self.own or row and "index" in row and (lines or is_closed(self.environment))
-            if row and not is_left:
+            if lines is not None and name not in names:
+                continue
+            place, row, _ = self.source(name, name, directory)
+            if not row or "index" in row and (lines or is_closed(self.environment)):
+                continue
+            path = self.path_in(name, place, row)
+            if path not in self.own:
                 self.constraints[name] = direct_requirement(name, self.url_of(name, place, row, path))
 
 
@@ -8768,8 +8770,9 @@ class PipDriver(Driver):
 
     name = "venv_pip"
 
-    def __init__(self):
+    def __init__(self, reader=None):
         self.wheel = self.program = ""
+        self.reader = reader
 
     def deploy(self, python):
         """Find a pip for `python`, an `Interpreter`. PrimeError if there is none."""
@@ -8869,9 +8872,10 @@ class PipDriver(Driver):
         wanted = Requirements(environment, directory).add_all(lock)
         if not lock:
             for key, value in script_settings(environment).items():
-                option = PIP_SETTINGS.get(key, ("", ""))[0]
-                values = [value] if isinstance(value, (str, bool)) else value
-                wanted.words += [option + PIP_SETTINGS[key][1] % each for each in values if option and each]
+                if key in PIP_SETTINGS:
+                    option, form = PIP_SETTINGS[key]
+                    values = value if isinstance(value, list) else [value]
+                    wanted.words += [option + form % each for each in values if each]
         return wanted
 
     def parts(self, environment, requirements):
@@ -8944,7 +8948,7 @@ def has_foreign_settings(root):
     return False
 
 
-def find_uv(wanted, hashes=(), use="an environment", passed=None):
+def find_uv(wanted, hashes, use, passed=None):
     """Find a uv on PATH, where its installers put it, or in the user cache. Returns its path, "" if there is none.
 
     wanted  `Request` for its version
@@ -9423,11 +9427,7 @@ def driver_of(environment, wanted, use=""):
         other = "pylock.toml" if environment.has("pylock.toml") else ""
         raise PrimeError("%s is read by uv alone, and uv cannot be had: %s" % (lock, problem), tried=problem.tried,
                          hint='lock_file = "%s" in the config does without' % other)
-    if wanted == "auto":
-        return uv
-    driver = choose_driver(wanted)
-    driver.reader = uv
-    return driver
+    return uv if wanted == "auto" else PipDriver(reader=uv)
 
 
 def lock_to_install(environment, driver, directory):
@@ -10024,7 +10024,7 @@ def are_same_inputs(before, now):
     return {label: value for label, value in before.items() if label in now or label not in INDEX_LABELS} == now
 
 
-def file_of(label):
+def path_in_label(label):
     """The path in the label of an input that is a file; "" in that of another."""
     return label[len("file "):] if label.startswith("file ") else ""
 
@@ -10041,14 +10041,14 @@ def differences(environment, before, now, generation=None):
     if generation:  # not `created`, which may be later than it was
         origins, built = generation.origins, os.path.getctime(os.path.join(generation.path, MARKER))
     # Whether a file that is not there is named or not tells nobody anything.
-    telling = [each for each in labels if not file_of(each) or before.get(each) or now.get(each)]
-    if any(map(file_of, telling)):  # which by default decide these fields
+    telling = [each for each in labels if not path_in_label(each) or before.get(each) or now.get(each)]
+    if any(map(path_in_label, telling)):  # which by default decide these fields
         telling = [each for each in telling if each not in REPO_FIELDS
                    or not {environment.origins[each], origins.get(each)} <= {"default", None}]
     reasons = []
     for label in telling or labels:
-        if file_of(label):
-            name = file_of(label).replace(now["ref root"] + os.sep, "", 1)
+        if path_in_label(label):
+            name = path_in_label(label).replace(now["ref root"] + os.sep, "", 1)
             reasons.append("%s %s" % (name, file_change(label, before, now, built)))
         elif label == PYTHON_VAR:
             reasons.append(variable_change(label, before.get(label), now.get(label)))
@@ -10060,7 +10060,7 @@ def differences(environment, before, now, generation=None):
 
 def file_change(label, before, now, built):
     """What became of a file between two dicts of inputs; `built`: when a build had the first, in s since the epoch."""
-    path = file_of(label)
+    path = path_in_label(label)
     if label not in now and os.path.exists(path):
         return "is used no more"
     if not os.path.lexists(path):
@@ -10444,7 +10444,7 @@ def cache_key(environment, python):
 
     fields, files = {}, []
     for label, value in environment.inputs.items():
-        path = file_of(label)
+        path = path_in_label(label)
         if not path:
             fields[label] = value
         elif value:  # one that is not there says nothing
@@ -10463,7 +10463,7 @@ def install_in_turn(environment, driver, directory, python):
     import time
 
     kind = digest([cache_key(environment, python), driver.name, os.environ.get("UV_CACHE_DIR", "")])
-    done, file, start = cache_dir("answers", hash_name(kind)), None, time.monotonic()
+    done, file, start = cache_dir("answers", hashed_name(kind)), None, time.monotonic()
     try:
         if not os.path.isfile(done):
             file = open_lock(cache_dir("locks", os.path.basename(done)))
@@ -10725,7 +10725,7 @@ def settings_for_shell():
         if set(value) & set("'\\@") or not value.isprintable() or max(value + " ") > "~":
             raise NotForShell("a variable that decides has a character that shells quote, or a password")
         lists[0].append("%s='%s'" % (name, value))
-        lists[1].append("%s=%s" % (name, value) if is_of(value, "_./:=,+%-") else lists[0][-1])
+        lists[1].append("%s=%s" % (name, value) if consists_of(value, "_./:=,+%-") else lists[0][-1])
     return [[""] * bool(lines) + lines for lines in lists]
 
 
@@ -11349,8 +11349,9 @@ def hop(python, root):
     environ = dict(clean_environ(), **{PY_EXEC: "required:%s" % root, SAID_VAR: messages})
     if TYPED_VAR in os.environ:
         environ[TYPED_VAR] = os.environ[TYPED_VAR]
-    if active_generation(root):  # for `note_outlived`; no foreign one, and tools get none (E1)
-        environ["VIRTUAL_ENV"] = active_generation(root)
+    active = active_generation(root)
+    if active:  # for `note_outlived`; no foreign one, and tools get none (E1)
+        environ["VIRTUAL_ENV"] = active
     if not WINDOWS:  # until the new process can say that it was interrupted
         import _signal
 
@@ -11714,7 +11715,8 @@ def packages_from(environment):
         file = next(filter(os.path.isfile, project["files"]), project["path"])
         parts = ["%s%s %s" % (kind, "s" * (len(names) > 1), ", ".join(names))
                  for kind, names in (("extra", project["extras"]), ("group", project["groups"])) if names]
-        places.append(os.path.relpath(file, environment.root) + (" (%s)" % "; ".join(parts) if parts else ""))
+        file = path_below(file, environment.root).replace("/", os.sep)  # W13
+        places.append(file + (" (%s)" % "; ".join(parts) if parts else ""))
     if not lock or lock.endswith("uv.lock"):
         places += environment["requirements_files"]
         places += [environment.origins["dependencies"]] if environment["dependencies"] else []
@@ -13406,10 +13408,10 @@ def command_init(options):
         texts[os.path.join(root, OWN_CONFIG)] = starter_config(root)
     made = [path for path in texts if not os.path.exists(path) or is_older_entry(path, texts[path])]
     lines = {".gitignore": (IGNORED, ignores), ".gitattributes": (line_ends(root, directory), tells_line_end)}
-    for name, (wanted, names) in lines.items():
+    for name, (wanted, has) in lines.items():
         path = os.path.join(root, name)
         text = load_text(path, lambda data: data.decode("utf-8", "surrogateescape")) if os.path.isfile(path) else ""
-        texts[path] = with_lines(text, wanted, names)
+        texts[path] = with_lines(text, wanted, has)
         made += [path] * (texts[path] != text)
     for path in made:
         check_init_target(root, path)
@@ -13488,7 +13490,7 @@ def note_left_aside(root):
         document = environment.config.pyproject
         extras = list(table_in(document, PYPROJECT, "project", "optional-dependencies"))
         groups = list(groups_of(document))
-        taken = set(pip_files_of(environment))
+        taken = set(all_with_includes(environment))
     except (PrimeError, OSError):  # the first boot says what is wrong
         return
     own = ([each for each in environment["projects"] if each["path"] == root] + [{"extras": [], "groups": []}])[0]
@@ -14119,7 +14121,7 @@ class Server:
                 self.write_environment(directory, name, python_version)
             return self.get_(name)
         except BaseException:
-            if not configured and is_own(directory):
+            if not configured and is_marked_itself(directory):
                 with unbroken():
                     tend(remove, directory)
             raise
@@ -14134,7 +14136,7 @@ class Server:
         with locked(state_dir(environment.root, "lock"), "deleting environment %s" % id):
             link_of(environment).forget(paths)
             discard(paths)
-        if environment.root != self.root and is_own(environment.root):
+        if environment.root != self.root and is_marked_itself(environment.root):
             remove(environment.root)
         return {"id": id}
 

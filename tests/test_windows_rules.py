@@ -97,6 +97,16 @@ def test_W13_path_on_another_drive_stays_whole(path, expected, windows):
     assert proto_prime.path_below(path, "C:\\repo") == expected
 
 
+@pytest.mark.parametrize("path, expected", [("D:\\lib", "D:\\lib"), ("C:\\repo\\lib\\one", "lib\\one")])
+def test_W13_info_names_a_project_on_another_drive(path, expected, windows):
+    class Environment(dict):
+        root = "C:\\repo"
+
+    project = {"path": path, "files": [], "extras": [], "groups": []}
+    environment = Environment(lock_file="", projects=[project], requirements_files=[], dependencies=[])
+    assert proto_prime.packages_from(environment) == [expected]
+
+
 # -- W4, W15: programs that run --------------------------------------------------------------------
 
 
