@@ -312,6 +312,7 @@ wild to the command.
 The chapters below stand in the order in which they need each other; what is called from outside comes last.
 """
 
+import _thread
 import os
 import sys
 
@@ -1859,7 +1860,7 @@ def start_child(argv, environ, cwd, is_guarded=False, is_merged=False):
         argv, program = windows_start(argv)
     elif is_guarded:
         argv, stdin = [running_python(), "-I", "-S", "-B", "-c", GUARD] + argv, subprocess.PIPE
-    with unbroken():
+    with unbroken(), own_job():
         stderr = subprocess.STDOUT if is_merged else subprocess.PIPE
         process = subprocess.Popen(argv, executable=program, stdin=stdin, stdout=subprocess.PIPE, stderr=stderr,
                                    cwd=cwd, env=environ, start_new_session=True, creationflags=SUSPENDED * WINDOWS)
@@ -2081,7 +2082,8 @@ os._exit(code or 0)
 
 # What Windows has in the place of execve and of process groups: a job object. When its last handle is closed, as at the
 # end of this process, the system ends all that is in it. A child is started suspended, so that all that it starts is in
-# the job as well (W10). These functions use `_ctypes` and `_winapi`: ctypes and subprocess take 60 ms to import (W21).
+# the job as well, and inside `own_job`, for a child that is suspended when this process is killed stays for ever, with
+# its program, which nobody can remove then (W10). These functions use `_ctypes` and `_winapi`: ctypes and subprocess take 60 ms to import (W21).
 
 SUSPENDED = 4  # CREATE_SUSPENDED
 JOB_ENDS, JOB_LETS_GO = 0x2000, 0x1800  # KILL_ON_JOB_CLOSE; SILENT_BREAKAWAY_OK and BREAKAWAY_OK
@@ -2102,6 +2104,38 @@ def system_call(library, name, *args):
         _flags_ = _ctypes.FUNCFLAG_STDCALL  # type: ignore[attr-defined]
 
     return Function((name, Library))(*args)  # type: ignore[arg-type]
+
+
+class own_job:
+    """Start a process inside `with`: it ends when this process does, even if that is killed before `begin_in_job` (W10).
+
+    For that this process is in a job object itself, and what it starts is born there. Outside of `with`, that job ends
+    nothing and keeps nothing back. Elsewhere than on Windows, and before Windows 8, where a process can be in one job
+    alone, it does nothing.
+    Source: rust-lang/cargo, src/cargo/util/job.rs
+    """
+
+    _lock, _handle = _thread.allocate_lock(), 0
+
+    def __enter__(self):
+        if WINDOWS and sys.getwindowsversion()[:2] >= (6, 2):  # type: ignore[attr-defined]
+            self._lock.acquire()
+            own_job._handle = own_job._handle or self._make()
+            limit_job(self._handle, JOB_ENDS)
+
+    def __exit__(self, *_):
+        if self._lock.locked():
+            limit_job(self._handle, JOB_LETS_GO)
+            self._lock.release()
+
+    def _make(self):
+        import _winapi
+
+        me = _winapi.OpenProcess(0x101, False, os.getpid())  # type: ignore[attr-defined]  # SET_QUOTA and TERMINATE
+        job = system_call("kernel32", "CreateJobObjectW", None, None)
+        system_call("kernel32", "AssignProcessToJobObject", job, me)
+        _winapi.CloseHandle(me)  # type: ignore[attr-defined]
+        return job
 
 
 def begin_in_job(process, flags):
@@ -2170,13 +2204,14 @@ def run_in_place(program, argv, environ):
     keys = _signal.SIGINT, _signal.SIGBREAK  # type: ignore[attr-defined]  # the console sends them to the child as well
     before = [_signal.signal(number, _signal.SIG_IGN) for number in keys]
     try:
-        process = _winapi.CreateProcess(  # type: ignore[attr-defined]
-            executable, line, None, None, False, SUSPENDED, environ, None, startup)[0]
+        with own_job():
+            process = _winapi.CreateProcess(  # type: ignore[attr-defined]
+                executable, line, None, None, False, SUSPENDED, environ, None, startup)[0]
+            begin_in_job(process, JOB_ENDS | JOB_LETS_GO)
     except OSError:
         for number, handler in zip(keys, before):
             _signal.signal(number, handler)
         raise
-    begin_in_job(process, JOB_ENDS | JOB_LETS_GO)
     _winapi.WaitForSingleObject(process, _winapi.INFINITE)  # type: ignore[attr-defined]
     os._exit(exit_code(_winapi.GetExitCodeProcess(process)))  # type: ignore[attr-defined]
 
@@ -2228,7 +2263,7 @@ def run_beside(argv, environ, program):
     words, executable = windows_start(argv, program) if WINDOWS else (argv, program)
     process = None  # type: subprocess.Popen | None
     try:
-        with unbroken():
+        with unbroken(), own_job():
             process = subprocess.Popen(words, executable=executable, env=environ, creationflags=SUSPENDED * WINDOWS)
             if WINDOWS:
                 begin_in_job(process._handle, JOB_ENDS | JOB_LETS_GO)  # type: ignore[attr-defined]
@@ -2916,8 +2951,6 @@ class locked:
         self.path, self.purpose, self.reason = path, purpose, reason
 
     def __enter__(self):
-        import _thread
-
         self._key, problems = (self.path, _thread.get_ident()), []
         self.is_outer = self._key not in self._mine
         for path in lock_files(self.path) if self.is_outer else ():
