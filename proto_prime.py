@@ -2082,8 +2082,9 @@ os._exit(code or 0)
 
 # What Windows has in the place of execve and of process groups: a job object. When its last handle is closed, as at the
 # end of this process, the system ends all that is in it. A child is started suspended, so that all that it starts is in
-# the job as well, and inside `own_job`, for a child that is suspended when this process is killed stays for ever, with
-# its program, which nobody can remove then (W10). These functions use `_ctypes` and `_winapi`: ctypes and subprocess take 60 ms to import (W21).
+# the job as well; and inside `own_job`: one that is suspended when this process is killed would stay so for ever, and
+# nobody could remove its program (W10). These functions use `_ctypes` and `_winapi`, for an import of ctypes and
+# subprocess takes 60 ms (W21).
 
 SUSPENDED = 4  # CREATE_SUSPENDED
 JOB_ENDS, JOB_LETS_GO = 0x2000, 0x1800  # KILL_ON_JOB_CLOSE; SILENT_BREAKAWAY_OK and BREAKAWAY_OK
@@ -2107,34 +2108,36 @@ def system_call(library, name, *args):
 
 
 class own_job:
-    """Start a process inside `with`: it ends when this process does, even if that is killed before `begin_in_job` (W10).
+    """What is started inside `with` ends when this process does, even if that is killed before `begin_in_job` (W10).
 
-    For that this process is in a job object itself, and what it starts is born there. Outside of `with`, that job ends
-    nothing and keeps nothing back. Elsewhere than on Windows, and before Windows 8, where a process can be in one job
-    alone, it does nothing.
+    For that this process is in a job object itself, in which its children are born. Outside of `with` that job ends
+    nothing and keeps nothing back. Nothing is done on other systems, nor before Windows 8, where a process can be in
+    one job alone.
     Source: rust-lang/cargo, src/cargo/util/job.rs
     """
 
-    _lock, _handle = _thread.allocate_lock(), 0
+    _lock, _job = _thread.allocate_lock(), None  # type: ignore[var-annotated]  # its handle; 0 if there is none
 
     def __enter__(self):
-        if WINDOWS and sys.getwindowsversion()[:2] >= (6, 2):  # type: ignore[attr-defined]
+        if WINDOWS:
             self._lock.acquire()
-            own_job._handle = own_job._handle or self._make()
-            limit_job(self._handle, JOB_ENDS)
+            if own_job._job is None:
+                own_job._job = self._make()
+            limit_job(own_job._job, JOB_ENDS)
 
     def __exit__(self, *_):
-        if self._lock.locked():
-            limit_job(self._handle, JOB_LETS_GO)
+        if WINDOWS:
+            limit_job(own_job._job, JOB_LETS_GO)
             self._lock.release()
 
     def _make(self):
-        import _winapi
-
-        me = _winapi.OpenProcess(0x101, False, os.getpid())  # type: ignore[attr-defined]  # SET_QUOTA and TERMINATE
+        version = system_call("kernel32", "GetVersion")
+        if (version & 255, version >> 8 & 255) < (6, 2):
+            return 0
         job = system_call("kernel32", "CreateJobObjectW", None, None)
+        me = system_call("kernel32", "OpenProcess", 0x101, 0, os.getpid())  # PROCESS_SET_QUOTA and _TERMINATE
         system_call("kernel32", "AssignProcessToJobObject", job, me)
-        _winapi.CloseHandle(me)  # type: ignore[attr-defined]
+        system_call("kernel32", "CloseHandle", me)
         return job
 
 

@@ -556,7 +556,7 @@ def test_W23_vendored_uv_builds_where_there_is_no_network_and_no_uv(windows_repo
 # -- pythons ---------------------------------------------------------------------------------------
 
 REGISTRY = """
-import winreg
+import atexit, winreg
 HERE, MACHINE = winreg.HKEY_CURRENT_USER, winreg.HKEY_LOCAL_MACHINE
 WIDE, NARROW = winreg.KEY_WOW64_64KEY, winreg.KEY_WOW64_32KEY
 for root, view, tag, values in [
@@ -566,7 +566,9 @@ for root, view, tag, values in [
         (MACHINE, NARROW, "Acme\\\\3.8", {"": "Z:\\\\windows\\\\cp38"}),
         (MACHINE, NARROW, "Acme\\\\odd", {"": "Z:\\\\gone"}), (HERE, 0, "PyLauncher\\\\3.8", {"": "Z:\\\\never"}),
         (HERE, 0, "Acme\\\\3.9", {})]:
-    with winreg.CreateKeyEx(root, "Software\\\\Python\\\\%s\\\\InstallPath" % tag, 0, winreg.KEY_WRITE | view) as key:
+    path = "Software\\\\Python\\\\%s\\\\InstallPath" % tag
+    atexit.register(winreg.DeleteKeyEx, root, path, view)  # the other tests have the same machine
+    with winreg.CreateKeyEx(root, path, 0, winreg.KEY_WRITE | view) as key:
         for name, value in values.items():
             winreg.SetValueEx(key, name, 0, winreg.REG_SZ, value)
 wanted = [prime("python", version) for version in ("3.8", "3.11", "3.12")]
