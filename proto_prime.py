@@ -304,6 +304,7 @@ __doc__ = """Take a repo from any python to the python and the dependencies that
 Usage: ./prime -v, or python3 proto_prime.py -v. The map above the licence tells what happens, and where it stands.
 """
 
+import _thread
 import os
 import sys
 
@@ -1908,7 +1909,7 @@ def start_child(argv, environ, cwd, is_guarded=False, is_merged=False):
         argv, program = windows_start(argv)
     elif is_guarded:
         argv, stdin = [running_python(), "-I", "-S", "-B", "-c", GUARD] + argv, subprocess.PIPE
-    with unbroken():
+    with unbroken(), own_job():
         stderr = subprocess.STDOUT if is_merged else subprocess.PIPE
         process = subprocess.Popen(argv, executable=program, stdin=stdin, stdout=subprocess.PIPE, stderr=stderr,
                                    cwd=cwd, env=environ, start_new_session=True, creationflags=SUSPENDED * WINDOWS)
@@ -2130,7 +2131,9 @@ os._exit(code or 0)
 
 # What Windows has in the place of execve and of process groups: a job object. When its last handle is closed, as at the
 # end of this process, the system ends all that is in it. A child is started suspended, so that all that it starts is in
-# the job as well (W10). These functions use `_ctypes` and `_winapi`: ctypes and subprocess take 60 ms to import (W21).
+# the job as well; and inside `own_job`: one that is suspended when this process is killed would stay so for ever, and
+# nobody could remove its program (W10). These functions use `_ctypes` and `_winapi`, for an import of ctypes and
+# subprocess takes 60 ms (W21).
 
 SUSPENDED = 4  # CREATE_SUSPENDED
 JOB_ENDS, JOB_LETS_GO = 0x2000, 0x1800  # KILL_ON_JOB_CLOSE; SILENT_BREAKAWAY_OK and BREAKAWAY_OK
@@ -2151,6 +2154,40 @@ def system_call(library, name, *args):
         _flags_ = _ctypes.FUNCFLAG_STDCALL  # type: ignore[attr-defined]
 
     return Function((name, Library))(*args)  # type: ignore[arg-type]
+
+
+class own_job:
+    """What is started inside `with` ends when this process does, even if that is killed before `begin_in_job` (W10).
+
+    For that this process is in a job object itself, in which its children are born. Outside of `with` that job ends
+    nothing and keeps nothing back. Nothing is done on other systems, nor before Windows 8, where a process can be in
+    one job alone.
+    Source: rust-lang/cargo, src/cargo/util/job.rs
+    """
+
+    _lock, _job = _thread.allocate_lock(), None  # type: ignore[var-annotated]  # its handle; 0 if there is none
+
+    def __enter__(self):
+        if WINDOWS:
+            self._lock.acquire()
+            if own_job._job is None:
+                own_job._job = self._make()
+            limit_job(own_job._job, JOB_ENDS)
+
+    def __exit__(self, *_):
+        if WINDOWS:
+            limit_job(own_job._job, JOB_LETS_GO)
+            self._lock.release()
+
+    def _make(self):
+        version = system_call("kernel32", "GetVersion")
+        if (version & 255, version >> 8 & 255) < (6, 2):
+            return 0
+        job = system_call("kernel32", "CreateJobObjectW", None, None)
+        me = system_call("kernel32", "OpenProcess", 0x101, 0, os.getpid())  # PROCESS_SET_QUOTA and _TERMINATE
+        system_call("kernel32", "AssignProcessToJobObject", job, me)
+        system_call("kernel32", "CloseHandle", me)
+        return job
 
 
 def begin_in_job(process, flags):
@@ -2219,13 +2256,14 @@ def run_in_place(program, argv, environ):
     keys = _signal.SIGINT, _signal.SIGBREAK  # type: ignore[attr-defined]  # the console sends them to the child as well
     before = [_signal.signal(number, _signal.SIG_IGN) for number in keys]
     try:
-        process = _winapi.CreateProcess(  # type: ignore[attr-defined]
-            executable, line, None, None, False, SUSPENDED, environ, None, startup)[0]
+        with own_job():
+            process = _winapi.CreateProcess(  # type: ignore[attr-defined]
+                executable, line, None, None, False, SUSPENDED, environ, None, startup)[0]
+            begin_in_job(process, JOB_ENDS | JOB_LETS_GO)
     except OSError:
         for number, handler in zip(keys, before):
             _signal.signal(number, handler)
         raise
-    begin_in_job(process, JOB_ENDS | JOB_LETS_GO)
     _winapi.WaitForSingleObject(process, _winapi.INFINITE)  # type: ignore[attr-defined]
     os._exit(exit_code(_winapi.GetExitCodeProcess(process)))  # type: ignore[attr-defined]
 
@@ -2278,7 +2316,7 @@ def run_beside(argv, environ, program):
     words, executable = windows_start(argv, program) if WINDOWS else (argv, program)
     process = None  # type: subprocess.Popen | None
     try:
-        with unbroken():
+        with unbroken(), own_job():
             process = subprocess.Popen(words, executable=executable, env=environ, creationflags=SUSPENDED * WINDOWS)
             if WINDOWS:
                 begin_in_job(process._handle, JOB_ENDS | JOB_LETS_GO)  # type: ignore[attr-defined]
@@ -3005,8 +3043,6 @@ class locked:
         self.path, self.purpose, self.reason = path, purpose, reason
 
     def __enter__(self):
-        import _thread
-
         self._key, problems = (self.path, _thread.get_ident()), []
         self.is_outer = self._key not in self._mine
         if not self.is_outer:
