@@ -13361,14 +13361,40 @@ def warm_start(directory):
         pass
 
 
+def wait_for_bytecode(directory):
+    """Of many that start at once in a fresh clone let one compile proto_prime.py, which takes as long as ten starts.
+
+    Returns a file that is locked until it is closed, for the one; None for those that waited, or that need not wait.
+    """
+    kept = "%s/__pycache__/proto_prime.%s.pyc" % (directory, sys.implementation.cache_tag)
+    is_elsewhere = sys.dont_write_bytecode or getattr(sys, "pycache_prefix", None)
+    try:
+        if not is_elsewhere and os.access(directory, os.W_OK) and not os.path.exists(kept):
+            import fcntl
+            import time
+
+            file, end = open(os.path.join(directory, "proto_prime.py")), time.monotonic() + 5
+            while not os.path.exists(kept) and time.monotonic() < end:
+                try:
+                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    return file
+                except BlockingIOError:
+                    time.sleep(0.02)
+    except (ImportError, OSError):  # Windows, or a file system without locks
+        pass
+
+
 top = os.path.dirname(os.path.realpath(__file__))
 try:
     if __name__ == "__main__":
         warm_start(top)
     sys.path.insert(0, top)
+    turn = wait_for_bytecode(top)
     import proto_prime
 
     main, leave = proto_prime.main, proto_prime.leave
+    if turn:
+        turn.close()
 except KeyboardInterrupt:
     sys.exit(130)
 except Exception as problem:
@@ -13420,6 +13446,7 @@ OLDER_ENTRIES = """
 1e2f4428743c5e9873231017cfa7df8db10e31e583b21bc6bb785bb5d05c4d97
 2e5f508403c9901a68509f9333cd84bee3b6b53e99b4a524926e90055458936a
 3e0edbb934c5da9d330a3461a4234302dd380254ca21162ea1df192f5b2a0107
+4e447f678ea86838f3ee00b34d269cb40e0bbadc0a3a6442c02804337403f7bd
 63015388ec05afe5c0ac641ee532f7b7eb6df1ea10af3ec5ba1fa9f223c20a67
 6f77d6260de71923ab465f7cc654364fe2c20561176c06ac2d483d902890d117
 7dd53011cf9ebd4ed7902c169e1c3b2e0db15436049cc25b864ac0ad94922b2c
