@@ -18,7 +18,7 @@ from conftest import fetch_wheels
 from filelock import FileLock
 from helpers import follow_readme, wait_for
 
-WORKERS = int(os.environ.get("PRIME_TEST_WORKERS", "4"))
+WORKERS = int(os.environ.get("PRIME_TEST_WORKERS", "8"))
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(os.name != "posix" or sys.version_info < (3, 10),
                                                    reason="Dask's distributed needs another python")]
 
