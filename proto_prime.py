@@ -5020,14 +5020,15 @@ def fill_defaults(environment):
     document = environment.config.pyproject
     if fields["projects"] is None:
         has_project = bool({"project", "build-system"} & set(document) or default_groups(document))  # R4
-        fields["projects"] = ["."] if has_project or environment.has("setup.py") else []
+        projects = ["."] if has_project or environment.has("setup.py") else []
         if "project" not in document and "workspace" in table_in(document, PYPROJECT, "tool", "uv"):
             members = workspace_members(environment.config, environment.root)[1:]  # all of them, as for uv
             files = [environment.config.look(os.path.join(path, PYPROJECT)) for path in members]
             for directory in set(map(os.path.dirname, members)) - {environment.root}:
                 environment.config.look(directory)  # where another one may come
-            fields["projects"] += [path_below(os.path.dirname(file), environment.root) for file in files
+            projects += [path_below(os.path.dirname(file), environment.root) for file in files
                                    if os.path.isfile(file)]
+        fields["projects"] = projects
     if fields["requirements_files"] is None:
         has_uv_lock = fields["lock_file"] is None and environment.has("uv.lock")
         is_used = environment.has("requirements.txt") and not has_own_metadata(environment) and not has_uv_lock
