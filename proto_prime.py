@@ -256,6 +256,7 @@ provide() { # [ARGS]: set $python to a python that uv has installed, or installs
     cache=${named:-$cache}
     case $cache in
     /*) ;;
+    "~" | "~/"*) cache=$home${cache#"~"} ;;
     *) cache=$PWD/$cache ;;
     esac
     if [ -n "$named" ]; then
@@ -303,6 +304,7 @@ __doc__ = """Take a repo from any python to the python and the dependencies that
 Usage: ./prime -v, or python3 proto_prime.py -v. The map above the licence tells what happens, and where it stands.
 """
 
+import _thread
 import os
 import sys
 
@@ -610,7 +612,9 @@ def emit(text):
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         if WINDOWS and problem.errno == 22:  # W18: what it says of a pipe that nobody reads any more
             raise BrokenPipeError(problem.errno, problem.strerror)
-        raise
+        if isinstance(problem, BrokenPipeError):
+            raise
+        raise PrimeError("cannot write to stdout: %s" % problem.strerror)  # such as a file on a full disk (M11)
 
 
 def as_json(value):
@@ -627,8 +631,9 @@ def nearest_name(name, names, likeness=0.6):
     """The one of the valid `names` that an unknown one was meant for; "" if none is that much like it, at most 1."""
     import difflib
 
-    names = [each for each in names if len(each) <= NEAR_CAP]
-    return (difflib.get_close_matches(name[:NEAR_CAP], names, 1, likeness) + [""])[0]
+    by_lower = {each.lower(): each for each in names if len(each) <= NEAR_CAP}
+    near = difflib.get_close_matches(name[:NEAR_CAP].lower(), by_lower, 1, likeness)
+    return by_lower[near[0]] if near else ""
 
 
 def slip_of(word, names):
@@ -1158,7 +1163,7 @@ def hash_bytes(data):
     return hash_of([data])
 
 
-def hash_name(text):
+def hashed_name(text):
     """A name for what a text or a path names, which itself may be no name: 16 hex digits."""
     return hash_bytes(os.fsencode(text))[:16]
 
@@ -1226,7 +1231,7 @@ def is_fresh(path):
     return False
 
 
-def is_of(text, others):
+def consists_of(text, others):
     """True if a text has no characters but letters, digits and those of `others`."""
     return all(char.isalnum() or char in others for char in text)
 
@@ -1311,7 +1316,7 @@ def safe_name(text):
     A file `aux` is a device under Windows: who opens it waits for ever.
     """
     is_safe = not why_no_file_name(text) and not set(text) & set('*?|<>"')
-    return text if is_safe else "-" + hash_name(text)
+    return text if is_safe else "-" + hashed_name(text)
 
 
 def slashed(path):
@@ -1522,7 +1527,7 @@ def read_env_line(text, pos, path, variables):
     name, sign, value = line.partition("=")
     words = name.split()
     name = words[-1] if len(words) == 1 or words[:1] == ["export"] and len(words) == 2 else ""
-    problem = "" if sign and name and is_of(name, "_.-") else "is no NAME=VALUE"
+    problem = "" if sign and name and consists_of(name, "_.-") else "is no NAME=VALUE"
     if not problem and value.strip()[:1] in ("'", '"'):
         value, begin = read_env_quoted(text, end - len(value.lstrip()))
         end = text.find("\n", begin) % (len(text) + 1)
@@ -1904,7 +1909,7 @@ def start_child(argv, environ, cwd, is_guarded=False, is_merged=False):
         argv, program = windows_start(argv)
     elif is_guarded:
         argv, stdin = [running_python(), "-I", "-S", "-B", "-c", GUARD] + argv, subprocess.PIPE
-    with unbroken():
+    with unbroken(), own_job():
         stderr = subprocess.STDOUT if is_merged else subprocess.PIPE
         process = subprocess.Popen(argv, executable=program, stdin=stdin, stdout=subprocess.PIPE, stderr=stderr,
                                    cwd=cwd, env=environ, start_new_session=True, creationflags=SUSPENDED * WINDOWS)
@@ -2126,7 +2131,9 @@ os._exit(code or 0)
 
 # What Windows has in the place of execve and of process groups: a job object. When its last handle is closed, as at the
 # end of this process, the system ends all that is in it. A child is started suspended, so that all that it starts is in
-# the job as well (W10). These functions use `_ctypes` and `_winapi`: ctypes and subprocess take 60 ms to import (W21).
+# the job as well; and inside `own_job`: one that is suspended when this process is killed would stay so for ever, and
+# nobody could remove its program (W10). These functions use `_ctypes` and `_winapi`, for an import of ctypes and
+# subprocess takes 60 ms (W21).
 
 SUSPENDED = 4  # CREATE_SUSPENDED
 JOB_ENDS, JOB_LETS_GO = 0x2000, 0x1800  # KILL_ON_JOB_CLOSE; SILENT_BREAKAWAY_OK and BREAKAWAY_OK
@@ -2147,6 +2154,40 @@ def system_call(library, name, *args):
         _flags_ = _ctypes.FUNCFLAG_STDCALL  # type: ignore[attr-defined]
 
     return Function((name, Library))(*args)  # type: ignore[arg-type]
+
+
+class own_job:
+    """What is started inside `with` ends when this process does, even if that is killed before `begin_in_job` (W10).
+
+    For that this process is in a job object itself, in which its children are born. Outside of `with` that job ends
+    nothing and keeps nothing back. Nothing is done on other systems, nor before Windows 8, where a process can be in
+    one job alone.
+    Source: rust-lang/cargo, src/cargo/util/job.rs
+    """
+
+    _lock, _job = _thread.allocate_lock(), None  # type: ignore[var-annotated]  # its handle; 0 if there is none
+
+    def __enter__(self):
+        if WINDOWS:
+            self._lock.acquire()
+            if own_job._job is None:
+                own_job._job = self._make()
+            limit_job(own_job._job, JOB_ENDS)
+
+    def __exit__(self, *_):
+        if WINDOWS:
+            limit_job(own_job._job, JOB_LETS_GO)
+            self._lock.release()
+
+    def _make(self):
+        version = system_call("kernel32", "GetVersion")
+        if (version & 255, version >> 8 & 255) < (6, 2):
+            return 0
+        job = system_call("kernel32", "CreateJobObjectW", None, None)
+        me = system_call("kernel32", "OpenProcess", 0x101, 0, os.getpid())  # PROCESS_SET_QUOTA and _TERMINATE
+        system_call("kernel32", "AssignProcessToJobObject", job, me)
+        system_call("kernel32", "CloseHandle", me)
+        return job
 
 
 def begin_in_job(process, flags):
@@ -2215,13 +2256,14 @@ def run_in_place(program, argv, environ):
     keys = _signal.SIGINT, _signal.SIGBREAK  # type: ignore[attr-defined]  # the console sends them to the child as well
     before = [_signal.signal(number, _signal.SIG_IGN) for number in keys]
     try:
-        process = _winapi.CreateProcess(  # type: ignore[attr-defined]
-            executable, line, None, None, False, SUSPENDED, environ, None, startup)[0]
+        with own_job():
+            process = _winapi.CreateProcess(  # type: ignore[attr-defined]
+                executable, line, None, None, False, SUSPENDED, environ, None, startup)[0]
+            begin_in_job(process, JOB_ENDS | JOB_LETS_GO)
     except OSError:
         for number, handler in zip(keys, before):
             _signal.signal(number, handler)
         raise
-    begin_in_job(process, JOB_ENDS | JOB_LETS_GO)
     _winapi.WaitForSingleObject(process, _winapi.INFINITE)  # type: ignore[attr-defined]
     os._exit(exit_code(_winapi.GetExitCodeProcess(process)))  # type: ignore[attr-defined]
 
@@ -2274,7 +2316,7 @@ def run_beside(argv, environ, program):
     words, executable = windows_start(argv, program) if WINDOWS else (argv, program)
     process = None  # type: subprocess.Popen | None
     try:
-        with unbroken():
+        with unbroken(), own_job():
             process = subprocess.Popen(words, executable=executable, env=environ, creationflags=SUSPENDED * WINDOWS)
             if WINDOWS:
                 begin_in_job(process._handle, JOB_ENDS | JOB_LETS_GO)  # type: ignore[attr-defined]
@@ -2480,14 +2522,14 @@ def is_private_group(gid):
     return user.pw_gid == gid and group.gr_name == user.pw_name and not set(group.gr_mem) - {user.pw_name}
 
 
-def is_own(directory):
+def is_marked_itself(directory):
     """True if a directory carries our mark, and lies there itself."""
     return is_marked(directory) and not is_link(directory)
 
 
 def own_entries(directory, pattern):
-    """`paths_named` in a directory of ours, only those that `is_own` holds for."""
-    return list(filter(is_own, paths_named(directory, pattern)))
+    """`paths_named` in a directory of ours, less what `is_marked_itself` does not hold for."""
+    return list(filter(is_marked_itself, paths_named(directory, pattern)))
 
 
 ASIDE_NAME = r"aside-[0-9a-f]{16}"
@@ -2554,6 +2596,15 @@ def home_dir():
 def xdg_dir(variable, *names):
     """The directory that a variable names; if it is unset, the one of these names below the home directory (XDG)."""
     return os.environ.get(variable) or os.path.join(home_dir(), *names)
+
+
+def named_path(name):
+    """The absolute path that a variable or an option of ours names. ~ is the home directory: no shell has seen what
+    stands in quotes, behind a "=" or in the file of a service (M6).
+    """
+    if name == "~" or name.startswith(("~/", "~" + os.sep)):
+        name = home_dir() + name[1:]
+    return plain_path(os.path.abspath(name))
 
 
 def private_dir(is_made=True):
@@ -2645,7 +2696,7 @@ def caches_in_use():
     named = os.environ.get(CACHE_VAR, "")
     if named not in _caches:
         bases = list(filter(None, named.split(os.pathsep))) or [os.path.join(users_caches(), "proto_prime")]
-        bases = [plain_path(os.path.abspath(each)) for each in bases]
+        bases = list(map(named_path, bases))
         _caches[named] = open_cache(bases[0])
         _caches[named] += [each for each in map(open_shared_cache, bases[1:]) if each and each not in _caches[named]]
     return _caches[named]
@@ -2763,11 +2814,12 @@ def find_root(option=""):
     """
     named = option or os.environ.get(ROOT_VAR)
     script = "" if is_installed() else script_path()
-    if named and not os.path.isdir(named):
-        raise PrimeError("ref root %s is not a directory" % named, "--root" if option else ROOT_VAR, status=2)
     try:
         if named:
-            return plain_path(os.path.abspath(named))
+            root = named_path(named)
+            if not os.path.isdir(root):
+                raise PrimeError("ref root %s is not a directory" % named, "--root" if option else ROOT_VAR, status=2)
+            return root
         if script:
             starts = [os.path.dirname(plain_path(os.path.abspath(script))), os.path.dirname(os.path.realpath(script))]
         else:
@@ -2850,7 +2902,7 @@ def kind_of_root(root):
 def named_state():
     """The state directory that PROTOPRIMER_STATE_DIR names; "" if it is unset."""
     named = os.environ.get(STATE_VAR)
-    return own_directory(plain_path(os.path.abspath(named)), ".prime", is_older_state) if named else ""
+    return own_directory(named_path(named), ".prime", is_older_state) if named else ""
 
 
 def state_hint(root):
@@ -2907,7 +2959,7 @@ def find_state(root):
 
 def state_name(root):
     """The name of the directory in the user cache that holds the state of a root."""
-    return hash_name(root)
+    return hashed_name(root)
 
 
 def place_state(root):
@@ -2972,8 +3024,8 @@ def lock_files(path):
     one in the user cache; if that has none either, one of this machine alone (B4, N2).
     """
     yield path
-    yield writable_cache("locks", hash_name(path))
-    yield os.path.join(private_dir(), "locks", hash_name(path))
+    yield writable_cache("locks", hashed_name(path))
+    yield os.path.join(private_dir(), "locks", hashed_name(path))
 
 
 class locked:
@@ -2991,8 +3043,6 @@ class locked:
         self.path, self.purpose, self.reason = path, purpose, reason
 
     def __enter__(self):
-        import _thread
-
         self._key, problems = (self.path, _thread.get_ident()), []
         self.is_outer = self._key not in self._mine
         if not self.is_outer:
@@ -3221,7 +3271,10 @@ class Link:
 
     def obstacle(self):
         """Why making the link would take something else away, as a str; "" if it would not."""
-        if self.path in ancestors(self.root) or state_dir(self.root) in ancestors(self.path):
+        state = state_dir(self.root)
+        if self.path in ancestors(state):
+            return "no link can be made at %s, for %s names it, or what is in it" % (self.path, STATE_VAR)
+        if self.path in ancestors(self.root) or state in ancestors(self.path):
             return "no link can be made at %s" % self.path
         if os.path.basename(self.path) == ".venv" or os.path.exists(os.path.join(self.path, "pyvenv.cfg")):
             return ""
@@ -4202,6 +4255,12 @@ def normalized(name):
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
+def chosen_names(names, chosen):
+    """Those of `names`, of extras or groups, that are in `chosen` in any spelling."""
+    spellings = set(map(normalized, chosen))
+    return [name for name in names if normalized(name) in spellings]
+
+
 def left_of(names, taken):
     """Those of the `names` of extras or groups that are not `taken`, in any spelling."""
     taken = set(map(normalized, taken))
@@ -4240,13 +4299,15 @@ OPTIONS_OF_PIP = {
 }
 
 
-def as_meant(field, value, typed):
+def as_meant(field, kind, value, typed):
     """The value for a field that somebody meant by a value of another kind; None if that cannot be told.
 
+    kind   str, a key of `KINDS`, which the field takes
     typed  str, how the value stands in the file
     """
-    kind = FIELDS[field][0]
     is_text = isinstance(value, str)
+    if kind == "table" and is_texts(value) and all("=" in each for each in value):  # as for docker compose
+        value = dict(each.split("=", 1) for each in value)
     if kind == "driver" and is_text:
         value = "venv_" + normalized(value).split("-")[0].replace("virtualenv", "pip").replace("venv", "pip")
     elif kind == "text" and isinstance(value, (int, float)) and not isinstance(value, bool):
@@ -4276,10 +4337,13 @@ def as_specifier(version):
     return ">=" + version.lstrip("^") if version[:1] == "^" else "==" + version
 
 
-def hint_for_value(field, value, typed=""):
-    """The hint for a value that a field does not take: the line that works; "" if none is near."""
+def hint_for_value(field, value, typed="", kind=""):
+    """The hint for a value that a field does not take: the line that works; "" if none is near.
+
+    Arguments as for `as_meant`; kind is by default that of a field of the config.
+    """
     try:
-        value = as_meant(field, value, typed)
+        value = as_meant(field, kind or FIELDS[field][0], value, typed)
         return "" if value is None else "did you mean: %s = %s" % (field, shown_toml(value))
     except (RecursionError, ValueError):  # as in `shown_value`
         return ""
@@ -4423,7 +4487,7 @@ def defined_in(line):
     text = bare.lstrip("[") if is_header else bare
     name, end, _ = text.partition("]" if is_header else "=")
     name = "".join(char for char in name if not char.isspace() and char not in "\"'")
-    return name if end and is_of(name, "_.-") else "", is_header
+    return name if end and consists_of(name, "_.-") else "", is_header
 
 
 def table_in(document, file, *names):
@@ -4444,7 +4508,7 @@ def load_config(root):
         if not isinstance(table, dict):
             hint = "variables stand in env_vars: env_vars = %s" % shown_toml({name: str(table)})
             raise config.error(field, "%s is not a table of fields" % field, hint=hint)
-        if not name or not is_of(name, "-_"):
+        if not name or not consists_of(name, "-_"):
             raise config.error(field, 'environment name "%s" has more than letters, digits, - and _' % name)
         if why_no_file_name(name):  # directories are named after it
             raise config.error(field, 'environment name "%s": %s' % (name, why_no_file_name(name)))
@@ -4539,7 +4603,7 @@ def read_tasks(config):
 def read_task(config, name, value):
     """Check one task, and return it as a `Task`. PrimeError with status 2."""
     field = "tasks." + name
-    if not is_of(name, "-_.:") or name[:1] in ("", "-", ".", ":"):
+    if not consists_of(name, "-_.:") or name[:1] in ("", "-", ".", ":"):
         raise config.error(field, 'task name "%s" is not of letters, digits and -_.: alone' % one_line(name[:200]))
     if name in FIELDS:  # the line was added below [tasks]
         hint = "move its line above [%stasks]" % ("tool.proto-prime." * (config.file == PYPROJECT))
@@ -4551,7 +4615,7 @@ def read_task(config, name, value):
             raise config.error(key, 'unknown field "%s"' % at, TASK_KEYS, at)
         problem = why_not_kind(at, TASK_KEYS[key], item)
         if problem:
-            raise config.error(at, problem)
+            raise config.error(at, problem, hint=hint_for_value(key, item, config.typed_value(at), TASK_KEYS[key]))
     if not table.get("run") and not table.get("needs"):
         raise config.error(field, '%s has no command: it takes run = "..."' % field)
     env = table.get("env", "")
@@ -5073,8 +5137,8 @@ def unused_sources(environment, is_empty):
     if not is_empty:
         return sources
     if environment.origins["projects"] == "default":
-        used = [group for project in environment["projects"] for group in project["groups"]]
-        groups = left_of(sorted(groups_of(document)), used)
+        chosen = [group for project in environment["projects"] for group in project["groups"]]
+        groups = left_of(sorted(groups_of(document)), chosen)
         title = "the dependency group%s %s" % ("s"[len(groups) < 2:], ", ".join(groups))
         line = 'projects = [{path = ".", groups = %s}]' % json.dumps(groups)
         sources += [(title, table, line)] if groups else []
@@ -5572,7 +5636,7 @@ def input_files(environment):
     paths = []  # type: list
     for project in environment["projects"]:
         paths += project["files"]
-    paths += pip_files_of(environment)
+    paths += all_with_includes(environment)
     names = [environment["lock_file"], environment["python_selector_file_rel_path"], "uv.toml"]
     if table_in(environment.config.pyproject, PYPROJECT, "tool", "uv"):
         names.append(PYPROJECT)
@@ -5775,7 +5839,7 @@ def with_includes(environment, names):
     return files
 
 
-def pip_files_of(environment):
+def all_with_includes(environment):
     """`with_includes` of all files in pip's format that an environment names."""
     return with_includes(environment, environment["requirements_files"] + [environment["constraints_file"]])
 
@@ -6121,7 +6185,7 @@ def read_answer(path, version, implementation, bits, threads, stdlib):
 def cached_answer(path, topic):
     """The names below the cache of what keeps an answer of the program at `path`, and how it begins while it holds."""
     question = path + topic
-    return ["answers", hash_name(question)], [str(SCHEMA), question, signature(path)]
+    return ["answers", hashed_name(question)], [str(SCHEMA), question, signature(path)]
 
 
 def remember(path, answer, topic=""):
@@ -6629,7 +6693,7 @@ def hint_for_choice(text):
         wanted = parse_request(text)
     except PrimeError:
         wanted = None
-    if not wanted or text[:1] not in "0123456789<>=!~":
+    if not wanted or wanted.path or text[:1] not in "0123456789<>=!~":
         return "it is the path of a Python, or the name of one on PATH"
     name = "python" + text
     typed = name if find_program(name) else '"$(prime python %s)"' % shown([text])
@@ -7607,10 +7671,10 @@ def own_extras(environment, project):
 
     uv takes no URL from an extra, nor a source, unless the extra is chosen where the project itself is named (R1).
     """
-    declared = table_in(environment.config.project(project["path"]), PYPROJECT, "project").get("name", "")
+    own = project_name(environment.config.project(project["path"]))
     parts = [requirement_parts(line) for line, _, group in project["requirements"] if group]
     return [extra for name, extras, _, marker in filter(None, parts) for extra in extras
-            if extra and not marker and name == normalized(str(declared))]
+            if extra and not marker and name == own]
 
 
 # Head of a program that finds its python beside it, also by links. Older macOS has no realpath, nor `readlink -f`.
@@ -7896,12 +7960,6 @@ def pin_options(path, lines):
     return ["--require-hashes", "-r", path]
 
 
-def chosen_names(names, chosen):
-    """Those of `names`, of extras or groups, that are in `chosen` in any spelling."""
-    spellings = set(map(normalized, chosen))
-    return [name for name in names if normalized(name) in spellings]
-
-
 def subdirectory_in(source):
     """The end of the URL of a checkout or an archive: where in it the project is."""
     return "#subdirectory=" + source["subdirectory"] if "subdirectory" in source else ""
@@ -8035,7 +8093,7 @@ def lock_inputs(environment):
         if sources:
             projects.append([[name, path_below(place, environment.root), rows]
                              for name, (place, rows) in sorted(sources.items())])
-    files = pip_files_of(environment)
+    files = all_with_includes(environment)
     return digest([environment["dependencies"], list(map(hash_text, files)), projects])
 
 
@@ -8261,7 +8319,7 @@ def sources_in_files(environment, for_pip=False):
 
     option = re.compile(r"(?:--(?:extra-index-url|index-url|find-links)[\s=]\s*|-[if]\s*)(\S+)")
     sources = []  # type: list
-    for path in pip_files_of(environment):
+    for path in all_with_includes(environment):
         try:
             matches = filter(None, map(option.match, requirement_lines(path)))
         except PrimeError:  # a wheel that one of the files requires
@@ -8467,7 +8525,7 @@ class Requirements:
         """The words for a requirement whose source is a project in a directory, or for what that one requires."""
         document, file = self.config.project(path), os.path.join(path, PYPROJECT)
         declared = table_in(document, file, "project").get("name", "")
-        if declared and normalized(declared) != name:
+        if declared and project_name(document) != name:
             raise PrimeError("%s is the project %s, not %s as tool.uv.sources says" % (path, declared, name), status=2)
         is_installed = row.get("package") is not False and not is_application(document, is_package=True)
         self.wait_for(path, extras, is_installed)
@@ -8517,13 +8575,15 @@ class Requirements:
         """
         import re
 
-        names = [re.match(r"[\w.-]*", line).group() for line in lines or ()]  # type: ignore[union-attr]
+        names = {normalized(re.match(r"[\w.-]*", line).group()) for line in lines or ()}  # type: ignore[union-attr]
         for name in sources_of(self.config, directory):
-            is_named = lines is None or name in map(normalized, names)
-            place, row, _ = self.source(name, name, directory) if is_named else ("", None, False)
-            path = self.path_in(name, place, row) if row else ""
-            is_left = path in self.own or row and "index" in row and (lines or is_closed(self.environment))
-            if row and not is_left:
+            if lines is not None and name not in names:
+                continue
+            place, row, _ = self.source(name, name, directory)
+            if not row or "index" in row and (lines or is_closed(self.environment)):
+                continue
+            path = self.path_in(name, place, row)
+            if path not in self.own:
                 self.constraints[name] = direct_requirement(name, self.url_of(name, place, row, path))
 
 
@@ -8746,8 +8806,9 @@ class PipDriver(Driver):
 
     name = "venv_pip"
 
-    def __init__(self):
+    def __init__(self, reader=None):
         self.wheel = self.program = ""
+        self.reader = reader
 
     def deploy(self, python):
         """Find a pip for `python`, an `Interpreter`. PrimeError if there is none."""
@@ -8847,9 +8908,10 @@ class PipDriver(Driver):
         wanted = Requirements(environment, directory).add_all(lock)
         if not lock:
             for key, value in script_settings(environment).items():
-                option = PIP_SETTINGS.get(key, ("", ""))[0]
-                values = [value] if isinstance(value, (str, bool)) else value
-                wanted.words += [option + PIP_SETTINGS[key][1] % each for each in values if option and each]
+                if key in PIP_SETTINGS:
+                    option, form = PIP_SETTINGS[key]
+                    values = value if isinstance(value, list) else [value]
+                    wanted.words += [option + form % each for each in values if each]
         return wanted
 
     def parts(self, environment, requirements):
@@ -8922,7 +8984,7 @@ def has_foreign_settings(root):
     return False
 
 
-def find_uv(wanted, hashes=(), use="an environment", passed=None):
+def find_uv(wanted, hashes, use, passed=None):
     """Find a uv on PATH, where its installers put it, or in the user cache. Returns its path, "" if there is none.
 
     wanted  `Request` for its version
@@ -9401,11 +9463,7 @@ def driver_of(environment, wanted, use=""):
         other = "pylock.toml" if environment.has("pylock.toml") else ""
         raise PrimeError("%s is read by uv alone, and uv cannot be had: %s" % (lock, problem), tried=problem.tried,
                          hint='lock_file = "%s" in the config does without' % other)
-    if wanted == "auto":
-        return uv
-    driver = choose_driver(wanted)
-    driver.reader = uv
-    return driver
+    return uv if wanted == "auto" else PipDriver(reader=uv)
 
 
 def lock_to_install(environment, driver, directory):
@@ -9894,7 +9952,11 @@ def damage_of(generation, may_run=True):
     base = generation.python
     if has_moved(generation):
         return "it was moved or copied from %s" % generation.built_at
-    if not os.path.exists(base.path):
+    try:
+        os.stat(base.path)
+    except PermissionError as problem:  # such as one in another user's home
+        return "its base python %s cannot be used: %s" % (base.path, problem.strerror)
+    except OSError:
         return "its base python %s is gone" % base.path
     if not is_same_python(generation, may_run):
         return "its base python %s was replaced" % base.path
@@ -9998,7 +10060,7 @@ def are_same_inputs(before, now):
     return {label: value for label, value in before.items() if label in now or label not in INDEX_LABELS} == now
 
 
-def file_of(label):
+def path_in_label(label):
     """The path in the label of an input that is a file; "" in that of another."""
     return label[len("file "):] if label.startswith("file ") else ""
 
@@ -10015,14 +10077,14 @@ def differences(environment, before, now, generation=None):
     if generation:  # not `created`, which may be later than it was
         origins, built = generation.origins, os.path.getctime(os.path.join(generation.path, MARKER))
     # Whether a file that is not there is named or not tells nobody anything.
-    telling = [each for each in labels if not file_of(each) or before.get(each) or now.get(each)]
-    if any(map(file_of, telling)):  # which by default decide these fields
+    telling = [each for each in labels if not path_in_label(each) or before.get(each) or now.get(each)]
+    if any(map(path_in_label, telling)):  # which by default decide these fields
         telling = [each for each in telling if each not in REPO_FIELDS
                    or not {environment.origins[each], origins.get(each)} <= {"default", None}]
     reasons = []
     for label in telling or labels:
-        if file_of(label):
-            name = file_of(label).replace(now["ref root"] + os.sep, "", 1)
+        if path_in_label(label):
+            name = path_in_label(label).replace(now["ref root"] + os.sep, "", 1)
             reasons.append("%s %s" % (name, file_change(label, before, now, built)))
         elif label == PYTHON_VAR:
             reasons.append(variable_change(label, before.get(label), now.get(label)))
@@ -10034,7 +10096,7 @@ def differences(environment, before, now, generation=None):
 
 def file_change(label, before, now, built):
     """What became of a file between two dicts of inputs; `built`: when a build had the first, in s since the epoch."""
-    path = file_of(label)
+    path = path_in_label(label)
     if label not in now and os.path.exists(path):
         return "is used no more"
     if not os.path.lexists(path):
@@ -10301,6 +10363,8 @@ def prepare_state(root):
     base, ignore = state_dir(root), state_dir(root, ".gitignore")
     try:
         if os.path.lexists(base) and not os.path.isdir(base):
+            if os.environ.get(STATE_VAR):  # it could be anything, such as /dev/null (M14)
+                raise PrimeError("%s=%s is no directory" % (STATE_VAR, os.environ[STATE_VAR]), status=2)
             rename_aside(base)
         mark_state(base)
         for name in ("envs", "stamp", "log", "held", "building", "use", "lock"):
@@ -10416,7 +10480,7 @@ def cache_key(environment, python):
 
     fields, files = {}, []
     for label, value in environment.inputs.items():
-        path = file_of(label)
+        path = path_in_label(label)
         if not path:
             fields[label] = value
         elif value:  # one that is not there says nothing
@@ -10435,7 +10499,7 @@ def install_in_turn(environment, driver, directory, python):
     import time
 
     kind = digest([cache_key(environment, python), driver.name, os.environ.get("UV_CACHE_DIR", "")])
-    done, file, start = cache_dir("answers", hash_name(kind)), None, time.monotonic()
+    done, file, start = cache_dir("answers", hashed_name(kind)), None, time.monotonic()
     try:
         if not os.path.isfile(done):
             file = open_lock(cache_dir("locks", os.path.basename(done)))
@@ -10492,6 +10556,14 @@ def install(environment, driver, directory):
     mend_launchers(directory)
 
 
+NOTHING_ASKS = "no [project], requirements.txt, or dependencies in the config"
+
+
+def asking_files(environment):
+    """The files that ask for packages of an environment, besides its config and a lock: a list of str."""
+    return environment["requirements_files"] + [PYPROJECT] * bool(environment["projects"])
+
+
 def note_unused(environment, is_empty):
     """Say why nothing was installed, if `is_empty`, and what the repo has that could be (R4, R20)."""
     lock = environment["lock_file"]
@@ -10500,10 +10572,10 @@ def note_unused(environment, is_empty):
         report.note("seen, but not used: %s; %s" % (", ".join(locks), report.as_typed("prime lock pins all versions")))
     if lock and not is_empty or not has_own_metadata(environment) and not is_empty:
         return
-    files = [lock] if lock else environment["requirements_files"] + [PYPROJECT] * bool(environment["projects"])
+    files = [lock] if lock else asking_files(environment)
     reason = "%s asks for no package here" % ", ".join(files)
     if not files and not environment["dependencies"]:
-        reason = "no [project], requirements.txt, or dependencies in the config"
+        reason = NOTHING_ASKS
     elif not files:
         reason = "dependencies in the config ask for no package here"
     if is_empty:
@@ -10689,7 +10761,7 @@ def settings_for_shell():
         if set(value) & set("'\\@") or not value.isprintable() or max(value + " ") > "~":
             raise NotForShell("a variable that decides has a character that shells quote, or a password")
         lists[0].append("%s='%s'" % (name, value))
-        lists[1].append("%s=%s" % (name, value) if is_of(value, "_./:=,+%-") else lists[0][-1])
+        lists[1].append("%s=%s" % (name, value) if consists_of(value, "_./:=,+%-") else lists[0][-1])
     return [[""] * bool(lines) + lines for lines in lists]
 
 
@@ -11313,8 +11385,9 @@ def hop(python, root):
     environ = dict(clean_environ(), **{PY_EXEC: "required:%s" % root, SAID_VAR: messages})
     if TYPED_VAR in os.environ:
         environ[TYPED_VAR] = os.environ[TYPED_VAR]
-    if active_generation(root):  # for `note_outlived`; no foreign one, and tools get none (E1)
-        environ["VIRTUAL_ENV"] = active_generation(root)
+    active = active_generation(root)
+    if active:  # for `note_outlived`; no foreign one, and tools get none (E1)
+        environ["VIRTUAL_ENV"] = active
     if not WINDOWS:  # until the new process can say that it was interrupted
         import _signal
 
@@ -11678,7 +11751,8 @@ def packages_from(environment):
         file = next(filter(os.path.isfile, project["files"]), project["path"])
         parts = ["%s%s %s" % (kind, "s" * (len(names) > 1), ", ".join(names))
                  for kind, names in (("extra", project["extras"]), ("group", project["groups"])) if names]
-        places.append(os.path.relpath(file, environment.root) + (" (%s)" % "; ".join(parts) if parts else ""))
+        file = path_below(file, environment.root).replace("/", os.sep)  # W13
+        places.append(file + (" (%s)" % "; ".join(parts) if parts else ""))
     if not lock or lock.endswith("uv.lock"):
         places += environment["requirements_files"]
         places += [environment.origins["dependencies"]] if environment["dependencies"] else []
@@ -12293,6 +12367,9 @@ def command_run(options):
         raise
     environment = environment_to_run(options, words[0])
     prefix = prefix_of(environment, options, boots)
+    if words[0].rstrip("0123456789.") == "python" and is_python_file("".join(words[1:2])) and has_metadata(words[1]):
+        # Seen here alone, where it costs nothing: the fast path does not look into scripts.
+        report.note("python does not read the dependencies in %s; this does: %s" % (words[1], typed("run", words[1])))
     try:
         hand_over(words, prefix, environment.environ(prefix))
     except (OSError, PrimeError) as problem:
@@ -12328,6 +12405,10 @@ def hint_for(command, options, environment, prefix):
         return hint_for_file(command, options, environment)
     if name.rstrip("0123456789.") == "pip":
         return where_to_add(environment, "list packages in")
+    if not options.command and name in environment.config.tasks:
+        return "%s is a task: needs = [%s] runs it before" % (name, as_toml(name))
+    if not options.command and name == "cd":
+        return 'no shell runs this: cwd = "..." names the directory of a task'
     tasks = environment.config.tasks if options.command else ()  # what a task runs is no task
     near = nearest_name(name, [*tasks, *programs])
     if near in tasks and near not in programs:
@@ -12434,8 +12515,9 @@ def command_shell(options):
     except OSError as problem:  # the prompt is a courtesy: the shell starts without it
         report.note("the shell is not told of the environment: %s" % problem)
         words, variables = [], {}
-    if options.line is not None:  # it reads no file of the user's that could set another PATH, but those of fish
-        words, variables = [*words[:2 * (name == "fish")], "/c" if name == "cmd.exe" else "-c", options.line], {}
+    if options.line is not None:  # fish and csh alone read files of the user's then, which could set another PATH
+        words = [*words[:2 * (name == "fish")], "/c" if name == "cmd.exe" else "-c", options.line]
+        variables = variables if "csh" in name else {}
     elif os.path.isfile(program) and os.access(program, os.X_OK):
         report.note("%s, in environment %s; exit leaves it" % (program, environment.name))
     try:
@@ -12463,12 +12545,30 @@ precmd_functions+=(_prime_start) preexec_functions+=(_prime_start)
     "fish": (["--init-command", "set -gx PATH %(programs)s $PATH; functions -c fish_prompt _prime_prompt; "
               "function fish_prompt; printf %%s %(label)s; _prime_prompt; end"], {}, {}),
     "sh": ([], {"ENV": "%(directory)s/rc"}, {"rc": "%(ENV)s%(own_rc)s%(lines)s"}),
+    "yash": (["--rcfile=%(directory)s/yashrc"], {}, {"yashrc": "[ -f ~/.yashrc ] && . ~/.yashrc\n%(lines)s"}),
+    # It has no option for it: it reads what is in the home directory, which is the user's again by the first line.
+    "tcsh": ([], {"HOME": "%(directory)s"}, {".tcshrc": """\
+%(HOME)sif ( -r ~/.tcshrc ) then
+source ~/.tcshrc
+else if ( -r ~/.cshrc ) then
+source ~/.cshrc
+endif
+setenv PATH %(csh_programs)s:"$PATH"
+if ( $?prompt ) set prompt = %(csh_label)s"$prompt:q"
+"""}),
     "cmd.exe": ([], {"PROMPT": "%(prompt)s"}, {}),
     "pwsh": (["-NoLogo", "-NoExit", "-Command", "$function:prime_prompt = $function:prompt; "
               "function prompt { %(powershell_label)s + (prime_prompt) }"], {}, {}),
 }  # type: dict
 POWERSHELLS = "pwsh", "powershell"
-SHELLS.update(dict.fromkeys(("dash", "ash", "ksh", "busybox"), SHELLS["sh"]))
+SHELLS.update(dict.fromkeys(("dash", "ash", "ksh", "ksh93", "mksh", "busybox"), SHELLS["sh"]))
+SHELLS["csh"] = SHELLS["tcsh"]  # most often it is the same program
+# What ksh and mksh read where ENV is not set; the others read nothing then.
+KSH_RC = """\
+case ${KSH_VERSION-} in *MIRBSD*) ENV=~/.mkshrc ;; *93*) ENV=~/.kshrc ;; esac
+[ ! -f "${ENV-}" ] || . "$ENV"
+unset ENV
+"""
 SHELLS.update(dict.fromkeys(("pwsh.exe", "powershell.exe"), SHELLS["pwsh"]))
 
 
@@ -12482,12 +12582,15 @@ def shell_start(kind, prefix, name, environ):
     """
     import shlex
 
-    directory = writable_cache("shell", digest([prefix, name, environ.get("ENV"), environ.get("ZDOTDIR")]))
+    directory = writable_cache("shell", digest([prefix, name, *map(environ.get, ("ENV", "ZDOTDIR", "HOME"))]))
     make_own(directory)
     if not is_ours(directory):  # the shell would run what others put there
         raise PermissionError(13, "belongs to another user, or others may write to it", directory)
     values = {"directory": directory, "label": shlex.quote("(%s) " % name),
-              "programs": shlex.quote(os.path.join(prefix, BIN)), "own_rc": ""}
+              "programs": shlex.quote(os.path.join(prefix, BIN)), "own_rc": KSH_RC}
+    values.update(csh_label=csh_quote("(%s) " % name.replace("%", "%%")),
+                  csh_programs=csh_quote(os.path.join(prefix, BIN)),
+                  HOME="setenv HOME %s\nset home = \"$HOME\"\n" % csh_quote(home_dir()))
     values["lines"] = "PATH=%(programs)s:$PATH\nPS1=%(label)s\"$PS1\"\n" % values
     for variable in ("ENV", "ZDOTDIR"):  # as they were, for the user's own files and for shells in this one
         value = environ.get(variable)
@@ -12679,6 +12782,8 @@ def command_lock(options):
                 return 0
             driver.export(environment, aside, python.path)
         else:
+            if not (os.path.lexists(target) or asking_files(environment) or environment["dependencies"]):
+                raise PrimeError("nothing to lock: " + NOTHING_ASKS, hint=where_to_add(environment, "list packages in"))
             if before and not options.upgrade:
                 write_atomic(aside, load_text(target).encode())  # so that uv keeps what it pins
             resolve(environment, driver, python, aside)
@@ -12686,7 +12791,8 @@ def command_lock(options):
     finally:
         tend(remove, aside)
     write_atomic(target, text.encode())
-    note_pins("%s names %s; commit it" % (name, counted(count)), decisive, before)
+    says = "names %s; commit it" % counted(count) if count else "names no package, for none is asked for"
+    note_pins("%s %s" % (name, says), decisive, before)
     return 0
 
 
@@ -12769,7 +12875,7 @@ def command_vendor(options):
     environment = open_environment(options)
     root = environment.root
     check_repo(root)
-    target = os.path.abspath(options.directory or vendor_dir(root))
+    target = named_path(options.directory or vendor_dir(root))
     check_vendor_target(root, target)
     read_manifest(target)
     check_vendor_owner(root, target)
@@ -13161,6 +13267,7 @@ ENTRY_SCRIPT = r'''#!/bin/sh -f
 # Prime this repo: ./prime --help tells more. This part is for sh, up to the last `exec`; for Python it is a string.
 # If nothing changed since the last boot, as a stamp tells, `warm` says so or becomes the command: no python starts.
 # In all other cases python goes on. A "#" at its end keeps a line right where git has made CRLF out of it (M15).
+case $- in *i*) echo "prime: error: this is to be started, not sourced; see ./prime shell" >&2; return 2 ;; esac #
 prime_newline='
 ' #
 #
@@ -13181,8 +13288,7 @@ warm() { #
         prime_exports=$prime_exports${IFS}INIT_CWD=$prime_root IFS=';' #
         set -- run ${prime_task%%"$prime_newline"*} "$@" #
         IFS=$prime_newline ;; esac #
-    [ "${1-}" = run ] && shift || return #
-    [ "${1-}" != -- ] || shift #
+    [ "${1-}" = run ] && shift && { [ "${1-}" != -- ] || shift; } || return #
     [ "${1-}" != -m ] || set -- "$prime_prefix/bin/python" "$@" #
     case " $prime_programs " in *" ${1-} "*) [ -x "$prime_prefix/bin/${1##*/}" ] || return ;; *) return 1 ;; esac #
     # The command gets each variable as it came. But shells drop odd names, and set variables of their own: most of them
@@ -13191,26 +13297,26 @@ warm() { #
     prime_environ=$IFS$(LC_ALL=C PATH=/usr/bin:/bin tr '\0\n' '\n`' <"/proc/$$/environ") #
     case $prime_environ in *'`'*) return 1 ;; *"${IFS}PATH="*) unset PWD SHLVL ;; *) return 1 ;; esac #
     for prime_line in $prime_environ; do case ${prime_line%%=*} in PWD | SHLVL) export "$prime_line" ;; #
-        "" | [0-9]* | *[!A-Za-z0-9_]* | IFS | OPTIND | PPID | prime_*) return 1 ;; #
-    esac; done #
+        "" | [0-9]* | *[!A-Za-z0-9_]* | IFS | OPTIND | PPID | prime_*) return 1 ;; esac; done #
     for prime_line in $prime_exports; do export "$prime_line"; done #
     unset VIRTUAL_ENV_PROMPT && PATH=$prime_prefix/bin${PATH:+:$PATH} && exec "$@" #
 } #
 #
 prime_env=${PROTOPRIMER_ENV-} prime_state=${0%/*}/.prime prime_file=$0 IFS='|' #
 [ "${1-}" != -e ] || prime_env=${2:-$prime_env} #
-[ -e "$prime_state" ] || prime_state=${0%/*}/../.prime # of tools/prime
-prime_stamp=$prime_state/stamp/${prime_env:-default}.sh #
+[ -e "$prime_state" ] || prime_state=${0%/*}/../.prime; prime_stamp=$prime_state/stamp/${prime_env:-default}.sh #
 for prime_at in "$0" "$prime_state" "$prime_state/stamp" "$prime_stamp"; do [ ! -L "$prime_at" ] || prime_stamp=; done #
 case $-,${1-boot} in *f*,-e | *f*,[!-]*) # -f: by the first line, not by `sh prime`; a command of ours comes back
     [ -O "$prime_stamp" ] && warm $(LC_ALL=C PATH=/usr/bin:/bin cat <"$prime_stamp") "$@" ;; esac #
 export PROTOPRIMER_ENVIRON="$$ $(LC_ALL=C PATH=/usr/bin:/bin od -An -vtx1 -N40000 "/proc/$$/environ" 2>/dev/null)" #
+PATH=${PATH:-/usr/bin:/bin} #
 case $- in *f*) command -v python3 >/dev/null && exec python3 -E -S ${PYTHONDONTWRITEBYTECODE:+-B} "$0" "$@" ;; esac #
 # `sh prime` is for machines where no python3 may be, or a broken one; nor may `readlink -f` be there.
-until [ -f "$(dirname "$prime_file")/proto_prime.py" ] || ! prime_line=$(readlink "$prime_file"); do #
-    case $prime_line in /*) prime_file=$prime_line ;; *) prime_file=$(dirname "$prime_file")/$prime_line ;; esac #
-done #
-PROTOPRIMER_TYPED=$0 exec sh "$(dirname "$prime_file")/proto_prime.py" "$@" #
+case $0 in */*) ;; *) prime_file=./$0 ;; esac #
+until prime_at=${prime_file%/*}/proto_prime.py && [ -f "$prime_at" ]; do #
+    prime_line=$(readlink "$prime_file") || { echo "prime: error: $prime_at is missing, see git status" >&2; exit 1; } #
+    case $prime_line in /*) ;; *) prime_line=${prime_file%/*}/$prime_line ;; esac; prime_file=$prime_line; done #
+PROTOPRIMER_TYPED=$0 exec sh "$prime_at" "$@" #
 
 Starts under any python from 2.7 on."""
 import os
@@ -13255,19 +13361,49 @@ def warm_start(directory):
         pass
 
 
+def wait_for_bytecode(directory):
+    """Of many that start at once in a fresh clone let one compile proto_prime.py, which takes as long as ten starts.
+
+    Returns a file that is locked until it is closed, for the one; None for those that waited, or that need not wait.
+    """
+    kept = "%s/__pycache__/proto_prime.%s.pyc" % (directory, sys.implementation.cache_tag)
+    is_elsewhere = sys.dont_write_bytecode or getattr(sys, "pycache_prefix", None)
+    try:
+        if not is_elsewhere and os.access(directory, os.W_OK) and not os.path.exists(kept):
+            import fcntl
+            import time
+
+            file, end = open(os.path.join(directory, "proto_prime.py")), time.monotonic() + 5
+            while not os.path.exists(kept) and time.monotonic() < end:
+                try:
+                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    return file
+                except BlockingIOError:
+                    time.sleep(0.02)
+    except (ImportError, OSError):  # Windows, or a file system without locks
+        pass
+
+
+top = os.path.dirname(os.path.realpath(__file__))
 try:
-    top = os.path.dirname(os.path.realpath(__file__))
     if __name__ == "__main__":
         warm_start(top)
     sys.path.insert(0, top)
+    turn = wait_for_bytecode(top)
     import proto_prime
-except (ImportError, OSError) as problem:
-    sys.exit("prime: error: proto_prime.py should stand beside %s: %s" % (__file__, problem))
+
+    main, leave = proto_prime.main, proto_prime.leave
+    if turn:
+        turn.close()
 except KeyboardInterrupt:
     sys.exit(130)
+except Exception as problem:
+    path = os.path.join(top, "proto_prime.py")
+    fault = "does not work: %s" % problem if os.path.isfile(path) else "is missing"
+    sys.exit("prime: error: %s %s\n  hint: git checkout brings back what was committed" % (path, fault))
 
 if __name__ == "__main__":
-    proto_prime.leave(proto_prime.main())
+    leave(main())
 '''
 ENTRY_CMD = r'''@echo off
 rem Prime this repo: `prime --help` tells more.
@@ -13310,6 +13446,7 @@ OLDER_ENTRIES = """
 1e2f4428743c5e9873231017cfa7df8db10e31e583b21bc6bb785bb5d05c4d97
 2e5f508403c9901a68509f9333cd84bee3b6b53e99b4a524926e90055458936a
 3e0edbb934c5da9d330a3461a4234302dd380254ca21162ea1df192f5b2a0107
+4e447f678ea86838f3ee00b34d269cb40e0bbadc0a3a6442c02804337403f7bd
 63015388ec05afe5c0ac641ee532f7b7eb6df1ea10af3ec5ba1fa9f223c20a67
 6f77d6260de71923ab465f7cc654364fe2c20561176c06ac2d483d902890d117
 7dd53011cf9ebd4ed7902c169e1c3b2e0db15436049cc25b864ac0ad94922b2c
@@ -13325,7 +13462,7 @@ IGNORED = (".prime/", ".venv", ENVS_FILE, "__pycache__/")  # .venv without a sla
 
 def command_init(options):
     """put proto_prime.py and prime into a repo"""
-    root = os.path.abspath(options.directory or os.curdir)
+    root = named_path(options.directory or os.curdir)
     os.makedirs(root, exist_ok=True)
     directory, reason = home_of(root)
     own, prime = os.path.join(directory, "proto_prime.py"), os.path.join(directory, "prime")
@@ -13334,10 +13471,10 @@ def command_init(options):
         texts[os.path.join(root, OWN_CONFIG)] = starter_config(root)
     made = [path for path in texts if not os.path.exists(path) or is_older_entry(path, texts[path])]
     lines = {".gitignore": (IGNORED, ignores), ".gitattributes": (line_ends(root, directory), tells_line_end)}
-    for name, (wanted, names) in lines.items():
+    for name, (wanted, has) in lines.items():
         path = os.path.join(root, name)
         text = load_text(path, lambda data: data.decode("utf-8", "surrogateescape")) if os.path.isfile(path) else ""
-        texts[path] = with_lines(text, wanted, names)
+        texts[path] = with_lines(text, wanted, has)
         made += [path] * (texts[path] != text)
     for path in made:
         check_init_target(root, path)
@@ -13374,12 +13511,16 @@ def note_top(root):
 
 
 def is_older_entry(path, text):
-    """True if a file is an entry script as some version wrote it, and not this text. Says so if it was edited."""
+    """True if a file is an entry script as some version wrote it, and not this text. Says so if it was edited.
+
+    Or if it is this text with the ends of lines of Windows, with which no POSIX system starts it (M15).
+    """
     if os.path.basename(path) not in ("prime", "prime.cmd") or not is_file(path):
         return False
-    content = (bytes_of(path) or b"").replace(b"\r\n", b"\n")  # git may have changed the ends of lines
+    found = bytes_of(path) or b""
+    content = found.replace(b"\r\n", b"\n")  # git may have changed the ends of lines
     if content == text.encode().replace(b"\r\n", b"\n"):
-        return False
+        return not WINDOWS and found != content and "\r\n" not in text
     if hash_bytes(content) in OLDER_ENTRIES or content in (ENTRY_SCRIPT.encode(), ENTRY_CMD.encode()):
         return True
     report.note("%s was edited, and is left as it is" % tilde(path))
@@ -13412,7 +13553,7 @@ def note_left_aside(root):
         document = environment.config.pyproject
         extras = list(table_in(document, PYPROJECT, "project", "optional-dependencies"))
         groups = list(groups_of(document))
-        taken = set(pip_files_of(environment))
+        taken = set(all_with_includes(environment))
     except (PrimeError, OSError):  # the first boot says what is wrong
         return
     own = ([each for each in environment["projects"] if each["path"] == root] + [{"extras": [], "groups": []}])[0]
@@ -13585,7 +13726,7 @@ def take_other(options, path, mode):
     try:
         source, trust = options.source, "hash" if options.sha256 else "https"  # H7
         if source:
-            url = source if "://" in source else file_url(os.path.abspath(source))
+            url = source if "://" in source else file_url(named_path(source))
             download(url, aside, options.sha256, trust=trust)
         else:
             source = fetch_release(options, aside, trust)
@@ -14043,7 +14184,7 @@ class Server:
                 self.write_environment(directory, name, python_version)
             return self.get_(name)
         except BaseException:
-            if not configured and is_own(directory):
+            if not configured and is_marked_itself(directory):
                 with unbroken():
                     tend(remove, directory)
             raise
@@ -14058,7 +14199,7 @@ class Server:
         with locked(state_dir(environment.root, "lock"), "deleting environment %s" % id):
             link_of(environment).forget(paths)
             discard(paths)
-        if environment.root != self.root and is_own(environment.root):
+        if environment.root != self.root and is_marked_itself(environment.root):
             remove(environment.root)
         return {"id": id}
 
@@ -14370,7 +14511,7 @@ def command_index(argv):
     index = 0
     while index < len(argv) and argv[index].startswith("-"):
         word = argv[index]
-        is_long = word.startswith(("--r", "--e")) and "=" not in word  # argparse takes --ro for --root
+        is_long = word in ("--root", "--env")
         is_env = not word.startswith("--") and word.find("e") == len(word) - 1  # -e, or -ve
         index += 2 if is_long or is_env else 1
     return index
@@ -14398,20 +14539,21 @@ def unknown_command(options, word, *rest):
     hint, programs = hint_of_others(environment, word, rest), programs_of(prefix)
     slip = "" if hint and word not in USUAL_TASKS else slip_of(word, tasks)
     is_path = os.path.isfile(word) and (word.endswith(".py") or os.path.dirname(word) != "")
-    is_program = is_path or word in [*programs, *TOOLS] or not (hint or slip) and find_program(word)
+    is_program = is_path or word in [*programs, *TOOLS]
+    is_program = is_program or not (hint or slip or os.path.dirname(word)) and find_program(word)
     words = [slip] if slip else []
     if is_program and word not in INSTALLERS:
         words = ["run", word]
     elif not hint and not slip:
         tools = [slip_of(word, TOOLS), *filter(find_program, TOOLS)]  # who types `lint` need not want to add pylint
-        names, others = [*COMMANDS, *tasks, *programs, *tools], " ".join(row[0] for row in WORDS_OF_OTHERS).split()
+        names, others = [*OURS, *tasks, *programs, *tools], " ".join(row[0] for row in WORDS_OF_OTHERS).split()
         near = nearest_name(word, names + others)
         hint = hint_of_others(environment, nearest_name(word, [near], 0.8), rest)
         near = "" if hint else nearest_name(word, names)
-        words = [near] if near in COMMANDS or near in tasks else ["run", near][:2 * len(near)]
+        words = [near] if near in OURS or near in tasks else ["run", near][:2 * len(near)]
     if words:
         hint = "did you mean: prime " + shown([*typed, *words, *rest])
-    return PrimeError("unknown command %s" % word, hint=hint or "prime help", status=2)
+    return PrimeError("unknown command %s" % (word or '""'), hint=hint or "prime help", status=2)
 
 
 def hint_of_others(environment, word, rest):
@@ -14447,22 +14589,61 @@ def make_parser(command, options):
     import argparse
 
     class Parser(argparse.ArgumentParser):
+        def _get_option_tuples(self, word):
+            """No abbreviations: `clean --al` is a slip. Without allow_abbrev, which takes -vq from 3.6 (bpo-26967)."""
+            return [] if word[:2] == "--" else super()._get_option_tuples(word)
+
         def error(self, message):
-            word = message.partition("unrecognized arguments: ")[2].split(" ")[0]
-            options = [each[2:] for each in self._option_string_actions if each[:2] == "--"]
-            near = nearest_name(word.strip("-"), options) if word[:1] == "-" else ""
-            hint = "did you mean: %s --%s" % (self.prog, near) if near else "%s --help" % self.prog
-            if command == "shell" and not near and word[:1] not in ("", "-"):
-                hint = "did you mean: prime run %s" % message.partition(": ")[2]
-            raise PrimeError(message, hint=hint, status=2)
+            raise PrimeError(message, hint=hint_of_usage(command, message, self, options.root), status=2)
 
         def print_help(self, file=None):
             emit(help_of(command, options, min(columns(1), HELP_COLUMNS)))
+
+        def _print_message(self, message, file=None):  # of --version
+            emit(message)
 
     parser = Parser(prog=("prime %s" % command).strip(), argument_default=argparse.SUPPRESS, add_help=False)
     for names, settings in [*OPTIONS, *ARGUMENTS.get(command, ())]:
         parser.add_argument(*names, **settings)
     return parser
+
+
+# What reads the output of `prime env --shell SHELL` besides SHELL itself, and what to source where nothing does.
+SHELLS_ALIKE = {
+    **dict.fromkeys(("bash", "zsh", "dash", "ash", "ksh", "mksh", "yash", "posix", "direnv"), "prime env --shell sh"),
+    **dict.fromkeys(("powershell", "ps1", "ps"), "prime env --shell pwsh"), "cmd.exe": "prime env --shell cmd",
+    "csh": "source .venv/bin/activate.csh", "tcsh": "source .venv/bin/activate.csh",
+    "nu": "overlay use .venv/bin/activate.nu", "xonsh": "source .venv/bin/activate.xsh",
+}  # type: dict
+
+
+def hint_of_usage(command, message, parser, root):
+    """The hint for what argparse says of a command line (U1)."""
+    words = message.partition("unrecognized arguments: ")[2]
+    word = words.split(" ")[0]
+    options = [each[2:] for each in parser._option_string_actions if each[:2] == "--"]
+    shell = message.partition("invalid choice: '")[2].partition("'")[0] or word * (command == "env")
+    alike = SHELLS_ALIKE.get(shell) or "prime env --shell " + shell * (shell in (*ENV_SHELLS, "github", "json"))
+    near = nearest_name(word.strip("-"), options) if word[:1] == "-" else word * (word in options)
+    if shell and not alike.endswith(" "):
+        return "did you mean: " + alike
+    if near:
+        return "did you mean: %s --%s" % (parser.prog, near)
+    if not command and word in ("-m", "-c"):
+        return "did you mean: prime run " + ("-m MODULE" if word == "-m" else "python -c CODE")
+    if command == "boot" and word == "run":
+        return "did you mean: prime " + words
+    if command == "shell" and word[:1] not in ("", "-"):
+        return "did you mean: prime run " + words
+    try:
+        names = load_config(find_root(root)).names()
+    except (PrimeError, OSError):
+        names = []
+    if word in names:
+        return "did you mean: prime -e %s %s" % (word, command)
+    if command == "use" and names and not word:
+        return "prime use NAME; the names: " + ", ".join(sorted(names))
+    return "%s --help" % parser.prog
 
 
 HELP_COLUMNS, HELP_LINES = 80, 24  # of the help, where the terminal is that wide

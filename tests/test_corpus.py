@@ -99,6 +99,10 @@ REFUSED = {"source_index": r"pk\b.*\bindex", "script_settings": "constraint-depe
 # and builds a project in an environment for that whatever the backend, as `hatch`, `setup_py` and `monorepo`.
 LIKE_ANOTHER = {"c_extension", "django", "django_project", "flat", "flit", "hatch_vcs", "namespace", "pdm", "poetry",
                 "poetry_project", "requirements_dir", "setup_cfg", "src", "uv_build"}
+# The same, for what tests of one thing show with pip: sources in test_uv_sources.py, the others in test_drivers.py and
+# test_what_is_installed.py.
+LIKE_ANOTHER |= {"constraints", "default_groups", "extras_dev_test", "groups_includes", "package_false",
+                 "requirements_nested", "source_editable", "source_git", "source_path", "source_url"}
 
 # -- the indexes -------------------------------------------------------------------------------------
 

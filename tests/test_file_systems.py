@@ -178,6 +178,18 @@ def test_B5_no_space_for_what_is_said_changes_no_exit_status(plain, wild):
         plain.prime(stderr=full, status=1, python=python(wild))
 
 
+@pytest.mark.parametrize("words", [["--version"], ["-h"], ["info"], ["python"], ["env"]])
+def test_M11_no_space_for_what_a_command_prints_is_one_line(plain, words):
+    if not os.path.exists("/dev/full"):
+        pytest.skip("no /dev/full")
+    plain.prime()
+    with open("/dev/full", "w") as full:
+        said = plain.prime(*words, stdout=full, status=1).stderr
+    assert said == "prime: error: cannot write to stdout: No space left on device\n"
+    closed = plain.prime(*words, status=1, preexec_fn=lambda: os.close(1)).stderr
+    assert closed == "prime: error: stdout is closed, and this command prints\n"
+
+
 # -- files that may not grow -----------------------------------------------------------------------
 
 

@@ -1,10 +1,12 @@
 """Homes and caches as they are: of nobody, not there, not to be written (M12), or filled by another user (M11)."""
 
 import os
+import shutil
 import stat
+import subprocess
 
 import pytest
-from conftest import TOP, by_driver
+from conftest import TOP, by_driver, some_python, uv_program
 
 import proto_prime
 
@@ -196,3 +198,18 @@ def test_M11_error_of_the_system_names_the_path_and_what_was_done(repo, refusing
     words = [word.format(root=repo.path) for word in argv]
     done = refusing([name], *([] if words[0] == "init" else ["--root", repo.path]), *words, status=1)
     assert "prime: error: %s" % told.format(root=repo.path) in done.stderr, done.stderr
+
+
+def test_M11_base_python_that_another_user_may_not_reach_is_not_gone(other_user):
+    repo, closed = other_user.place / "repo", other_user.place / "closed"
+    closed.mkdir()
+    (closed / "python3").symlink_to(some_python())
+    repo.mkdir()
+    (repo / "proto_prime.toml").write_text("")
+    shutil.copy(str(TOP / "proto_prime.py"), str(repo))
+    env = {"PATH": "%s:/usr/bin:/bin" % os.path.dirname(uv_program()), "HOME": str(other_user.place / "of root"),
+           "PROTOPRIMER_PYTHON": str(closed / "python3")}
+    subprocess.run([str(some_python()), str(repo / "proto_prime.py"), "-q"], env=env, check=True)
+    closed.chmod(0o700)
+    said = other_user([other_user.python, repo / "proto_prime.py", "info"]).stdout
+    assert "its base python %s cannot be used: Permission denied" % (closed / "python3") in " ".join(said.split())

@@ -44,6 +44,16 @@ def lock(repo, *argv):
 # -- prime lock -------------------------------------------------------------------------------------
 
 
+def test_U10_lock_of_nothing_writes_nothing_and_says_where_packages_are_listed(plain):
+    plain.link("uv", uv_program())
+    said = plain.prime("lock", status=1).stderr
+    assert "nothing to lock: no [project], requirements.txt, or dependencies in the config" in said
+    assert "list packages in dependencies of proto_prime.toml" in said
+    assert not list(plain.path.glob("pylock*"))
+    plain.write("requirements.txt", "")
+    assert "pylock.toml names no package, for none is asked for" in plain.prime("lock").stderr
+
+
 @pytest.mark.slow
 def test_lock_of_a_project_gives_the_same_environment_with_either_driver(project):
     text = lock(project)
@@ -403,7 +413,7 @@ def test_nothing_of_the_lock_s_making_stays_in_the_environment(repo, wheelhouse)
 def test_lock_of_a_project_without_dependencies(repo, driver):
     repo.link("uv", uv_program())
     repo.project([])
-    assert "pylock.toml names 0 packages" in repo.prime("lock").stderr
+    assert "pylock.toml names no package" in repo.prime("lock").stderr
     repo.env["PROTOPRIMER_VENV_DRIVER"] = driver
     assert repo.inside("import client") == ""
 

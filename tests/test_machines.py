@@ -1,5 +1,6 @@
 """Machines as they are: what runs cannot be seen (M3), one directory has two names (M4)."""
 
+import os
 import shutil
 import subprocess
 
@@ -171,5 +172,33 @@ def test_M14_nothing_is_lost_whatever_the_current_directory(plain, kind):
         plain.prime(*argv, cwd=str(inside))
     aside = plain.path / ".venv.before-prime"
     assert (aside if kind == "file" else aside / "mine").read_text() == "mine\n"
+
+
+@pytest.mark.parametrize("name", ["a file", "a pipe", ".venv", ".venv/state"])
+def test_M14_state_directory_that_is_something_else_stays_as_it_is(plain, name):
+    place = plain.path / name
+    if name == "a pipe":
+        os.mkfifo(str(place))
+    elif name == "a file":
+        place.write_text("mine\n")
+    before = sorted(os.listdir(str(plain.path)))
+    for words in ([], ["run", "true"], ["use", "default"]):
+        said = plain.prime(*words, status=2, env={"PROTOPRIMER_STATE_DIR": str(place)}).stderr
+        assert "PROTOPRIMER_STATE_DIR" in said and name.partition("/")[0] in said
+    assert sorted(os.listdir(str(plain.path))) == before
+
+
+def test_M6_tilde_that_no_shell_has_seen_is_the_home_directory(plain):
+    env = {"PROTOPRIMER_STATE_DIR": "~/state", "PROTOPRIMER_CACHE_DIR": "~/cache", "PROTOPRIMER_ROOT": "~/here"}
+    (plain.home / "here").symlink_to(plain.path)
+    assert plain.prime("run", "sh", "-c", "echo $VIRTUAL_ENV", env=env).stdout.startswith(str(plain.home / "state"))
+    assert (plain.home / "cache" / "answers").is_dir() and not (plain.path / "~").exists()
+    assert plain.prime("--root=~/here", "info", env=dict(env, PROTOPRIMER_ROOT=None)).stdout.startswith("state ")
+    said = plain.prime("update", "--from=~/new.py", status=1).stderr
+    assert str(plain.home / "new.py") in said
+    plain.prime("init", "~/made")
+    assert (plain.home / "made" / "prime").exists()
+    said = plain.prime(env={"PROTOPRIMER_PYTHON": "~/here"}, status=1).stderr
+    assert "hint: it is the path of a Python, or the name of one on PATH" in said
 
 

@@ -280,6 +280,34 @@ def test_M23_zsh_keeps_its_history_where_the_user_has_it(plain, tmp_path, own):
     assert sorted(path.name for path in (place / ".zsh_sessions").iterdir()) == ["s1.historynew"]
 
 
+@pytest.mark.parametrize("shell, file", [("ksh93", ".kshrc"), ("mksh", ".mkshrc"), ("yash", ".yashrc"),
+                                         ("tcsh", ".tcshrc"), ("tcsh", ".cshrc")])
+def test_M1_shell_reads_the_files_of_the_user_and_has_the_environment(make_repo, shell, file):
+    if not shutil.which(shell):
+        pytest.skip("no %s on this machine" % shell)
+    repo = make_repo("a 'repo'!")
+    repo.config()
+    repo.prime()
+    is_csh = shell == "tcsh"
+    lines = "setenv MINE mine\nsetenv PATH /usr/bin:/bin\nset prompt='mine> '\n" if is_csh else \
+        "export MINE=mine PATH=/usr/bin:/bin\nPS1='mine> '\n"
+    (repo.home / file).write_text(lines)
+    env, typed = {"SHELL": shutil.which(shell)}, "python -c 'import sys; print(sys.prefix)'"
+    window = Terminal(repo, 200)
+    try:
+        window.prime("shell", env=env)
+        window.until(r"^\(a repo\) mine>")
+        window.type("echo $MINE at $HOME; %s\n" % typed)
+        window.until("^mine at %s" % repo.home)
+        window.until("^%s$" % (repo.path / ".venv"))
+        window.type("exit\n")
+        window.finish()
+    finally:
+        window.close()
+    line = repo.prime("shell", "-c", "echo $HOME; " + typed, env=env).stdout
+    assert line == "%s\n%s\n" % (repo.home, repo.path / ".venv")
+
+
 # -- programs from outside ---------------------------------------------------------------------------
 
 OUTSIDE = {

@@ -33,6 +33,17 @@ def script(repo, module, name="a script.py"):
 # -- PEP 723 -----------------------------------------------------------------------------------------
 
 
+def test_U1_python_that_leaves_metadata_alone_is_said_where_it_costs_nothing(own_cache):
+    plain_one = str(own_cache.write("plain.py", "# no metadata\n"))
+    path = os.path.basename(script(own_cache, "json", "it.py"))
+    said = "prime: python does not read the dependencies in it.py; this does: " + own_cache.typed("run it.py")
+    assert said in own_cache.prime("run", "python", path).stderr.splitlines()
+    assert "metadata" not in own_cache.prime("reset").stderr + own_cache.prime("run", "python", plain_one).stderr
+    own_cache.settle()
+    own_cache.prime()
+    assert own_cache.prime("run", "python", path).stderr == ""  # the fast path looks into no script
+
+
 @pytest.mark.parametrize("driver_name", ["venv_uv", "venv_pip"])
 def test_script_runs_in_an_environment_of_its_own_that_is_kept(own_cache, driver_name):
     own_cache.env["PROTOPRIMER_VENV_DRIVER"] = driver_name

@@ -184,7 +184,8 @@ WRONG = {
     "blank": ('test = " "', "tasks.test: the command is empty"),
     "no command": ('test = {help = "x"}', "tasks.test has no command"),
     "field": ('test = {run = "x", evn = "y"}', 'unknown field "tasks.test.evn".*\n.*"env"'),
-    "type of a field": ('test = {run = "x", needs = "y"}', "tasks.test.needs must be a list of strings, not 'y'"),
+    "type of a field": ('test = {run = "x", needs = "y"}',
+                        "tasks.test.needs must be a list of strings, not 'y' .*\\n.*needs = ..y"),
     "variables": ('test = {run = "x", env_vars = {A = 1}}', "tasks.test.env_vars must be a table of variables"),
     "environment": ('test = {run = "x", env = "lnt"}', 'no environment "lnt".*\n.*"lint"'),
     "quote": ("test = \"it's\"", "tasks.test: No closing quotation"),
@@ -217,6 +218,8 @@ def test_U2_task_that_cannot_be_run_is_told_with_file_and_what_to_do(plain, what
     ("apps.py", "task test: there is no file apps.py", 'did you mean "app.py"?'),
     ("./app.sh", "task test: cannot run ./app.sh: it is not executable", "chmod +x ./app.sh"),
     ("taks", "task test: no program taks in the environment or on PATH", "if a package brings it, list it in "),
+    ("task -x", "task test: no program task in the environment or on PATH", 'task is a task: needs = ["task"] runs it'),
+    ("cd sub", "task test: no program cd in the environment or on PATH", 'no shell runs this: cwd = "..." names the '),
 ])
 def test_U2_program_of_a_task_that_is_not_there_is_told_with_the_task_and_its_line(tasked, program, message, hint):
     repo = tasked('[tasks]\ntask = "true"\ntest = "%s"\n' % program)

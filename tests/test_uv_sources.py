@@ -301,6 +301,11 @@ def test_R2_settings_of_a_script_hold_with_uv_and_are_refused_by_pip(owner, stra
     assert strangers.asked == before
 
 
+def test_R2_setting_that_means_nothing_to_pip_may_be_a_number(owner):
+    result = run(owner, "concurrent-builds = 4", env={"PROTOPRIMER_VENV_DRIVER": "venv_pip"})
+    assert result.stdout.startswith("7 ") and "concurrent-builds means nothing to pip" in result.stderr
+
+
 def test_R2_lock_of_a_script_is_used(owner, strangers):
     owner.link("uv", uv_program())
     make_wheel(strangers.wheels / "six-1.2-py3-none-any.whl", "six", "1.2")
