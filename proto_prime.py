@@ -5014,6 +5014,18 @@ def load_environment(config, name="", requested="", may_lack_lock=False):
     return environment
 
 
+def members_of_root(environment):
+    """The projects of the uv workspace at the root, whose members uv installs all if it has no [project]: paths."""
+    config, root = environment.config, environment.root
+    if "workspace" not in table_in(config.pyproject, PYPROJECT, "tool", "uv"):
+        return []
+    members = workspace_members(config, root)[1:]
+    for directory in set(map(os.path.dirname, members)) - {root}:
+        config.look(directory)  # where another one may come
+    files = [config.look(os.path.join(path, PYPROJECT)) for path in members]
+    return [os.path.relpath(os.path.dirname(file), root) for file in files if os.path.isfile(file)]
+
+
 def fill_defaults(environment):
     """Give values to the fields that the config leaves to what the repo holds."""
     fields = environment.fields
@@ -5021,14 +5033,7 @@ def fill_defaults(environment):
     if fields["projects"] is None:
         has_project = bool({"project", "build-system"} & set(document) or default_groups(document))  # R4
         projects = ["."] if has_project or environment.has("setup.py") else []
-        if "project" not in document and "workspace" in table_in(document, PYPROJECT, "tool", "uv"):
-            members = workspace_members(environment.config, environment.root)[1:]  # all of them, as for uv
-            files = [environment.config.look(os.path.join(path, PYPROJECT)) for path in members]
-            for directory in set(map(os.path.dirname, members)) - {environment.root}:
-                environment.config.look(directory)  # where another one may come
-            projects += [path_below(os.path.dirname(file), environment.root) for file in files
-                                   if os.path.isfile(file)]
-        fields["projects"] = projects
+        fields["projects"] = projects + ([] if "project" in document else members_of_root(environment))
     if fields["requirements_files"] is None:
         has_uv_lock = fields["lock_file"] is None and environment.has("uv.lock")
         is_used = environment.has("requirements.txt") and not has_own_metadata(environment) and not has_uv_lock
