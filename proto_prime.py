@@ -304,6 +304,7 @@ __doc__ = """Take a repo from any python to the python and the dependencies that
 Usage: ./prime -v, or python3 proto_prime.py -v. The map above the licence tells what happens, and where it stands.
 """
 
+import _thread
 import os
 import sys
 
@@ -1162,7 +1163,7 @@ def hash_bytes(data):
     return hash_of([data])
 
 
-def hash_name(text):
+def hashed_name(text):
     """A name for what a text or a path names, which itself may be no name: 16 hex digits."""
     return hash_bytes(os.fsencode(text))[:16]
 
@@ -1230,7 +1231,7 @@ def is_fresh(path):
     return False
 
 
-def is_of(text, others):
+def consists_of(text, others):
     """True if a text has no characters but letters, digits and those of `others`."""
     return all(char.isalnum() or char in others for char in text)
 
@@ -1315,7 +1316,7 @@ def safe_name(text):
     A file `aux` is a device under Windows: who opens it waits for ever.
     """
     is_safe = not why_no_file_name(text) and not set(text) & set('*?|<>"')
-    return text if is_safe else "-" + hash_name(text)
+    return text if is_safe else "-" + hashed_name(text)
 
 
 def slashed(path):
@@ -1526,7 +1527,7 @@ def read_env_line(text, pos, path, variables):
     name, sign, value = line.partition("=")
     words = name.split()
     name = words[-1] if len(words) == 1 or words[:1] == ["export"] and len(words) == 2 else ""
-    problem = "" if sign and name and is_of(name, "_.-") else "is no NAME=VALUE"
+    problem = "" if sign and name and consists_of(name, "_.-") else "is no NAME=VALUE"
     if not problem and value.strip()[:1] in ("'", '"'):
         value, begin = read_env_quoted(text, end - len(value.lstrip()))
         end = text.find("\n", begin) % (len(text) + 1)
@@ -1908,7 +1909,7 @@ def start_child(argv, environ, cwd, is_guarded=False, is_merged=False):
         argv, program = windows_start(argv)
     elif is_guarded:
         argv, stdin = [running_python(), "-I", "-S", "-B", "-c", GUARD] + argv, subprocess.PIPE
-    with unbroken():
+    with unbroken(), own_job():
         stderr = subprocess.STDOUT if is_merged else subprocess.PIPE
         process = subprocess.Popen(argv, executable=program, stdin=stdin, stdout=subprocess.PIPE, stderr=stderr,
                                    cwd=cwd, env=environ, start_new_session=True, creationflags=SUSPENDED * WINDOWS)
@@ -2130,7 +2131,9 @@ os._exit(code or 0)
 
 # What Windows has in the place of execve and of process groups: a job object. When its last handle is closed, as at the
 # end of this process, the system ends all that is in it. A child is started suspended, so that all that it starts is in
-# the job as well (W10). These functions use `_ctypes` and `_winapi`: ctypes and subprocess take 60 ms to import (W21).
+# the job as well; and inside `own_job`: one that is suspended when this process is killed would stay so for ever, and
+# nobody could remove its program (W10). These functions use `_ctypes` and `_winapi`, for an import of ctypes and
+# subprocess takes 60 ms (W21).
 
 SUSPENDED = 4  # CREATE_SUSPENDED
 JOB_ENDS, JOB_LETS_GO = 0x2000, 0x1800  # KILL_ON_JOB_CLOSE; SILENT_BREAKAWAY_OK and BREAKAWAY_OK
@@ -2151,6 +2154,40 @@ def system_call(library, name, *args):
         _flags_ = _ctypes.FUNCFLAG_STDCALL  # type: ignore[attr-defined]
 
     return Function((name, Library))(*args)  # type: ignore[arg-type]
+
+
+class own_job:
+    """What is started inside `with` ends when this process does, even if that is killed before `begin_in_job` (W10).
+
+    For that this process is in a job object itself, in which its children are born. Outside of `with` that job ends
+    nothing and keeps nothing back. Nothing is done on other systems, nor before Windows 8, where a process can be in
+    one job alone.
+    Source: rust-lang/cargo, src/cargo/util/job.rs
+    """
+
+    _lock, _job = _thread.allocate_lock(), None  # type: ignore[var-annotated]  # its handle; 0 if there is none
+
+    def __enter__(self):
+        if WINDOWS:
+            self._lock.acquire()
+            if own_job._job is None:
+                own_job._job = self._make()
+            limit_job(own_job._job, JOB_ENDS)
+
+    def __exit__(self, *_):
+        if WINDOWS:
+            limit_job(own_job._job, JOB_LETS_GO)
+            self._lock.release()
+
+    def _make(self):
+        version = system_call("kernel32", "GetVersion")
+        if (version & 255, version >> 8 & 255) < (6, 2):
+            return 0
+        job = system_call("kernel32", "CreateJobObjectW", None, None)
+        me = system_call("kernel32", "OpenProcess", 0x101, 0, os.getpid())  # PROCESS_SET_QUOTA and _TERMINATE
+        system_call("kernel32", "AssignProcessToJobObject", job, me)
+        system_call("kernel32", "CloseHandle", me)
+        return job
 
 
 def begin_in_job(process, flags):
@@ -2219,13 +2256,14 @@ def run_in_place(program, argv, environ):
     keys = _signal.SIGINT, _signal.SIGBREAK  # type: ignore[attr-defined]  # the console sends them to the child as well
     before = [_signal.signal(number, _signal.SIG_IGN) for number in keys]
     try:
-        process = _winapi.CreateProcess(  # type: ignore[attr-defined]
-            executable, line, None, None, False, SUSPENDED, environ, None, startup)[0]
+        with own_job():
+            process = _winapi.CreateProcess(  # type: ignore[attr-defined]
+                executable, line, None, None, False, SUSPENDED, environ, None, startup)[0]
+            begin_in_job(process, JOB_ENDS | JOB_LETS_GO)
     except OSError:
         for number, handler in zip(keys, before):
             _signal.signal(number, handler)
         raise
-    begin_in_job(process, JOB_ENDS | JOB_LETS_GO)
     _winapi.WaitForSingleObject(process, _winapi.INFINITE)  # type: ignore[attr-defined]
     os._exit(exit_code(_winapi.GetExitCodeProcess(process)))  # type: ignore[attr-defined]
 
@@ -2278,7 +2316,7 @@ def run_beside(argv, environ, program):
     words, executable = windows_start(argv, program) if WINDOWS else (argv, program)
     process = None  # type: subprocess.Popen | None
     try:
-        with unbroken():
+        with unbroken(), own_job():
             process = subprocess.Popen(words, executable=executable, env=environ, creationflags=SUSPENDED * WINDOWS)
             if WINDOWS:
                 begin_in_job(process._handle, JOB_ENDS | JOB_LETS_GO)  # type: ignore[attr-defined]
@@ -2484,14 +2522,14 @@ def is_private_group(gid):
     return user.pw_gid == gid and group.gr_name == user.pw_name and not set(group.gr_mem) - {user.pw_name}
 
 
-def is_own(directory):
+def is_marked_itself(directory):
     """True if a directory carries our mark, and lies there itself."""
     return is_marked(directory) and not is_link(directory)
 
 
 def own_entries(directory, pattern):
-    """`paths_named` in a directory of ours, only those that `is_own` holds for."""
-    return list(filter(is_own, paths_named(directory, pattern)))
+    """`paths_named` in a directory of ours, less what `is_marked_itself` does not hold for."""
+    return list(filter(is_marked_itself, paths_named(directory, pattern)))
 
 
 ASIDE_NAME = r"aside-[0-9a-f]{16}"
@@ -2921,7 +2959,7 @@ def find_state(root):
 
 def state_name(root):
     """The name of the directory in the user cache that holds the state of a root."""
-    return hash_name(root)
+    return hashed_name(root)
 
 
 def place_state(root):
@@ -2986,8 +3024,8 @@ def lock_files(path):
     one in the user cache; if that has none either, one of this machine alone (B4, N2).
     """
     yield path
-    yield writable_cache("locks", hash_name(path))
-    yield os.path.join(private_dir(), "locks", hash_name(path))
+    yield writable_cache("locks", hashed_name(path))
+    yield os.path.join(private_dir(), "locks", hashed_name(path))
 
 
 class locked:
@@ -3005,8 +3043,6 @@ class locked:
         self.path, self.purpose, self.reason = path, purpose, reason
 
     def __enter__(self):
-        import _thread
-
         self._key, problems = (self.path, _thread.get_ident()), []
         self.is_outer = self._key not in self._mine
         if not self.is_outer:
@@ -4219,6 +4255,12 @@ def normalized(name):
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
+def chosen_names(names, chosen):
+    """Those of `names`, of extras or groups, that are in `chosen` in any spelling."""
+    spellings = set(map(normalized, chosen))
+    return [name for name in names if normalized(name) in spellings]
+
+
 def left_of(names, taken):
     """Those of the `names` of extras or groups that are not `taken`, in any spelling."""
     taken = set(map(normalized, taken))
@@ -4445,7 +4487,7 @@ def defined_in(line):
     text = bare.lstrip("[") if is_header else bare
     name, end, _ = text.partition("]" if is_header else "=")
     name = "".join(char for char in name if not char.isspace() and char not in "\"'")
-    return name if end and is_of(name, "_.-") else "", is_header
+    return name if end and consists_of(name, "_.-") else "", is_header
 
 
 def table_in(document, file, *names):
@@ -4466,7 +4508,7 @@ def load_config(root):
         if not isinstance(table, dict):
             hint = "variables stand in env_vars: env_vars = %s" % shown_toml({name: str(table)})
             raise config.error(field, "%s is not a table of fields" % field, hint=hint)
-        if not name or not is_of(name, "-_"):
+        if not name or not consists_of(name, "-_"):
             raise config.error(field, 'environment name "%s" has more than letters, digits, - and _' % name)
         if why_no_file_name(name):  # directories are named after it
             raise config.error(field, 'environment name "%s": %s' % (name, why_no_file_name(name)))
@@ -4561,7 +4603,7 @@ def read_tasks(config):
 def read_task(config, name, value):
     """Check one task, and return it as a `Task`. PrimeError with status 2."""
     field = "tasks." + name
-    if not is_of(name, "-_.:") or name[:1] in ("", "-", ".", ":"):
+    if not consists_of(name, "-_.:") or name[:1] in ("", "-", ".", ":"):
         raise config.error(field, 'task name "%s" is not of letters, digits and -_.: alone' % one_line(name[:200]))
     if name in FIELDS:  # the line was added below [tasks]
         hint = "move its line above [%stasks]" % ("tool.proto-prime." * (config.file == PYPROJECT))
@@ -4978,7 +5020,15 @@ def fill_defaults(environment):
     document = environment.config.pyproject
     if fields["projects"] is None:
         has_project = bool({"project", "build-system"} & set(document) or default_groups(document))  # R4
-        fields["projects"] = ["."] if has_project or environment.has("setup.py") else []
+        projects = ["."] if has_project or environment.has("setup.py") else []
+        if "project" not in document and "workspace" in table_in(document, PYPROJECT, "tool", "uv"):
+            members = workspace_members(environment.config, environment.root)[1:]  # all of them, as for uv
+            files = [environment.config.look(os.path.join(path, PYPROJECT)) for path in members]
+            for directory in set(map(os.path.dirname, members)) - {environment.root}:
+                environment.config.look(directory)  # where another one may come
+            projects += [path_below(os.path.dirname(file), environment.root) for file in files
+                                   if os.path.isfile(file)]
+        fields["projects"] = projects
     if fields["requirements_files"] is None:
         has_uv_lock = fields["lock_file"] is None and environment.has("uv.lock")
         is_used = environment.has("requirements.txt") and not has_own_metadata(environment) and not has_uv_lock
@@ -5030,17 +5080,21 @@ def groups_of(document):
     return groups
 
 
-def default_groups(document):
-    """The names of the groups that `uv sync` installs of a pyproject.toml: default-groups of uv, else "dev" (R11)."""
+def default_groups(document, root=None):
+    """The names of the groups that `uv sync` installs of a pyproject.toml: default-groups of uv, else "dev" (R11).
+
+    root  dict, the pyproject.toml of the workspace that the project is a member of, which alone says default-groups
+    """
     groups = groups_of(document)
-    has_dev = "dev" in groups_in(groups, PYPROJECT)
-    names = table_in(document, PYPROJECT, "tool", "uv").get("default-groups", ["dev"])
+    known = groups_in(groups, PYPROJECT)
+    is_member = root is not None
+    names = table_in(root if is_member else document, PYPROJECT, "tool", "uv").get("default-groups", ["dev"])
     if names == "all":
         return list(groups)
     if not is_texts(names):
         raise PrimeError('tool.uv.default-groups: %s is neither a list of strings nor "all"' % shown_value(names),
                          PYPROJECT, status=2)
-    return [name for name in names if has_dev or normalized(name) != "dev"]
+    return [name for name in names if normalized(name) in known or not is_member and normalized(name) != "dev"]
 
 
 def find_lock(environment):
@@ -5084,15 +5138,54 @@ def unused_sources(environment, is_empty):
     if not is_empty:
         return sources
     if environment.origins["projects"] == "default":
-        used = [group for project in environment["projects"] for group in project["groups"]]
-        groups = left_of(sorted(groups_of(document)), used)
+        chosen = [group for project in environment["projects"] for group in project["groups"]]
+        groups = left_of(sorted(groups_of(document)), chosen)
         title = "the dependency group%s %s" % ("s"[len(groups) < 2:], ", ".join(groups))
         line = 'projects = [{path = ".", groups = %s}]' % json.dumps(groups)
         sources += [(title, table, line)] if groups else []
+        below = projects_below(environment.root)
+        sources += [(", ".join(below), table, "projects = %s" % json.dumps(below))] if below else []
     if environment.origins["dependencies"] == "default":
-        others = [name for name in names if re.match(r"(Pipfile|(conda-)?environment\.ya?ml)$", name)]
-        sources += [(name, table, 'dependencies = ["NAME", "..."], the packages that it lists') for name in others]
+        line = 'dependencies = ["NAME", "..."], the packages that it lists'
+        sources += [(name, table, line) for name in unread_sources(environment)]
     return sources + projects_without_build(environment)
+
+
+UNREAD_FILES = r"(Pipfile|pixi\.toml|(conda-)?env(ironment)?([-_.]\w+)?\.ya?ml)$"  # of other tools, with packages
+UNREAD_TABLES = (("poetry", "group"), ("poetry", "dev-dependencies"), ("pdm", "dev-dependencies"), ("hatch", "envs"),
+                 ("pixi",))
+UNREAD_LOCKS = "poetry.lock", "pdm.lock", "Pipfile.lock"
+
+
+def unread_sources(environment):
+    """The files at the root, and the tables of other tools in pyproject.toml, that list packages which nothing here
+    reads: a list of their names.
+    """
+    import re
+
+    names = [name for name in sorted(names_in(environment.root)) if re.match(UNREAD_FILES, name)]
+    for keys in UNREAD_TABLES:
+        table = environment.config.pyproject.get("tool", {})
+        for key in keys:
+            table = table.get(key) if isinstance(table, dict) else None
+        if table and re.search("dependencies", repr([keys, table])):
+            names.append("[tool.%s]" % ".".join(keys))
+    return names
+
+
+def projects_below(root):
+    """The projects of a repo without one at its root, up to two levels below: a list of relative paths."""
+    found, budget = [], Budget()  # type: list, Budget
+    for pattern in ("*", "*/*"):
+        try:
+            paths = members_of(root, pattern, budget)
+        except PrimeError:  # too many to look for them
+            break
+        for path in paths:
+            has_project = any(os.path.isfile(os.path.join(path, name)) for name in (PYPROJECT, "setup.py"))
+            if has_project and not path.startswith(tuple(os.path.join(each, "") for each in found)):
+                found.append(path)
+    return sorted(path_below(path, root) for path in found)
 
 
 def projects_without_build(environment):
@@ -5249,7 +5342,11 @@ def complete_project(environment, item):
     if not has_pyproject and not has_setup:
         raise environment.error("projects", 'projects: "%s" holds no pyproject.toml and no setup.py' % name)
     document = environment.config.project(path)
-    chosen = project.get("groups", default_groups(document) if path == environment.root else [])
+    chosen = project.get("groups", [])
+    if "groups" not in project and path == environment.root:
+        chosen = default_groups(document)
+    elif environment.origins["projects"] == "default":  # a member of the workspace
+        chosen = default_groups(document, environment.config.pyproject)
     requirements = []  # type: list
     for group in chosen:
         requirements += [[line, "", group] for line in expand_group(groups_of(document), group, file)]
@@ -5257,13 +5354,39 @@ def complete_project(environment, item):
     is_package = is_named_package(environment, project, path)
     installable = is_installable(document, path, is_package)
     if is_application(document, is_package):
-        requirements += dependencies_of(document, extras, file)
+        requirements = without_itself(requirements, document, file) + dependencies_of(document, extras, file)
     elif not installable and not chosen:
         raise environment.error(
             "projects", 'projects: "%s" has no [project], [build-system] or setup.py to install' % name)
     return {"path": path, "groups": chosen, "extras": extras,
             "requirements": requirements, "editable": project.get("editable", True), "installable": installable,
             "files": files_of(environment.config, path)}
+
+
+def without_itself(requirements, document, file):
+    """The requirements of an application's groups, with those of its extras where a group names the application itself.
+
+    Nobody installs that, and an index would be asked for it. All are as of `complete_project`.
+    """
+    own = normalized(str(table_in(document, file, "project").get("name", "")))
+    declared = table_in(document, file, "project", "optional-dependencies")
+    found = []
+    for line, extra, group in requirements:
+        name, extras, _, marker = requirement_parts(line)
+        if name != own:
+            found.append([line, extra, group])
+            continue
+        chosen = [each for each in declared if normalized(each) in map(normalized, extras)]
+        found += [[with_marker(each, marker), of, ""] for each, of, _ in dependencies_of(document, chosen, file) if of]
+    return found
+
+
+def with_marker(line, marker):
+    """A requirement that holds only where a further marker does."""
+    own = requirement_parts(line)[3] if marker else ""
+    line = line[:line.rindex(own)].rstrip().rstrip(";") if own else line
+    markers = ["(%s)" % each for each in (own, marker) if each]
+    return line + " ; " + " and ".join(markers) if marker else line
 
 
 def chosen_extras(environment, document, project):
@@ -5514,7 +5637,7 @@ def input_files(environment):
     paths = []  # type: list
     for project in environment["projects"]:
         paths += project["files"]
-    paths += pip_files_of(environment)
+    paths += all_with_includes(environment)
     names = [environment["lock_file"], environment["python_selector_file_rel_path"], "uv.toml"]
     if table_in(environment.config.pyproject, PYPROJECT, "tool", "uv"):
         names.append(PYPROJECT)
@@ -5717,7 +5840,7 @@ def with_includes(environment, names):
     return files
 
 
-def pip_files_of(environment):
+def all_with_includes(environment):
     """`with_includes` of all files in pip's format that an environment names."""
     return with_includes(environment, environment["requirements_files"] + [environment["constraints_file"]])
 
@@ -6063,7 +6186,7 @@ def read_answer(path, version, implementation, bits, threads, stdlib):
 def cached_answer(path, topic):
     """The names below the cache of what keeps an answer of the program at `path`, and how it begins while it holds."""
     question = path + topic
-    return ["answers", hash_name(question)], [str(SCHEMA), question, signature(path)]
+    return ["answers", hashed_name(question)], [str(SCHEMA), question, signature(path)]
 
 
 def remember(path, answer, topic=""):
@@ -7549,10 +7672,10 @@ def own_extras(environment, project):
 
     uv takes no URL from an extra, nor a source, unless the extra is chosen where the project itself is named (R1).
     """
-    declared = table_in(environment.config.project(project["path"]), PYPROJECT, "project").get("name", "")
+    own = project_name(environment.config.project(project["path"]))
     parts = [requirement_parts(line) for line, _, group in project["requirements"] if group]
     return [extra for name, extras, _, marker in filter(None, parts) for extra in extras
-            if extra and not marker and name == normalized(str(declared))]
+            if extra and not marker and name == own]
 
 
 # Head of a program that finds its python beside it, also by links. Older macOS has no realpath, nor `readlink -f`.
@@ -7642,7 +7765,8 @@ class Lock:
             source = "%s+%s@%s" % (checkout["type"], url, checkout["commit-id"])
             self.unpinned.append((package, [direct_requirement(name, source + subdirectory_in(checkout))]))
         elif not hashes:
-            raise PrimeError("%s: %s has no hash that pip knows" % (self.path, name), status=2)
+            what = "hash that pip knows" if names else "wheel, sdist, archive, directory or checkout"
+            raise PrimeError("%s: %s has no %s" % (self.path, name, what), status=2)
         else:
             source = self.url(archive) + subdirectory_in(archive) if archive else self._version(package)
             requirement = name + (" @ " if archive else "==") + source + self._marker(package)
@@ -7691,8 +7815,8 @@ class Lock:
         """`marker_holds` for a marker of the file; PrimeError if it is malformed."""
         try:
             return marker_holds(marker, values)
-        except (ValueError, TypeError, AttributeError, LookupError, RecursionError) as problem:
-            raise PrimeError("%s has a malformed marker: %r" % (self.path, problem), status=2)
+        except (ValueError, TypeError, AttributeError, LookupError, RecursionError):
+            raise PrimeError("%s has a malformed marker: %s" % (self.path, shown_value(marker)), status=2)
 
     def values(self, python, platform="", lines=()):
         """What the markers of the file, and of `lines`, mean for an `Interpreter`, or for one like it elsewhere.
@@ -7837,12 +7961,6 @@ def pin_options(path, lines):
     return ["--require-hashes", "-r", path]
 
 
-def chosen_names(names, chosen):
-    """Those of `names`, of extras or groups, that are in `chosen` in any spelling."""
-    spellings = set(map(normalized, chosen))
-    return [name for name in names if normalized(name) in spellings]
-
-
 def subdirectory_in(source):
     """The end of the URL of a checkout or an archive: where in it the project is."""
     return "#subdirectory=" + source["subdirectory"] if "subdirectory" in source else ""
@@ -7865,7 +7983,8 @@ def read_lock(environment, path):
         except TomlError as error:
             raise error.as_error(path)
         except (KeyError, TypeError, AttributeError, ValueError, RecursionError) as problem:
-            raise PrimeError("%s is not as PEP 751 says: %r" % (path, problem), status=2)
+            what = "%r" % problem if type(problem) is not KeyError else "no %s" % problem.args
+            raise PrimeError("%s is not as PEP 751 says: %s" % (path, what), status=2)
     return environment.locks[path]
 
 
@@ -7975,7 +8094,7 @@ def lock_inputs(environment):
         if sources:
             projects.append([[name, path_below(place, environment.root), rows]
                              for name, (place, rows) in sorted(sources.items())])
-    files = pip_files_of(environment)
+    files = all_with_includes(environment)
     return digest([environment["dependencies"], list(map(hash_text, files)), projects])
 
 
@@ -8170,11 +8289,11 @@ def names_resolved_otherwise(document):
     return {parts[0] for parts in map(requirement_parts, lines) if parts}
 
 
-def package_sources(environment):
+def package_sources(environment, for_pip=False):
     """The servers that uv or pip may take packages from: a list of URLs without credentials, the index first.
 
     They are those in the config, in requirements files, in uv's tables of pyproject.toml, in variables and in pip's
-    files. The user's uv.toml is not read.
+    files. The user's uv.toml is not read. With `for_pip` uv's tables do not count.
     """
     if is_closed(environment):
         return []
@@ -8190,24 +8309,24 @@ def package_sources(environment):
     for name in ("UV_INDEX", "UV_EXTRA_INDEX_URL", "UV_FIND_LINKS"):
         indexes += os.environ.get(name, "").replace(",", " ").split()
     indexes += (pip_setting("extra-index-url") + " " + pip_setting("find-links")).split()
-    indexes += sources_in_files(environment)
+    indexes += sources_in_files(environment, for_pip)
     urls = [masked(unnamed(index)).rstrip("/") for index in indexes if not is_local(index)]
     return list(dict.fromkeys(urls))
 
 
-def sources_in_files(environment):
+def sources_in_files(environment, for_pip=False):
     """The indexes and pages of wheels in requirements files and in uv's tables of pyproject.toml: a list of str."""
     import re
 
     option = re.compile(r"(?:--(?:extra-index-url|index-url|find-links)[\s=]\s*|-[if]\s*)(\S+)")
     sources = []  # type: list
-    for path in pip_files_of(environment):
+    for path in all_with_includes(environment):
         try:
             matches = filter(None, map(option.match, requirement_lines(path)))
         except PrimeError:  # a wheel that one of the files requires
             continue
         sources += [match.group(1) for match in matches]
-    table = table_in(environment.config.pyproject, PYPROJECT, "tool", "uv")
+    table = {} if for_pip else table_in(environment.config.pyproject, PYPROJECT, "tool", "uv")
     for name in ("index", "index-url", "extra-index-url", "find-links"):
         values = table.get(name, [])
         for value in values if isinstance(values, list) else [values]:
@@ -8407,7 +8526,7 @@ class Requirements:
         """The words for a requirement whose source is a project in a directory, or for what that one requires."""
         document, file = self.config.project(path), os.path.join(path, PYPROJECT)
         declared = table_in(document, file, "project").get("name", "")
-        if declared and normalized(declared) != name:
+        if declared and project_name(document) != name:
             raise PrimeError("%s is the project %s, not %s as tool.uv.sources says" % (path, declared, name), status=2)
         is_installed = row.get("package") is not False and not is_application(document, is_package=True)
         self.wait_for(path, extras, is_installed)
@@ -8457,13 +8576,15 @@ class Requirements:
         """
         import re
 
-        names = [re.match(r"[\w.-]*", line).group() for line in lines or ()]  # type: ignore[union-attr]
+        names = {normalized(re.match(r"[\w.-]*", line).group()) for line in lines or ()}  # type: ignore[union-attr]
         for name in sources_of(self.config, directory):
-            is_named = lines is None or name in map(normalized, names)
-            place, row, _ = self.source(name, name, directory) if is_named else ("", None, False)
-            path = self.path_in(name, place, row) if row else ""
-            is_left = path in self.own or row and "index" in row and (lines or is_closed(self.environment))
-            if row and not is_left:
+            if lines is not None and name not in names:
+                continue
+            place, row, _ = self.source(name, name, directory)
+            if not row or "index" in row and (lines or is_closed(self.environment)):
+                continue
+            path = self.path_in(name, place, row)
+            if path not in self.own:
                 self.constraints[name] = direct_requirement(name, self.url_of(name, place, row, path))
 
 
@@ -8669,13 +8790,26 @@ UV_ONLY_SETTINGS = {"required-version", "cache-dir", "cache-keys", "compile-byte
                     "python-preference", "python-downloads", "keyring-provider", "reinstall", "reinstall-package"}
 
 
+# What uv alone knows of its settings that choose packages, but for those of `UV_INDEX_KEYS`.
+UV_CHOICES = set("""build-constraint-dependencies constraint-dependencies dependency-metadata exclude-dependencies
+exclude-newer exclude-newer-package extra-build-dependencies index-strategy no-binary no-binary-package no-build
+no-build-isolation no-build-isolation-package no-build-package override-dependencies prerelease resolution""".split())
+
+
+def unknown_to_pip(environment):
+    """The keys of the repo's [tool.uv] that choose packages for uv, and for pip do not: a sorted list."""
+    table = table_in(environment.config.pyproject, PYPROJECT, "tool", "uv")
+    return sorted(key for key in (UV_CHOICES | UV_INDEX_KEYS) & set(table) if table[key] and counts_for_uv(table[key]))
+
+
 class PipDriver(Driver):
     """Makes environments with `venv`, fills them with `pip`."""
 
     name = "venv_pip"
 
-    def __init__(self):
+    def __init__(self, reader=None):
         self.wheel = self.program = ""
+        self.reader = reader
 
     def deploy(self, python):
         """Find a pip for `python`, an `Interpreter`. PrimeError if there is none."""
@@ -8759,7 +8893,13 @@ class PipDriver(Driver):
         left = sorted(set(settings) & UV_ONLY_SETTINGS)
         if left:
             report.note("the script's [tool.uv] %s mean%s nothing to pip" % (", ".join(left), "s"[len(left) > 1:]))
-        sources = [] if environment["lock_file"] else package_sources(environment)
+        if environment["lock_file"]:
+            return
+        left = unknown_to_pip(environment)
+        if left and not settings:
+            report.note('[tool.uv] %s mean%s nothing to pip: venv_driver = "venv_uv" heeds that, and so does a lock' % (
+                ", ".join(left), "s"[len(left) > 1:]))
+        sources = package_sources(environment, for_pip=not settings)
         if len(sources) > 1:  # H6
             report.note("without a lock pip takes the best version that any of these has, where uv takes the first of "
                         "them that has the package: %s" % ", ".join(sources))
@@ -8769,9 +8909,10 @@ class PipDriver(Driver):
         wanted = Requirements(environment, directory).add_all(lock)
         if not lock:
             for key, value in script_settings(environment).items():
-                option = PIP_SETTINGS.get(key, ("", ""))[0]
-                values = [value] if isinstance(value, (str, bool)) else value
-                wanted.words += [option + PIP_SETTINGS[key][1] % each for each in values if option and each]
+                if key in PIP_SETTINGS:
+                    option, form = PIP_SETTINGS[key]
+                    values = value if isinstance(value, list) else [value]
+                    wanted.words += [option + form % each for each in values if each]
         return wanted
 
     def parts(self, environment, requirements):
@@ -8844,7 +8985,7 @@ def has_foreign_settings(root):
     return False
 
 
-def find_uv(wanted, hashes=(), use="an environment", passed=None):
+def find_uv(wanted, hashes, use, passed=None):
     """Find a uv on PATH, where its installers put it, or in the user cache. Returns its path, "" if there is none.
 
     wanted  `Request` for its version
@@ -9151,17 +9292,23 @@ class UvDriver(Driver):
 
     def _add_sourced(self, wanted, project, file):
         """Add the groups of a project with sources, and what an application requires; `file` is its pyproject.toml."""
+        document, path = wanted.config.project(project["path"]), project["path"]
+        lines = {line for line, _, group in project["requirements"] if group}
+        if not project["installable"] and any(set(expand_group(groups_of(document), group, file)) - lines
+                                              for group in project["groups"]):  # one names the application itself
+            wanted.add(project["requirements"], path)
+            return
         wanted.words += [word for group in project["groups"] for word in ("--group", file + ":" + group)]
-        has_table = "project" in wanted.config.project(project["path"])
+        has_table = "project" in document
         if project["installable"] and not has_table:  # uv knows sources of a [project] alone
-            wanted.constrain(project["path"])
+            wanted.constrain(path)
         if project["installable"] or not has_table:
             return
         wanted.words += ["-r", file]
         if len(wanted.environment["projects"]) == 1:
             wanted.words += ["--extra=" + extra for extra in project["extras"]]
         else:  # to uv an extra is one of all files
-            wanted.add([row for row in project["requirements"] if row[1]], project["path"])
+            wanted.add([row for row in project["requirements"] if row[1]], path)
 
     def renew(self, environment, python, is_upgrade):
         """Let `uv lock` renew the uv.lock of an environment; with `is_upgrade` it ignores the versions so far."""
@@ -9317,11 +9464,7 @@ def driver_of(environment, wanted, use=""):
         other = "pylock.toml" if environment.has("pylock.toml") else ""
         raise PrimeError("%s is read by uv alone, and uv cannot be had: %s" % (lock, problem), tried=problem.tried,
                          hint='lock_file = "%s" in the config does without' % other)
-    if wanted == "auto":
-        return uv
-    driver = choose_driver(wanted)
-    driver.reader = uv
-    return driver
+    return uv if wanted == "auto" else PipDriver(reader=uv)
 
 
 def lock_to_install(environment, driver, directory):
@@ -9918,7 +10061,7 @@ def are_same_inputs(before, now):
     return {label: value for label, value in before.items() if label in now or label not in INDEX_LABELS} == now
 
 
-def file_of(label):
+def path_in_label(label):
     """The path in the label of an input that is a file; "" in that of another."""
     return label[len("file "):] if label.startswith("file ") else ""
 
@@ -9935,14 +10078,14 @@ def differences(environment, before, now, generation=None):
     if generation:  # not `created`, which may be later than it was
         origins, built = generation.origins, os.path.getctime(os.path.join(generation.path, MARKER))
     # Whether a file that is not there is named or not tells nobody anything.
-    telling = [each for each in labels if not file_of(each) or before.get(each) or now.get(each)]
-    if any(map(file_of, telling)):  # which by default decide these fields
+    telling = [each for each in labels if not path_in_label(each) or before.get(each) or now.get(each)]
+    if any(map(path_in_label, telling)):  # which by default decide these fields
         telling = [each for each in telling if each not in REPO_FIELDS
                    or not {environment.origins[each], origins.get(each)} <= {"default", None}]
     reasons = []
     for label in telling or labels:
-        if file_of(label):
-            name = file_of(label).replace(now["ref root"] + os.sep, "", 1)
+        if path_in_label(label):
+            name = path_in_label(label).replace(now["ref root"] + os.sep, "", 1)
             reasons.append("%s %s" % (name, file_change(label, before, now, built)))
         elif label == PYTHON_VAR:
             reasons.append(variable_change(label, before.get(label), now.get(label)))
@@ -9954,7 +10097,7 @@ def differences(environment, before, now, generation=None):
 
 def file_change(label, before, now, built):
     """What became of a file between two dicts of inputs; `built`: when a build had the first, in s since the epoch."""
-    path = file_of(label)
+    path = path_in_label(label)
     if label not in now and os.path.exists(path):
         return "is used no more"
     if not os.path.lexists(path):
@@ -10338,7 +10481,7 @@ def cache_key(environment, python):
 
     fields, files = {}, []
     for label, value in environment.inputs.items():
-        path = file_of(label)
+        path = path_in_label(label)
         if not path:
             fields[label] = value
         elif value:  # one that is not there says nothing
@@ -10357,7 +10500,7 @@ def install_in_turn(environment, driver, directory, python):
     import time
 
     kind = digest([cache_key(environment, python), driver.name, os.environ.get("UV_CACHE_DIR", "")])
-    done, file, start = cache_dir("answers", hash_name(kind)), None, time.monotonic()
+    done, file, start = cache_dir("answers", hashed_name(kind)), None, time.monotonic()
     try:
         if not os.path.isfile(done):
             file = open_lock(cache_dir("locks", os.path.basename(done)))
@@ -10425,6 +10568,9 @@ def asking_files(environment):
 def note_unused(environment, is_empty):
     """Say why nothing was installed, if `is_empty`, and what the repo has that could be (R4, R20)."""
     lock = environment["lock_file"]
+    locks = [name for name in UNREAD_LOCKS if os.path.isfile(environment.path(name))]
+    if locks and environment.origins["lock_file"] == "default" and not lock:
+        report.note("seen, but not used: %s; %s" % (", ".join(locks), report.as_typed("prime lock pins all versions")))
     if lock and not is_empty or not has_own_metadata(environment) and not is_empty:
         return
     files = [lock] if lock else asking_files(environment)
@@ -10616,7 +10762,7 @@ def settings_for_shell():
         if set(value) & set("'\\@") or not value.isprintable() or max(value + " ") > "~":
             raise NotForShell("a variable that decides has a character that shells quote, or a password")
         lists[0].append("%s='%s'" % (name, value))
-        lists[1].append("%s=%s" % (name, value) if is_of(value, "_./:=,+%-") else lists[0][-1])
+        lists[1].append("%s=%s" % (name, value) if consists_of(value, "_./:=,+%-") else lists[0][-1])
     return [[""] * bool(lines) + lines for lines in lists]
 
 
@@ -11240,8 +11386,9 @@ def hop(python, root):
     environ = dict(clean_environ(), **{PY_EXEC: "required:%s" % root, SAID_VAR: messages})
     if TYPED_VAR in os.environ:
         environ[TYPED_VAR] = os.environ[TYPED_VAR]
-    if active_generation(root):  # for `note_outlived`; no foreign one, and tools get none (E1)
-        environ["VIRTUAL_ENV"] = active_generation(root)
+    active = active_generation(root)
+    if active:  # for `note_outlived`; no foreign one, and tools get none (E1)
+        environ["VIRTUAL_ENV"] = active
     if not WINDOWS:  # until the new process can say that it was interrupted
         import _signal
 
@@ -11605,7 +11752,8 @@ def packages_from(environment):
         file = next(filter(os.path.isfile, project["files"]), project["path"])
         parts = ["%s%s %s" % (kind, "s" * (len(names) > 1), ", ".join(names))
                  for kind, names in (("extra", project["extras"]), ("group", project["groups"])) if names]
-        places.append(os.path.relpath(file, environment.root) + (" (%s)" % "; ".join(parts) if parts else ""))
+        file = path_below(file, environment.root).replace("/", os.sep)  # W13
+        places.append(file + (" (%s)" % "; ".join(parts) if parts else ""))
     if not lock or lock.endswith("uv.lock"):
         places += environment["requirements_files"]
         places += [environment.origins["dependencies"]] if environment["dependencies"] else []
@@ -13120,6 +13268,7 @@ ENTRY_SCRIPT = r'''#!/bin/sh -f
 # Prime this repo: ./prime --help tells more. This part is for sh, up to the last `exec`; for Python it is a string.
 # If nothing changed since the last boot, as a stamp tells, `warm` says so or becomes the command: no python starts.
 # In all other cases python goes on. A "#" at its end keeps a line right where git has made CRLF out of it (M15).
+case $- in *i*) echo "prime: error: this is to be started, not sourced; see ./prime shell" >&2; return 2 ;; esac #
 prime_newline='
 ' #
 #
@@ -13140,8 +13289,7 @@ warm() { #
         prime_exports=$prime_exports${IFS}INIT_CWD=$prime_root IFS=';' #
         set -- run ${prime_task%%"$prime_newline"*} "$@" #
         IFS=$prime_newline ;; esac #
-    [ "${1-}" = run ] && shift || return #
-    [ "${1-}" != -- ] || shift #
+    [ "${1-}" = run ] && shift && { [ "${1-}" != -- ] || shift; } || return #
     [ "${1-}" != -m ] || set -- "$prime_prefix/bin/python" "$@" #
     case " $prime_programs " in *" ${1-} "*) [ -x "$prime_prefix/bin/${1##*/}" ] || return ;; *) return 1 ;; esac #
     # The command gets each variable as it came. But shells drop odd names, and set variables of their own: most of them
@@ -13150,26 +13298,26 @@ warm() { #
     prime_environ=$IFS$(LC_ALL=C PATH=/usr/bin:/bin tr '\0\n' '\n`' <"/proc/$$/environ") #
     case $prime_environ in *'`'*) return 1 ;; *"${IFS}PATH="*) unset PWD SHLVL ;; *) return 1 ;; esac #
     for prime_line in $prime_environ; do case ${prime_line%%=*} in PWD | SHLVL) export "$prime_line" ;; #
-        "" | [0-9]* | *[!A-Za-z0-9_]* | IFS | OPTIND | PPID | prime_*) return 1 ;; #
-    esac; done #
+        "" | [0-9]* | *[!A-Za-z0-9_]* | IFS | OPTIND | PPID | prime_*) return 1 ;; esac; done #
     for prime_line in $prime_exports; do export "$prime_line"; done #
     unset VIRTUAL_ENV_PROMPT && PATH=$prime_prefix/bin${PATH:+:$PATH} && exec "$@" #
 } #
 #
 prime_env=${PROTOPRIMER_ENV-} prime_state=${0%/*}/.prime prime_file=$0 IFS='|' #
 [ "${1-}" != -e ] || prime_env=${2:-$prime_env} #
-[ -e "$prime_state" ] || prime_state=${0%/*}/../.prime # of tools/prime
-prime_stamp=$prime_state/stamp/${prime_env:-default}.sh #
+[ -e "$prime_state" ] || prime_state=${0%/*}/../.prime; prime_stamp=$prime_state/stamp/${prime_env:-default}.sh #
 for prime_at in "$0" "$prime_state" "$prime_state/stamp" "$prime_stamp"; do [ ! -L "$prime_at" ] || prime_stamp=; done #
 case $-,${1-boot} in *f*,-e | *f*,[!-]*) # -f: by the first line, not by `sh prime`; a command of ours comes back
     [ -O "$prime_stamp" ] && warm $(LC_ALL=C PATH=/usr/bin:/bin cat <"$prime_stamp") "$@" ;; esac #
 export PROTOPRIMER_ENVIRON="$$ $(LC_ALL=C PATH=/usr/bin:/bin od -An -vtx1 -N40000 "/proc/$$/environ" 2>/dev/null)" #
+PATH=${PATH:-/usr/bin:/bin} #
 case $- in *f*) command -v python3 >/dev/null && exec python3 -E -S ${PYTHONDONTWRITEBYTECODE:+-B} "$0" "$@" ;; esac #
 # `sh prime` is for machines where no python3 may be, or a broken one; nor may `readlink -f` be there.
-until [ -f "$(dirname "$prime_file")/proto_prime.py" ] || ! prime_line=$(readlink "$prime_file"); do #
-    case $prime_line in /*) prime_file=$prime_line ;; *) prime_file=$(dirname "$prime_file")/$prime_line ;; esac #
-done #
-PROTOPRIMER_TYPED=$0 exec sh "$(dirname "$prime_file")/proto_prime.py" "$@" #
+case $0 in */*) ;; *) prime_file=./$0 ;; esac #
+until prime_at=${prime_file%/*}/proto_prime.py && [ -f "$prime_at" ]; do #
+    prime_line=$(readlink "$prime_file") || { echo "prime: error: $prime_at is missing, see git status" >&2; exit 1; } #
+    case $prime_line in /*) ;; *) prime_line=${prime_file%/*}/$prime_line ;; esac; prime_file=$prime_line; done #
+PROTOPRIMER_TYPED=$0 exec sh "$prime_at" "$@" #
 
 Starts under any python from 2.7 on."""
 import os
@@ -13214,19 +13362,49 @@ def warm_start(directory):
         pass
 
 
+def wait_for_bytecode(directory):
+    """Of many that start at once in a fresh clone let one compile proto_prime.py, which takes as long as ten starts.
+
+    Returns a file that is locked until it is closed, for the one; None for those that waited, or that need not wait.
+    """
+    kept = "%s/__pycache__/proto_prime.%s.pyc" % (directory, sys.implementation.cache_tag)
+    is_elsewhere = sys.dont_write_bytecode or getattr(sys, "pycache_prefix", None)
+    try:
+        if not is_elsewhere and os.access(directory, os.W_OK) and not os.path.exists(kept):
+            import fcntl
+            import time
+
+            file, end = open(os.path.join(directory, "proto_prime.py")), time.monotonic() + 5
+            while not os.path.exists(kept) and time.monotonic() < end:
+                try:
+                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    return file
+                except BlockingIOError:
+                    time.sleep(0.02)
+    except (ImportError, OSError):  # Windows, or a file system without locks
+        pass
+
+
+top = os.path.dirname(os.path.realpath(__file__))
 try:
-    top = os.path.dirname(os.path.realpath(__file__))
     if __name__ == "__main__":
         warm_start(top)
     sys.path.insert(0, top)
+    turn = wait_for_bytecode(top)
     import proto_prime
-except (ImportError, OSError) as problem:
-    sys.exit("prime: error: proto_prime.py should stand beside %s: %s" % (__file__, problem))
+
+    main, leave = proto_prime.main, proto_prime.leave
+    if turn:
+        turn.close()
 except KeyboardInterrupt:
     sys.exit(130)
+except Exception as problem:
+    path = os.path.join(top, "proto_prime.py")
+    fault = "does not work: %s" % problem if os.path.isfile(path) else "is missing"
+    sys.exit("prime: error: %s %s\n  hint: git checkout brings back what was committed" % (path, fault))
 
 if __name__ == "__main__":
-    proto_prime.leave(proto_prime.main())
+    leave(main())
 '''
 ENTRY_CMD = r'''@echo off
 rem Prime this repo: `prime --help` tells more.
@@ -13269,6 +13447,7 @@ OLDER_ENTRIES = """
 1e2f4428743c5e9873231017cfa7df8db10e31e583b21bc6bb785bb5d05c4d97
 2e5f508403c9901a68509f9333cd84bee3b6b53e99b4a524926e90055458936a
 3e0edbb934c5da9d330a3461a4234302dd380254ca21162ea1df192f5b2a0107
+4e447f678ea86838f3ee00b34d269cb40e0bbadc0a3a6442c02804337403f7bd
 63015388ec05afe5c0ac641ee532f7b7eb6df1ea10af3ec5ba1fa9f223c20a67
 6f77d6260de71923ab465f7cc654364fe2c20561176c06ac2d483d902890d117
 7dd53011cf9ebd4ed7902c169e1c3b2e0db15436049cc25b864ac0ad94922b2c
@@ -13293,10 +13472,10 @@ def command_init(options):
         texts[os.path.join(root, OWN_CONFIG)] = starter_config(root)
     made = [path for path in texts if not os.path.exists(path) or is_older_entry(path, texts[path])]
     lines = {".gitignore": (IGNORED, ignores), ".gitattributes": (line_ends(root, directory), tells_line_end)}
-    for name, (wanted, names) in lines.items():
+    for name, (wanted, has) in lines.items():
         path = os.path.join(root, name)
         text = load_text(path, lambda data: data.decode("utf-8", "surrogateescape")) if os.path.isfile(path) else ""
-        texts[path] = with_lines(text, wanted, names)
+        texts[path] = with_lines(text, wanted, has)
         made += [path] * (texts[path] != text)
     for path in made:
         check_init_target(root, path)
@@ -13375,7 +13554,7 @@ def note_left_aside(root):
         document = environment.config.pyproject
         extras = list(table_in(document, PYPROJECT, "project", "optional-dependencies"))
         groups = list(groups_of(document))
-        taken = set(pip_files_of(environment))
+        taken = set(all_with_includes(environment))
     except (PrimeError, OSError):  # the first boot says what is wrong
         return
     own = ([each for each in environment["projects"] if each["path"] == root] + [{"extras": [], "groups": []}])[0]
@@ -13389,6 +13568,10 @@ def note_left_aside(root):
     if files:
         left["file"] = files
         lines.append("requirements_files = " + shown_toml(environment["requirements_files"] + files))
+    unread = [] if environment["dependencies"] else unread_sources(environment)
+    if unread:
+        left["package list"] = unread
+        lines.append('dependencies = ["NAME", "..."]  # the packages of %s' % ", ".join(unread))
     kinds = ["%s %s" % (kind + "s" * (len(names) > 1), ", ".join(names)) for kind, names in left.items() if names]
     if kinds:
         is_project = os.path.exists(os.path.join(root, PYPROJECT))
@@ -14002,7 +14185,7 @@ class Server:
                 self.write_environment(directory, name, python_version)
             return self.get_(name)
         except BaseException:
-            if not configured and is_own(directory):
+            if not configured and is_marked_itself(directory):
                 with unbroken():
                     tend(remove, directory)
             raise
@@ -14017,7 +14200,7 @@ class Server:
         with locked(state_dir(environment.root, "lock"), "deleting environment %s" % id):
             link_of(environment).forget(paths)
             discard(paths)
-        if environment.root != self.root and is_own(environment.root):
+        if environment.root != self.root and is_marked_itself(environment.root):
             remove(environment.root)
         return {"id": id}
 

@@ -81,6 +81,7 @@ REFERENCES = {
     "uv_settings": SYNC,
     "workspace": ("uv sync", "pip install -e . -e packages/pk -e packages/two --group dev"),
     "workspace_lock": ("uv sync", EXPORTED),
+    "workspace_of_members": ("uv sync", "pip install -e packages/pk -e packages/two elder date<2"),
 }
 LOCK = "uv lock -P apple==1.5 -P date==1.0 && uv export --no-hashes --no-annotate --no-header -o exported.txt"
 PREPARED = {  # what their authors did before: what is too long or too fickle to be kept here
@@ -98,6 +99,10 @@ REFUSED = {"source_index": r"pk\b.*\bindex", "script_settings": "constraint-depe
 # and builds a project in an environment for that whatever the backend, as `hatch`, `setup_py` and `monorepo`.
 LIKE_ANOTHER = {"c_extension", "django", "django_project", "flat", "flit", "hatch_vcs", "namespace", "pdm", "poetry",
                 "poetry_project", "requirements_dir", "setup_cfg", "src", "uv_build"}
+# The same, for what tests of one thing show with pip: sources in test_uv_sources.py, the others in test_drivers.py and
+# test_what_is_installed.py.
+LIKE_ANOTHER |= {"constraints", "default_groups", "extras_dev_test", "groups_includes", "package_false",
+                 "requirements_nested", "source_editable", "source_git", "source_path", "source_url"}
 
 # -- the indexes -------------------------------------------------------------------------------------
 

@@ -323,9 +323,9 @@ def test_R6_lock_that_the_PEP_allows_is_installed(repo, tmp_path, driver):
     (["", ""], "six is there more than once"),
     (["marker = \"python_version > '3'\"", "marker = \"os_name in 'posix nt'\""], "six is there more than once"),
     (["marker = \"'a' not in extras\"", "marker = \"'b' not in dependency_groups\""], "six is there more than once"),
-    (["marker = \"no_such == 'a'\""], "malformed marker"),
-    (["marker = \"os_name == 'a' or (\""], "malformed marker"),
-    (["marker = \"os_name == 'a' 'b'\""], "malformed marker"),
+    (["marker = \"no_such == 'a'\""], "malformed marker: \"no_such == 'a'\""),
+    (["marker = \"os_name == 'a' or (\""], "malformed marker: \"os_name == 'a' or (\""),
+    (["marker = \"os_name == 'a' 'b'\""], "malformed marker: \"os_name == 'a' 'b'\""),
 ])
 def test_R6_lock_that_cannot_be_meant_is_refused_before_anything_is_made(repo, wheelhouse, driver, more, words):
     repo.link("uv", uv_program())
@@ -334,6 +334,20 @@ def test_R6_lock_that_cannot_be_meant_is_refused_before_anything_is_made(repo, w
     error = repo.prime(status=None, env={"PROTOPRIMER_VENV_DRIVER": driver}).stderr
     assert "pylock.toml" in error and words in error and "creating the environment" not in error, error
     assert "Traceback" not in error and "fault of prime" not in error
+
+
+@pytest.mark.parametrize("text, words", [
+    ('lock-version = "1.0"\npackages = []\n', "is not as PEP 751 says: no created-by\n"),
+    ('lock-version = "1.0"\ncreated-by = "x"\n', "is not as PEP 751 says: no packages\n"),
+    ('created-by = "x"\npackages = []\n', "is not as PEP 751 says: no lock-version\n"),
+    ('lock-version = "1.0"\ncreated-by = "x"\n[[packages]]\nname = "six"\n',
+     "six has no wheel, sdist, archive, directory or checkout\n"),
+])
+def test_R6_error_names_what_a_lock_lacks(repo, text, words):
+    repo.env["PROTOPRIMER_VENV_DRIVER"] = "venv_pip"
+    repo.config()
+    repo.write("pylock.toml", text)
+    assert words in repo.prime(status=2).stderr
 
 
 def test_R6_checkout_may_have_a_path_relative_to_the_lock(repo):

@@ -1,10 +1,11 @@
 """Many boots at once: of one fresh clone, and of many clones on one cold cache."""
 
 import re
+import shutil
 import time
 
 import pytest
-from conftest import some_python
+from conftest import TOP, some_python
 from helpers import index_as_pypi
 
 MANY = 8  # in tests; tests/benchmark.py takes 64
@@ -28,6 +29,28 @@ def test_N6_of_many_boots_of_one_fresh_clone_one_builds_and_the_others_wait_at_l
     assert plain.generations == [plain.current]
     assert sum(bool(re.search(r"\| +json$", text, re.MULTILINE)) for text in said) < MANY  # which the long way loads
     assert not list(plain.path.glob(".prime/*/*prime-tmp"))
+
+
+@pytest.fixture
+def fresh(plain):
+    """A clone whose proto_prime.py no python has compiled yet."""
+    (plain.path / "__pycache__").unlink()
+    (plain.path / "proto_prime.py").unlink()
+    shutil.copy(str(TOP / "proto_prime.py"), str(plain.path))
+    return plain
+
+
+def test_N6_of_many_starts_in_a_clone_without_bytecode_one_compiles_and_the_others_wait_for_it(fresh):
+    said = end([fresh.popen("--version", env={"PYTHONVERBOSE": "1"}) for _ in range(MANY)])
+    assert sum(bool(re.search(r"# code object from .*proto_prime\.py$", text, re.MULTILINE)) for text in said) == 1
+
+
+@pytest.mark.slow
+def test_N6_start_that_compiles_and_is_stopped_keeps_nobody_waiting_for_ever(fresh):
+    fcntl = pytest.importorskip("fcntl")
+    with open(str(fresh.path / "proto_prime.py")) as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        assert fresh.prime("--version", timeout=60).stdout.startswith("proto_prime ")
 
 
 def test_N6_boot_that_a_selector_starts_waits_for_no_turn_of_the_boot_that_asks_it(repo):

@@ -581,3 +581,44 @@ def test_L8_older_entry_script_is_brought_along_and_an_edited_one_is_not(plain, 
     words[-1:] = [str(plain.write("new.py", text + "# last\n"))] if command == "update" else words[-1:]
     plain.prime(*words, entry="proto_prime.py")
     assert (plain.path / "prime").read_bytes() == ENTRY_SCRIPT.encode()
+
+
+# -- what the script says where it cannot begin ----------------------------------------------------
+
+
+@pytest.mark.parametrize("start", ["program", "python", "sh"])
+def test_file_that_is_missing_is_said_in_a_line(plain, start):
+    (plain.path / "proto_prime.py").unlink()
+    words = {"program": ["./prime"], "python": [str(some_python()), "prime"], "sh": ["sh", "prime"]}[start]
+    plain.link("python3", some_python())
+    process = subprocess.run(words, cwd=str(plain.path), env=plain.env, stderr=subprocess.PIPE, encoding="utf-8")
+    assert process.returncode == 1
+    assert "proto_prime.py is missing" in process.stderr and "git" in process.stderr
+    assert "/./" not in process.stderr and "Traceback" not in process.stderr
+
+
+@pytest.mark.parametrize("text", ["", "<<<<<<< HEAD\n", "import no_such_module\n", "main = leave = 1 / 0\n"])
+def test_file_that_is_damaged_is_said_in_a_line(plain, text):
+    (plain.path / "proto_prime.py").unlink()
+    plain.write("proto_prime.py", text)
+    result = plain.prime(status=1)
+    assert re.match(r"prime: error: .*proto_prime\.py does not work: .*\n  hint: git .*\n$", result.stderr)
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "dash", "mksh"])
+def test_shell_that_sources_it_stays(plain, shell):
+    if not shutil.which(shell):
+        pytest.skip("no %s here" % shell)
+    command = [shell, "-i", "-c", ". ./prime; echo still here"]
+    process = subprocess.run(command, cwd=str(plain.path), env=plain.env, stdin=subprocess.DEVNULL,
+                             stdout=subprocess.PIPE, stderr=subprocess.PIPE, encoding="utf-8", start_new_session=True)
+    assert process.stdout == "still here\n"
+    assert "prime: error: this is to be started, not sourced; see ./prime shell\n" in process.stderr
+
+
+@pytest.mark.parametrize("path", [None, ""])
+def test_path_that_is_empty_or_unset_is_the_systems(plain, path):
+    """PATH= ./prime said four times that something was not found."""
+    plain.by_sh = True
+    result = plain.prime("--version", env={"PATH": path})
+    assert result.stderr == ""

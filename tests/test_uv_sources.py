@@ -212,6 +212,19 @@ def test_R1_source_that_pip_cannot_have_is_an_error(owner, strangers, name):
     assert "pk" not in asked(strangers) and not owner.generations
 
 
+@pytest.mark.parametrize("settings, words", [
+    ('constraint-dependencies = ["six<9"]\nno-build = false\n', "constraint-dependencies means"),
+    ('index-url = "http://x.test"\nresolution = "lowest"\n', "index-url, resolution mean"),
+    ('default-groups = []\n[[tool.uv.index]]\nname = "x"\nurl = "http://x.test"\nexplicit = true\n', ""),
+])
+def test_R1_setting_of_uv_that_chooses_packages_is_told_to_mean_nothing_to_pip(owner, settings, words):
+    owner.env["PROTOPRIMER_VENV_DRIVER"] = "venv_pip"
+    owner.write("pyproject.toml", APPLICATION % '["six"]' + "[tool.uv]\n" + settings)
+    notice = owner.prime().stderr
+    assert "[tool.uv] %s nothing to pip: " % words in notice if words else "nothing to pip" not in notice
+    assert "x.test" not in notice
+
+
 def test_R1_source_for_another_extra_or_machine_is_no_obstacle(owner, strangers):
     owner.env["PROTOPRIMER_VENV_DRIVER"] = "venv_pip"
     owner.write("pyproject.toml", APPLICATION % '["six", "pk; sys_platform == \'no\'"]' + '[tool.uv.sources]\n'
@@ -286,6 +299,11 @@ def test_R2_settings_of_a_script_hold_with_uv_and_are_refused_by_pip(owner, stra
     for variables in (pip, {}):
         assert run(owner, 'find-links = ["more"]\nno-index = true', env=variables).stdout == "7 1.2\n"
     assert strangers.asked == before
+
+
+def test_R2_setting_that_means_nothing_to_pip_may_be_a_number(owner):
+    result = run(owner, "concurrent-builds = 4", env={"PROTOPRIMER_VENV_DRIVER": "venv_pip"})
+    assert result.stdout.startswith("7 ") and "concurrent-builds means nothing to pip" in result.stderr
 
 
 def test_R2_lock_of_a_script_is_used(owner, strangers):

@@ -9,6 +9,8 @@ from conftest import TOP, by_driver, some_python, uv_program
 
 SETUPTOOLS = '[build-system]\nrequires = ["setuptools", "wheel"]\nbuild-backend = "setuptools.build_meta"\n'
 FLIT = '[build-system]\nrequires = ["flit_core"]\nbuild-backend = "flit_core.buildapi"\n'
+SETUP_PY = "import setuptools\nsetuptools.setup(name='client', version='1', py_modules=['client'], " \
+    "install_requires=['six>=1'])\n"
 SETUP_CFG = "[metadata]\nname = client\nversion = 1\n[options]\npy_modules = client\ninstall_requires = six\n"
 
 
@@ -65,6 +67,12 @@ UNUSED = {  # what stands in a repo: its files, what the notice names, the line 
     "Pipfile": ({"Pipfile": '[packages]\nsix = "*"\n'}, "Pipfile", "dependencies = [", None),
     "environment.yml": ({"environment.yml": "dependencies: [six]\n"}, "environment.yml", "dependencies = [", None),
     "conda's other spelling": ({"environment.yaml": ""}, "environment.yaml", "dependencies = [", None),
+    "a file of conda's for developers": ({"environment-dev.yml": ""}, "environment-dev.yml", "dependencies = [", None),
+    "pixi.toml": ({"pixi.toml": ""}, "pixi.toml", "dependencies = [", None),
+    "[tool.pixi]": ({"pyproject.toml": "[tool.pixi.dependencies]\nsix = '*'\n"}, "[tool.pixi]", "dependencies = [",
+                    None),
+    "a project below": ({"libs/one/setup.py": SETUP_PY, "libs/one/client.py": "", "libs/one/docs/setup.py": ""},
+                        "libs/one", 'projects = ["libs/one"]', {"client", "six"}),
     "[tool.poetry]": ({"pyproject.toml": "[tool.poetry]\nname = 'a'\n"}, "[tool.poetry]", "[build-system]", None),
 }
 
@@ -102,6 +110,17 @@ def test_R4_what_is_configured_or_installed_needs_no_notice(repo):
     assert "seen" not in repo.prime().stderr
 
 
+@pytest.mark.parametrize("name", ["poetry.lock", "pdm.lock", "Pipfile.lock"])
+def test_R4_lock_of_another_tool_is_told(repo, name):
+    repo.env["PROTOPRIMER_VENV_DRIVER"] = "venv_pip"
+    repo.write(name, "")
+    repo.write("requirements.txt", "six\n")
+    notice = "prime: seen, but not used: %s; %s\n" % (name, repo.typed("lock pins all versions"))
+    assert notice in repo.prime().stderr
+    repo.config('lock_file = ""')
+    assert "seen" not in repo.prime("reset").stderr
+
+
 # -- packages and applications -----------------------------------------------------------------------
 
 APPLICATION = '[project]\nname = "client"\nversion = "1"\ndependencies = ["six"]\n'
@@ -115,6 +134,8 @@ KINDS = {  # pyproject.toml, and what is installed of a flat repo with several p
                           {"six", "idna"}),
     "groups are chosen": (APPLICATION + '[dependency-groups]\nx = ["idna"]\n[tool.proto-prime]\n'
                           'projects = [{path = ".", groups = ["x"]}]\n', {"six", "idna"}),
+    "a group that names its extra": (APPLICATION + EXTRA + '[dependency-groups]\ndev = ["Client[X] ; python_version > '
+                                     "'3'\", 'idna']\n", {"six", "idna"}),
     "package = false": (SETUPTOOLS + APPLICATION + "[tool.uv]\npackage = false\n", {"six"}),
     "package = false, and named": (APPLICATION + '[tool.uv]\npackage = false\n[tool.proto-prime]\nprojects = ["."]\n',
                                    {"six"}),
@@ -199,8 +220,6 @@ def test_R3_init_puts_the_file_at_the_top_of_what_nobody_builds(repo, text, wher
 
 # -- requirements.txt beside a project ---------------------------------------------------------------
 
-SETUP_PY = "import setuptools\nsetuptools.setup(name='client', version='1', py_modules=['client'], " \
-    "install_requires=['six>=1'])\n"
 METADATA = {  # what says itself what the project needs
     "setup.py": {"setup.py": SETUP_PY},
     "setup.py and settings of tools": {"setup.py": SETUP_PY, "pyproject.toml": "[tool.black]\n"},

@@ -136,16 +136,40 @@ def test_W16_programs_are_found_and_started_as_windows_does_it(windows_repo):
 
 # -- processes -------------------------------------------------------------------------------------
 
-PROCESSES = """
+PROCESSES = r'''
+import ctypes
 sys.path.insert(0, os.getcwd())
 import proto_prime
-write("leave.py", "import subprocess, sys\\nsubprocess.Popen([sys.executable, '-c', 'import time; time.sleep(2); '\\n"
-      "    'open(%r, \\"w\\").close()' % sys.argv[2]], creationflags=int(sys.argv[1]))\\n")
-write("beat.py", "import time\\nwhile True:\\n    open('beat', 'w').close()\\n    time.sleep(0.2)\\n")
+write("leave.py", "import subprocess, sys\nsubprocess.Popen([sys.executable, '-c', 'import time; time.sleep(2); '\n"
+      "    'open(%r, \"w\").close()' % sys.argv[2]], creationflags=int(sys.argv[1]))\n")
+write("beat.py", "import time\nwhile True:\n    open('beat', 'w').close()\n    time.sleep(0.2)\n")
 statuses = [prime("run", "python", "leave.py", "0", "of run")[0],
             prime("run", "python", "leave.py", str(0x01000000), "breaks away")[0]]
 for name in ("of server", "of installer"):
     proto_prime.run_child([sys.executable, "leave.py", "0", name], cwd=os.getcwd(), is_guarded=name == "of server")
+write("dies.py", """
+import os, sys
+sys.path.insert(0, os.getcwd())
+import proto_prime
+
+def die(process, flags):
+    with open("pid", "w") as file:
+        file.write(str(proto_prime.system_call("kernel32", "GetProcessId", int(process))))
+    os.kill(os.getpid(), 9)
+
+proto_prime.begin_in_job = die
+words = [sys.executable, "-c", "pass"]
+starts = {"child": lambda: proto_prime.run_child(words), "beside": lambda: proto_prime.run_beside(words, {}, words[0]),
+          "in place": lambda: proto_prime.replace_process(words, dict(os.environ))}
+starts[sys.argv[1]]()
+""")
+frozen = []
+for way in ("child", "beside", "in place"):  # killed as soon as it has started another
+    status = subprocess.call([sys.executable, "dies.py", way])
+    with open("pid") as file:
+        handle = ctypes.windll.kernel32.OpenProcess(0x100000, 0, int(file.read()))  # SYNCHRONIZE
+    if status != 9 or handle and ctypes.windll.kernel32.WaitForSingleObject(handle, 5000):
+        frozen.append(way)
 code = "import subprocess, sys, time; subprocess.Popen([sys.executable, 'leave.py', '0', 'too late']); time.sleep(60)"
 slow = proto_prime.run_child([sys.executable, "-c", code], cwd=os.getcwd(), timeout=1.5)
 command = subprocess.Popen([sys.executable, "prime", "run", "python", "beat.py"])
@@ -156,8 +180,8 @@ time.sleep(0.6)
 os.remove("beat")
 time.sleep(3)
 names = ["of run", "breaks away", "of server", "of installer", "too late", "beat"]
-answer(statuses, slow.problem, began, [name for name in names if os.path.exists(name)])
-"""
+answer(statuses, slow.problem, began, frozen, [name for name in names if os.path.exists(name)])
+'''
 
 
 @pytest.mark.parametrize("version", ["3.8", "3.13"])
@@ -165,8 +189,9 @@ def test_W9_W10_what_run_leaves_lives_on_and_what_is_ended_takes_its_children_al
     repo = windows_repo(version, "venv_uv")
     repo.write("proto_prime.toml", "")
     repo.prime()
-    statuses, slow, began, living = repo.inside(PROCESSES)
+    statuses, slow, began, frozen, living = repo.inside(PROCESSES)
     assert statuses == [0, 0] and began and "no answer" in slow
+    assert frozen == []
     assert living == ["of run", "breaks away", "of installer"]
 
 
@@ -531,7 +556,7 @@ def test_W23_vendored_uv_builds_where_there_is_no_network_and_no_uv(windows_repo
 # -- pythons ---------------------------------------------------------------------------------------
 
 REGISTRY = """
-import winreg
+import atexit, winreg
 HERE, MACHINE = winreg.HKEY_CURRENT_USER, winreg.HKEY_LOCAL_MACHINE
 WIDE, NARROW = winreg.KEY_WOW64_64KEY, winreg.KEY_WOW64_32KEY
 for root, view, tag, values in [
@@ -541,7 +566,9 @@ for root, view, tag, values in [
         (MACHINE, NARROW, "Acme\\\\3.8", {"": "Z:\\\\windows\\\\cp38"}),
         (MACHINE, NARROW, "Acme\\\\odd", {"": "Z:\\\\gone"}), (HERE, 0, "PyLauncher\\\\3.8", {"": "Z:\\\\never"}),
         (HERE, 0, "Acme\\\\3.9", {})]:
-    with winreg.CreateKeyEx(root, "Software\\\\Python\\\\%s\\\\InstallPath" % tag, 0, winreg.KEY_WRITE | view) as key:
+    path = "Software\\\\Python\\\\%s\\\\InstallPath" % tag
+    atexit.register(winreg.DeleteKeyEx, root, path, view)  # the other tests have the same machine
+    with winreg.CreateKeyEx(root, path, 0, winreg.KEY_WRITE | view) as key:
         for name, value in values.items():
             winreg.SetValueEx(key, name, 0, winreg.REG_SZ, value)
 wanted = [prime("python", version) for version in ("3.8", "3.11", "3.12")]

@@ -97,6 +97,16 @@ def test_W13_path_on_another_drive_stays_whole(path, expected, windows):
     assert proto_prime.path_below(path, "C:\\repo") == expected
 
 
+@pytest.mark.parametrize("path, expected", [("D:\\lib", "D:\\lib"), ("C:\\repo\\lib\\one", "lib\\one")])
+def test_W13_info_names_a_project_on_another_drive(path, expected, windows):
+    class Environment(dict):
+        root = "C:\\repo"
+
+    project = {"path": path, "files": [], "extras": [], "groups": []}
+    environment = Environment(lock_file="", projects=[project], requirements_files=[], dependencies=[])
+    assert proto_prime.packages_from(environment) == [expected]
+
+
 # -- W4, W15: programs that run --------------------------------------------------------------------
 
 
@@ -400,7 +410,8 @@ class System:
     """A fake edge: what Windows does when it is asked to start a process and to make a job object."""
 
     def __init__(self, monkeypatch):
-        self.calls, self.status, self.refuses = [], 0, None
+        self.calls, self.status, self.refuses, self.version = [], 0, None, 10
+        monkeypatch.setattr(proto_prime.own_job, "_job", None)
         monkeypatch.setitem(sys.modules, "_winapi", types.SimpleNamespace(
             CreateProcess=self.create, WaitForSingleObject=lambda *_: self.calls.append("wait"), INFINITE=-1,
             GetExitCodeProcess=lambda _: self.status))
@@ -416,7 +427,7 @@ class System:
 
     def call(self, library, name, *args):
         self.calls.append((name,) + args)
-        return 5
+        return {"GetVersion": self.version, "OpenProcess": 9}.get(name, 5)
 
 
 @pytest.fixture
@@ -434,11 +445,14 @@ def test_W10_program_is_in_its_job_before_it_begins_and_W9_what_it_starts_is_not
     with pytest.raises(SystemExit) as left:
         proto_prime.replace_process(["tool", "a b"], {}, "C:\\bin\\tool.exe")
     names = [call if isinstance(call, str) else call[0] for call in system.calls]
-    assert names == ["create", "CreateJobObjectW", "SetInformationJobObject", "AssignProcessToJobObject",
-                     "NtResumeProcess", "wait"]
-    assert system.calls[0][1:] == ("C:\\bin\\tool.exe", 'tool "a b"', 4)  # suspended
-    assert system.calls[2][3][16:20] == b"\x00\x38\x00\x00"  # ends with its handle, and both kinds of breakaway
-    assert system.calls[3][1:] == (5, 7)
+    assert names == ["GetVersion", "CreateJobObjectW", "OpenProcess", "AssignProcessToJobObject", "CloseHandle",
+                     "SetInformationJobObject", "create", "CreateJobObjectW", "SetInformationJobObject",
+                     "AssignProcessToJobObject", "NtResumeProcess", "SetInformationJobObject", "wait"]
+    assert system.calls[6][1:] == ("C:\\bin\\tool.exe", 'tool "a b"', 4)  # suspended
+    # It is born in a job that ends with its handle; then in one that has both kinds of breakaway, too.
+    assert [system.calls[number][3][16:20] for number in (5, 8, 11)] == [
+        b"\x00\x20\x00\x00", b"\x00\x38\x00\x00", b"\x00\x18\x00\x00"]
+    assert [system.calls[number][1:] for number in (3, 9)] == [(5, 9), (5, 7)]
     assert left.value.code == 0xC0000005 - (1 << 32)
     assert signal.getsignal(signal.SIGINT) == signal.SIG_IGN  # the program gets it from the console
 
@@ -448,7 +462,15 @@ def test_W10_program_that_cannot_be_started_leaves_signals_as_they_were(system):
     before = signal.getsignal(signal.SIGINT)
     with pytest.raises(PermissionError):
         proto_prime.replace_process(["tool"], {}, "C:\\tool.exe")
-    assert signal.getsignal(signal.SIGINT) == before and system.calls == []
+    assert signal.getsignal(signal.SIGINT) == before
+    assert system.calls[-1][3][16:20] == b"\x00\x18\x00\x00"  # what else is started is held by nothing
+
+
+def test_W10_process_of_windows_7_is_in_one_job_alone(system):
+    system.version = 0x0106  # 6.1
+    with pytest.raises(SystemExit):
+        proto_prime.replace_process(["tool"], {}, "C:\\tool.exe")
+    assert [call[1:] for call in system.calls if call[0] == "AssignProcessToJobObject"] == [(5, 7)]
 
 
 @pytest.mark.parametrize("argv", [

@@ -448,6 +448,11 @@ LEFT = {
                   "left aside: extra Docs_x; group lint; file requirements.txt; in [tool.proto-prime] of",
                   'projects = [{path = ".", extras = ["Docs_x"], groups = ["dev", "lint"]}]\n'
                   'requirements_files = ["requirements.txt"]'),
+    "lists of other tools": ({"pyproject.toml": GROUPS.partition("[project.o")[0] + "[tool.hatch.envs.lint]\n"
+                              "dependencies = ['six']\n[tool.poetry.group.dev.dependencies]\n", "environment.yml": ""},
+                             "left aside: package lists environment.yml, [tool.poetry.group], [tool.hatch.envs]; in",
+                             'dependencies = ["NAME", "..."]  # the packages of environment.yml, [tool.poetry.group], '
+                             "[tool.hatch.envs]"),
     "requirements": ({"requirements.txt": "-r base.txt\n", "base.txt": "six\n", "requirements-dev.txt": "idna\n",
                       "requirements/ci.txt": "idna\n"},
                      "left aside: files requirements-dev.txt, requirements/ci.txt; in proto_prime.toml",

@@ -18,6 +18,7 @@ import signal
 import struct
 import subprocess
 import sys
+import tempfile
 import termios
 import time
 import zipfile
@@ -47,20 +48,22 @@ echo ready
 exec cat
 """
 
-# Starts commands inside Windows: each costs one process there, and statuses keep their 32 bits.
+# Starts commands inside Windows: each costs one process there, and statuses keep their 32 bits. What they print goes to
+# files: a pipe ends with the last process that has it, which may be one that a command left behind.
 RUNNER = """
-import json, subprocess, sys, time
+import json, subprocess, sys, tempfile, time
 with open(sys.argv[1], encoding="utf-8") as file:
     task = json.load(file)
 answers = []
 for argv in task["commands"]:
     start = time.time()
-    try:
-        done = subprocess.run([sys.executable] + argv, env=task["env"], cwd=task["cwd"], stdin=subprocess.DEVNULL,
-                              stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=task["timeout"])
-        answer = [done.returncode] + [data.decode("utf-8", "replace") for data in (done.stdout, done.stderr)]
-    except subprocess.TimeoutExpired as problem:
-        answer = [None] + [(data or b"").decode("utf-8", "replace") for data in (problem.stdout, problem.stderr)]
+    with tempfile.TemporaryFile() as stdout, tempfile.TemporaryFile() as stderr:
+        try:
+            status = subprocess.run([sys.executable] + argv, env=task["env"], cwd=task["cwd"], stdin=subprocess.DEVNULL,
+                                    stdout=stdout, stderr=stderr, timeout=task["timeout"]).returncode
+        except subprocess.TimeoutExpired:
+            status = None
+        answer = [status] + [file.seek(0) or file.read().decode("utf-8", "replace") for file in (stdout, stderr)]
     answers.append(answer + [time.time() - start])
 with open(sys.argv[1] + ".answer", "w", encoding="utf-8") as file:
     json.dump(answers, file)
@@ -197,9 +200,17 @@ class Windows:
         return enter + ["%s=%s" % pair for pair in dict(ENVIRON, **dict(env)).items()] + [str(word) for word in argv]
 
     def start(self, argv, timeout):
-        """Run a Windows program, or a Linux one of the root, to its end."""
-        return subprocess.run(self.words(argv), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                              stderr=subprocess.STDOUT, timeout=timeout)
+        """Run a Windows program, or a Linux one of the root, to its end.
+
+        Its output goes to a file: a pipe ends with the server of Wine, which has it too, and which lives as long as
+        anything that the program left behind.
+        """
+        with tempfile.TemporaryFile() as output:
+            done = subprocess.run(self.words(argv), stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT,
+                                  timeout=timeout)
+            output.seek(0)
+            done.stdout = output.read()
+        return done
 
     def console(self, version, argv, cwd, env, keys=(), timeout=90):
         """Run a Windows python with a console, which a terminal of Linux shows.
