@@ -1055,7 +1055,7 @@ def remove_file(path):
     """Remove a file that has a name of our making. A directory or link of that name is not ours, and stays."""
     if is_file(path):
         try:
-            os.remove(path)
+            remove(path)
         except FileNotFoundError:  # another process was faster
             pass
 

@@ -209,11 +209,15 @@ HEAD = ("a job that finds what was kept", "index MB", "cache MB", "core s", "wal
 
 
 def table(told):
-    """The rows for a README."""
+    """The rows for a README; the least of each column is bold."""
     lines = ["%s. %s jobs a day, of which %.0f%% find what was kept; wheels of %s." % (
         told["machine"], format(told["jobs"], ","), 100 * told["hits"], ", ".join(DEPENDENCIES)), ""]
     lines += ["| %s |" % " | ".join(HEAD), "| --- |" + " ---: |" * (len(HEAD) - 1)]
-    return "\n".join(lines + ["| %s |" % " | ".join(cells(row)) for row in told["rows"]])
+    rows = [cells(row) for row in told["rows"]]
+    least = [None] + [min(column, key=float) for column in list(zip(*rows))[1:]]
+    for row in rows:
+        lines.append("| %s |" % " | ".join("**%s**" % text if text == best else text for text, best in zip(row, least)))
+    return "\n".join(lines)
 
 
 def main():
@@ -225,7 +229,7 @@ def main():
     parser.add_argument("--hits", type=float, default=0.95, help="the share of them that finds what was kept (0.95)")
     parser.add_argument("--runs", type=int, default=5, help="of each case (5)")
     options = parser.parse_args()
-    base = Path(tempfile.mkdtemp(prefix="prime fleet "))
+    base, fleet = Path(tempfile.mkdtemp(prefix="prime fleet ")), None
     try:
         fleet = Fleet(base)
         told = {"schema": 1, "machine": machine_of(fleet), "jobs": options.jobs, "hits": options.hits, "rows": []}
@@ -235,8 +239,9 @@ def main():
             told["rows"].append(model(job.measure(options.runs), options.jobs, options.hits))
             if not options.json and not options.markdown:
                 print(LINE % cells(told["rows"][-1]), flush=True)
-        fleet.index.close()
     finally:
+        if fleet:
+            fleet.index.close()
         shutil.rmtree(str(base), ignore_errors=True)
     if options.json or options.markdown:
         print(json.dumps(told, indent=2) if options.json else table(told))

@@ -18,7 +18,7 @@ from conftest import fetch_wheels
 from filelock import FileLock
 from helpers import follow_readme, wait_for
 
-WORKERS = int(os.environ.get("PRIME_TEST_WORKERS", "4"))
+WORKERS = int(os.environ.get("PRIME_TEST_WORKERS", "8"))
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(os.name != "posix" or sys.version_info < (3, 10),
                                                    reason="Dask's distributed needs another python")]
 
@@ -101,11 +101,11 @@ class Cluster:
         self.processes[number].send_signal(how)
         self.processes[number].wait(60)
 
-    def work(self, tasks, **options):
+    def work(self, *argv, **options):
         """Start a job on the machine of the scheduler. Returns its process."""
-        return subprocess.Popen(self.words[0] + [str(self.repo.path / "prime"), "job", str(tasks)], env=self.repo.env,
-                                cwd=str(self.repo.path), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                                stderr=subprocess.PIPE, universal_newlines=True, **options)
+        command = self.words[0] + [str(self.repo.path / "prime"), "job"] + list(map(str, argv))
+        return subprocess.Popen(command, env=self.repo.env, cwd=str(self.repo.path), stdin=subprocess.DEVNULL,
+                                stdout=subprocess.PIPE, stderr=subprocess.PIPE, universal_newlines=True, **options)
 
     def close(self):
         for process in self.processes.values():
@@ -160,7 +160,7 @@ def test_N1_workers_share_a_build_come_back_and_take_a_new_one_while_a_job_goes_
 
     config = repo.path / "pyproject.toml"
     config.write_text(config.read_text().replace('"six"]', '"six", "idna"]'))
-    job = cluster.work(500 * WORKERS)
+    job = cluster.work(20 * WORKERS, 0.25)
     for number in numbers:
         cluster.stop(number)
         if number == 2:

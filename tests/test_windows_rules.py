@@ -325,12 +325,13 @@ def test_W7_read_only_file_is_made_writable_before_it_is_removed_on_windows(tmp_
     monkeypatch.setattr(os, "unlink", refuse)
     tree = tmp_path / "tree"
     tree.mkdir()
-    for path in (tree / "object", tmp_path / "file"):
+    for path in (tree / "object", tmp_path / "file", tmp_path / "stamp"):
         path.write_text("text")
         path.chmod(0o400)
     monkeypatch.setattr("shutil.rmtree", plain_rmtree)
     proto_prime.remove(str(tree))
     proto_prime.remove(str(tmp_path / "file"))
+    proto_prime.remove_file(str(tmp_path / "stamp"))
     assert os.listdir(str(tmp_path)) == []
 
 

@@ -1,4 +1,4 @@
-"""Spread work over the workers of a Dask cluster, and tell where it ran: ./prime job [TASKS]."""
+"""Spread work over the workers of a Dask cluster, and tell where it ran: ./prime job [TASKS [SECONDS]]."""
 
 import os
 import sys
@@ -8,16 +8,17 @@ import six
 from distributed import Client
 
 
-def work(number):
+def work(number, seconds):
     """What one task does: it says which environment it ran in."""
-    time.sleep(0.01)
+    time.sleep(seconds)
     return number * number, sys.prefix, os.getpid(), six.__version__
 
 
 def main():
-    count = int((sys.argv[1:] or ["100"])[0])
+    words = sys.argv[1:]
+    count, seconds = int(words[0] if words else 100), float(words[1] if words[1:] else 0.01)
     with Client(scheduler_file=".cluster.json") as client:
-        found = client.gather(client.map(work, range(count), pure=False))
+        found = client.gather(client.map(work, range(count), seconds=seconds, pure=False))
     assert [each[0] for each in found] == [number * number for number in range(count)]
     print("%d tasks in %d workers, environments: %s, six: %s" % (
         count, len({each[2] for each in found}), " ".join(sorted({os.path.basename(each[1]) for each in found})),
