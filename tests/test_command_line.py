@@ -61,7 +61,7 @@ def test_wrong_usage_is_status_2_and_says_what_was_wrong(plain, what):
     assert not (plain.path / ".prime").exists()
 
 
-@pytest.mark.parametrize("argv", [["bogus"], ["--bogus"], ["info", "--bogus"], ["use"]])
+@pytest.mark.parametrize("argv", [["bogus"], ["--bogus"], ["info", "--bogus"], ["rollback", "2"]])
 def test_wrong_usage_comes_with_a_hint_that_can_be_typed(plain, argv):
     result = plain.prime(*argv, status=2)
     hint = re.search(r"^  hint: %s(.*)$" % re.escape(plain.typed("")), result.stderr, re.MULTILINE).group(1)

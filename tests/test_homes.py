@@ -207,9 +207,8 @@ def test_M11_base_python_that_another_user_may_not_reach_is_not_gone(other_user)
     repo.mkdir()
     (repo / "proto_prime.toml").write_text("")
     shutil.copy(str(TOP / "proto_prime.py"), str(repo))
-    env = {"PATH": "%s:/usr/bin:/bin" % os.path.dirname(uv_program()), "HOME": str(other_user.place / "of root"),
-           "PROTOPRIMER_PYTHON": str(closed / "python3")}
-    subprocess.run([str(some_python()), str(repo / "proto_prime.py"), "-q"], env=env, check=True)
+    env = {"PATH": "%s:/usr/bin:/bin" % os.path.dirname(uv_program()), "HOME": str(other_user.place / "of root")}
+    subprocess.run([str(closed / "python3"), str(repo / "proto_prime.py"), "-q"], env=env, check=True)
     closed.chmod(0o700)
     said = other_user([other_user.python, repo / "proto_prime.py", "info"]).stdout
     assert "its base python %s cannot be used: Permission denied" % (closed / "python3") in " ".join(said.split())
