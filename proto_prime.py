@@ -10613,12 +10613,12 @@ WARM = """
     activated active_generation ancestors are_same_marks as_typed below bytes_of catch_signals check_regular
     chunks_of clean_environ cold Cold command_argv config_paths decisive_marks end_signals entry
     environment_python fail fast_path find_program find_root flush_output hand_over has_control has_metadata
-    Interrupted is_installed is_link is_marked is_on is_python_file is_same_place is_text isolate leave Link
-    main masked means_yes note_outlived one_line own_directory pip_variable plain_path PrimeError program_in
-    proven read_env_file read_stamp replace_process Reporter restore_environ run_task_at_once run_words
-    safe_name script_path shown signal_name signature Stamp stamp_head stamp_path started_file started_with
-    state_dir status_of Task task_name uncatch_signals unfinished_prefix variable_marks visible why_no_file_name
-    with_endings with_variables working_directory
+    Interrupted is_batch is_installed is_link is_marked is_on is_python_file is_python_program is_same_place
+    is_script is_text isolate leave Link main masked means_yes note_outlived one_line own_directory pip_variable
+    plain_path PrimeError program_in proven read_env_file read_stamp replace_process Reporter restore_environ
+    run_task_at_once run_words safe_name script_path shown signal_name signature Stamp stamp_head stamp_path
+    started_file started_with state_dir status_of Task task_name uncatch_signals unfinished_prefix
+    variable_marks visible why_no_file_name with_endings with_variables working_directory
 """.split()
 
 
@@ -13390,9 +13390,9 @@ def wait_for_bytecode(directory):
         pass
 
 
-top = os.path.dirname(os.path.realpath(__file__))
 try:
-    if __name__ == "__main__":
+    top = os.path.dirname(os.path.realpath(__file__))
+    if __name__ == "__main__" and "PROTOPRIMER_PY_EXEC" not in os.environ:  # a later stage is no warm start
         warm_start(top)
     sys.path.insert(0, top)
     turn = wait_for_bytecode(top)
@@ -13404,8 +13404,9 @@ try:
 except KeyboardInterrupt:
     sys.exit(130)
 except Exception as problem:
-    path = os.path.join(top, "proto_prime.py")
-    fault = "does not work: %s" % problem if os.path.isfile(path) else "is missing"
+    path = os.path.join(os.path.dirname(os.path.normpath(__file__)), "proto_prime.py")
+    is_missing = isinstance(problem, ImportError) and not os.path.isfile(path)
+    fault = "is missing" if is_missing else "does not work: %s" % problem
     sys.exit("prime: error: %s %s\n  hint: git checkout brings back what was committed" % (path, fault))
 
 if __name__ == "__main__":

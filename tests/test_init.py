@@ -85,8 +85,8 @@ def test_entry_script_by_sh(plain, shell):
 def test_entry_script_alone_says_what_it_misses(plain):
     (plain.path / "proto_prime.py").unlink()
     refused = plain.prime(status=1).stderr
-    assert refused.startswith("prime: error: proto_prime.py should stand beside %s: " % (plain.path / "prime"))
-    assert len(refused.splitlines()) == 1
+    assert refused.startswith("prime: error: %s is missing\n  hint: " % (plain.path / "proto_prime.py"))
+    assert len(refused.splitlines()) == 2
 
 
 # -- init ------------------------------------------------------------------------------------------

@@ -278,7 +278,7 @@ HEAD = 'lock-version = "1.0"\ncreated-by = "x"\n'
     ('lock-version = "2.0"', "2.0"),
     ('created-by = "x"', "PEP 751"),
     (HEAD + '[[packages]]\nversion = "1"', "PEP 751"),
-    (HEAD + '[[packages]]\nname = "six"\nversion = "1"', "six has no hash"),
+    (HEAD + '[[packages]]\nname = "six"\nversion = "1"', "six has no wheel, sdist, archive"),
     (HEAD + "packages = 3", "PEP 751"),
     (HEAD, "packages"),
     ('lock-version = "1.0"\npackages = []', "created-by"),

@@ -78,7 +78,9 @@ def loads_all(repo, *words, python=None, **options):
 
 
 def test_names_of_a_warm_start_are_those_that_it_calls(warm):
-    warm_starts = [[], ["boot"], ["run", "python", "-V"], ["run", "--", "python"], ["run", "-m", "this"], ["test"]]
+    programs = ["python", "-V"], ["--", "python"], ["-m", "this"], ["true"], ["./tool"]
+    warm_starts = [[], ["boot"], ["test"]] + [["run"] + list(words) for words in programs]
+    warm.write("tool", "#!/bin/sh\n", executable=True)
     trace = [str(some_python()), "-c", TRACE, str(warm.path / "prime"), json.dumps(warm_starts)]
     environ = dict(warm.env, VIRTUAL_ENV="/elsewhere", LC_CTYPE="C.UTF-8")
     process = subprocess.run(trace, cwd=str(warm.path), env=environ, stdout=subprocess.PIPE, timeout=60, check=True)
