@@ -8704,9 +8704,10 @@ def pip_program(wheel):
                 target = writable_cache("pip", os.path.basename(places[0]))
                 with aside_directory(os.path.dirname(target)) as aside:
                     archive.extractall(aside, members)
-                    if os.path.lexists(target):  # a cleaner of temporary files took some of it
-                        os.rename(target, os.path.join(aside, "old"))
-                    os.rename(aside, target)
+                    if not is_unpacked(members, target):  # else another process was faster, and runs it by now
+                        if os.path.lexists(target):  # a cleaner of temporary files took some of it
+                            os.rename(target, os.path.join(aside, "old"))
+                        os.rename(aside, target)
     except (OSError, EOFError, zipfile.BadZipFile, zipfile.zlib.error) as problem:  # type: ignore[attr-defined]
         if not os.path.isdir(target):  # else another process was faster
             raise PrimeError("cannot unpack %s into %s: %s" % (wheel, target, problem), hint=CACHE_HINT)

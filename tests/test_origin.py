@@ -7,6 +7,7 @@ import stat
 import subprocess
 import sys
 import time
+import zipfile
 
 import pytest
 from conftest import TOP, python, snapshot, some_python, uv_program
@@ -321,6 +322,27 @@ def test_H9_another_pip_of_the_same_version_is_not_run(repo, tmp_path):
     (other / "pip" / "__main__.py").write_text("open(%r, 'w')\n" % str(tmp_path / "run"))
     repo.prime("reset")
     assert not (tmp_path / "run").exists()
+
+
+def test_H9_pip_that_another_boot_unpacked_meanwhile_stays_where_it_is(tmp_path, monkeypatch):
+    """That boot runs it: between two renames its python found no pip."""
+    monkeypatch.setenv("PROTOPRIMER_CACHE_DIR", str(tmp_path / "cache"))
+    monkeypatch.setattr(proto_prime, "_caches", {})
+    monkeypatch.setattr(proto_prime, "_in_use", [])
+    wheel = str(next((some_python().parent.parent / "lib").glob("python3*/ensurepip/_bundled/pip-*.whl")))
+    extract, meanwhile = zipfile.ZipFile.extractall, []
+
+    def extract_slowly(archive, *words):
+        extract(archive, *words)
+        if not meanwhile:
+            meanwhile.append("")
+            meanwhile[:] = [os.stat(proto_prime.pip_program(wheel)).st_ino]
+
+    monkeypatch.setattr(zipfile.ZipFile, "extractall", extract_slowly)
+    assert [os.stat(proto_prime.pip_program(wheel)).st_ino] == meanwhile
+    assert len(unpacked_pips(tmp_path / "cache")) == 1
+    for file in proto_prime._in_use:
+        file.close()
 
 
 # -- what runs nothing (H11) -----------------------------------------------------------------------
