@@ -11180,10 +11180,11 @@ def note_outlived(root, prefix=""):
     report.note_once("VIRTUAL_ENV names %s, %s; type: %s" % (os.path.basename(active), problem, remedy))
 
 
-# Measured under Python 3.12 on Linux, where a bare start takes 10 ms: 1.9 ms to load what is `WARM` of this file (0.8 ms
-# of it to make its functions; all of the file takes 4 ms), 0.4 ms here: `isolate` 0.12, the stamp 0.17 for 26 files (a
-# `stat` each, 3 to 5 us), `find_root` 0.04, `activated` 0.03. To take the interpreter apart would be 2.5 ms: exec does not, nor does `leave`.
-# An import of `re`, `json`, `argparse` or `subprocess` takes 4 ms and more: hence none of them here.
+# Measured under Python 3.12 on Linux, where a bare start takes 10 ms: 1.9 ms to load what is `WARM` of this file (0.8
+# ms of it to make its functions; all of the file takes 4 ms), 0.4 ms here: `isolate` 0.12, the stamp 0.17 for 26 files
+# (a `stat` each, 3 to 5 us), `find_root` 0.04, `activated` 0.03. To take the interpreter apart would be 2.5 ms: exec
+# does not, nor does `leave`. An import of `re`, `json`, `argparse` or `subprocess` takes 4 ms and more: hence none of
+# them here.
 def fast_path(argv, commands=()):
     """Answer `prime`, `prime run CMD...` and a task from the stamp alone, if it proves that nothing is to do.
 
