@@ -49,11 +49,18 @@ sys.setprofile(None)
 print(json.dumps(sorted(lines)))
 """
 
+# Those of Windows, and of where there are no links: `test_W21_run_that_has_nothing_to_do…` shows that they suffice.
+ON_WINDOWS = set("""begin_in_job command_line exit_code is_file limit_job own_job quoted_word run_in_place system_call
+windows_start""".split())
+
 
 @pytest.fixture
 def warm(plain):
     """A repo with a current environment and a task, with bytecode of its own."""
-    plain.config('[tasks]\ntest = "python -c pass"\n')
+    plain.config('env_file = ".env"\n[tasks]\ntest = "python -c pass"\n'
+                 'lint = {run = "python -c pass", cwd = "sub", env_vars = {A = "b"}}\n')
+    plain.write(".env", "A=1\nexport B='2'\nC=\"3\"\n")
+    (plain.path / "sub").mkdir()
     (plain.path / "__pycache__").unlink()
     (plain.path / "proto_prime.py").unlink()
     shutil.copy(str(TOP / "proto_prime.py"), str(plain.path))
@@ -79,7 +86,7 @@ def loads_all(repo, *words, python=None, **options):
 
 def test_names_of_a_warm_start_are_those_that_it_calls(warm):
     programs = ["python", "-V"], ["--", "python"], ["-m", "this"], ["true"], ["./tool"]
-    warm_starts = [[], ["boot"], ["test"]] + [["run"] + list(words) for words in programs]
+    warm_starts = [[], ["boot"], ["test"], ["lint"]] + [["run"] + list(words) for words in programs]
     warm.write("tool", "#!/bin/sh\n", executable=True)
     trace = [str(some_python()), "-c", TRACE, str(warm.path / "prime"), json.dumps(warm_starts)]
     environ = dict(warm.env, VIRTUAL_ENV="/elsewhere", LC_CTYPE="C.UTF-8")
@@ -94,7 +101,7 @@ def test_names_of_a_warm_start_are_those_that_it_calls(warm):
         elif isinstance(node, ast.Assign) and getattr(node.targets[0], "id", "") == "WARM":
             wanted = set(node.value.func.value.value.split())
     assert called - wanted == set(), "to be added to WARM"
-    assert wanted - called == {"Cold"}, "not needed in WARM"
+    assert wanted - called == {"Cold"} | ON_WINDOWS, "not needed in WARM"
 
 
 @pytest.mark.parametrize("words", [[], ["run", "python", "-c", "pass"], ["test"]], ids=" ".join)
