@@ -5373,16 +5373,15 @@ def without_itself(requirements, document, file):
 
     Nobody installs that, and an index would be asked for it. All are as of `complete_project`.
     """
-    own = normalized(str(table_in(document, file, "project").get("name", "")))
+    own, found = project_name(document), []
     declared = table_in(document, file, "project", "optional-dependencies")
-    found = []
     for line, extra, group in requirements:
         name, extras, _, marker = requirement_parts(line)
         if name != own:
             found.append([line, extra, group])
             continue
-        chosen = [each for each in declared if normalized(each) in map(normalized, extras)]
-        found += [[with_marker(each, marker), of, ""] for each, of, _ in dependencies_of(document, chosen, file) if of]
+        chosen = dependencies_of(document, chosen_names(declared, extras), file)
+        found += [[with_marker(each, marker), of, ""] for each, of, _ in chosen if of]
     return found
 
 
