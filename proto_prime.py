@@ -10647,11 +10647,13 @@ def keep_warm_bytecode():
         return
     path = "%s/proto_prime.%s.warm" % (os.path.dirname(bytecode), sys.implementation.cache_tag)
     try:
-        state, kept = os.stat(THIS_FILE), bytes_of(bytecode) or b""
+        state = os.stat(THIS_FILE)
         head = ("%r %d %d\n" % (sys.version, state.st_mtime_ns, state.st_size)).encode()  # as in `ENTRY_SCRIPT`
+        if has_bytes(path, head):
+            return
+        kept = bytes_of(bytecode) or b""
         numbers = [int.from_bytes(kept[at:at + 4], "little") for at in (4, 8, 12)]  # PEP 552: flags, mtime, size
-        is_of_file = numbers == [0, int(state.st_mtime) % 2 ** 32, state.st_size]  # else it changed since it was loaded
-        if is_of_file and not has_bytes(path, head):
+        if numbers == [0, int(state.st_mtime) % 2 ** 32, state.st_size]:  # else it changed since it was loaded
             write_atomic(path, head + marshal.dumps(warm_part(marshal.loads(kept[16:]), WARM)))
     except (EOFError, OSError, PrimeError, TypeError, ValueError) as problem:
         report.detail("no bytecode of a warm start: %s" % problem)
