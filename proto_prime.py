@@ -2651,6 +2651,7 @@ def is_full(problem):
 
 # The directories in the user's cache. `tools` holds what pip and uv keep, where they have no place of their own.
 CACHES = ("answers", "pip", "uv", "locks", "shell", "scripts", "states", "tools")
+CACHE_ENTRIES = {"in-use", "CACHEDIR.TAG", *CACHES}  # all that is in one whose mark was lost: CI may keep no dot-files
 CACHE_HINT = "%s names another cache directory" % CACHE_VAR
 CACHE_TAG = b"Signature: 8a477f597d28d172789f06886806bc55\n# Made by proto_prime.py: https://bford.info/cachedir/\n"
 
@@ -2712,7 +2713,7 @@ def open_cache(base):
     a private one, that comes first, and what is in `base` still counts (M11, M12).
     """
     is_own_name = not os.environ.get(CACHE_VAR)  # a directory that the user names may hold pip's and uv's caches
-    base = own_directory(base, "proto_prime", lambda _, entries: is_own_name and set(entries) <= {"in-use", *CACHES})
+    base = own_directory(base, "proto_prime", lambda _, entries: is_own_name and set(entries) <= CACHE_ENTRIES)
     reason, bases = why_unsafe(base), [base]
     if reason:
         bases = [private_dir()]
@@ -3008,6 +3009,19 @@ def why_no_links(directory):
         return "" if is_full(problem) else "where no links can be made (%s)" % problem.strerror
     tend(os.remove, probe)
     return ""
+
+
+def file_system(directory):
+    """The type of the file system that a directory is on, such as "ext4"; "" where the system does not tell."""
+    import re
+
+    real, place, kind = os.path.realpath(directory), "", ""
+    for line in loose_text("/proc/self/mountinfo").splitlines():
+        mount, _, rest = line.partition(" - ")
+        point = re.sub(r"\\([0-7]{3})", lambda match: chr(int(match.group(1), 8)), (mount + 5 * " ").split(" ")[4])
+        if len(point) >= len(place) and is_inside(real, point):
+            place, kind = point, rest.partition(" ")[0]
+    return kind
 
 
 # --------------------------------------------------------------------------------------------------
@@ -7286,6 +7300,8 @@ TOOL_HINTS = (
      "an application that is not to be installed itself: [tool.uv] package = false"),
     ((b"has no attribute 'build_editable'",), "", False,
      'setuptools is too old for that: editable = false in projects, or venv_driver = "venv_pip"'),
+    ((b"/archive-v", b"(os error 2)"), "", False,
+     "the cache of uv is not whole, such as one that CI restored in part: remove it"),
     ((), "^(installing|fetching|replacing)", True, VENDOR_HINT),
 )
 TOOL_CAP = 1 << 22  # bytes of a tool's output that are kept
@@ -9756,6 +9772,7 @@ class Generation:
     packages  dict, as `packages_of`, what was installed
     created   float, seconds since the epoch
     machine   str, where it was built, as `this_machine` tells it; "" if that is not known
+    seen_from  str, from where its build was seen, as `visible_processes` tells it; "" if that is not known
     is_new    bool, whether this process built it; `is_held`, whether a rollback chose it
     changes   list, as `package_changes`, since the generation before, if it is new; `seconds`, float, what that took
     stands_in_for  str, the damage of the generation that would go before it; "" if there is none
@@ -9774,7 +9791,7 @@ class Generation:
         packages = meta.get("packages")
         self.packages = None if packages is None else {name: str(text) for name, text in packages.items()}
         self.origins = dict(meta.get("origins", {}))
-        self.machine = meta.get("machine", "")
+        self.machine, self.seen_from = meta.get("machine", ""), meta.get("seen_from", "")
 
 
 def generations(environment):
@@ -9950,6 +9967,42 @@ def this_machine():
     return "%s %s" % (host_name(), mounts)
 
 
+def visible_processes():
+    """What tells a machine or a container whose processes cannot be seen from others, as a str; "" if nothing does."""
+    try:
+        return "%s %s" % (host_name(), os.readlink("/proc/self/ns/pid"))
+    except OSError:  # no Linux
+        return ""
+
+
+# The types of file systems that machines share over a network.
+NETWORK_FILE_SYSTEMS = {"afs", "beegfs", "ceph", "cifs", "fuse.ceph", "fuse.glusterfs", "fuse.juicefs", "fuse.sshfs",
+                        "gfs2", "gpfs", "lustre", "nfs", "nfs4", "ocfs2", "panfs", "smb3", "wekafs"}
+UNSEEN_DAYS = 7  # for so long a generation that was replaced stays, where processes that use it cannot be seen
+
+
+def is_for_us_alone(generation):
+    """True if all processes that may use a generation can be seen here: neither did another machine or container build
+    it, nor is it on a file system that machines share (N1).
+    """
+    is_seen = "" in (generation.seen_from, visible_processes()) or generation.seen_from == visible_processes()
+    return is_seen and file_system(generation.path) not in NETWORK_FILE_SYSTEMS
+
+
+def may_run_unseen(generation, complete):
+    """True if a process that cannot be seen here may use a generation (N1).
+
+    Nobody tells when that one ends: it counts as in use until `UNSEEN_DAYS` after the next one was built.
+    complete  list of `Generation`, with the next one if there is one
+    """
+    import time
+
+    if is_for_us_alone(generation):
+        return False
+    later = [each.created for each in complete if each.name == generation.name and each.created > generation.created]
+    return not later or time.time() - min(later) < UNSEEN_DAYS * 24 * 3600
+
+
 def damage_of(generation, may_run=True):
     """What is wrong with a generation that was complete once (T1, T2, T3), as a str; "" if nothing is.
 
@@ -9971,6 +10024,15 @@ def damage_of(generation, may_run=True):
             return "%s is missing" % path
     missing = sorted(set(generation.listing) - set(listing_of(generation.path)))
     return "%s is missing in its site-packages" % missing[0] if missing else ""
+
+
+def why_maybe_elsewhere(generation, complete):
+    """Why a generation may be in use where that cannot be seen, a clause of a sentence; "" if it cannot be."""
+    if may_be_elsewhere(generation):
+        return "it is of another place of the repo, such as in a container"
+    if may_run_unseen(generation, complete):
+        return "another machine or container may use it, until %d days after the next build" % UNSEEN_DAYS
+    return ""
 
 
 def find_generation(environment, may_run=True):
@@ -10344,7 +10406,8 @@ def is_strangers(path):
 def collect(environment):
     """Remove the generations of an environment beyond the newest `KEPT`, and moved ones, that nothing uses."""
     complete = [each for each in generations(environment) if not may_be_elsewhere(each)]
-    spare = [each.path for each in complete if each in complete[KEPT:] or has_moved(each)]
+    spare = [each.path for each in complete if each in complete[KEPT:] or has_moved(each)
+             if not may_run_unseen(each, complete)]
     if not spare:
         return
     links = links_of(environment)
@@ -10398,6 +10461,7 @@ def build(environment, python, driver):
         "key": key,
         "place": directory,
         "machine": this_machine(),
+        "seen_from": visible_processes(),
         "driver": driver.name,
         "python": vars(python),
         "identity": identity,
@@ -10474,15 +10538,19 @@ def cache_key(environment, python):
     python  `Interpreter` that it has or would get, or None
     No path counts by where it is: neither the root, nor the home directory, nor that of the python.
     """
-    root, parent, home = [os.path.join(path, "") for path in (
+    import re
+    import urllib.parse
+
+    root, parent, home = [slashed(os.path.join(path, "")) for path in (
         environment.root, os.path.dirname(environment.root), home_dir())]
-    places = (root, ""), (parent, "../"), (home, "~/")
+    places = [pair for pair in ((root, ""), (parent, "../"), (home, "~/")) if len(pair[0]) > 1]
+    places.sort(key=lambda pair: len(pair[0]), reverse=True)  # one may be inside of another
 
     def portable(text):
-        text += os.sep  # that of a directory has none
-        for place, name in places:
-            text = text.replace(place, name) if len(place) > 1 else text
-        return slashed(text[:-1])
+        text = slashed(urllib.parse.unquote(text)) + "/"  # that of a directory has none
+        for place, name in places:  # not in the middle of a URL: https://example.org/app/ where the root is /app
+            text = re.sub(r"(?<![\w.~\]-])" + re.escape(place), name, text)
+        return text[:-1]
 
     fields, files = {}, []
     for label, value in environment.inputs.items():
@@ -10490,9 +10558,10 @@ def cache_key(environment, python):
         if not path:
             fields[label] = value
         elif value:  # one that is not there says nothing
-            files.append([portable(path) if path.startswith(root) else os.path.basename(path), value])
+            files.append([portable(path) if is_inside(path, environment.root) else os.path.basename(path), value])
     for label in ("ref root", PYTHON_VAR):
         del fields[label]
+    fields.update({"${%s}" % name: masked_input(lines) for name, lines in variables_in(environment).items()})
     made_by = [python.implementation, python.version, python.bits, python.is_free_threaded] if python else []
     return "prime-%s-%s" % (this_platform(), digest([masked_values(fields, portable), sorted(files), made_by]))
 
@@ -12092,17 +12161,17 @@ def command_clean(options):
     with locked(state_dir(options.root, "lock"), "removing generations"):
         kept = set() if options.all else in_need(environments, links)
         spare = {path for path in builds(options.root) if not {path, os.path.realpath(path)} & kept}
-        elsewhere = {each.path for each in all_generations(options.root) if may_be_elsewhere(each)} & spare
+        complete = all_generations(options.root)
+        unseen = {each.path: why_maybe_elsewhere(each, complete) for each in complete if each.path in spare}
         led_to = [[path for path in spare if link.leads_to(path)] for link in links]
-        gone = discard(spare - elsewhere, report.note)
+        gone = discard([path for path in spare if not unseen.get(path)], report.note)
         for link, before in zip(links, led_to):
             link.forget(gone, before)
     for path in gone:
         report.note("removed %s" % tilde(path))
-    for path in sorted(spare.difference(gone, elsewhere)):
-        report.note("%s stays, for a running process uses it, or may, or it cannot be removed" % tilde(path))
-    for path in sorted(elsewhere):
-        report.note("%s stays, for it is of another place of the repo, such as in a container" % tilde(path))
+    for path in sorted(spare.difference(gone)):
+        reason = unseen.get(path) or "a running process uses it, or may, or it cannot be removed"
+        report.note("%s stays, for %s" % (tilde(path), reason))
     if options.all:
         forget_stamps(options.root, "")
         for name in names:
@@ -12133,13 +12202,17 @@ CACHE_TREES = (("pip", r"\d.*-[0-9a-f]{16}|" + ASIDE_NAME), ("shell", DIGEST_NAM
 
 def clear_cache():
     """Empty the user cache, unless a boot uses it. What is locked, or used by a running process, stays (H18)."""
-    if not can_write(cache_dir()):
-        report.note("the cache %s stays, for it cannot be written" % tilde(cache_dir()))
+    file, reason = None, "it cannot be written"
+    try:
+        if can_write(cache_dir()):
+            file = open_lock(cache_dir("in-use"))
+            reason = "" if try_lock(file) else "another prime uses it"
+    except OSError as problem:  # a file system without locks, or another user's file
+        reason = "another prime may use it: it cannot be locked (%s)" % problem.strerror
+    if reason:
+        report.note("the cache %s stays, for %s" % (tilde(cache_dir()), reason))
         return
-    with open_lock(cache_dir("in-use")) as file:
-        if not try_lock(file):
-            report.note("the cache %s stays, for another prime uses it" % tilde(cache_dir()))
-            return
+    with file:  # type: ignore[union-attr]
         files = [path for name, pattern in CACHE_FILES for path in paths_named(cache_dir(name), pattern)]
         trees = [path for name, pattern in CACHE_TREES for path in own_entries(cache_dir(name), pattern)]
         locks = [path for path in paths_named(cache_dir("locks"), "[0-9a-f]{16}") if not is_held(path)]
@@ -12158,12 +12231,15 @@ def discard_unused(days):
     """
     import time
 
-    last = time.time() - days * 24 * 3600
+    def is_unused(place):
+        is_all_seen = all(map(is_for_us_alone, all_generations(place)))
+        last = time.time() - (days if is_all_seen else max(days, UNSEEN_DAYS)) * 24 * 3600
+        return os.stat(place).st_mtime <= last and not is_held(os.path.join(place, ".prime", "lock"))
+
     states = own_entries(cache_dir("states"), "[0-9a-f]{16}")
     places = own_entries(cache_dir("scripts"), DIGEST_NAME)
     places += [each for each in states if not os.path.lexists(root_of_state(each))]
-    gone = discard(each for each in places if os.stat(each).st_mtime <= last
-                   and not is_held(os.path.join(each, ".prime", "lock")))
+    gone = discard(filter(is_unused, places))
     for root in gone:
         report.note("removed %s" % tilde(root))
     return gone

@@ -75,6 +75,36 @@ def test_N3_restored_cache_serves_a_clone_elsewhere_without_a_download(machine, 
 
 
 @pytest.mark.parametrize("driver_name", ["venv_uv"])
+def test_N3_cache_that_was_kept_without_dot_files_serves_as_well(machine, index, tmp_path, driver_name):
+    """As GitHub keeps artifacts."""
+    first, second = machine("first"), machine("second")
+    first.prime()
+    key = save(first, tmp_path / "kept")
+    marks = list((tmp_path / "kept" / key).rglob(".proto-prime"))
+    assert marks
+    for mark in marks:
+        mark.unlink()
+    restore(second, tmp_path / "kept")
+    index.asked.clear()
+    second.prime()
+    assert fetched(index) == []
+
+
+@pytest.mark.parametrize("driver_name", ["venv_uv"])
+def test_N3_error_of_uv_whose_cache_was_restored_in_part_says_what_to_do(machine, index, tmp_path, driver_name):
+    first, second = machine("first"), machine("second")
+    first.prime()
+    key = save(first, tmp_path / "kept")
+    for path in (tmp_path / "kept" / key).rglob("archive-v*/*/six-*/*"):
+        path.unlink()
+    restore(second, tmp_path / "kept")
+    said = second.prime(status=1).stderr
+    assert "hint: the cache of uv is not whole" in said
+    shutil.rmtree(str(second.home / ".cache" / "uv"))
+    second.prime()
+
+
+@pytest.mark.parametrize("driver_name", ["venv_uv"])
 def test_N3_caches_inside_of_the_clone_are_kept_as_well(machine, index, tmp_path, driver_name):
     """As GitLab wants it, which keeps nothing that is elsewhere."""
     for name in ("first", "second"):
@@ -119,6 +149,41 @@ def test_N5_model_counts_what_a_day_costs():
     assert fleet.cells(told) == ("a case", "0.0", "0.0", "0.00", "0.00", "5", "2", "2.5")
 
 
+def key_of(repo, text, variables):
+    """The key of a repo, where {root}, {home} and {first} stand for directories, as in /home/me or as in a URL."""
+    places = {"root": repo.path, "home": repo.home, "first": repo.path.parent / "first"}
+    quoted = {name: place.as_uri()[len("file://"):] for name, place in places.items()}
+    repo.write("requirements.txt", "--find-links ${WHEELS}\nsix\n")
+    repo.config(text.format(**places))
+    env = {name: value.format(**quoted) for name, value in dict({"WHEELS": "wheels"}, **variables).items()}
+    return repo.info(env=env)["cache_key"]
+
+
+@pytest.mark.parametrize("text, variables", [
+    ('find_links = ["{root}/wheels", "{home}/wheels"]', {}),
+    ("", {"PIP_FIND_LINKS": "file://{home}/wheels file://{root}/wheels"}),
+    ("", {"WHEELS": "file://{home}/wheels"}),
+    ("", {"PIP_INDEX_URL": "https://example.org{first}/simple"}),  # a path in a URL is no path here
+    ('index_url = "https://[::1]{first}/simple"', {}),
+], ids=["config", "variable", "variable in a file", "URL in a variable", "URL in the config"])
+def test_N3_key_is_the_same_wherever_the_clone_and_the_home_directory_are(make_repo, text, variables):
+    keys = {key_of(make_repo(name), text, variables) for name in ("first", "another root", "100% third")}
+    assert len(keys) == 1
+    assert keys != {key_of(make_repo("fourth"), "", {})}
+
+
+def test_N3_key_depends_on_no_order_and_on_nothing_that_runs_later(repo):
+    more = {"PIP_PRE": "1", "PIP_NO_BINARY": "six", "UV_RESOLUTION": "lowest"}
+    repo.config('dependencies = ["six"]\n')
+    key = repo.info(env=more)["cache_key"]
+    for name in more:
+        assert repo.info(env=dict(more, **{name: None}))["cache_key"] != key
+    repo.env = dict(reversed(list(dict(repo.env, **more).items())))
+    repo.config('env_vars = {A = "b"}\ndependencies = ["six"]\n[tasks]\ntest = "true"\n')
+    repo.write(".env", "A=b\n")
+    assert repo.info(env={"USER": "me", "CI": "1", "PROTOPRIMER_OFFLINE": "1", "LANG": "C"})["cache_key"] == key
+
+
 def test_N3_key_is_another_where_something_else_would_be_installed(repo):
     repo.project(["six"])
     keys = [repo.info()["cache_key"]]
@@ -133,6 +198,15 @@ def test_N3_key_is_another_where_something_else_would_be_installed(repo):
         keys.append(repo.info(env={"PROTOPRIMER_PYTHON": str(python(version))})["cache_key"])
     repo.project(["six", "idna"])
     keys.append(repo.info()["cache_key"])
+    extra = '[project.optional-dependencies]\nx = ["idna"]\n'
+    for more in (extra, extra + '[[tool.proto-prime.projects]]\npath = "."\nextras = ["x"]\n',
+                 '[dependency-groups]\ndev = ["idna"]\n', '[dependency-groups]\ndev = ["idna<9"]\n'):
+        repo.project(["six"], more)
+        keys.append(repo.info()["cache_key"])
+    for pin in ("six==1.16.0", "six==1.17.0"):
+        repo.project(["six"], '[tool.proto-prime]\nconstraints_file = "pins.txt"\n')
+        repo.write("pins.txt", pin + "\n")
+        keys.append(repo.info()["cache_key"])
     assert len(set(keys)) == len(keys)
 
 

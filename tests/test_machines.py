@@ -1,10 +1,13 @@
 """Machines as they are: what runs cannot be seen (M3), one directory has two names (M4)."""
 
+import json
 import os
+import shlex
 import shutil
 import subprocess
 
 import pytest
+from conftest import some_python
 
 HOLD = "print('runs', flush=True); input(); import json, this; print('still')"
 
@@ -153,6 +156,70 @@ def test_M4_collector_keeps_what_another_machine_or_container_may_use(plain, mou
     assert first.is_dir()
     assert "%s stays, for it is of another place of the repo" % first.name in said
     assert not second.is_dir()
+
+
+# -- machines and containers that share a checkout (N1) --------------------------------------------
+
+
+@pytest.fixture
+def container(plain):
+    """The path of a python that runs in a container of its own each time: it sees no processes of others."""
+    words = ["unshare", *([] if os.geteuid() == 0 else ["-Ur"]), "--pid", "--fork", "--mount-proc"]
+    try:
+        said = subprocess.run(words + ["true"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    except OSError as problem:
+        pytest.skip("no unshare: %s" % problem)
+    if said.returncode:
+        pytest.skip("processes can be hidden from none: %s" % said.stdout.decode())
+    command = [shutil.which("unshare")] + words[1:] + [str(some_python())]
+    return plain.program("python-inside", '#!/bin/sh\nexec %s "$@"\n' % " ".join(map(shlex.quote, command)))
+
+
+def test_N1_worker_of_another_container_keeps_its_environment_however_often_it_is_replaced(plain, container):
+    plain.prime(python=container)
+    first, running = plain.current, Running(plain, python=container)
+    change(plain, *"abcd", python=container)  # the collector
+    said = plain.prime("clean", python=container).stderr
+    assert "%s stays, for another machine or container may use it" % first.name in said
+    plain.prime("clean", "--all", python=container)
+    running.check_it_lives()
+
+
+def replaced_long_ago(repo):
+    """As if all builds of a repo were 8 days old."""
+    for path in repo.generations:
+        marker = json.loads((path / "proto-prime.json").read_text())
+        marker["created"] -= 8 * 24 * 3600
+        (path / "proto-prime.json").write_text(json.dumps(marker))
+
+
+def test_N1_what_another_container_built_is_removed_a_week_after_it_was_replaced(plain, container):
+    plain.prime(python=container)
+    first = plain.current
+    change(plain, "a")
+    replaced_long_ago(plain)
+    plain.prime("clean", python=container)
+    assert plain.generations == [plain.current] != [first]
+
+
+@pytest.mark.parametrize("kind, stays", [("nfs4", True), ("fuse.sshfs", True), ("ext4", False)])
+def test_N1_what_was_replaced_on_a_file_system_that_machines_share_stays_for_a_week(plain, mounts, kind, stays):
+    """A worker on another machine cannot be seen, even if all builds are made on this one."""
+    table = plain.home / "mountinfo"
+    rows = ("/", "ext4"), (str(plain.path).replace(" ", r"\040"), kind)
+    table.write_text("".join("1 0 0:1 / %s rw - %s none rw\n" % row for row in rows))
+    script = 'mount --bind "$0" /proc/$$/mountinfo && exec "$@"'
+    there = mounts.program("python-there", "sh", "-c", script, table, some_python())
+    plain.prime(python=there)
+    first = plain.current
+    (first / "first").touch()  # another one may get its name
+    change(plain, *"abcd", python=there)
+    said = plain.prime("clean", python=there).stderr
+    assert (first / "first").exists() == stays
+    assert ("%s stays, for another machine" % first.name in said) == stays
+    replaced_long_ago(plain)
+    plain.prime("clean", python=there)
+    assert plain.generations == [plain.current]
 
 
 # -- what stands in the place of the link (M14) ----------------------------------------------------

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import sys
 
 import pytest
 from conftest import snapshot, uv_program
@@ -93,6 +94,26 @@ def test_N2_root_and_cache_without_locks_are_built_on_by_one_at_a_time(repo, nam
     assert repo.generations == [repo.current]
     repo.prime("reset")
     repo.prime("clean")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("places", [["a repo"], ["home of a repo"], ["a repo", "home of a repo"]],
+                         ids=["root", "cache", "root and cache"])
+def test_N2_every_command_works_where_locks_are_missing(repo, serve, places):
+    repo.link("uv", uv_program())
+    repo.config('dependencies = ["six"]\n[env.docs]\ndependencies = ["idna"]\n[tasks]\ntask = "true"\n')
+    repo.write("script.py", SCRIPT)
+    repo.env.update(PROTOPRIMER_VENV_DRIVER="venv_uv", PROTOPRIMER_CACHE_DIR=str(repo.home / "cache"),
+                    SHELL="/bin/true")
+    lacking(repo, "flock", "ENOLCK", *[repo.path.parent / place for place in places])
+    for words in ("", "run true", "task", "reset", "rollback", "use docs", "use default", "run script.py", "shell",
+                  "env", "info", "python", "lock", "boot", "vendor", "clean", "boot", "clean --all", "run true"):
+        repo.prime(*words.split())
+    said = repo.prime("clean", "--all").stderr
+    assert ("cache stays, for another prime may use it: it cannot be locked" in said) == ("home of a repo" in places)
+    session = serve()
+    session.ask("environment/create", {"name": "mine", "python_version": "%d.%d" % sys.version_info[:2]})
+    session.ask("environment/delete", {"id": "mine"})
 
 
 def test_N2_what_another_machine_may_be_building_stays(plain):
