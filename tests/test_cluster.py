@@ -253,3 +253,13 @@ def test_N1_slurm_batch_script(clone, slurm):
     said = output.read_text()
     assert re.search(r"^100 tasks in [1-4] workers, environments: default-\w+, six: ", said, re.MULTILINE), said
     assert said.count(".venv is ready") == 1
+
+
+def test_N1_batch_script_ends_when_its_scheduler_cannot_be_built(clone):
+    """Else it would wait until its allocation is used up."""
+    config = clone.path / "pyproject.toml"
+    config.write_text(config.read_text().replace('"six"]', '"six", "nowhere-to-be-found"]'))
+    clone.program("srun", '#!/bin/sh\nexec "$@"\n')
+    done = subprocess.run(["sh", "job.sbatch"], env=dict(clone.env, SLURM_SUBMIT_DIR=str(clone.path)),
+                          cwd=str(clone.path), stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=60)
+    assert done.returncode == 1 and b"nowhere-to-be-found" in done.stderr
