@@ -10570,31 +10570,50 @@ def install_in_turn(environment, driver, directory, python):
     """`install`. Of many clones that need the same, and find nothing of it in the caches, one fetches it (N6).
 
     python  `Interpreter`, its base
+    If it is killed the next one does. If it fails, all that waited try at once: an index that is down would let each
+    of them wait for its time.
     """
-    import time
-
     kind = digest([cache_key(environment, python), driver.name, os.environ.get("UV_CACHE_DIR", "")])
-    done, file, start = cache_dir("answers", hashed_name(kind)), None, time.monotonic()
+    done, file = cache_dir("answers", hashed_name(kind)), None
     try:
         if not os.path.isfile(done):
             file = open_lock(cache_dir("locks", os.path.basename(done)))
-            while not os.path.isfile(done) and not try_lock(file):
-                if time.monotonic() - start > 1:
-                    start = float("inf")
-                    report.note("waiting for another clone, which installs the same")
-                check_stops()
-                time.sleep(0.02)
-            if os.path.isfile(done):
-                file.close()
+            wait_for_turn(file, done)
     except OSError as problem:  # a cache that cannot be written, or locked
         report.detail("packages may be fetched more than once: %s" % problem)
     try:
         install(environment, driver, directory)
         if not os.path.isfile(done):
             tend(write_atomic, done, b"")
+    except PrimeError:
+        if file and not file.closed:
+            tend(file.write, FAILED_TURN)
+        raise
     finally:
         if file:
             file.close()
+
+
+FAILED_TURN = b"failed"  # in the file of a turn: the last one that had it could not install
+
+
+def wait_for_turn(file, done):
+    """Wait until an open lock file is locked, or the file `done` exists, or who had it failed: then it is closed."""
+    import time
+
+    start, has_waited = time.monotonic(), False
+    while not os.path.isfile(done) and not try_lock(file):
+        if time.monotonic() - start > 1:
+            start = float("inf")
+            report.note("waiting for another clone, which installs the same")
+        has_waited = True
+        check_stops()
+        time.sleep(0.02)
+    if os.path.isfile(done) or has_waited and file.read() == FAILED_TURN:
+        file.close()
+    else:
+        file.truncate(0)
+        file.seek(0)
 
 
 def install(environment, driver, directory):

@@ -1,7 +1,10 @@
 """Many boots at once: of one fresh clone, and of many clones on one cold cache."""
 
+import os
 import re
 import shutil
+import signal
+import threading
 import time
 
 import pytest
@@ -76,20 +79,99 @@ def index(wheelhouse, tmp_path):
     index.close()
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("name", ["venv_uv", "venv_pip"])
-def test_N6_many_clones_on_one_cold_cache_fetch_what_one_fetches(make_repo, tmp_path, index, name):
-    clones = [make_repo("clone %d" % number) for number in range(1 + MANY // 2)]
-    asked = []
-    for group in (clones[:1], clones[1:]):
-        caches = tmp_path / ("caches of %d" % len(group))
-        for clone in group:
+@pytest.fixture
+def share(index, tmp_path):
+    """A function that lets clones have one driver, and one place for all caches, which are empty."""
+
+    def share(clones, name):
+        caches = tmp_path / ("caches of %d" % len(clones))
+        for clone in clones:
             clone.may_ask(PROTOPRIMER_VENV_DRIVER=name, PIP_INDEX_URL=index.url(),
                           PIP_CERT=str(tmp_path / "authority.pem"), PROTOPRIMER_CACHE_DIR=str(caches / "prime"),
                           UV_CACHE_DIR=str(caches / "uv"), PIP_CACHE_DIR=str(caches / "pip"))
             clone.config('dependencies = ["six", "idna"]')
+
+    return share
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["venv_uv", "venv_pip"])
+def test_N6_many_clones_on_one_cold_cache_fetch_what_one_fetches(make_repo, share, index, name):
+    clones = [make_repo("clone %d" % number) for number in range(1 + MANY // 2)]
+    asked = []
+    for group in (clones[:1], clones[1:]):
+        share(group, name)
         end([clone.popen() for clone in group])
         asked.append(sorted(path for path, _ in index.asked if path.startswith("/files/")))
         index.asked.clear()
     assert all(len(clone.generations) == 1 for clone in clones)
     assert asked[0] == asked[1]
+
+
+class Gate:
+    """How an `Index` serves a file: each request waits until the gate is open, and `pause`; `peak` of them at once."""
+
+    def __init__(self):
+        self.opened, self.asked, self.now, self.peak = threading.Event(), threading.Event(), 0, 0
+        self.status, self.pause, self.lock = 200, 0, threading.Lock()
+
+    def __call__(self, index, request, name, body):
+        with self.lock:
+            self.now += 1
+            self.peak = max(self.peak, self.now)
+        self.asked.set()
+        self.opened.wait(60)
+        time.sleep(self.pause)
+        with self.lock:
+            self.now -= 1
+        request.give(self.status, body if self.status == 200 else b"", Cache_Control="max-age=365000000, public")
+
+
+@pytest.fixture
+def waiting(make_repo, share, index):
+    """A function that starts clones, of which one waits at a `Gate` for six, and the others for that one.
+
+    Returns the gate, the one that has its turn, and the others.
+    """
+
+    def start(name):
+        gate, clones = Gate(), [make_repo("clone %d" % number) for number in range(4)]
+        index.spoiled = {"six": gate}
+        share(clones, name)
+        first = clones[0].popen(start_new_session=True)
+        assert gate.asked.wait(60)
+        others = [clone.popen() for clone in clones[1:]]
+        for other in others:
+            for line in iter(other.stderr.readline, ""):
+                if "waiting for another clone" in line:
+                    break
+            else:
+                raise AssertionError("it did not wait")
+        return gate, first, others
+
+    return start
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["venv_uv", "venv_pip"])
+def test_N6_clone_that_is_killed_while_others_wait_leaves_its_turn_to_one_of_them(waiting, index, name):
+    gate, first, others = waiting(name)
+    gate.opened.set()
+    os.killpg(first.pid, signal.SIGKILL)
+    first.communicate()
+    index.asked.clear()
+    end(others)
+    assert sum("/files/six" in path for path, _ in index.asked) <= 2  # uv may ask for a part first
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["venv_uv", "venv_pip"])
+def test_N6_clone_that_fails_lets_all_that_waited_for_it_fail_at_once(waiting, name):
+    """Each would wait for its own time, where the index does not answer."""
+    gate, first, others = waiting(name)
+    gate.status, gate.pause = 404, 3
+    gate.opened.set()
+    assert first.wait(60) == 1
+    gate.peak = 0
+    assert [other.wait(60) for other in others] == [1] * len(others)
+    assert gate.peak > 1
