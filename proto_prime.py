@@ -3102,11 +3102,11 @@ class locked:
             check_stops()
             count += 1
             if count == 4:  # most waits are shorter
-                report.note("waiting for %s" % self._holder())
+                report.note("waiting for %s" % holder_in(self.file))
             if time.monotonic() - start > PATIENCE_SECONDS:  # H19
                 start = float("inf")
                 report.note("still waiting for %s: end that process, or let %s name another place" % (
-                    self._holder(), self._variable()))
+                    holder_in(self.file), self._variable()))
             time.sleep(0.05)
 
     def _is_at(self, path):
@@ -3116,21 +3116,27 @@ class locked:
         except OSError:
             return False
 
-    def _holder(self):
-        """The process that holds the lock, as it wrote into the file."""
-        self.file.seek(0)
-        return self.file.read(200).decode("utf-8", "replace") or "another prime"
-
     def _write(self, text):
         """Write the holder into the file, unless the content is not that of a lock of ours (H1)."""
         try:
             self.file.seek(0)
             if self.file.read(len(LOCK_HEAD)) in (b"", LOCK_HEAD):
-                self.file.truncate(0)
-                self.file.seek(0)
-                self.file.write(text)
+                rewrite(self.file, text)
         except OSError:  # B5: a full disk; the lock works without
             pass
+
+
+def holder_in(file):
+    """The process that holds an open lock file, as it wrote into that."""
+    file.seek(0)
+    return file.read(200).decode("utf-8", "replace") or "another prime"
+
+
+def rewrite(file, data):
+    """Let an open file have these bytes, and no others."""
+    file.truncate(0)
+    file.seek(0)
+    file.write(data)
 
 
 def open_lock(path):
@@ -10587,7 +10593,7 @@ def install_in_turn(environment, driver, directory, python):
             tend(write_atomic, done, b"")
     except PrimeError:
         if file and not file.closed:
-            tend(file.write, FAILED_TURN)
+            tend(rewrite, file, FAILED_TURN)
         raise
     finally:
         if file:
@@ -10605,15 +10611,14 @@ def wait_for_turn(file, done):
     while not os.path.isfile(done) and not try_lock(file):
         if time.monotonic() - start > 1:
             start = float("inf")
-            report.note("waiting for another clone, which installs the same")
+            report.note("waiting for another clone, which installs the same: %s" % holder_in(file))
         has_waited = True
         check_stops()
         time.sleep(0.02)
-    if os.path.isfile(done) or has_waited and file.read() == FAILED_TURN:
+    if os.path.isfile(done) or has_waited and holder_in(file) == FAILED_TURN.decode():
         file.close()
     else:
-        file.truncate(0)
-        file.seek(0)
+        rewrite(file, LOCK_HEAD + ("%d on %s" % (os.getpid(), host_name())).encode())
 
 
 def install(environment, driver, directory):

@@ -144,6 +144,7 @@ def waiting(make_repo, share, index):
         for other in others:
             for line in iter(other.stderr.readline, ""):
                 if "waiting for another clone" in line:
+                    assert "process %d on " % first.pid in line
                     break
             else:
                 raise AssertionError("it did not wait")
