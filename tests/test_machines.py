@@ -7,7 +7,7 @@ import shutil
 import subprocess
 
 import pytest
-from conftest import some_python
+from conftest import some_python, uv_program
 
 HOLD = "print('runs', flush=True); input(); import json, this; print('still')"
 
@@ -200,6 +200,19 @@ def test_N1_what_another_container_built_is_removed_a_week_after_it_was_replaced
     replaced_long_ago(plain)
     plain.prime("clean", python=container)
     assert plain.generations == [plain.current] != [first]
+
+
+def test_N1_environment_of_a_script_that_another_container_built_stays_for_a_week(plain, container):
+    plain.link("uv", uv_program())
+    plain.env.update(PROTOPRIMER_CACHE_DIR=str(plain.home / "cache"), PROTOPRIMER_VENV_DRIVER="venv_uv")
+    plain.write("script.py", "# /// script\n# dependencies = []\n# ///\nprint(1)\n")
+    plain.prime("run", "script.py", python=container)
+    [place] = (plain.home / "cache" / "scripts").iterdir()
+    plain.prime("clean", "--all")
+    assert place.is_dir()
+    os.utime(str(place), (place.stat().st_mtime - 8 * 24 * 3600,) * 2)
+    plain.prime("clean", "--all")
+    assert not place.exists()
 
 
 @pytest.mark.parametrize("kind, stays", [("nfs4", True), ("fuse.sshfs", True), ("ext4", False)])
