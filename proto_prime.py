@@ -14626,7 +14626,8 @@ def make_parser(command, options):
         def _print_message(self, message, file=None):  # of --version
             emit(message)
 
-    parser = Parser(prog=("prime %s" % command).strip(), argument_default=argparse.SUPPRESS, add_help=False)
+    parser = Parser(prog=("prime %s" % command).strip(), argument_default=argparse.SUPPRESS, add_help=False,
+                    formatter_class=lambda prog: argparse.HelpFormatter(prog, width=80))  # else it loads shutil, bz2, ...
     for names, settings in [*OPTIONS, *ARGUMENTS.get(command, ())]:
         parser.add_argument(*names, **settings)
     return parser
