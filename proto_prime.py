@@ -14627,7 +14627,7 @@ def make_parser(command, options):
             emit(message)
 
     parser = Parser(prog=("prime %s" % command).strip(), argument_default=argparse.SUPPRESS, add_help=False,
-                    formatter_class=lambda prog: argparse.HelpFormatter(prog, width=80))  # else it loads shutil, bz2, ...
+                    formatter_class=lambda prog: argparse.HelpFormatter(prog, width=80))  # else it loads shutil, bz2
     for names, settings in [*OPTIONS, *ARGUMENTS.get(command, ())]:
         parser.add_argument(*names, **settings)
     return parser
