@@ -10634,6 +10634,11 @@ def cold(*words, **options):
     raise Cold
 
 
+def kept_bytecode():
+    """The path at which python keeps the bytecode of this file, whether it is there or not; "" if it is no module."""
+    return getattr(globals().get("__spec__"), "cached", None) or ""
+
+
 def keep_warm_bytecode():
     """Write the bytecode of a warm start apart, beside what python keeps of this file: `prime` reads that first.
 
@@ -10642,7 +10647,7 @@ def keep_warm_bytecode():
     """
     import marshal
 
-    bytecode = getattr(globals().get("__spec__"), "cached", None) or ""
+    bytecode = kept_bytecode()
     if __name__ == "__main__" or sys.dont_write_bytecode or sys.version_info < (3, 8) or not os.path.isfile(bytecode):
         return
     path = "%s/proto_prime.%s.warm" % (os.path.dirname(bytecode), sys.implementation.cache_tag)
@@ -11309,6 +11314,17 @@ def take_turn(root):
         time.sleep(0.02)
     _turns.append(file)
     return has_waited
+
+
+def hold_turn(file):
+    """Hold what the entry script locked for the first that starts in a fresh clone, as the turn of `take_turn`.
+
+    Not where its bytecode could not be kept: who is started meanwhile would wait, maybe by a selector.
+    """
+    if os.path.exists(kept_bytecode()):
+        _turns.append(file)
+    else:
+        file.close()
 
 
 def end_turn():
@@ -13363,6 +13379,8 @@ def warm_start(directory):
 
     `keep_warm_bytecode` in that file writes it. To read the whole would be a fifth of the time.
     """
+    if __name__ != "__main__" or "PROTOPRIMER_PY_EXEC" in os.environ:  # a later stage is no warm start
+        return
     import marshal
 
     path = os.path.join(directory, "proto_prime.py")
@@ -13383,8 +13401,9 @@ def warm_start(directory):
         pass
 
 
-def wait_for_bytecode(directory):
-    """Of many that start at once in a fresh clone let one compile proto_prime.py, which takes as long as ten starts.
+def wait_for_first(directory):
+    """Of many that start at once in a fresh clone let one compile proto_prime.py, as long as ten starts take, and boot.
+    The others wait for it some seconds, and then are warm.
 
     Returns a file that is locked until it is closed, for the one; None for those that waited, or that need not wait.
     """
@@ -13396,27 +13415,30 @@ def wait_for_bytecode(directory):
             import time
 
             file, end = open(os.path.join(directory, "proto_prime.py")), time.monotonic() + 5
-            while not os.path.exists(kept) and time.monotonic() < end:
+            while time.monotonic() < end:
                 try:
                     fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    return file
+                    if not os.path.exists(kept):
+                        return file
+                    break
                 except BlockingIOError:
                     time.sleep(0.02)
+            file.close()
+            warm_start(directory)
     except (ImportError, OSError):  # Windows, or a file system without locks
         pass
 
 
 try:
     top = os.path.dirname(os.path.realpath(__file__))
-    if __name__ == "__main__" and "PROTOPRIMER_PY_EXEC" not in os.environ:  # a later stage is no warm start
-        warm_start(top)
+    warm_start(top)
+    turn = wait_for_first(top)
     sys.path.insert(0, top)
-    turn = wait_for_bytecode(top)
     import proto_prime
 
     main, leave = proto_prime.main, proto_prime.leave
     if turn:
-        turn.close()
+        proto_prime.hold_turn(turn)
 except KeyboardInterrupt:
     sys.exit(130)
 except Exception as problem:
