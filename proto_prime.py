@@ -4044,7 +4044,7 @@ def _parse_specifiers(text, plain, origin, is_strict):
     """The `Request` for specifiers, maybe behind an implementation (cpython>=3.12,<3.13); None if there are none."""
     import re
 
-    match = re.match(r"(?:(%s)@?)?((?:[<>=!,]|~=).*)$" % "|".join(PREFIXES), plain, re.IGNORECASE | re.DOTALL)
+    match = re.match(r"(?:(%s)(?:@| +)?)?((?:[<>=!,]|~=).*)$" % "|".join(PREFIXES), plain, re.IGNORECASE | re.DOTALL)
     if not match:
         return None
     prefix, specifiers = match.groups("")
@@ -4068,7 +4068,7 @@ def _parse_version(text, plain, origin):
     """
     import re
 
-    prefix = r"(?:(%s)(?:@(?=\d)|(-)(?=[23]\.|3\d*\b|any\b))?|v(?=\d))?" % "|".join(PREFIXES)
+    prefix = r"(?:(%s)(?:(?:@| +)(?=\d)|(-)(?=[23]\.|3\d*\b|any\b))?|v(?=\d))?" % "|".join(PREFIXES)
     version = r"(any|(\d)(\d*)((?:\.\d+){0,2}(?:(?:a|b|rc)\d+)?))?"
     match = re.match(prefix + version + r"(t|\+freethreaded|\+gil)?((?:-\w+){1,3})?$", plain.lower(), re.ASCII)
     if not match:
