@@ -5104,9 +5104,13 @@ def default_groups(document, root=None):
 
 def find_lock(environment):
     """The name of the lock file for an environment that configures none; "" if the repo has none that fits."""
-    names = "pylock.%s.toml" % environment.name, "uv.lock", "pylock.toml"
+    names = ["pylock.%s.toml" % environment.name, "uv.lock", "pylock.toml"]
+    above = workspace_of(environment.config, environment.root)
+    if above not in ("", environment.root):  # that of all its members
+        names.append(os.path.relpath(os.path.join(above, "uv.lock"), environment.root))
     locks = list(filter(environment.has, names))
-    pylocks = [name for name in locks if name != "uv.lock"]
+    locks = [name for name in locks if not is_left_aside(environment.path(name), environment.root, "move the repo")]
+    pylocks = [name for name in locks if not name.endswith("uv.lock")]
     has_no_project = environment["projects"] == [] and environment.origins["projects"] != "default"
     if has_no_project:  # a uv.lock would add nothing
         locks = pylocks
@@ -7696,6 +7700,13 @@ def in_brackets(extras):
     return "[%s]" % ",".join(extras) if extras else ""
 
 
+def uv_tables(environment):
+    """The [tool.uv] that uv heeds at the root, two dicts at most: of the workspace that it is in, and its own."""
+    places = filter(None, (workspace_of(environment.config, environment.root), environment.root))
+    documents = map(environment.config.project, dict.fromkeys(places))
+    return [table_in(document, PYPROJECT, "tool", "uv") for document in documents]
+
+
 def script_settings(environment):
     """The [tool.uv] of the script that an environment is for, which holds for it alone (R2); {} without such."""
     return table_in(environment.config.pyproject, PYPROJECT, "tool", "uv") if environment.is_script else {}
@@ -8872,8 +8883,8 @@ no-build-isolation no-build-isolation-package no-build-package override-dependen
 
 def unknown_to_pip(environment):
     """The keys of the repo's [tool.uv] that choose packages for uv, and for pip do not: a sorted list."""
-    table = table_in(environment.config.pyproject, PYPROJECT, "tool", "uv")
-    return sorted(key for key in (UV_CHOICES | UV_INDEX_KEYS) & set(table) if table[key] and counts_for_uv(table[key]))
+    return sorted({key for table in uv_tables(environment) for key in (UV_CHOICES | UV_INDEX_KEYS) & set(table)
+                   if table[key] and counts_for_uv(table[key])})
 
 
 class PipDriver(Driver):
@@ -9241,6 +9252,9 @@ def local_links(options):
     return links
 
 
+RESOLVING = {"constraint-dependencies", "override-dependencies", "exclude-dependencies"}  # keys of [tool.uv]
+
+
 class UvDriver(Driver):
     """Makes and fills environments with `uv`, which also resolves, and installs pythons."""
 
@@ -9331,7 +9345,8 @@ class UvDriver(Driver):
             loose = contents.unpinned_words(directory)
             if loose:  # apart, because beside hashes uv takes nothing without
                 self._run(words + loose, title, root)
-            self._run(words + links + pins, title, root)
+            is_bound = any(RESOLVING & set(table) for table in uv_tables(environment))
+            self._run(words + links + pins, title, os.sep if is_bound else root)  # nor such settings
         else:
             words = ["pip", "sync", "--allow-empty-requirements"] + options + [lock]
             words += ["--extra=" + name for name in contents.extras] + contents.group_options

@@ -209,6 +209,20 @@ def test_R17_lock_is_old_wherever_a_project_says_what_it_needs(repo, what):
     assert {"six", "idna"} <= {each for each, _ in installed(repo, "venv_uv")}
 
 
+@pytest.mark.parametrize("kind", ["pylock.toml", "uv.lock"])
+def test_R19_settings_that_a_lock_was_resolved_with_do_not_hinder_it_without_an_index(repo, wheelhouse, kind):
+    repo.link("uv", uv_program())
+    repo.env["PROTOPRIMER_VENV_DRIVER"] = "venv_uv"
+    repo.project(["six"], "[tool.uv]\nconstraint-dependencies = ['six<9']\noverride-dependencies = ['idna<9']\n"
+                 "[tool.proto-prime]\nno_index = true\nfind_links = [%s]" % json.dumps(str(wheelhouse)))
+    if kind == "uv.lock":
+        subprocess.run([uv_program(), "lock", "--offline", "--python", str(some_python())], cwd=str(repo.path),
+                       env=repo.env, check=True, stderr=subprocess.PIPE)
+    else:
+        lock(repo)
+    assert [name for name, _ in installed(repo, "venv_uv")] == ["client", "six"]
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("driver", DRIVERS)
 def test_comment_in_the_project_does_not_make_its_lock_out_of_date(project, driver):

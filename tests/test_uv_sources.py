@@ -225,6 +225,15 @@ def test_R1_setting_of_uv_that_chooses_packages_is_told_to_mean_nothing_to_pip(o
     assert "x.test" not in notice
 
 
+def test_R1_setting_of_the_workspace_above_is_told_to_mean_nothing_to_pip(owner):
+    owner.env["PROTOPRIMER_VENV_DRIVER"] = "venv_pip"
+    owner.write("pyproject.toml", '[tool.uv]\nconstraint-dependencies = ["six<9"]\n[tool.uv.workspace]\n'
+                'members = ["lib/*"]\n')
+    depend(owner, "pk", [], "")
+    notice = owner.prime("--root", str(owner.path / "lib" / "pk")).stderr
+    assert "[tool.uv] constraint-dependencies means nothing to pip: " in notice
+
+
 def test_R1_source_for_another_extra_or_machine_is_no_obstacle(owner, strangers):
     owner.env["PROTOPRIMER_VENV_DRIVER"] = "venv_pip"
     owner.write("pyproject.toml", APPLICATION % '["six", "pk; sys_platform == \'no\'"]' + '[tool.uv.sources]\n'
