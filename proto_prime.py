@@ -7333,6 +7333,8 @@ VENDOR_HINT = "offline, packages come from vendor/ and find_links alone: where a
 TOOL_HINTS = (
     ((b"discovered in a flat-layout",), "", False,
      "an application that is not to be installed itself: [tool.uv] package = false"),
+    ((b"Requesting extras requires a ",), "", False,
+     "[tool.uv.pip] names extras, which uv takes for a file alone: name them in projects"),
     ((b"has no attribute 'build_editable'",), "", False,
      'setuptools is too old for that: editable = false in projects, or venv_driver = "venv_pip"'),
     ((), "^(installing|fetching|replacing)", True, VENDOR_HINT),
@@ -9253,6 +9255,7 @@ def local_links(options):
 
 
 RESOLVING = {"constraint-dependencies", "override-dependencies", "exclude-dependencies"}  # keys of [tool.uv]
+PIP_TABLE_CHOICES = {"no-deps", "python-platform", "python-version"}  # keys of [tool.uv.pip]
 
 
 class UvDriver(Driver):
@@ -9263,6 +9266,14 @@ class UvDriver(Driver):
     def __init__(self, version="", options=(), hashes=(), use="an environment"):
         self.wanted, self.options, self.hashes = parse_uv_version(version), list(options), list(hashes)
         self.uv, self.reader, self.use = "", self, use
+
+    def check_lock(self, environment):
+        """Accept any lock file. Without one say which settings of `uv pip` change what is installed."""
+        tables = [table_in(table, PYPROJECT, "pip") for table in uv_tables(environment)]
+        keys = sorted({key for table in tables for key in PIP_TABLE_CHOICES & set(table) if table[key]})
+        if keys and not environment["lock_file"]:
+            report.note("[tool.uv.pip] %s counts here, as for uv pip install; uv sync passes over that" %
+                        ", ".join(keys))
 
     def _run(self, words, title, root=os.sep, **variables):
         """Run uv in the directory `root` as a step that people see; PrimeError if it fails."""
@@ -12372,6 +12383,10 @@ def script_metadata(source, name):
         problem = why_not_kind(key, kind, value)
         if problem:
             raise PrimeError(problem, where, status=2)
+    for line in dependencies:
+        if not requirement_parts(line):
+            hint = "a directory is a source: [tool.uv.sources]" if "/" in line else ""
+            raise PrimeError("dependencies: %s is no requirement" % shown_value(line), where, hint=hint, status=2)
     try:
         parse_clauses(required)  # R8: a script never names an executable
     except PrimeError as error:
