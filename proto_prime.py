@@ -5106,10 +5106,10 @@ def find_lock(environment):
     """The name of the lock file for an environment that configures none; "" if the repo has none that fits."""
     names = ["pylock.%s.toml" % environment.name, "uv.lock", "pylock.toml"]
     above = workspace_of(environment.config, environment.root)
-    if above not in ("", environment.root):  # that of all its members
-        names.append(os.path.relpath(os.path.join(above, "uv.lock"), environment.root))
+    file = os.path.join(above, "uv.lock")  # that of all its members
+    if above not in ("", environment.root) and not is_left_aside(file, environment.root, "move the repo"):
+        names.append(os.path.relpath(file, environment.root))
     locks = list(filter(environment.has, names))
-    locks = [name for name in locks if not is_left_aside(environment.path(name), environment.root, "move the repo")]
     pylocks = [name for name in locks if not name.endswith("uv.lock")]
     has_no_project = environment["projects"] == [] and environment.origins["projects"] != "default"
     if has_no_project:  # a uv.lock would add nothing
