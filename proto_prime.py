@@ -4064,7 +4064,7 @@ def _parse_specifiers(text, plain, origin, is_strict):
     """The `Request` for specifiers, maybe behind an implementation (cpython>=3.12,<3.13); None if there are none."""
     import re
 
-    match = re.match(r"(?:(%s)@?)?((?:[<>=!,]|~=).*)$" % "|".join(PREFIXES), plain, re.IGNORECASE | re.DOTALL)
+    match = re.match(r"(?:(%s)(?:@| +)?)?((?:[<>=!,]|~=).*)$" % "|".join(PREFIXES), plain, re.IGNORECASE | re.DOTALL)
     if not match:
         return None
     prefix, specifiers = match.groups("")
@@ -4088,7 +4088,7 @@ def _parse_version(text, plain, origin):
     """
     import re
 
-    prefix = r"(?:(%s)(?:@(?=\d)|(-)(?=[23]\.|3\d*\b|any\b))?|v(?=\d))?" % "|".join(PREFIXES)
+    prefix = r"(?:(%s)(?:(?:@| +)(?=\d)|(-)(?=[23]\.|3\d*\b|any\b))?|v(?=\d))?" % "|".join(PREFIXES)
     version = r"(any|(\d)(\d*)((?:\.\d+){0,2}(?:(?:a|b|rc)\d+)?))?"
     match = re.match(prefix + version + r"(t|\+freethreaded|\+gil)?((?:-\w+){1,3})?$", plain.lower(), re.ASCII)
     if not match:
@@ -5124,9 +5124,13 @@ def default_groups(document, root=None):
 
 def find_lock(environment):
     """The name of the lock file for an environment that configures none; "" if the repo has none that fits."""
-    names = "pylock.%s.toml" % environment.name, "uv.lock", "pylock.toml"
+    names = ["pylock.%s.toml" % environment.name, "uv.lock", "pylock.toml"]
+    above = workspace_of(environment.config, environment.root)
+    file = os.path.join(above, "uv.lock")  # that of all its members
+    if above not in ("", environment.root) and not is_left_aside(file, environment.root, "move the repo"):
+        names.append(os.path.relpath(file, environment.root))
     locks = list(filter(environment.has, names))
-    pylocks = [name for name in locks if name != "uv.lock"]
+    pylocks = [name for name in locks if not name.endswith("uv.lock")]
     has_no_project = environment["projects"] == [] and environment.origins["projects"] != "default"
     if has_no_project:  # a uv.lock would add nothing
         locks = pylocks
@@ -5136,7 +5140,7 @@ def find_lock(environment):
 
 
 def unused_sources(environment, is_empty):
-    """What at the root may say what a repo needs, but counts only if the config says so (R4).
+    """What at the root, or a directory below, may say what a repo needs, but counts only if the config says so (R4).
 
     is_empty  bool, whether nothing was installed; else only requirements.txt is looked for (R20)
     Returns a list of (its name, where a line would take it, that line): three str. What is configured has no default
@@ -5147,17 +5151,14 @@ def unused_sources(environment, is_empty):
 
     config, document = environment.config, environment.config.pyproject
     table = OWN_CONFIG if config.file == OWN_CONFIG or not document else "[tool.proto-prime] in " + PYPROJECT
-    names = ["requirements.txt"]
-    if is_empty:
-        names = sorted(names_in(environment.root))
-        names += ["requirements/" + name for name in sorted(names_in(environment.path("requirements")))]
-    names = [name for name in names if os.path.isfile(environment.path(name))]
+    names = files_near(environment.root) if is_empty else ["requirements.txt"]
     sources = []
     if environment.origins["requirements_files"] == "default":
         used = with_includes(environment, environment["requirements_files"])
         used += [path for project in environment["projects"] for path in project["files"]]
-        pattern = r"([\w.-]*requirements[\w.-]*|requirements/[\w.-]+)\.(txt|in)$"
-        files = [name for name in names if re.match(pattern, name) and environment.path(name) not in used]
+        files = [name for name in names if re.match(UNREAD_REQUIREMENTS, name)
+                 and os.path.isfile(environment.path(name)) and environment.path(name) not in used]
+        files = [name for name in files if os.path.splitext(name)[0] + ".txt" not in set(files) - {name}]  # made of it
         line = "requirements_files = %s" % json.dumps(files)
         sources += [(", ".join(files), table, line)] if files else []
     if not is_empty:
@@ -5170,27 +5171,45 @@ def unused_sources(environment, is_empty):
         sources += [(title, table, line)] if groups else []
         below = projects_below(environment.root)
         sources += [(", ".join(below), table, "projects = %s" % json.dumps(below))] if below else []
-    if environment.origins["dependencies"] == "default":
+    if environment.origins["lock_file"] == "default":
+        locks = [name for name in names if re.match(r"pylock\.[^./]+\.toml$", name)]
+        sources += [(name, table, "lock_file = %s" % json.dumps(name)) for name in locks]
+    if not environment["dependencies"]:  # an empty list is what `init` wrote
         line = 'dependencies = ["NAME", "..."], the packages that it lists'
-        sources += [(name, table, line) for name in unread_sources(environment)]
+        sources += [(name, table, line) for name in unread_sources(environment, names)]
     return sources + projects_without_build(environment)
 
 
-UNREAD_FILES = r"(Pipfile|pixi\.toml|(conda-)?env(ironment)?([-_.]\w+)?\.ya?ml)$"  # of other tools, with packages
+def files_near(root):
+    """The files at the root of a repo, in order, and behind them those one directory below: relative paths."""
+    import itertools
+
+    names = sorted(itertools.islice(names_in(root), MEMBERS_CAP))
+    for parent in [name for name in names if name[:1] != "." and os.path.isdir(os.path.join(root, name))]:
+        below_it = itertools.islice(names_in(os.path.join(root, parent)), MEMBERS_CAP)
+        names += [parent + "/" + name for name in sorted(below_it)]
+    return [name for name in names if os.path.isfile(os.path.join(root, name))]
+
+
+UNREAD_REQUIREMENTS = r"(([^/]+/)?[\w.-]*requirements[\w.-]*\.(txt|in|lock)|requirements/[\w.-]+\.(txt|in))$"
+# Files of other tools, with packages.
+UNREAD_FILES = r"([^/]+/)?(Pipfile|(pixi|hatch)\.toml|(conda-)?env(ironment)?([-_.]\w+)?\.ya?ml)$"
 UNREAD_TABLES = (("poetry", "group"), ("poetry", "dev-dependencies"), ("pdm", "dev-dependencies"), ("hatch", "envs"),
-                 ("pixi",))
+                 ("pixi",), ("rye", "dev-dependencies"))
 UNREAD_LOCKS = "poetry.lock", "pdm.lock", "Pipfile.lock"
 
 
-def unread_sources(environment):
-    """The files at the root, and the tables of other tools in pyproject.toml, that list packages which nothing here
+def unread_sources(environment, names):
+    """Which of the files `names`, and of the tables of other tools in pyproject.toml, list packages that nothing here
     reads: a list of their names.
     """
     import re
 
-    names = [name for name in sorted(names_in(environment.root)) if re.match(UNREAD_FILES, name)]
-    for keys in UNREAD_TABLES:
-        table = environment.config.pyproject.get("tool", {})
+    names = [name for name in names if re.match(UNREAD_FILES, name)]
+    tools = environment.config.pyproject.get("tool", {})
+    is_unbuilt = table_in(environment.config.pyproject, PYPROJECT, "tool", "poetry").get("package-mode") is False
+    for keys in UNREAD_TABLES + (("poetry", "dependencies"),) * is_unbuilt:
+        table = tools
         for key in keys:
             table = table.get(key) if isinstance(table, dict) else None
         if table and re.search("dependencies", repr([keys, table])):
@@ -5439,14 +5458,16 @@ def is_named_package(environment, project, path):
 def is_application(document, is_package):
     """True if what a project depends on is installed, but not itself: as for uv, one that nobody builds (R3).
 
-    document    dict, its pyproject.toml, where `[tool.uv] package` decides, else a [build-system]
-    is_package  bool, whether without both it is none
+    document    dict, its pyproject.toml, where `[tool.uv] package` decides, else `[tool.poetry] package-mode = false`,
+                with which poetry builds nothing, else a [build-system]
+    is_package  bool, whether without all of them it is none
     Not if its dependencies are dynamic: only a build says what they are.
     """
     settings = table_in(document, PYPROJECT, "tool", "uv")
-    if {"dependencies", "optional-dependencies"} & dynamic_fields(document):
+    if "project" in document and has_computed_requirements(document):
         return False
     is_built = is_package or "build-system" in document or "project" not in document
+    is_built = is_built and table_in(document, PYPROJECT, "tool", "poetry").get("package-mode") is not False
     return settings.get("package", is_built) is False
 
 
@@ -5469,6 +5490,11 @@ def dynamic_fields(document):
     """The fields of [project] that its build backend computes: a set of str."""
     fields = table_in(document, PYPROJECT, "project").get("dynamic", [])
     return set(fields) if is_texts(fields) else set()
+
+
+def has_computed_requirements(document):
+    """True if what a project requires is not in its pyproject.toml `document`: only a build tells it."""
+    return "project" not in document or bool({"dependencies", "optional-dependencies"} & dynamic_fields(document))
 
 
 def read_requirement(line, file, field=""):
@@ -5668,6 +5694,9 @@ def input_files(environment):
     return paths + [environment.path(name) for name in names if name]
 
 
+PROJECT_FILES = (PYPROJECT, "setup.py", "setup.cfg")
+
+
 def files_of(config, directory, budget=None):
     """The files that decide what a project is and requires, and those of the projects that it names.
 
@@ -5678,7 +5707,7 @@ def files_of(config, directory, budget=None):
     projects = {os.path.normpath(directory): None}
     files, waiting = [], list(projects)  # type: list, list
     for project in waiting:  # grows meanwhile
-        files += [os.path.join(project, name) for name in (PYPROJECT, "setup.py", "setup.cfg")]
+        files += [os.path.join(project, name) for name in PROJECT_FILES]
         inherited = {place for place, _ in sources_of(config, project, budget).values()} - {project}
         for path in named_paths(config.project(project), project, budget=budget) + sorted(inherited):
             if not os.path.isdir(path):
@@ -5706,6 +5735,7 @@ def named_paths(document, directory, skipped=("readme", "long_description"), bud
     for key, value in re.findall(r"^[ \t]*([\w.-]+)[ \t]*=\s*file:(.*)$", settings, re.MULTILINE):
         if key not in skipped:
             names += map(str.strip, value.split(","))
+    names += requirements_read(tools, directory)
     waiting = [tools.get("setuptools"), tools.get("uv")]
     for table in map(tools.get, ("hatch", "pdm")):
         waiting += [{"version": table.get("version")}] if isinstance(table, dict) else []
@@ -5725,6 +5755,25 @@ def named_paths(document, directory, skipped=("readme", "long_description"), bud
             else:
                 names += texts if key == "file" else [os.path.join(*texts)]
     return [os.path.normpath(os.path.join(directory, name)) for name in names if "\0" not in name]
+
+
+READ_CAP = 100  # files that a setup.py names
+
+
+def requirements_read(tools, directory):
+    """The files of requirements that a setup.py in a directory, or a hook of hatch's, reads: a list of relative paths.
+
+    They are found by their names, in quotes, which may lack the directory requirements/ before them.
+    tools  dict, the [tool] of the pyproject.toml there
+    """
+    import re
+
+    hooks = table_in({"tool": tools}, PYPROJECT, "tool", "hatch", "metadata")
+    text = loose_text(os.path.join(directory, "setup.py")) + repr(hooks)
+    quoted = list(dict.fromkeys(re.findall(r"""["']([\w./-]+\.(?:txt|in))["']""", text)))[:READ_CAP]
+    names = [each for name in quoted for each in (name, "requirements/" + name)]
+    return [name for name in names if re.search("req|dep", name.lower())
+            and os.path.isfile(os.path.join(directory, name))]
 
 
 SOURCE_KINDS = {"path", "git", "url", "index", "workspace"}
@@ -7304,6 +7353,8 @@ VENDOR_HINT = "offline, packages come from vendor/ and find_links alone: where a
 TOOL_HINTS = (
     ((b"discovered in a flat-layout",), "", False,
      "an application that is not to be installed itself: [tool.uv] package = false"),
+    ((b"Requesting extras requires a ",), "", False,
+     "[tool.uv.pip] names extras, which uv takes for a file alone: name them in projects"),
     ((b"has no attribute 'build_editable'",), "", False,
      'setuptools is too old for that: editable = false in projects, or venv_driver = "venv_pip"'),
     ((b"/archive-v", b"(os error 2)"), "", False,
@@ -7671,6 +7722,13 @@ def path_from(root, path):
 def in_brackets(extras):
     """The extras of a requirement as they stand behind its name."""
     return "[%s]" % ",".join(extras) if extras else ""
+
+
+def uv_tables(environment):
+    """The [tool.uv] that uv heeds at the root, two dicts at most: of the workspace that it is in, and its own."""
+    places = filter(None, (workspace_of(environment.config, environment.root), environment.root))
+    documents = map(environment.config.project, dict.fromkeys(places))
+    return [table_in(document, PYPROJECT, "tool", "uv") for document in documents]
 
 
 def script_settings(environment):
@@ -8103,25 +8161,50 @@ def comparison_holds(tokens, values):
 
 def lock_inputs(environment):
     """A hash of all that the lock of an environment is resolved from."""
-    projects = []
-    for project in environment["projects"]:
-        path = project["path"]
-        document = environment.config.project(path)
-        table = document.get("project", {})
-        files = []
-        if {"dependencies", "optional-dependencies"} & dynamic_fields(document):
-            files = named_paths(document, path, ("readme", "long_description", "version"))
-            files.append(os.path.join(path, "setup.py"))
-        lines = [line for line, _, _ in project["requirements"]]
-        projects.append([table.get("dependencies"), table.get("optional-dependencies"), project["extras"], lines,
-                         list(map(hash_text, files))])
-    for path in dict.fromkeys([environment.root] + [project["path"] for project in environment["projects"]]):
-        sources = sources_of(environment.config, path)
+    config, projects = environment.config, environment["projects"]
+    inputs = [[project["extras"], [line for line, _, _ in project["requirements"]]] for project in projects]
+    inputs += [declared_requirements(config.project(place), place) for place in directories_of_projects(environment)]
+    for path in dict.fromkeys([environment.root] + [project["path"] for project in projects]):
+        sources = sources_of(config, path)
         if sources:
-            projects.append([[name, path_below(place, environment.root), rows]
-                             for name, (place, rows) in sorted(sources.items())])
-    files = all_with_includes(environment)
-    return digest([environment["dependencies"], list(map(hash_text, files)), projects])
+            inputs.append([[name, path_below(place, environment.root), rows]
+                           for name, (place, rows) in sorted(sources.items())])
+    files = [file for file in all_with_includes(environment) if os.path.basename(file) not in PROJECT_FILES]
+    return digest([environment["dependencies"], list(map(hash_text, files)), inputs])
+
+
+def directories_of_projects(environment):
+    """The directories of all local projects that an environment installs, or may have to: a list of str."""
+    files = [file for project in environment["projects"] for file in project["files"]] + all_with_includes(environment)
+    return list(dict.fromkeys(os.path.dirname(file) for file in files if os.path.basename(file) == PYPROJECT))
+
+
+# Where build backends of their own way have what a project requires: tables of [tool].
+BACKEND_TABLES = (("poetry", "dependencies"), ("poetry", "extras"), ("flit", "metadata", "requires"),
+                  ("flit", "metadata", "requires-extra"), ("hatch", "metadata"))
+VERSION_LINE = r"(?m)^[ \t]*version[ \t]*=[ \t]*[\"']?[\w.+!-]*[\"']?,?[ \t]*\n"  # of a setup.py or setup.cfg
+
+
+def declared_requirements(document, directory):
+    """What the requirements of the project in a directory are resolved from, a JSON value; its version is not in it.
+
+    If its pyproject.toml `document` leaves them to the build backend, that is the text of all files that may say them.
+    """
+    import json
+    import re
+
+    table = table_in(document, PYPROJECT, "project")
+    declared = [table.get("dependencies"), table.get("optional-dependencies")]
+    if not has_computed_requirements(document):
+        return declared
+    for keys in BACKEND_TABLES:
+        value = table_in(document, PYPROJECT, "tool", *keys[:-1]).get(keys[-1])
+        declared.append(json.dumps(value, sort_keys=True, default=str))  # TOML has dates
+    names = named_paths(document, directory, ("readme", "long_description", "version"))
+    for path in names + [os.path.join(directory, name) for name in PROJECT_FILES[1:]]:
+        text = loose_text(path).replace("\r\n", "\n")
+        declared.append(re.sub(VERSION_LINE, "", text) if os.path.isfile(path) else None)
+    return declared
 
 
 PACKAGE_HEADER = "[[package]]\n"
@@ -8459,7 +8542,7 @@ class Requirements:
     def lines_of_files(self):
         """The lines of the requirements files that an environment names, and of those that they include."""
         files = with_includes(self.environment, self.environment["requirements_files"])
-        files = [path for path in files if os.path.basename(path) not in (PYPROJECT, "setup.py", "setup.cfg")]
+        files = [path for path in files if os.path.basename(path) not in PROJECT_FILES]
         return [line for path in files for line in requirement_lines(path)]
 
     def add(self, requirements, directory, is_listed=True):
@@ -8574,10 +8657,9 @@ class Requirements:
         if is_installed and not sources_of(self.config, path):
             return
         document, file = self.config.project(path), os.path.join(path, PYPROJECT)
-        is_dynamic = "project" not in document or {"dependencies", "optional-dependencies"} & dynamic_fields(document)
         if is_installed:
             self.check_build(path)
-        if is_dynamic and not is_locked:
+        if has_computed_requirements(document) and not is_locked:
             self.constrain(path)
         if "project" in document and not is_locked:
             declared = table_in(document, file, "project", "optional-dependencies")  # maybe in other spellings
@@ -8825,8 +8907,8 @@ no-build-isolation no-build-isolation-package no-build-package override-dependen
 
 def unknown_to_pip(environment):
     """The keys of the repo's [tool.uv] that choose packages for uv, and for pip do not: a sorted list."""
-    table = table_in(environment.config.pyproject, PYPROJECT, "tool", "uv")
-    return sorted(key for key in (UV_CHOICES | UV_INDEX_KEYS) & set(table) if table[key] and counts_for_uv(table[key]))
+    return sorted({key for table in uv_tables(environment) for key in (UV_CHOICES | UV_INDEX_KEYS) & set(table)
+                   if table[key] and counts_for_uv(table[key])})
 
 
 class PipDriver(Driver):
@@ -9194,6 +9276,10 @@ def local_links(options):
     return links
 
 
+RESOLVING = {"constraint-dependencies", "override-dependencies", "exclude-dependencies"}  # keys of [tool.uv]
+PIP_TABLE_CHOICES = {"no-deps", "python-platform", "python-version"}  # keys of [tool.uv.pip]
+
+
 class UvDriver(Driver):
     """Makes and fills environments with `uv`, which also resolves, and installs pythons."""
 
@@ -9202,6 +9288,14 @@ class UvDriver(Driver):
     def __init__(self, version="", options=(), hashes=(), use="an environment"):
         self.wanted, self.options, self.hashes = parse_uv_version(version), list(options), list(hashes)
         self.uv, self.reader, self.use = "", self, use
+
+    def check_lock(self, environment):
+        """Accept any lock file. Without one say which settings of `uv pip` change what is installed."""
+        tables = [table_in(table, PYPROJECT, "pip") for table in uv_tables(environment)]
+        keys = sorted({key for table in tables for key in PIP_TABLE_CHOICES & set(table) if table[key]})
+        if keys and not environment["lock_file"]:
+            report.note("[tool.uv.pip] %s counts here, as for uv pip install; uv sync passes over that" %
+                        ", ".join(keys))
 
     def _run(self, words, title, root=os.sep, **variables):
         """Run uv in the directory `root` as a step that people see; PrimeError if it fails."""
@@ -9284,7 +9378,8 @@ class UvDriver(Driver):
             loose = contents.unpinned_words(directory)
             if loose:  # apart, because beside hashes uv takes nothing without
                 self._run(words + loose, title, root)
-            self._run(words + links + pins, title, root)
+            is_bound = any(RESOLVING & set(table) for table in uv_tables(environment))
+            self._run(words + links + pins, title, os.sep if is_bound else root)  # nor such settings
         else:
             words = ["pip", "sync", "--allow-empty-requirements"] + options + [lock]
             words += ["--extra=" + name for name in contents.extras] + contents.group_options
@@ -9408,6 +9503,7 @@ class UvDriver(Driver):
                 raise PrimeError('"%s" is no line of a requirements file' % one_line(line), status=2)
         words = ["pip", "compile", "--universal", "--generate-hashes", "--format", "pylock.toml", "--quiet"]
         words += ["--no-header", "--python", python.path, "--output-file", target]
+        words += ["--refresh"] * (self.is_anew and not is_offline())
         if oldest:
             words += ["--python-version", oldest]
         aside = target + ".in"
@@ -12414,6 +12510,10 @@ def script_metadata(source, name):
         problem = why_not_kind(key, kind, value)
         if problem:
             raise PrimeError(problem, where, status=2)
+    for line in dependencies:
+        if not requirement_parts(line):
+            hint = "a directory is a source: [tool.uv.sources]" if "/" in line else ""
+            raise PrimeError("dependencies: %s is no requirement" % shown_value(line), where, hint=hint, status=2)
     try:
         parse_clauses(required)  # R8: a script never names an executable
     except PrimeError as error:
@@ -12850,7 +12950,10 @@ def tools_of(environment):
     """The driver `venv_uv`, which resolves for both, and an environment's `Interpreter`, whatever its lock says."""
     environment.locked = []
     python = python_to_build(environment)
-    return driver_of(environment, "venv_uv", "pylock.toml"), python
+    driver = driver_of(environment, "venv_uv", "pylock.toml")
+    documents = map(environment.config.project, directories_of_projects(environment))
+    driver.is_anew = any(map(has_computed_requirements, documents))  # uv's cache knows not which files a build reads
+    return driver, python
 
 
 def resolve(environment, driver, python, target):
@@ -13700,6 +13803,7 @@ def note_left_aside(root):
         extras = list(table_in(document, PYPROJECT, "project", "optional-dependencies"))
         groups = list(groups_of(document))
         taken = set(all_with_includes(environment))
+        taken.update(file for project in environment["projects"] for file in project["files"])
     except (PrimeError, OSError):  # the first boot says what is wrong
         return
     own = ([each for each in environment["projects"] if each["path"] == root] + [{"extras": [], "groups": []}])[0]
@@ -13713,7 +13817,7 @@ def note_left_aside(root):
     if files:
         left["file"] = files
         lines.append("requirements_files = " + shown_toml(environment["requirements_files"] + files))
-    unread = [] if environment["dependencies"] else unread_sources(environment)
+    unread = [] if environment["dependencies"] else unread_sources(environment, sorted(names_in(root)))
     if unread:
         left["package list"] = unread
         lines.append('dependencies = ["NAME", "..."]  # the packages of %s' % ", ".join(unread))
@@ -13758,6 +13862,7 @@ def starter_config(root):
     """The text of a first proto_prime.toml for a repo without pyproject.toml."""
     names = ".python-version", "requirements.txt"
     has_version, has_requirements = (os.path.isfile(os.path.join(root, name)) for name in names)
+    has_requirements = has_requirements and not os.path.isfile(os.path.join(root, "setup.py"))  # R20
     lines = [
         "# What ./prime makes for this repo. The README of proto_prime tells every field.",
         "# The python that is required stands in .python-version." if has_version else

@@ -163,6 +163,66 @@ def test_lock_that_was_made_for_other_requirements_is_refused(project, driver):
     assert [name for name, _ in installed(project, driver)] == ["client", "idna", "six"]
 
 
+SETUPTOOLS = '[build-system]\nrequires = ["setuptools", "wheel"]\nbuild-backend = "setuptools.build_meta"\n'
+FLIT = '[build-system]\nrequires = ["flit_core"]\nbuild-backend = "flit_core.buildapi"\n'
+SETUP_PY = "import setuptools\nsetuptools.setup(\n    name='client',\n    version='1',\n    py_modules=['client'],\n" \
+    "    install_requires=%s)\n"
+SETUP_CFG = "[metadata]\nname = client\nversion = 1\n[options]\npy_modules = client\ninstall_requires =\n  six\n"
+DYNAMIC = SETUPTOOLS + '[project]\nname = "client"\nversion = "1"\ndynamic = ["dependencies"]\n'
+WORKSPACE = '[project]\nname = "root"\nversion = "1"\ndependencies = ["pk"]\n[tool.uv.workspace]\n' \
+    'members = ["libs/*"]\n[tool.uv.sources]\npk = {workspace = true}\n'
+READS = SETUP_PY % "open('requirements.txt').read().split()"
+DECLARED = {  # where a repo says that it needs six: its files, and which of them, where, says that it needs idna, too
+    "setup.py": ({"setup.py": SETUP_PY % "['six']"}, "setup.py", "'six'", "'six', 'idna'"),
+    "a file that setup.py reads": ({"setup.py": READS, "requirements.txt": "six\n"}, "requirements.txt", "six",
+                                   "six\nidna"),
+    "a file of a dynamic field": (
+        {"pyproject.toml": DYNAMIC + '[tool.setuptools]\npy-modules = []\n[tool.setuptools.dynamic]\ndependencies = '
+         '{file = ["needs.txt"]}\n', "needs.txt": "six\n"}, "needs.txt", "six", "six\nidna"),
+    "setup.cfg": ({"pyproject.toml": SETUPTOOLS, "setup.cfg": SETUP_CFG}, "setup.cfg", "  six", "  six\n  idna"),
+    "setup.cfg beside a [project]": ({"pyproject.toml": DYNAMIC, "setup.cfg": SETUP_CFG}, "setup.cfg", "  six",
+                                     "  six\n  idna"),
+    "a table of the backend's": (
+        {"pyproject.toml": FLIT + '[tool.flit.metadata]\nmodule = "client"\nauthor = "A"\nrequires = ["six"]\n'},
+        "pyproject.toml", '"six"', '"six", "idna"'),
+    "a member of the workspace": (
+        {"pyproject.toml": WORKSPACE, "libs/pk/pyproject.toml": project_text("pk", ["six"], ""),
+         "libs/pk/pk.py": '"""A library."""\n'}, "libs/pk/pyproject.toml", '"six"', '"six", "idna"'),
+}
+
+
+@pytest.mark.parametrize("what", sorted(DECLARED))
+def test_R17_lock_is_old_wherever_a_project_says_what_it_needs(repo, what):
+    files, name, old, new = DECLARED[what]
+    repo.link("uv", uv_program())
+    repo.write("proto_prime.toml", "") if "pyproject.toml" not in files else None
+    repo.write("client.py", '"""A client."""\n__version__ = "1"\n')
+    for file, text in files.items():
+        repo.write(file, text)
+    lock(repo)
+    text = files[name].replace("version='1'", "version='2'").replace("version = 1", "version = 2")
+    repo.write(name, text)  # another version of it needs nothing else
+    assert "six" in [each for each, _ in installed(repo, "venv_uv")]
+    repo.write(name, text.replace(old, new))
+    assert "made for other requirements than there are now" in repo.prime(status=1).stderr
+    lock(repo)
+    assert {"six", "idna"} <= {each for each, _ in installed(repo, "venv_uv")}
+
+
+@pytest.mark.parametrize("kind", ["pylock.toml", "uv.lock"])
+def test_R19_settings_that_a_lock_was_resolved_with_do_not_hinder_it_without_an_index(repo, wheelhouse, kind):
+    repo.link("uv", uv_program())
+    repo.env["PROTOPRIMER_VENV_DRIVER"] = "venv_uv"
+    repo.project(["six"], "[tool.uv]\nconstraint-dependencies = ['six<9']\noverride-dependencies = ['idna<9']\n"
+                 "[tool.proto-prime]\nno_index = true\nfind_links = [%s]" % json.dumps(str(wheelhouse)))
+    if kind == "uv.lock":
+        subprocess.run([uv_program(), "lock", "--offline", "--python", str(some_python())], cwd=str(repo.path),
+                       env=repo.env, check=True, stderr=subprocess.PIPE)
+    else:
+        lock(repo)
+    assert [name for name, _ in installed(repo, "venv_uv")] == ["client", "six"]
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("driver", DRIVERS)
 def test_comment_in_the_project_does_not_make_its_lock_out_of_date(project, driver):

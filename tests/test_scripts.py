@@ -99,6 +99,7 @@ def test_script_chooses_its_python(own_cache):
     ('# /// script\n# requires-python = "cpython"\n# ///\n', "malformed requires-python"),
     ('# /// script\n# requires-python = "any"\n# ///\n', "malformed requires-python"),
     ("# /// script\n# ///\n" + "\n# /// script\n# dependencies = []\n# ///\n" * 2, "more than one block"),
+    ('# /// script\n# dependencies = ["six", "./lib"]\n# ///\n', "dependencies: './lib' is no requirement"),
     ("# /// script\n# dependencies = []\nprint(1)\n", 'has no "# ///" behind it'),
     ("# /// script\n#\tdependencies = []\n# ///\n", 'has no "# ///" behind it'),
 ])

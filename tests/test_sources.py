@@ -663,6 +663,12 @@ PINNED = R10_FORMS[:3] + [
     "any", "cpython-any-linux", "default", ">=3.8", "cpython"]
 
 
+@pytest.mark.parametrize("text", ["cpython 3.12", "Python 3.12.1", "cpython >=3.12"])
+def test_R10_implementation_stands_before_a_version_in_python_version(quiet, text):
+    quiet.write(".python-version", text + "\n")  # as uv reads it; pyenv has several requests in a line
+    assert quiet.info()["required"]["request"] == text
+
+
 @pytest.mark.parametrize("form", PINNED)
 def test_R10_what_uv_pins_is_understood(quiet, form):
     environ = dict(quiet.env, UV_PYTHON_DOWNLOADS="never", UV_CACHE_DIR=str(quiet.home / "uv"))

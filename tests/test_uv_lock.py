@@ -119,6 +119,20 @@ def test_R15_lock_of_other_requirements_is_one_error_with_one_hint(locked, drive
     assert locked.generations == [] and (locked.path / "uv.lock").read_bytes() == before
 
 
+@pytest.mark.parametrize("name", DRIVERS)
+def test_R15_lock_of_the_workspace_above_is_that_of_a_member(locked, name):
+    locked.env["PROTOPRIMER_VENV_DRIVER"] = name
+    member = ["--root", str(locked.path / "parts" / "one")]
+    notice = locked.prime(*member).stderr
+    assert "uv.lock with uv" in notice
+    found = json.loads(locked.prime(*member, "run", "python", "-c", INSTALLED).stdout)
+    assert set(found) == {"one", "six"}  # as by `uv sync` there
+    replace(locked, "parts/one/pyproject.toml", ('"six"', '"six", "packaging"'))
+    assert "error: ../../uv.lock was made for other requirements" in locked.prime(*member, status=1).stderr
+    locked.write("parts/one/pylock.toml", 'lock-version = "1.0"\ncreated-by = "x"\npackages = []\n')  # its own
+    assert "pylock.toml does not hold what is required" in locked.prime(*member, status=1).stderr
+
+
 def test_R15_offline_both_are_told_apart_as_well(locked, wheelhouse):
     locked.env["PROTOPRIMER_VENV_DRIVER"] = "venv_pip"
     replace(locked, "pyproject.toml", ("[tool.uv.workspace]", "[tool.proto-prime]\nfind_links = [%s]\n"

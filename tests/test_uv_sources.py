@@ -225,6 +225,27 @@ def test_R1_setting_of_uv_that_chooses_packages_is_told_to_mean_nothing_to_pip(o
     assert "x.test" not in notice
 
 
+@pytest.mark.parametrize("settings, words", [
+    ("no-deps = true\npython-version = '3.9'", "[tool.uv.pip] no-deps, python-version counts here"),
+    ("extra = ['x']", "hint: [tool.uv.pip] names extras"), ("no-deps = false\nlink-mode = 'copy'", "")])
+def test_R1_setting_for_uv_pip_alone_is_told(owner, settings, words):
+    owner.env["PROTOPRIMER_VENV_DRIVER"] = "venv_uv"
+    owner.link("uv", uv_program())
+    owner.env.pop("UV_NO_CONFIG", None)  # with it uv reads no settings of pyproject.toml
+    owner.project(["six"], "[tool.uv.pip]\n" + settings)
+    notice = owner.prime(status=None).stderr
+    assert words in notice if words else "uv.pip" not in notice
+
+
+def test_R1_setting_of_the_workspace_above_is_told_to_mean_nothing_to_pip(owner):
+    owner.env["PROTOPRIMER_VENV_DRIVER"] = "venv_pip"
+    owner.write("pyproject.toml", '[tool.uv]\nconstraint-dependencies = ["six<9"]\n[tool.uv.workspace]\n'
+                'members = ["lib/*"]\n')
+    depend(owner, "pk", [], "")
+    notice = owner.prime("--root", str(owner.path / "lib" / "pk")).stderr
+    assert "[tool.uv] constraint-dependencies means nothing to pip: " in notice
+
+
 def test_R1_source_for_another_extra_or_machine_is_no_obstacle(owner, strangers):
     owner.env["PROTOPRIMER_VENV_DRIVER"] = "venv_pip"
     owner.write("pyproject.toml", APPLICATION % '["six", "pk; sys_platform == \'no\'"]' + '[tool.uv.sources]\n'

@@ -63,7 +63,21 @@ UNUSED = {  # what stands in a repo: its files, what the notice names, the line 
                 'projects = [{path = ".", groups = ["test"]}]', {"six"}),
     "two groups": ({"pyproject.toml": '[dependency-groups]\nb = ["six"]\na = ["idna"]\n'},
                    "the dependency groups a, b", 'projects = [{path = ".", groups = ["a", "b"]}]', {"six", "idna"}),
+    "a directory below": ({"backend/requirements.in": "six\n", "backend/requirements.txt": "six\n"},
+                          "backend/requirements.txt", 'requirements_files = ["backend/requirements.txt"]', {"six"}),
+    "rye's": ({"requirements-dev.lock": "six\n"}, "requirements-dev.lock",
+              'requirements_files = ["requirements-dev.lock"]', {"six"}),
+    "pylock.dev.toml": ({"pylock.dev.toml": 'lock-version = "1.0"\ncreated-by = "x"\npackages = []\n'},
+                        "pylock.dev.toml", 'lock_file = "pylock.dev.toml"', set()),
     "setup.cfg": ({"setup.cfg": SETUP_CFG}, "setup.cfg", "[build-system]", None),
+    "Pipfile beside what init wrote": ({"Pipfile": "", "proto_prime.toml": "dependencies = []\n"}, "Pipfile",
+                                       "dependencies = [", None),
+    "conda's in a directory": ({"conda/environment.yml": ""}, "conda/environment.yml", "dependencies = [", None),
+    "hatch.toml": ({"hatch.toml": ""}, "hatch.toml", "dependencies = [", None),
+    "what poetry does not build": (
+        {"pyproject.toml": '[build-system]\nrequires = ["poetry-core"]\n[tool.poetry]\npackage-mode = false\n'
+                           "[tool.poetry.dependencies]\nsix = '*'\n"}, "[tool.poetry.dependencies]", "dependencies = [",
+        None),
     "Pipfile": ({"Pipfile": '[packages]\nsix = "*"\n'}, "Pipfile", "dependencies = [", None),
     "environment.yml": ({"environment.yml": "dependencies: [six]\n"}, "environment.yml", "dependencies = [", None),
     "conda's other spelling": ({"environment.yaml": ""}, "environment.yaml", "dependencies = [", None),
@@ -139,6 +153,8 @@ KINDS = {  # pyproject.toml, and what is installed of a flat repo with several p
     "package = false": (SETUPTOOLS + APPLICATION + "[tool.uv]\npackage = false\n", {"six"}),
     "package = false, and named": (APPLICATION + '[tool.uv]\npackage = false\n[tool.proto-prime]\nprojects = ["."]\n',
                                    {"six"}),
+    "package-mode = false": ('[build-system]\nrequires = ["poetry-core"]\n' + APPLICATION + "[tool.poetry]\n"
+                             "package-mode = false\n", {"six"}),
     "package = true": (APPLICATION + "[tool.uv]\npackage = true\n[tool.setuptools]\n" + MODULES, {"client", "six"}),
     "[build-system]": (SETUPTOOLS + APPLICATION + "[tool.setuptools]\n" + MODULES, {"client", "six"}),
     "named": (APPLICATION + '[tool.proto-prime]\nprojects = ["."]\n[tool.setuptools]\n' + MODULES, {"client", "six"}),
@@ -249,10 +265,20 @@ def test_R20_project_with_metadata_takes_requirements_txt_only_if_configured(rep
     assert "idna" in packages(repo)
 
 
+def test_R20_init_takes_no_requirements_txt_beside_a_setup_py(repo):
+    repo.env["PROTOPRIMER_VENV_DRIVER"] = "venv_uv"
+    for name, text in dict(METADATA["setup.py"], **{"client.py": "", "requirements.txt": "six<1\n"}).items():
+        repo.write(name, text)
+    repo.prime("init", cwd=str(repo.path))
+    assert packages(repo) == {"client", "six"}
+
+
 WITHOUT_NOTICE = {  # requirements.txt is used, or left aside on purpose: the files, and what is installed
     "a dynamic field": ({"pyproject.toml": SETUPTOOLS + '[project]\nname = "client"\nversion = "1"\ndynamic = '
                          '["dependencies"]\n[tool.setuptools]\npy-modules = []\n[tool.setuptools.dynamic]\n'
                          'dependencies = {file = ["requirements.txt"]}\n'}, {"client", "idna"}),
+    "read by setup.py": ({"setup.py": SETUP_PY.replace("['six>=1']", "open('requirements.txt').read()")},
+                         {"client", "idna"}),
     "configured": ({"setup.py": SETUP_PY, "proto_prime.toml": "requirements_files = []\n"}, {"client", "six"}),
     "a group dev alone": ({"pyproject.toml": '[dependency-groups]\ndev = ["six"]\n'}, {"six", "idna"}),
     "no project wanted": ({"setup.py": SETUP_PY, "proto_prime.toml": "projects = []\n"}, {"idna"}),

@@ -457,6 +457,13 @@ LEFT = {
                       "requirements/ci.txt": "idna\n"},
                      "left aside: files requirements-dev.txt, requirements/ci.txt; in proto_prime.toml",
                      'requirements_files = ["requirements.txt", "requirements-dev.txt", "requirements/ci.txt"]'),
+    "files that a project reads": (
+        {"pyproject.toml": "[tool.black]\n", "requirements.txt": "six\n", "requirements-dev.txt": "idna\n",
+         "setup.py": "import setuptools\nsetuptools.setup(install_requires=open('requirements.txt').read())\n"},
+        "left aside: file requirements-dev.txt; in", 'requirements_files = ["requirements-dev.txt"]'),
+    "requirements beside setup.py": (
+        {"setup.py": "import setuptools\nsetuptools.setup()\n", "requirements.txt": "six<1\n"},
+        "left aside: file requirements.txt; in proto_prime.toml", 'requirements_files = ["requirements.txt"]'),
 }
 
 
