@@ -10828,6 +10828,23 @@ def kept_bytecode():
     return getattr(globals().get("__spec__"), "cached", None) or ""
 
 
+def drop_cut_bytecode():
+    """Remove what python kept of this file on a full disk: maybe a part alone, which no later start survives (B5).
+
+    Such a part is some whole blocks. Source: https://github.com/python/cpython/issues/126606
+    """
+    import marshal
+
+    path = kept_bytecode()
+    try:
+        if os.stat(path).st_size % 512 == 0:
+            marshal.loads((bytes_of(path) or b"")[16 if sys.version_info >= (3, 7) else 12:])  # behind the head
+    except (EOFError, TypeError, ValueError):
+        tend(remove_file, path)
+    except OSError:  # there is none
+        pass
+
+
 def keep_warm_bytecode():
     """Write the bytecode of a warm start apart, beside what python keeps of this file: `prime` reads that first.
 
@@ -15093,6 +15110,8 @@ def open_options(options):
 def status_of(work):
     """Call work() and return its exit status. An error that it raises is reported, and gives the status."""
     try:
+        if globals().get("__spec__"):  # else this is a script, or a warm start
+            drop_cut_bytecode()
         return work()
     except PrimeError as error:
         return fail(error)

@@ -1,9 +1,11 @@
 """A warm start reads a fifth of proto_prime.py's bytecode, and goes on with all of it where that lacks something."""
 
 import ast
+import functools
 import json
 import marshal
 import os
+import resource
 import shutil
 import signal
 import subprocess
@@ -33,6 +35,7 @@ execve, os.execve, os._exit = os.execve, end, end
 command_lines, sys.argv = json.loads(sys.argv[2]), sys.argv[1:2]
 sys.setprofile(note)
 import proto_prime
+proto_prime.__spec__ = None  # as in a warm start
 for words in command_lines:
     sys.argv[1:] = words
     try:
@@ -156,6 +159,19 @@ def test_bytecode_that_is_spoilt_counts_as_none(warm, spoilt):
     kept(warm).write_bytes(spoilt(head + b"\n", code))
     assert warm.prime().stderr.startswith("prime: .venv is current (environment default, python 3.")
     assert loads_all(warm)
+
+
+@pytest.mark.parametrize("version", ["3.6", "3.13"])
+def test_B5_bytecode_that_a_full_disk_cut_off_stops_no_later_start(warm, version):
+    for path in warm.path.glob("__pycache__/*"):
+        path.unlink()
+    command = [str(python(version)), str(warm.path / "prime"), "--version"]
+    for size in (300 << 10, 0):
+        limit = functools.partial(resource.setrlimit, resource.RLIMIT_FSIZE, (size, size))  # as a full disk does
+        subprocess.run(command, env=warm.env, preexec_fn=limit, stdout=subprocess.PIPE, check=True)
+        assert not list(warm.path.glob("__pycache__/*.pyc"))
+    subprocess.run(command, env=warm.env, check=True)
+    assert len(list(warm.path.glob("__pycache__/*.pyc"))) == 1
 
 
 def test_bytecode_of_another_time_is_written_anew_where_it_can_be(warm):
