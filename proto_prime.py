@@ -4894,7 +4894,7 @@ def variable_marks(names):
     return " ".join("%s:%x" % (name, int.from_bytes(value, "big") % 4294967291) for name, value in zip(names, values))
 
 
-DECISIVE_VARS = [pip_variable(setting) for setting in DECISIVE] + DECISIVE_UV
+DECISIVE_VARS = [pip_variable(setting) for setting in DECISIVE] + DECISIVE_UV + ["PIP_CONFIG_FILE"]
 
 
 # --------------------------------------------------------------------------------------------------

@@ -258,3 +258,17 @@ def test_M10_index_that_was_there_for_the_build_alone(client, index):
     for _ in range(2):
         assert "is current" in client.prime(env={name: None}).stderr
     assert "changed" in client.prime("info", status=1, env={name: index.url("other")}).stdout
+
+
+@pytest.mark.slow
+def test_M10_another_file_of_settings_is_named(client, wheels, tmp_path):
+    make_wheel(tmp_path / "pk-3-py3-none-any.whl", "pk", "3")
+    conf = {}
+    for name, place in (("one", wheels), ("other", tmp_path)):
+        conf[name] = str(client.write(name + ".conf", "[global]\nno-index = 1\nfind-links = %s\n" % place.as_uri()))
+    assert version_in(client, env={"PIP_CONFIG_FILE": conf["one"]}) == "2"
+    client.settle()
+    for name, version in (("one", "2"), ("other", "3"), ("one", "2"), ("one", "2")):
+        assert version_in(client, env={"PIP_CONFIG_FILE": conf[name]}) == version
+        client.prime("info", env={"PIP_CONFIG_FILE": conf[name]})  # status 0: it is current
+    assert len(client.generations) == 2
