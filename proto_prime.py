@@ -2908,7 +2908,20 @@ def named_state():
 
 def state_hint(root):
     """The hint where the state directory of a root cannot be where it is."""
-    return "%s names another place" % (CACHE_VAR if kind_of_root(root) == "script" else STATE_VAR)
+    return place_hint(state_dir(root), CACHE_VAR if kind_of_root(root) == "script" else STATE_VAR)
+
+
+def place_hint(directory, variable):
+    """The hint where a directory of ours cannot be used: what gets it back from another user, the variable that moves
+    it. Root's it is after `sudo ./prime`, or by a container in which the repo is mounted (M25).
+    """
+    hint = "%s names another place" % variable
+    if WINDOWS or not os.path.isdir(directory):
+        return hint
+    owner, user = os.lstat(directory).st_uid, os.geteuid()
+    if owner == user or os.stat(os.path.dirname(directory)).st_uid != user:
+        return hint
+    return "it belongs to %s: %s; or %s" % (user_name(owner), shown(["sudo", "chown", "-R", str(user), directory]), hint)
 
 
 def state_dir(root, *names):
@@ -3071,7 +3084,7 @@ class locked:
                     break
         raise PrimeError("cannot lock %s: %s" % (self.path, problems[0].strerror),
                          tried=["%s: %s" % (self.purpose, self.reason)] if self.reason else [],
-                         hint="%s names another place" % self._variable())
+                         hint=place_hint(os.path.dirname(self.path), self._variable()))
 
     def __exit__(self, *_):
         if self.is_outer:
@@ -9940,7 +9953,7 @@ def builds(root):
     except (FileNotFoundError, NotADirectoryError):
         return []
     except OSError as problem:  # else all would seem to be gone (M23)
-        hint = limit_hint(problem.strerror) or "%s names another place" % STATE_VAR
+        hint = limit_hint(problem.strerror) or place_hint(state_dir(root), STATE_VAR)
         raise PrimeError("cannot read %s: %s" % (envs, problem.strerror), hint=hint)
     return [path for path in paths_named(envs, BUILD_NAME) if is_build(path)]
 

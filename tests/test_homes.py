@@ -63,6 +63,29 @@ def test_M12_what_the_user_says_and_a_home_that_can_be_written_stay(repo, monkey
     assert sorted(os.listdir(str(repo.home))) == [".local", "bin", "uv.toml"]
 
 
+# -- a `.prime` of root's, as `sudo ./prime` and containers leave it (M25) -------------------------
+
+
+@pytest.mark.parametrize("words", [[], ["run", "true"], ["reset"], ["clean"], ["use", "default"]], ids=" ".join)
+def test_M25_state_of_root_is_told_with_what_gives_it_back(other_user, wheelhouse, words):
+    path, env = other_user.checkout(wheelhouse, uv=True)
+    prime, state = [other_user.python, path / "proto_prime.py"], path / ".prime"
+    made = other_user(prime, env, uid=0)
+    assert made.returncode == 0, made.stderr
+    (path / "proto_prime.toml").write_text('dependencies = ["six"]\n')
+    done = other_user(prime + words, env)
+    hint = "hint: it belongs to root (uid 0): sudo chown -R %d %s; or PROTOPRIMER_STATE_DIR names another place"
+    assert done.returncode == 1 and hint % (other_user.uid, state) in done.stderr, done.stderr
+    other_user.give(state)
+    done = other_user(prime + words, env)
+    assert done.returncode == 0, done.stderr
+    other_user.give(path, state, uid=0)  # nor is the checkout this user's: others keep it
+    (path / "proto_prime.toml").write_text('dependencies = ["idna"]\n')
+    done = other_user(prime + words, env)
+    assert done.returncode == 1 and "chown" not in done.stderr, done.stderr
+    assert "hint: PROTOPRIMER_STATE_DIR names another place" in done.stderr, done.stderr
+
+
 # -- a cache of another user's (M11) ---------------------------------------------------------------
 
 SCRIPT = """\
