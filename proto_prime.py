@@ -6120,6 +6120,15 @@ class Interpreter:
     def __str__(self):
         return "%s (%s %s)" % (tilde(self.path), self.implementation, self.version)
 
+    def minor(self):
+        """Its minor version, such as "3.12"."""
+        return ".".join(self.version.split(".")[:2])
+
+    def kind(self):
+        """What a binary wheel must be for to be for it, such as "python 3.13t" or "pypy 3.11"."""
+        name = "python" if self.implementation == "cpython" else self.implementation
+        return "%s %s%s" % (name, self.minor(), "t" * self.is_free_threaded)
+
     def identity(self):
         """A dict of all that makes an environment of it stale when it changes (T2)."""
         real = os.path.realpath(self.path)
@@ -7680,19 +7689,22 @@ def places_of(options):
 
 
 def read_manifest(target):
-    """The names of the files that `prime vendor` put into a directory, a set; PrimeError if it is no manifest (H3)."""
+    """The names of the files that `prime vendor` put into a directory, a set, and the `Interpreter.kind` that these
+    are for, "" if that is not known. PrimeError if it is no manifest (H3).
+    """
     import json
 
     path = os.path.join(target, MANIFEST)
     hint = "remove it, and vendor once more"
     if not os.path.lexists(path):
-        return set()
+        return set(), ""
     if is_link(path):
         raise PrimeError("%s is a link" % path, hint="remove it")
     try:
-        names = json.loads(load_text(path))["files"]
-        if not isinstance(names, list):
-            raise TypeError("files is no list")
+        manifest = json.loads(load_text(path))
+        names, python = manifest["files"], manifest.get("python", "")
+        if not (isinstance(names, list) and isinstance(python, str)):
+            raise TypeError("files is no list, or python no text")
     except PrimeError as problem:
         raise PrimeError(str(problem), hint=hint)
     except (ValueError, KeyError, TypeError, RecursionError) as problem:
@@ -7702,14 +7714,23 @@ def read_manifest(target):
         if name.lower() == MANIFEST or os.path.lexists(file) and not is_file(file):
             raise PrimeError("%s names %s, which is no regular file" % (path, shown_value(name)),
                              hint="nothing was removed; look who wrote it")
-    return set(names)
+    return set(names), python
+
+
+def tell_of_vendored_python(directory, python):
+    """Say so if a vendored directory is for another python than an `Interpreter`, of which it may lack wheels (R19)."""
+    made_for = read_manifest(directory)[1]
+    if made_for not in ("", python.kind()):
+        report.note("%s is for %s, and may lack what %s needs: %s names another python; %s" % (
+            tilde(directory), one_line(made_for), python.kind(), PYTHON_VAR,
+            report.as_typed("prime vendor makes it for this one")))
 
 
 def tell_of_unnamed_files(directory):
     """Say which files in a vendored directory pip and uv may take, though its manifest does not name them (R19)."""
     import re
 
-    names = set(os.listdir(directory)) - read_manifest(directory)
+    names = set(os.listdir(directory)) - read_manifest(directory)[0]
     names = sorted(name for name in names if re.search(r"\.(whl|egg|zip|tgz|tar\.\w+|html?)$", name, re.IGNORECASE))
     if names:
         report.note("prime vendor did not put these into %s, and they may be installed: %s" % (
@@ -8352,6 +8373,7 @@ def check_sources(environment, driver, python):
     for place in places_of(index_options(environment)):
         if os.path.isfile(os.path.join(place, MANIFEST)):
             tell_of_unnamed_files(place)
+            tell_of_vendored_python(place, python)
     lock = environment["lock_file"]
     if lock.endswith("uv.lock"):
         uv_lock_options(environment)
@@ -13154,14 +13176,15 @@ def command_vendor(options):
     with aside_directory(state_dir(root)) as aside:
         work = Vendoring(environment, aside)
         gather(work)
-        vendor_files(work.files, target, work.trusted, work.indexes)
+        vendor_files(work.files, target, work.trusted, work.indexes, work.python.kind())
     if options.python:
         pythons = os.path.join(target, "python")
         check_vendor_target(root, pythons)
-        vendor_pythons(environment, work.driver, work.python.version, work.platforms, pythons)
+        vendor_pythons(environment, work.driver, work.python, work.platforms, pythons)
     tell_of_unnamed_files(target)
     tell_of_ignored_files(target)
-    holds = "%s holds %d files for %s" % (tilde(target), len(work.files), ", ".join(work.platforms))
+    holds = "%s holds %d files for %s on %s" % (
+        tilde(target), len(work.files), work.python.kind(), ", ".join(work.platforms))
     if work.missing:  # R19
         raise PrimeError("%s, but a boot without network lacks more" % holds, tried=work.missing,
                          hint="require what has wheels, or put wheels into a directory that find_links names")
@@ -13235,8 +13258,7 @@ def is_needed(lock, package, python, platform):
     marker, values = package.get("marker", ""), lock.values(python, platform)
     if "extras" in marker or "dependency_groups" in marker:  # maybe by another environment
         return True
-    minor = ".".join(python.version.split(".")[:2])
-    versions = python.version, minor + ".0", minor + ".99"
+    versions = python.version, python.minor() + ".0", python.minor() + ".99"
     return any(lock.holds(marker, dict(values, python_full_version=version)) for version in versions)
 
 
@@ -13275,11 +13297,11 @@ def add_builders(work, sources, directories):
                 report.note("not vendored: what builds %s, which maybe nothing does: %s" % (place, problem))
 
 
-def vendor_pythons(environment, driver, version, platforms, target):
-    """Let uv put a python for each platform into a directory: of `version`, or the newest of its minor if allowed."""
-    minor, required = ".".join(version.split(".")[:2]), environment.required
-    if not required.path and required.failing(Version(minor + ".99")) is None:
-        version = minor
+def vendor_pythons(environment, driver, python, platforms, target):
+    """Let uv put a python for each platform into a directory: of its version, or the newest of its minor if allowed."""
+    version, required = python.version, environment.required
+    if not required.path and required.failing(Version(python.minor() + ".99")) is None:
+        version = python.minor()
     for platform in platforms:
         driver.provide("-".join(filter(None, ["cpython", version, platform_row(platform)[2]])), target)
     ignore = os.path.join(target, ".gitignore")
@@ -13419,20 +13441,21 @@ GIT_FILES = {
 }
 
 
-def vendor_files(files, target, committed=(), indexes=()):
+def vendor_files(files, target, committed=(), indexes=(), python=""):
     """Download files into a directory, each verified, and remove those of an earlier time that are not needed.
 
     files      dict, as `Lock.files`
     committed  set of str, as `Vendoring.trusted`; indexes  list of str, as there
+    python     str, the `Interpreter.kind` that these are for
     What the manifest does not name is not ours: it is neither overwritten nor removed (H3). The manifest names each
     file before it is written, so that the next `prime vendor` knows those that a killed one leaves.
     """
-    before = read_manifest(target)
+    before, _ = read_manifest(target)
     hashes = {name: sha256 for name, (_, sha256, _) in files.items()}
     hashes.update((name, hash_bytes(data)) for name, data in GIT_FILES.items())
     for name, sha256 in hashes.items():
         check_vendor_file(target, name, sha256, is_ours=name in before)
-    write_manifest(target, before | set(hashes))
+    write_manifest(target, before | set(hashes), python)
     for name, data in GIT_FILES.items():
         write_atomic(os.path.join(target, name), data)
     for name, (url, sha256, size) in sorted(files.items()):
@@ -13441,7 +13464,7 @@ def vendor_files(files, target, committed=(), indexes=()):
     for name in before:
         if name.lower() not in needed:
             remove(os.path.join(target, name))
-    write_manifest(target, hashes)
+    write_manifest(target, hashes, python)
 
 
 def fetch_file(url, sha256, size, path, committed, indexes):
@@ -13522,10 +13545,10 @@ def check_vendor_file(target, name, sha256, is_ours):
         raise PrimeError("vendor: %s is there already, and %s does not name it" % (path, MANIFEST), hint="rename it")
 
 
-def write_manifest(target, names):
-    """Keep the names of the files that `prime vendor` puts into a directory."""
+def write_manifest(target, names, python):
+    """Keep the names of the files that `prime vendor` puts into a directory, and the python that these are for."""
     path = os.path.join(target, MANIFEST)
-    write_atomic(path, as_json({"schema": SCHEMA, "files": sorted(names)}).encode())
+    write_atomic(path, as_json({"schema": SCHEMA, "python": python, "files": sorted(names)}).encode())
 
 
 # --------------------------------------------------------------------------------------------------

@@ -75,10 +75,11 @@ def namespaces():
     pytest.skip("this machine allows no network namespace (unshare -n)")
 
 
-def away(repo, make_repo, driver, *argv, status=0):
+def away(repo, make_repo, driver, *argv, status=0, python=None):
     """Run `prime argv...` in a fresh clone of `repo`, on a machine without network and with empty caches.
 
-    It is a copy, or a real clone of what is committed, if there is a git repository. Returns what ended, and a `Repo`.
+    python  the interpreter that starts it, by default `some_python`
+    The clone is a copy, or a real clone of what is committed, if there is a git repository. Returns what ended, and a `Repo`.
     """
     clone = make_repo("a clone of " + driver)
     shutil.rmtree(str(clone.path))
@@ -88,7 +89,7 @@ def away(repo, make_repo, driver, *argv, status=0):
         shutil.copytree(str(repo.path), str(clone.path), symlinks=True,
                         ignore=shutil.ignore_patterns(".prime", ".venv"))
     env = {"HOME": str(clone.home), "PATH": "/usr/bin:/bin", "PROTOPRIMER_VENV_DRIVER": driver, "LANG": "C.UTF-8"}
-    command = namespaces() + [str(some_python()), str(clone.path / "prime")] + list(argv)
+    command = namespaces() + [str(python or some_python()), str(clone.path / "prime")] + list(argv)
     done = subprocess.run(command, env=env, cwd=str(clone.path), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                           stderr=subprocess.PIPE, universal_newlines=True, timeout=240)
     assert done.returncode == status, done.stderr

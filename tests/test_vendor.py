@@ -5,9 +5,10 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 
 import pytest
-from conftest import PYTHONS, TOP, some_python, uv_program
+from conftest import PYTHONS, TOP, python, some_python, uv_program
 from helpers import away
 
 DRIVERS = ("venv_uv", "venv_pip")
@@ -25,6 +26,7 @@ def names(repo, directory="vendor"):
     return sorted(path.name.split("-")[0] for path in (repo.path / directory).glob("*.whl"))
 
 
+KIND = "python %d.%d" % sys.version_info[:2]  # of `some_python`
 TELL = ["--offline", "run", "python", "-c", "import client, six, sys; print(sys.prefix)"]
 
 
@@ -38,11 +40,22 @@ def test_fresh_clone_without_network_boots_from_a_vendored_directory(project, ma
         subprocess.run([uv_program(), "lock", "--offline", "--python", str(some_python())], cwd=str(project.path),
                        env=project.env, check=True, stderr=subprocess.DEVNULL)
     result = project.prime("vendor")
-    assert "vendor holds " in result.stderr and project.typed("--offline uses it") in result.stderr
+    assert re.search("vendor holds \\d+ files for %s on " % KIND, result.stderr)
+    assert project.typed("--offline uses it") in result.stderr
     assert names(project) == ["flit_core", "six", "uv"]
     done, clone = away(project, make_repo, driver, *TELL)
     assert done.stdout.startswith(str(clone.path / ".prime" / "envs"))
+    assert "may lack" not in done.stderr
     assert ("creating the environment with uv" in done.stderr) == (driver == "venv_uv")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("driver", DRIVERS)
+def test_clone_under_another_python_than_the_vendored_one_says_so(project, make_repo, driver):
+    other = next(version for version in ("3.13", "3.12") if version not in KIND)
+    project.prime("vendor")
+    done, _ = away(project, make_repo, driver, *TELL, python=python(other))
+    assert "vendor is for %s, and may lack what python %s needs: PROTOPRIMER_PYTHON names" % (KIND, other) in done.stderr
 
 
 @pytest.mark.slow
@@ -246,5 +259,5 @@ def test_update_from_nowhere(vendored):
 def test_vendored_manifest_tells_what_was_put_there(project):
     project.prime("vendor")
     told = json.loads((project.path / "vendor" / "proto-prime-vendor.json").read_text())
-    assert told["schema"] == 1
+    assert (told["schema"], told["python"]) == (1, KIND)
     assert told["files"] == sorted(set(os.listdir(str(project.path / "vendor"))) - {"proto-prime-vendor.json"})
