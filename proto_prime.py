@@ -2921,7 +2921,8 @@ def place_hint(directory, variable):
     owner, user = os.lstat(directory).st_uid, os.geteuid()
     if owner == user or os.stat(os.path.dirname(directory)).st_uid != user:
         return hint
-    return "it belongs to %s: %s; or %s" % (user_name(owner), shown(["sudo", "chown", "-R", str(user), directory]), hint)
+    command = shown(["sudo", "chown", "-R", str(user), directory])
+    return "it belongs to %s: %s; or %s" % (user_name(owner), command, hint)
 
 
 def state_dir(root, *names):

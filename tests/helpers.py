@@ -79,7 +79,8 @@ def away(repo, make_repo, driver, *argv, status=0, python=None):
     """Run `prime argv...` in a fresh clone of `repo`, on a machine without network and with empty caches.
 
     python  the interpreter that starts it, by default `some_python`
-    The clone is a copy, or a real clone of what is committed, if there is a git repository. Returns what ended, and a `Repo`.
+    The clone is a copy, or a real clone of what is committed, if there is a git repository. Returns what ended, and a
+    `Repo`.
     """
     clone = make_repo("a clone of " + driver)
     shutil.rmtree(str(clone.path))

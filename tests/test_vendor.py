@@ -55,7 +55,7 @@ def test_clone_under_another_python_than_the_vendored_one_says_so(project, make_
     other = next(version for version in ("3.13", "3.12") if version not in KIND)
     project.prime("vendor")
     done, _ = away(project, make_repo, driver, *TELL, python=python(other))
-    assert "vendor is for %s, and may lack what python %s needs: PROTOPRIMER_PYTHON names" % (KIND, other) in done.stderr
+    assert "vendor is for %s, and may lack what python %s needs: " % (KIND, other) in done.stderr
 
 
 @pytest.mark.slow
