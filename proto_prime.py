@@ -15122,14 +15122,31 @@ def main(argv=None):
         open_options(options)
         options.stage = options.stage if is_ours else ""
         note_outlived(options.root)
-        if options.command:
-            return COMMANDS[options.command](options)
         try:
-            return command_task(options)
-        except NoCommand:
-            raise unknown_command(options, *options.words)
+            return COMMANDS[options.command](options) if options.command else command_task(options)
+        except PrimeError as problem:
+            if isinstance(problem, NoCommand) and not options.command:
+                raise unknown_command(options, *options.words)
+            problem.hint = "; ".join(filter(None, [hint_for_submodule(problem, options.root), problem.hint]))
+            raise
 
     return status_of(work)
+
+
+def hint_for_submodule(problem, root):
+    """What to type if a `PrimeError` names a directory of a submodule that git has not checked out yet, else "" (M26)."""
+    import re
+    import urllib.parse
+
+    said = "\n".join([str(problem)] + problem.tried)
+    said += urllib.parse.unquote(said)
+    for top in ancestors(root):
+        text = loose_text(os.path.join(top, ".gitmodules"))
+        for name in re.findall(r"^\s*path\s*=\s*(.*\S)", text, re.MULTILINE):
+            path = os.path.join(top, name)
+            if not names_if_there(path) and (path in said or path_below(path, root) in said):
+                return "%s is a submodule that is not checked out: git submodule update --init --recursive" % name
+    return ""
 
 
 def open_options(options):

@@ -260,3 +260,28 @@ def test_R13_long_output_is_searched_in_little_time():
     output = proto_prime.Child(1, data).tail(10 ** 6)
     assert len(proto_prime.causes(output)) == 12 and not proto_prime.unreached(output)
     assert time.process_time() - start < 5
+
+
+# -- a clone without its submodules (M26) ------------------------------------------------------------
+
+EMPTY = {
+    "project": {"proto_prime.toml": 'projects = ["libs/mylib"]\n'},
+    "requirements": {"proto_prime.toml": 'requirements_files = ["libs/mylib/requirements.txt"]\n'},
+    "editable": {"requirements.txt": "-e ./libs/mylib\n", "proto_prime.toml": ""},
+    "source": {"pyproject.toml": '[project]\nname = "app"\nversion = "1"\ndependencies = ["mylib"]\n'
+                                 '[tool.uv.sources]\nmylib = {path = "libs/mylib"}\n'},
+}
+
+
+@pytest.mark.parametrize("files", EMPTY.values(), ids=list(EMPTY))
+def test_M26_submodule_that_is_not_checked_out_is_named(repo, driver, files):
+    repo.env["PROTOPRIMER_VENV_DRIVER"] = driver
+    for name, text in files.items():
+        repo.write(name, text)
+    repo.write(".gitmodules", '[submodule "other"]\n\tpath = other\n[submodule "my lib"]\n\tpath = libs/mylib\n')
+    hint = "hint: libs/mylib is a submodule that is not checked out: git submodule update --init --recursive"
+    for words in ([], ["run", "true"]):
+        assert hint in repo.prime(*words, status=None).stderr
+    repo.write("libs/mylib/README", "checked out, and yet no project")
+    done = repo.prime(status=None)
+    assert done.status and "is a submodule" not in done.stderr
