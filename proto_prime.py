@@ -3008,6 +3008,17 @@ def forget_state(root):
         del _states[root]
 
 
+def why_no_environment(directory):
+    """What keeps environments out of a directory by its name, a clause of a sentence; "" if nothing does (E8)."""
+    if os.pathsep in directory:
+        return 'has a "%s", so that PATH cannot name it' % os.pathsep
+    try:
+        os.fsencode(directory).decode()
+    except UnicodeDecodeError:
+        return "is not UTF-8, without which neither venv nor uv makes an environment"
+    return ""
+
+
 def why_no_links(directory):
     """Why no environment can be in a directory, a clause of a sentence: its lib64 and its python are symbolic links.
 
@@ -11853,9 +11864,9 @@ def have_generation(environment, stage, is_anew, finish):
     place_state(environment.root)
     for path in (state_dir(environment.root, "use"), held_path(environment)):
         environment.config.look(path)  # it may be another one by now
-    if os.pathsep in state_dir(environment.root):
-        raise PrimeError('%s has a "%s", so that PATH cannot name it' % (state_dir(environment.root), os.pathsep),
-                         hint=state_hint(environment.root))
+    lack = why_no_environment(state_dir(environment.root))
+    if lack:
+        raise PrimeError("%s %s" % (state_dir(environment.root), lack), hint=state_hint(environment.root))
     prepare_state(environment.root)
     reason = "a new one is asked for" if is_anew else "; ".join(reasons)
     with locked(state_dir(environment.root, "lock"), "building %s" % environment.title, reason):
@@ -13750,14 +13761,19 @@ OLDER_ENTRIES = """
 3e0edbb934c5da9d330a3461a4234302dd380254ca21162ea1df192f5b2a0107
 4e447f678ea86838f3ee00b34d269cb40e0bbadc0a3a6442c02804337403f7bd
 63015388ec05afe5c0ac641ee532f7b7eb6df1ea10af3ec5ba1fa9f223c20a67
+64996591e243520c9611af56953a9bb256353913b99781f04e100e2b862fa997
+66eb6c3b1a52e4a2d60be503be94ae895b488621c363a2f1562970de6db3e8ff
 6f77d6260de71923ab465f7cc654364fe2c20561176c06ac2d483d902890d117
 7dd53011cf9ebd4ed7902c169e1c3b2e0db15436049cc25b864ac0ad94922b2c
 9f0d9cd9b1e73e21b7551d1647026c11d4f148e02eed6e116d2fea293f4ea83e
 a635407d81876b837dcdb25ebe2ba1b94a7bf57a7bf7cd5fadc8faf216d8ea60
+aa5bd5f9ef21deaeabaf66047ce6d90f2ad75e7b25b31ebb4b3786c773c22231
+b23d27e7f64af166ef246b2a84346f26c3bb6f522c47145ece33ab67b81b13f6
 c8f94d82813ed0c86aa53fd8c47f55611f447508afe6a558ee242ce776b70659
 c9dc75958a85f325ce7debeee25674b7df6420097400e427a96ddd05e29f4999
 ced43e9b41589e9989b4cef69d2c9decab596580151d9568baac4eed0815aff1
 e6fab70290fb9db1c1dd2d52aac5c141369a48aea984fdf065331aac54a38833
+eea67b009ac181aa63e23076315fd9df621c4379017ed526aacf0e8f2eb6e304
 fd171e048b40def14b400d28715ca4f786026517bba4583d6b09f86cd92b0a40
 """.split()
 IGNORED = (".prime/", ".venv", ENVS_FILE, "__pycache__/")  # .venv without a slash: to git a link is no directory
@@ -13855,12 +13871,14 @@ def note_left_aside(root):
         environment = load_environment(load_config(root), may_lack_lock=True)
         document = environment.config.pyproject
         extras = list(table_in(document, PYPROJECT, "project", "optional-dependencies"))
-        groups = list(groups_of(document))
+        own = ([each for each in environment["projects"] if each["path"] == root] + [{"extras": [], "groups": []}])[0]
+        groups = {name: set(expand_group(groups_of(document), name, PYPROJECT)) for name in groups_of(document)}
+        installed = set().union(*(groups[name] for name in left_of(groups, left_of(groups, own["groups"]))))
         taken = set(all_with_includes(environment))
         taken.update(file for project in environment["projects"] for file in project["files"])
     except (PrimeError, OSError):  # the first boot says what is wrong
         return
-    own = ([each for each in environment["projects"] if each["path"] == root] + [{"extras": [], "groups": []}])[0]
+    groups = [name for name in groups if not groups[name] <= installed]  # else another one includes it
     left = {"extra": left_of(extras, own["extras"]), "group": left_of(groups, own["groups"])}
     lines = []
     if any(left.values()):

@@ -199,6 +199,20 @@ def test_repo_whose_path_PATH_cannot_name_is_an_error(make_repo, tmp_path, drive
     assert repo.inside("import sys; print(sys.prefix)", env={"PROTOPRIMER_STATE_DIR": elsewhere}).startswith(elsewhere)
 
 
+@pytest.mark.parametrize("driver_name", ["venv_uv", "venv_pip"])
+def test_E8_repo_whose_path_is_not_UTF_8_is_an_error(make_repo, tmp_path, driver_name):
+    repo = make_repo(os.fsdecode(b"caf\xe9"))
+    repo.env["PROTOPRIMER_VENV_DRIVER"] = driver_name
+    repo.link("uv", uv_program())
+    repo.config()
+    for words in ([], ["run", "python", "-c", "1"]):
+        result = repo.prime(*words, status=1)
+        assert "is not UTF-8, without which neither venv nor uv makes an environment\n" in result.stderr
+        assert "hint: PROTOPRIMER_STATE_DIR names another place" in result.stderr and "building" not in result.stderr
+    elsewhere = str(tmp_path / "state")
+    assert repo.inside("import sys; print(sys.prefix)", env={"PROTOPRIMER_STATE_DIR": elsewhere}).startswith(elsewhere)
+
+
 def test_run_with_no_boot_builds_nothing(plain):
     result = plain.prime("run", "--no-boot", "true", status=1)
     assert "environment default was not built yet" in result.stderr

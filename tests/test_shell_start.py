@@ -577,6 +577,14 @@ def older_text():
     pytest.skip("no history of this repo")
 
 
+def test_L8_all_entry_scripts_of_before_are_known():
+    """Else `init` and `update` take them for edited, and leave them."""
+    place = os.path.dirname(__file__)
+    log = run_git(place, "log", "--first-parent", "--format=%h", "--", "../examples/hello/prime").stdout.split()
+    texts = {run_git(place, "show", commit + ":examples/hello/prime").stdout for commit in log} - {ENTRY_SCRIPT, ""}
+    assert {proto_prime.hash_bytes(text.encode()) for text in texts} <= set(proto_prime.OLDER_ENTRIES)
+
+
 @pytest.mark.parametrize("command", ["init", "update"])
 def test_L8_older_entry_script_is_brought_along_and_an_edited_one_is_not(plain, command):
     file = plain.path / "proto_prime.py"

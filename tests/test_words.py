@@ -440,8 +440,9 @@ version = "1"
 [project.optional-dependencies]
 Docs_x = []
 [dependency-groups]
-dev = []
-lint = []
+dev = ["tiny", {include-group = "Types_x"}]
+Types_x = ["idna"]
+lint = ["six"]
 """
 LEFT = {
     "a project": ({"pyproject.toml": GROUPS, "requirements.txt": "six\n"},
