@@ -13878,8 +13878,8 @@ def note_left_aside(root):
         taken.update(file for project in environment["projects"] for file in project["files"])
     except (PrimeError, OSError):  # the first boot says what is wrong
         return
-    groups = [name for name in groups if not groups[name] <= installed]  # else another one includes it
-    left = {"extra": left_of(extras, own["extras"]), "group": left_of(groups, own["groups"])}
+    others = [name for name in groups if not groups[name] <= installed]  # what is installed one includes
+    left = {"extra": left_of(extras, own["extras"]), "group": left_of(others, own["groups"])}
     lines = []
     if any(left.values()):
         wanted = {"extras": own["extras"] + left["extra"], "groups": own["groups"] + left["group"]}
@@ -15152,7 +15152,7 @@ def main(argv=None):
 
 
 def hint_for_submodule(problem, root):
-    """What to type if a `PrimeError` names a directory of a submodule that git has not checked out yet, else "" (M26)."""
+    """What to type if a `PrimeError` names a directory of a submodule that git has not checked out, else "" (M26)."""
     import re
     import urllib.parse
 
