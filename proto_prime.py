@@ -718,6 +718,11 @@ def shown(argv):
     return masked(" ".join(shlex.quote(word) if "\n" not in word else "'...'" for word in argv))
 
 
+def visible_word(word):
+    """A word of a command line in a message: in quotes if there would be nothing to see."""
+    return word if word.strip() else '"%s"' % word
+
+
 def quoted_word(word, is_plain, quote='\\"'):
     """A word of a command line, in quotes unless it `is_plain`. The C library of Windows takes it apart again.
 
@@ -4463,7 +4468,7 @@ class Config:
     def where(self, name):
         """The file, and the line that defines a dotted name of our table, else the line of the table around it."""
         top = "tool.proto-prime" if self.file == PYPROJECT else ""
-        wanted = (top + "." if top else "") + name + "."
+        wanted = bare_key((top + "." if top else "") + name) + "."
         header, nearest_key, nearest_line = "", top, 0
         lines = self.text.split("\n")
         for number, line in enumerate(lines, 1):
@@ -4486,8 +4491,12 @@ def defined_in(line):
     is_header = bare[:1] == "[" and "[" in line[:2]  # a row of a list stands further in
     text = bare.lstrip("[") if is_header else bare
     name, end, _ = text.partition("]" if is_header else "=")
-    name = "".join(char for char in name if not char.isspace() and char not in "\"'")
-    return name if end and consists_of(name, "_.-") else "", is_header
+    return bare_key(name) if end else "", is_header
+
+
+def bare_key(text):
+    """A dotted key without blanks and quotes."""
+    return "".join(char for char in text if not char.isspace() and char not in "\"'")
 
 
 def table_in(document, file, *names):
@@ -4604,7 +4613,9 @@ def read_task(config, name, value):
     """Check one task, and return it as a `Task`. PrimeError with status 2."""
     field = "tasks." + name
     if not consists_of(name, "-_.:") or name[:1] in ("", "-", ".", ":"):
-        raise config.error(field, 'task name "%s" is not of letters, digits and -_.: alone' % one_line(name[:200]))
+        near = "".join(char if consists_of(char, "_.:") else "-" for char in name[:200]).strip("-.:")
+        raise config.error(field, 'task name "%s" is not of letters, digits and -_.: alone' % one_line(name[:200]),
+                           hint='did you mean "%s"?' % near if near else "")
     if name in FIELDS:  # the line was added below [tasks]
         hint = "move its line above [%stasks]" % ("tool.proto-prime." * (config.file == PYPROJECT))
         raise config.error(field, "%s: %s is a field, and no task" % (field, name), hint=hint)
@@ -5827,7 +5838,8 @@ def near_file(path):
     """The path of the file, with the same ending, that was meant by `path`, which is not there; "" if none is near."""
     directory, name = os.path.split(path)
     end = os.path.splitext(name)[1]
-    near = nearest_name(name, [each for each in names_in(directory or os.curdir) if each.endswith(end)])
+    names = [each for each in names_in(directory or os.curdir) if each.endswith(end)]
+    near = nearest_name(name, [each for each in names if os.path.exists(os.path.join(directory, each))])
     return near and os.path.join(directory, near)
 
 
@@ -9652,7 +9664,7 @@ def command_argv(command, prefix, search):
         raise PrimeError(NO_PIP, status=127)
     if not program:
         text = "there is no file %s" if is_python_file(name) else "no program %s in the environment or on PATH"
-        raise no_program(name, search, text % name)
+        raise no_program(name, search, text % visible_word(name))
     if is_outside and is_python_program(program):
         report.note_once("the environment has no %s: %s is run, a python program from outside" % (name, tilde(program)))
     return [program] + list(command[1:])
@@ -9678,13 +9690,20 @@ def no_program(name, search, text, hint=""):
     return PrimeError(text, status=127, hint=hint)
 
 
+def opened_by(path):
+    """The hint for a file that is given as a program, and is none."""
+    opens = "sh" if path.endswith(".sh") else "cat"
+    return "it is a file, and no program: name what opens it, as in: prime %s" % shown(["run", opens, path])
+
+
 def cannot_run(name, problem, hint=""):
     """The PrimeError for a program that the system does not start, with the status that a shell would return."""
     path, reason, status = problem.filename or name, problem.strerror, 126
     if os.path.isdir(path):
         reason = "it is a directory"
     elif os.path.isfile(path) and not os.access(path, os.X_OK):
-        reason, hint = "it is not executable", hint or "chmod +x " + shown([path])
+        reason, is_program = "it is not executable", is_script(path) or bytes_of(path)[:4] == b"\x7fELF"
+        hint = hint or ("chmod +x " + shown([path]) if is_program else opened_by(path))
     elif isinstance(problem, FileNotFoundError) and os.path.isfile(path):
         reason = "the interpreter in its first line does not exist"
     elif isinstance(problem, FileNotFoundError):
@@ -11218,7 +11237,7 @@ def fast_path(argv, commands=()):
         stamp = proven(read_stamp(root, requested), root, requested, moves_link)
         if stamp is None and take_turn(root):
             stamp = proven(read_stamp(root, requested), root, requested, moves_link)
-        if stamp is None:
+        if stamp is None or command and stamp.task(command[0]):  # which command_run says
             return None
         if os.environ.get("VIRTUAL_ENV", stamp.prefix) != stamp.prefix:
             note_outlived(root, stamp.prefix)
@@ -11952,7 +11971,11 @@ def command_python(options):
     """print the path of the Python that is selected"""
     environment = open_environment(options)
     if options.request is not None:
-        request = parse_request(options.request, "command line")
+        try:
+            request = parse_request(options.request, "command line")
+        except PrimeError as error:
+            error.hint = error.hint or "prime python --all lists every Python"
+            raise
         request.places = environment.required.places
         environment.required = request
         environment.also = environment.locked = []
@@ -12381,8 +12404,13 @@ def command_run(options):
     if words[0].rstrip("0123456789.") == "python" and is_python_file("".join(words[1:2])) and has_metadata(words[1]):
         # Seen here alone, where it costs nothing: the fast path does not look into scripts.
         report.note("python does not read the dependencies in %s; this does: %s" % (words[1], typed("run", words[1])))
+    environ = environment.environ(prefix)
+    program = find_program(words[0], environ["PATH"]) if words[0] in environment.config.tasks else ""
+    if program and not program.startswith(prefix + os.sep):  # such as `run test`, as users of npm type it
+        name = ":" * (words[0] in options.commands) + words[0]
+        report.note("%s is a task: %s; this runs %s" % (name, typed(name, *words[1:]), program))
     try:
-        hand_over(words, prefix, environment.environ(prefix))
+        hand_over(words, prefix, environ)
     except (OSError, PrimeError) as problem:
         raise no_start(problem, words, options, environment, prefix)
 
@@ -12407,19 +12435,31 @@ def what_runs(options, environment, prefix):
     return lines + (wrapped("tasks, without run: " + tasks, columns() - 3, "  ") if tasks else [])
 
 
+ONE_WORD = "it is one word, with the blanks in it; several are: "
+# What a shell does itself, without a program.
+BUILTINS = ". alias cd eval export set source ulimit umask unset".split()
+
+
 def hint_for(command, options, environment, prefix):
     """What to type instead of `run` with a program that is not there: one that is, or a task (U1)."""
     name, programs = command[0], programs_of(prefix)
-    if len(command) == 1 and name.strip() != name.split(" ")[0]:
-        return "it is one word, with the blanks in it; several are: prime run %s" % name.strip()
+    if len(command) == 1 and len(name.split()) > 1:
+        return ONE_WORD + "prime run " + name.strip()
+    if os.path.isfile(name + ".py"):
+        return meant_to_run([name + ".py", *command[1:]], options)
     if os.path.dirname(name) or is_python_file(name) or os.path.isfile(name):
         return hint_for_file(command, options, environment)
+    if os.path.isdir(name):
+        return "it is a directory"
     if name.rstrip("0123456789.") == "pip":
         return where_to_add(environment, "list packages in")
     if not options.command and name in environment.config.tasks:
         return "%s is a task: needs = [%s] runs it before" % (name, as_toml(name))
     if not options.command and name == "cd":
         return 'no shell runs this: cwd = "..." names the directory of a task'
+    hint = hint_for_shell(command) if options.command else ""
+    if hint:
+        return hint
     tasks = environment.config.tasks if options.command else ()  # what a task runs is no task
     near = nearest_name(name, [*tasks, *programs])
     if near in tasks and near not in programs:
@@ -12427,6 +12467,14 @@ def hint_for(command, options, environment, prefix):
     if near:
         return meant_to_run([near, *command[1:]], options)
     return "if a package brings it, " + where_to_add(environment)
+
+
+def hint_for_shell(command):
+    """What to type instead of `run` with a word that only a shell knows; "" if it is none (U1)."""
+    variable, sign, _ = command[0].partition("=")
+    if sign and variable.isidentifier():
+        return "variables stand before it: %s prime %s" % (shown(command[:1]), shown(["run", *command[1:]]))
+    return "a shell knows it: prime shell -c " + shown([shown(command)]) if command[0] in BUILTINS else ""
 
 
 def meant_to_run(command, options):
@@ -12437,6 +12485,8 @@ def meant_to_run(command, options):
 def hint_for_file(command, options, environment):
     """What to type instead of `run` with the name of a file that is not there, or that is no program (U1)."""
     name = command[0]
+    if os.path.islink(name) and not os.path.exists(name):
+        return "it is a link to %s, which is not there" % os.readlink(name)
     if not os.path.isfile(name):
         near = near_file(name)
         return meant_to_run([near, *command[1:]], options) if near else ""
@@ -12444,7 +12494,9 @@ def hint_for_file(command, options, environment):
         return meant_to_run([os.path.join(os.curdir, name), *command[1:]], options)
     if os.path.abspath(name) in map(environment.path, environment["requirements_files"]):
         return "prime boot installs what it lists"
-    return "it is a file, and no program: name what opens it, as in: prime %s" % shown(["run", "cat", name])
+    if is_script(name):
+        return "chmod +x %s; then prime %s" % (shown([name]), shown(["run", os.path.join(os.curdir, name)]))
+    return opened_by(name)
 
 
 def command_task(options):
@@ -13475,6 +13527,8 @@ IGNORED = (".prime/", ".venv", ENVS_FILE, "__pycache__/")  # .venv without a sla
 def command_init(options):
     """put proto_prime.py and prime into a repo"""
     root = named_path(options.directory or os.curdir)
+    if os.path.isfile(root):
+        raise PrimeError("init: %s is a file, and no directory" % shown([options.directory]), status=2)
     os.makedirs(root, exist_ok=True)
     directory, reason = home_of(root)
     own, prime = os.path.join(directory, "proto_prime.py"), os.path.join(directory, "prime")
@@ -13739,6 +13793,8 @@ def take_other(options, path, mode):
         source, trust = options.source, "hash" if options.sha256 else "https"  # H7
         if source:
             url = source if "://" in source else file_url(named_path(source))
+            if url != source and not os.path.isfile(named_path(source)):
+                raise PrimeError("there is no file %s" % shown([source]), "--from", status=2)
             download(url, aside, options.sha256, trust=trust)
         else:
             source = fetch_release(options, aside, trust)
@@ -13761,6 +13817,14 @@ def take_other(options, path, mode):
         tend(remove, aside)
 
 
+def wanted_release(options):
+    """The `Version` of this file that `prime update` names; None for the newest. PrimeError if it is none."""
+    try:
+        return Version(options.release) if options.release else None
+    except PrimeError as problem:  # `update six`, as other tools have it
+        raise PrimeError(str(problem), status=2, hint="VERSION is one of proto_prime; for packages: prime reset")
+
+
 def fetch_release(options, target, trust):
     """Fetch this file as the index has it: `options.release`, or the newest unless it is older than this one.
 
@@ -13769,7 +13833,7 @@ def fetch_release(options, target, trust):
     """
     import io
 
-    environment = open_environment(options)
+    wanted, environment = wanted_release(options), open_environment(options)
     index = "" if is_closed(environment) else chosen_index(environment["index_url"])
     if not index:
         raise PrimeError("no index may be asked for another version", hint="prime update --from FILE")
@@ -13778,7 +13842,6 @@ def fetch_release(options, target, trust):
     except PrimeError as problem:  # an index need not have it
         problem.hint = problem.hint or "prime update --from FILE takes the version in FILE, a path or URL"
         raise
-    wanted = Version(options.release) if options.release else None
     offers = []
     for name, url, sha256, size in links:
         version = wheel_version(name, "proto_prime")
@@ -14458,19 +14521,25 @@ WORDS_OF_OTHERS = (
     ("undo revert back downgrade", "rollback", "undoes the last rebuild"),
     ("rebuild recreate refresh reinstall", "reset", "rebuilds the environment from scratch"),
     ("delete destroy purge prune gc rm", "clean --all", "removes what was built"),
+    ("--reinstall --force-reinstall --force -f --no-cache", "reset", "rebuilds the environment from scratch"),
+    ("--dry-run --check -n", "info", "tells what is out of date, and changes nothing"),
+    ("--debug --trace", "-vv", "says all"),
+    ("--python -p", "python", "prints the selected Python; required_python_version in the config chooses it"),
     ("self-update selfupdate", "update", "replaces proto_prime.py by another version"),
     ("which where interpreter pythons", "python --all", "lists every Python"),
     ("new", "init", "puts proto_prime.py and prime into a repo"),
     ("download bundle", "vendor", "downloads everything for an offline install"),
     ("version", "--version", "tells the version"),
-    ("commands usage man tasks", "help", "lists the commands"),
+    ("commands usage man tasks task", "help", "lists the commands and the tasks"),
 )
+MANAGERS = "uv poetry pdm pipenv conda mamba hatch rye pixi".split()  # with a word of theirs behind it
 # Programs that people call by their names, whether the environment has them yet or not.
 TOOLS = """pytest ruff mypy black isort flake8 pylint tox nox coverage ipython jupyter notebook flask django-admin
 uvicorn gunicorn celery alembic pre-commit sphinx-build mkdocs twine hatch poetry pdm""".split()
 # Names that tasks often have, and what such a task runs.
 USUAL_TASKS = {"test": "pytest -q", "tests": "pytest -q", "lint": "ruff check", "format": "ruff format"}
-INSTALLERS = ("add", "remove", "uninstall", "require", "install", "pip", "pip3")  # with the name of a package behind it
+REMOVERS = {"remove", "uninstall", "rm"}
+INSTALLERS = ("add", *REMOVERS, "require", "install", "pip", "pip3")  # with the name of a package behind it
 
 
 OURS = (*COMMANDS, "help")  # the words that mean no task
@@ -14498,16 +14567,17 @@ def parse_command_line(argv):
     command, rest = argv[index: index + 1], argv[index + 1:]
     asked = command == ["help"]
     if asked:
-        command, rest = [word for word in rest if word[:1] != "-"][:1], []
+        command, rest = [word for word in rest if word[:1] != "-" and word != "help"][:1], []
     if command:
         options.command = command[0] if command[0] in COMMANDS else ""  # a task, or nothing that is known (U2)
     if not options.command:
         options.words, command, rest = [*command, *rest], [], []
     rest += ["-h"] * asked
-    if options.command == "python" and rest and (rest[0] in ("-", "-c", "-m") or is_python_file(rest[0])):
+    if options.command == "python" and rest and (rest[0] in WORDS_OF_PYTHON or is_python_file(rest[0])):
         raise PrimeError("python: it prints the path of the Python that is selected, and runs nothing", status=2,
                          hint="did you mean: prime " + shown([*argv[:index], "run", "python", *rest]))
     if options.command == "run" and rest[:1] not in (["-h"], ["--help"]):
+        check_order(argv[:index], rest)
         options.words, rest = rest, []
     arguments = argv[:index] + rest
     if arguments or options.command in ARGUMENTS:  # argparse takes as long as the rest of a quick boot
@@ -14516,6 +14586,17 @@ def parse_command_line(argv):
     if options.offline:
         os.environ[OFFLINE_VAR] = "1"
     return options
+
+
+WORDS_OF_PYTHON = ("-", "-c", "-m", "-V", "--version")  # with these behind it, `python` was meant to run
+
+
+def check_order(before, words):
+    """PrimeError if options of every command stand behind `run` (U1); `before`, the words in front of it."""
+    index, known = command_index(words), {flag for flags, _ in OPTIONS for flag in flags}
+    if index and all(word.partition("=")[0] in known for word in words[:index] if word[:1] == "-"):
+        raise PrimeError("run: option %s stands before run" % words[0], status=2,
+                         hint="did you mean: prime " + shown([*before, *words[:index], "run", *words[index:]]))
 
 
 def command_index(argv):
@@ -14548,29 +14629,64 @@ def unknown_command(options, word, *rest):
     environment, prefix = peek(options)
     tasks = [name for name, _ in task_rows(environment.config.tasks if environment else {}, OURS)]
     typed = [each for each in ("-e", options.env) if options.env]
-    hint, programs = hint_of_others(environment, word, rest), programs_of(prefix)
-    slip = "" if hint and word not in USUAL_TASKS else slip_of(word, tasks)
-    is_path = os.path.isfile(word) and (word.endswith(".py") or os.path.dirname(word) != "")
-    is_program = is_path or word in [*programs, *TOOLS]
-    is_program = is_program or not (hint or slip or os.path.dirname(word)) and find_program(word)
-    words = [slip] if slip else []
-    if is_program and word not in INSTALLERS:
-        words = ["run", word]
-    elif not hint and not slip:
-        tools = [slip_of(word, TOOLS), *filter(find_program, TOOLS)]  # who types `lint` need not want to add pylint
-        names, others = [*OURS, *tasks, *programs, *tools], " ".join(row[0] for row in WORDS_OF_OTHERS).split()
-        near = nearest_name(word, names + others)
-        hint = hint_of_others(environment, nearest_name(word, [near], 0.8), rest)
-        near = "" if hint else nearest_name(word, names)
-        words = [near] if near in OURS or near in tasks else ["run", near][:2 * len(near)]
+    error = PrimeError("unknown command %s" % visible_word(word), hint="prime help", status=2)
+    programs = programs_of(prefix)
+    if word in MANAGERS and word not in programs and is_known_word(environment, rest):
+        word, rest = rest[0], rest[1:]
+    if word[:1] == ":":
+        by_name = {name.lstrip(":"): name for name in tasks}
+        near = nearest_name(word[1:], list(by_name))
+        words, hint = [by_name[near]] if near else [], "the tasks: " + ", ".join(tasks) if tasks else ""
+    elif not rest and len(word.split()) > 1:
+        words, hint = [], ONE_WORD + "prime " + word.strip()
+    else:
+        words, hint = what_was_meant(environment, word, rest, tasks, programs)
     if words:
         hint = "did you mean: prime " + shown([*typed, *words, *rest])
-    return PrimeError("unknown command %s" % (word or '""'), hint=hint or "prime help", status=2)
+    error.hint = hint or error.hint
+    return error
+
+
+def is_known_word(environment, rest):
+    """True if the words behind the name of another tool mean something here: `uv sync`, `poetry run pytest`."""
+    word = "".join(rest[:1])
+    hint = hint_of_others(environment, word, rest[1:]) if word[:6] != "python" else ""
+    return word in ("run", "shell", "lock") or hint != ""
+
+
+def what_was_meant(environment, word, rest, tasks, programs):
+    """What to type instead of a word that is no command: a list of words that take its place, else a hint.
+
+    Arguments as for `unknown_command`; tasks, programs  lists of str, the names of those that are there
+    """
+    if word in OURS:
+        return [word], ""
+    hint = hint_of_others(environment, word, rest)
+    slip = "" if hint and word not in USUAL_TASKS else slip_of(word, tasks)
+    is_path = os.path.isfile(word) and (word.endswith(".py") or os.path.dirname(word) != "")
+    if word not in INSTALLERS and (is_path or word in [*programs, *TOOLS]):
+        return ["run", word], ""
+    if hint or slip:
+        return [slip] * bool(slip), hint
+    if os.path.isfile(word + ".py"):
+        return ["run", word + ".py"], ""
+    if not os.path.dirname(word) and find_program(word):
+        return ["run", word], ""
+    tools = [slip_of(word, TOOLS), *filter(find_program, TOOLS)]  # who types `lint` need not want to add pylint
+    names, others = [*OURS, *tasks, *programs, *tools], " ".join(row[0] for row in WORDS_OF_OTHERS).split()
+    hint = hint_of_others(environment, nearest_name(word, [likely_name(word, names + others)], 0.8), rest)
+    near = "" if hint else likely_name(word, names)
+    return [near] if near in OURS or near in tasks else ["run", near][:2 * len(near)], hint
+
+
+def likely_name(word, names):
+    """The one of `names` that is one slip from a word, or nearly the same; else ""."""
+    return slip_of(word, names) or nearest_name(word, names, 0.7)
 
 
 def hint_of_others(environment, word, rest):
     """The hint for a command of another tool; "" if the word is none. Arguments as for `unknown_command`."""
-    if word in ("pip", "pip3") and rest[:1] in (("list",), ("freeze",), ("show",)):
+    if word in ("pip", "pip3") and "".join(rest[:1]) in ("list", "freeze", "show", "check"):
         word = "list"
     if word in USUAL_TASKS:
         own = not environment or environment.config.file != PYPROJECT
@@ -14578,9 +14694,13 @@ def hint_of_others(environment, word, rest):
         name, runs = word if word != "tests" else "test", USUAL_TASKS[word]
         begin = "prime run pytest; or make it a task" if name == "test" else "make it a task"
         return '%s: %s = "%s" in %s' % (begin, name, runs, place)
-    if word in INSTALLERS and (rest or word != "install"):
-        does = "take it out of" if {"remove", "uninstall"} & {word, *rest[:1]} else "list it in"
-        return where_to_add(environment, does)
+    if word in INSTALLERS and (rest or word not in ("install", "rm")):
+        removes = not REMOVERS.isdisjoint([word, *rest[:1]])
+        if not removes and not {".", "-e", "--editable", "-r", "--requirement"}.isdisjoint(rest):
+            return hint_of_others(environment, "sync", ())
+        names = [each for each in rest if each[:1] != "-" and each not in INSTALLERS]
+        does = "take %s out of" if removes else "list %s in"
+        return where_to_add(environment, does % ("it" if names else "packages"))
     if word.rstrip("0123456789.") in ("python", "py"):
         return "did you mean: prime " + shown(["run", "python", *rest])
     for words, typed, does in WORDS_OF_OTHERS:
@@ -14606,7 +14726,7 @@ def make_parser(command, options):
             return [] if word[:2] == "--" else super()._get_option_tuples(word)
 
         def error(self, message):
-            raise PrimeError(message, hint=hint_of_usage(command, message, self, options.root), status=2)
+            raise PrimeError(message, hint=hint_of_usage(command, message, self, options), status=2)
 
         def print_help(self, file=None):
             emit(help_of(command, options, min(columns(1), HELP_COLUMNS)))
@@ -14629,33 +14749,49 @@ SHELLS_ALIKE = {
 }  # type: dict
 
 
-def hint_of_usage(command, message, parser, root):
+def hint_of_usage(command, message, parser, options):
     """The hint for what argparse says of a command line (U1)."""
     words = message.partition("unrecognized arguments: ")[2]
     word = words.split(" ")[0]
-    options = [each[2:] for each in parser._option_string_actions if each[:2] == "--"]
-    shell = message.partition("invalid choice: '")[2].partition("'")[0] or word * (command == "env")
+    flags = [each[2:] for each in parser._option_string_actions if each[:2] == "--"]
+    shell = message.partition("invalid choice: '")[2].partition("'")[0] or word.strip("-") * (command == "env")
     alike = SHELLS_ALIKE.get(shell) or "prime env --shell " + shell * (shell in (*ENV_SHELLS, "github", "json"))
-    near = nearest_name(word.strip("-"), options) if word[:1] == "-" else word * (word in options)
     if shell and not alike.endswith(" "):
         return "did you mean: " + alike
-    if near:
-        return "did you mean: %s --%s" % (parser.prog, near)
     if not command and word in ("-m", "-c"):
         return "did you mean: prime run " + ("-m MODULE" if word == "-m" else "python -c CODE")
+    hint = hint_of_option(command, word, options) if word[:1] == "-" else ""
+    near = nearest_name(word.strip("-"), flags) if word[:1] == "-" else word * (word in flags)
+    if hint or near:
+        return hint or "did you mean: %s --%s" % (parser.prog, near)
     if command == "boot" and word == "run":
         return "did you mean: prime " + words
-    if command == "shell" and word[:1] not in ("", "-"):
-        return "did you mean: prime run " + words
+    if command == "shell" and word:
+        in_quotes = options.line is not None and shown(["shell", "-c", "%s %s" % (options.line, words)])
+        return "did you mean: prime " + (in_quotes or "run " + words)
     try:
-        names = load_config(find_root(root)).names()
+        names = load_config(find_root(options.root)).names()
     except (PrimeError, OSError):
         names = []
     if word in names:
         return "did you mean: prime -e %s %s" % (word, command)
-    if command == "use" and names and not word:
-        return "prime use NAME; the names: " + ", ".join(sorted(names))
+    if names and not word and (command == "use" or "-e/--env" in message):
+        typed = "-e" if "-e/--env" in message else command
+        return "prime %s NAME; the names: %s" % (typed, ", ".join(sorted(names)))
     return "%s --help" % parser.prog
+
+
+def hint_of_option(command, word, options):
+    """The hint for an option that is not known here: another tool's, one of a command, or none; "" if it is neither."""
+    hint = hint_of_others(None, word, ())
+    owners = [name for name, rows in ARGUMENTS.items() for flags, _ in rows if word in flags]
+    if owners and not command and not hint:
+        hint = "did you mean: " + ", ".join("prime %s %s" % (name, word) for name in owners)
+    if word == "--no-boot":
+        hint = RUN_USAGE
+    if word == "--" and options.words:
+        hint = "did you mean: prime " + shown(["run", *options.words])
+    return hint
 
 
 HELP_COLUMNS, HELP_LINES = 80, 24  # of the help, where the terminal is that wide
@@ -14684,6 +14820,7 @@ def help_of(command, options, width):
         task = tasks.get(task_name(word, ()))
         if not task:
             options.root = find_root(options.root)
+            load_config(options.root)  # a broken one says so: the word may be a task of it
             raise unknown_command(options, word)
         lines = help_of_task(task, typed + "\xa0" + word, width)
     return "\n".join(lines) + "\n"

@@ -224,7 +224,7 @@ def test_U2_task_that_cannot_be_run_is_told_with_file_and_what_to_do(plain, what
 def test_U2_program_of_a_task_that_is_not_there_is_told_with_the_task_and_its_line(tasked, program, message, hint):
     repo = tasked('[tasks]\ntask = "true"\ntest = "%s"\n' % program)
     repo.write("app.py", "")
-    repo.write("app.sh", "")
+    repo.write("app.sh", "#!/bin/sh\n")
     path = repo.current / "bin" / "frobnicate"
     path.write_text("#!/bin/sh\n")
     path.chmod(0o755)

@@ -129,6 +129,47 @@ MEANT = [  # what is typed, and the hint
     ("RUN x", "did you mean: ./prime run x"),
     ("HELP", "did you mean: ./prime help"),
     ("./nowhere", "./prime help"),
+    ("'run ls -l'", "it is one word, with the blanks in it; several are: ./prime run ls -l"),
+    ("dev", "./prime help"),
+    ("self update", "./prime help"),
+    ("path", "./prime help"),
+    (":chekc x", "did you mean: ./prime check x"),
+    (":info", "the tasks: check"),
+    ("tool x", "did you mean: ./prime run tool.py x"),
+    ("uv sync", "./prime creates or updates .venv, with all that the repo asks for"),
+    ("uv pip install six", "list it in dependencies of proto_prime.toml, then: ./prime boot"),
+    ("uv lock", "did you mean: ./prime lock"),
+    ("poetry run pytest -q", "did you mean: ./prime run pytest -q"),
+    ("poetry add six", "list it in dependencies of proto_prime.toml, then: ./prime boot"),
+    ("conda activate", "./prime shell starts your shell in the environment; exit leaves it"),
+    ("conda env list", "./prime help"),
+    ("pip", "list packages in dependencies of proto_prime.toml, then: ./prime boot"),
+    ("help pip", "list packages in dependencies of proto_prime.toml, then: ./prime boot"),
+    ("pip install -r requirements.txt", "./prime creates or updates .venv, with all that the repo asks for"),
+    ("install -e .", "./prime creates or updates .venv, with all that the repo asks for"),
+    ("install .", "./prime creates or updates .venv, with all that the repo asks for"),
+    ("rm six", "take it out of dependencies of proto_prime.toml, then: ./prime boot"),
+    ("rm", "./prime clean --all removes what was built"),
+    ("update six", 'VERSION is one of proto_prime; for packages: ./prime reset'),
+    ("tasks", "./prime help lists the commands and the tasks"),
+    ("help tasks", "./prime help lists the commands and the tasks"),
+    ("run -e docs ls -l", "did you mean: ./prime -e docs run ls -l"),
+    ("-v run -q --offline ls", "did you mean: ./prime -v -q --offline run ls"),
+    ("run -x ls", "./prime run [--no-boot] [--] CMD...; other options stand before run"),
+    ("--no-boot run ls", "./prime run [--no-boot] [--] CMD..."),
+    ("-- ls -l", "did you mean: ./prime run ls -l"),
+    ("--json", "did you mean: ./prime info --json, ./prime python --json"),
+    ("--upgrade", "did you mean: ./prime lock --upgrade"),
+    ("--debug", "./prime -vv says all"),
+    ("--dry-run", "./prime info tells what is out of date, and changes nothing"),
+    ("reset --force", "./prime reset rebuilds the environment from scratch"),
+    ("--reinstall", "./prime reset rebuilds the environment from scratch"),
+    ("-e", "./prime -e NAME; the names: default, docs"),
+    ("env --json", "did you mean: ./prime env --shell json"),
+    ("shell -c 'echo a' b", "did you mean: ./prime shell -c 'echo a b'"),
+    ("python all", "./prime python --all lists every Python"),
+    ("python xyzzy", "./prime python --all lists every Python"),
+    ("python -V", "did you mean: ./prime run python -V"),
 ]
 
 
@@ -138,6 +179,31 @@ def test_U1_unknown_word_gets_what_was_meant(plain, hint, typed, meant):
     plain.write("tool.py", "")
     assert hint(*shlex.split(typed)) == meant
     assert not (plain.path / ".prime").exists()
+
+
+def test_U1_what_is_nothing_is_shown_in_quotes(plain):
+    for word in ("", " "):
+        assert 'unknown command "%s"' % word in plain.prime(word, status=2).stderr
+        assert 'no program "%s" in' % word in plain.prime("-q", "run", word, status=127).stderr
+
+
+def test_U1_help_of_a_task_with_a_broken_config_says_what_is_broken(plain):
+    plain.config("[tasks]\ncheck = 3\n")
+    assert "tasks.check" in plain.prime("help", "check", status=2).stderr
+
+
+def test_U1_run_of_a_task_that_is_another_program_too_is_said(plain):
+    """`run test` is what users of npm type, and a program of every machine: it says nothing, and fails."""
+    plain.config('[tasks]\ntest = "echo tested"\ntrue = "echo mine"\n')
+    plain.prime()
+    plain.settle()
+    for _ in range(2):
+        said = plain.prime("run", "test", "", status=1).stderr
+        assert "prime: test is a task: %s; this runs /" % plain.typed("test ''") in said and "/test\n" in said
+        assert "is a task" in plain.prime("run", "--", "true").stderr
+        assert plain.prime("-q", "run", "true").stderr == plain.prime("run", "echo").stderr == ""
+    add_program(plain, "true")
+    assert "is a task" not in plain.prime("run", "true").stderr
 
 
 def test_U1_program_of_the_environment_and_place_of_packages(plain, hint):
@@ -182,6 +248,9 @@ def test_U1_run_of_a_file_that_is_not_there_or_no_program(plain, hint):
     plain.write("app.py", "")
     plain.write("sub/tool.sh", "#!/bin/sh\n", executable=True)
     plain.write("go.sh", "#!/bin/sh\n", executable=True)
+    plain.write("plain.sh", "#!/bin/sh\n")
+    (plain.path / "dead").symlink_to("nowhere")
+    (plain.path / "src").mkdir()
     plain.config('requirements_files = ["requirements.txt"]\nlock_file = ""\n[tasks]\nzzz = "true"\n')
     said = plain.prime("run", "zzz.py", status=127).stderr
     assert "prime: error: there is no file zzz.py\n" in said and "hint" not in said
@@ -190,8 +259,24 @@ def test_U1_run_of_a_file_that_is_not_there_or_no_program(plain, hint):
                          ("go.sh", "did you mean: ./prime run ./go.sh"),
                          ("requirements.txt", "./prime boot installs what it lists"),
                          ("notes.txt", "it is a file, and no program: name what opens it, as in: "
-                          "./prime run cat notes.txt")):
+                          "./prime run cat notes.txt"),
+                         ("app x", "did you mean: ./prime run app.py x"),
+                         ("plain.sh", "chmod +x plain.sh; then ./prime run ./plain.sh"),
+                         ("./dead", "it is a link to nowhere, which is not there"), ("./daed", ""),
+                         ("src", "it is a directory")):
         assert hint("run", *typed.split(), status=127) == meant
+    for typed, meant in (("./notes.txt", "it is a file, and no program: name what opens it, as in: "
+                          "./prime run cat ./notes.txt"), ("./plain.sh", "chmod +x ./plain.sh")):
+        assert hint("run", typed, status=126) == meant
+
+
+@pytest.mark.parametrize("typed, meant", [
+    ("cd src", "a shell knows it: ./prime shell -c 'cd src'"),
+    ("source .venv/bin/activate", "a shell knows it: ./prime shell -c 'source .venv/bin/activate'"),
+    ("A=1 ls -l", "variables stand before it: A=1 ./prime run ls -l"),
+])
+def test_U1_run_of_a_word_of_the_shell(plain, hint, typed, meant):
+    assert hint("run", *typed.split(), status=127) == meant
 
 
 @pytest.mark.parametrize("columns", COLUMNS)
@@ -398,6 +483,16 @@ def test_U10_mistake_in_the_config_gets_the_line_that_works(plain, hint, text, m
     if line[:1] not in ("", "["):  # what is proposed is good
         plain.config("%s\n%s" % ("[env.docs]\n" * text.startswith("[env"), line))
         proto_prime.load_config(str(plain.path))
+
+
+@pytest.mark.parametrize("line, meant", [
+    ('"lint fix" = "x"', 'did you mean "lint-fix"?'), ('"../a/b" = "x"', 'did you mean "a-b"?'),
+    ('"build:css" = {runs = "x"}', 'did you mean "run"?'),
+])
+def test_U10_task_is_told_with_its_line_whatever_its_name_is(plain, hint, line, meant):
+    plain.config('[tasks]\ngood = "x"\n%s\n' % line)
+    assert hint("info") == meant
+    assert "(proto_prime.toml, line 3)" in plain.prime("info", status=2).stderr
 
 
 @pytest.mark.parametrize("text", ["[proto-prime]\n", "[tool.protoprime]\n", "[tool.proto_prime]\n"])
