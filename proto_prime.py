@@ -44,6 +44,13 @@
 #   README lists both. Codes such as E7 name what must be survived (tests/faults.md): C pythons that lie, E the
 #   caller's environment, B what breaks half-way, T time, I input, H hostility, R repos, M machines, U every day.
 #
+# In other repos this is nobody's code to mend. Linters and formatters leave it alone:
+# ruff: noqa
+# flake8: noqa
+# pylint: skip-file
+# isort: skip_file
+# fmt: off
+#
 # MIT License
 #
 # Copyright (c) 2026 the proto_prime contributors
@@ -299,7 +306,7 @@ provide "$@"
 [ -z "$lent" ] || unset $lent
 exec "$python" "$0" "$@"
 '''
-__doc__ = """Take a repo from any python to the python and the dependencies that it requires.
+__doc__ = """Set up a repo's Python environment, and run commands in it, from one file in the repo.
 
 Usage: ./prime -v, or python3 proto_prime.py -v. The map above the licence tells what happens, and where it stands.
 """
@@ -7380,8 +7387,9 @@ def run_tool(argv, title, environ=None, cwd=os.sep, is_installer=True):
     output = child.tail(sys.maxsize)
     lines = causes(output) if is_installer else output[-12:]
     hints = tool_hints(title, child.stdout, cwd)
-    if cache_dir() in " ".join(argv[1:]) and any("No space left on device" in line for line in output):
-        hints = [CACHE_HINT]
+    if any("No space left on device" in line for line in output):
+        places = [word for word in argv[1:] if word.startswith(cache_dir()) and not word.startswith(cache_dir("pip"))]
+        hints = [CACHE_HINT if places else "prime clean removes builds that nothing uses"]
     place = "" if is_offline() or not is_installer else unreached(output)
     if place:
         status = "no network connection to %s" % by_proxy(place, environ)
