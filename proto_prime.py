@@ -44,13 +44,6 @@
 #   README lists both. Codes such as E7 name what must be survived (tests/faults.md): C pythons that lie, E the
 #   caller's environment, B what breaks half-way, T time, I input, H hostility, R repos, M machines, U every day.
 #
-# In other repos this is nobody's code to mend. Linters and formatters leave it alone:
-# ruff: noqa
-# flake8: noqa
-# pylint: skip-file
-# isort: skip_file
-# fmt: off
-#
 # MIT License
 #
 # Copyright (c) 2026 the proto_prime contributors
@@ -69,6 +62,13 @@
 # NONINFRINGEMENT. IN NO EVENT SHALL THE AUTHORS OR COPYRIGHT HOLDERS BE LIABLE FOR ANY CLAIM,
 # DAMAGES OR OTHER LIABILITY, WHETHER IN AN ACTION OF CONTRACT, TORT OR OTHERWISE, ARISING FROM, OUT
 # OF OR IN CONNECTION WITH THE SOFTWARE OR THE USE OR OTHER DEALINGS IN THE SOFTWARE.
+#
+# In other repos this is nobody's code to mend. Linters and formatters leave it alone:
+# ruff: noqa
+# flake8: noqa
+# pylint: skip-file
+# isort: skip_file
+# fmt: off
 ''':' #
 # For sh, up to the last exec: `sh proto_prime.py` runs this, on machines that may have no python. For Python it is a
 # string. A "#" at its end keeps a line right where git has made CRLF out of each line end (M15).
@@ -909,10 +909,10 @@ def has_bytes(path, mark):
     return mark in (bytes_of(path) or b"")
 
 
-def is_script(path):
+def is_script(path, begins=b"#!"):
     """True if a program is a script, such as a shim: then its answers depend on more than its file."""
     try:
-        return next(chunks_of(path, READ_SIZE), b"")[:2] == b"#!"
+        return next(chunks_of(path, READ_SIZE), b"").startswith(begins)
     except (OSError, ValueError):
         return False
 
@@ -4117,11 +4117,24 @@ def version_in_name(name):
     return head + version + "t" * bool(threads)
 
 
+# Requests as other tools have them, as patterns, and what they are here.
+REQUEST_SLIPS = (
+    (r"(?:=|python\s)\s*([\d.]+)|(\d+\.\d+)\.[x*]", r"==\1\2.*"),
+    (r"([\d.]+)\s*(?:\+|or \w+)", r">=\1"),
+    (r"\^\s*(3[\d.]*)", r">=\1,<4"),
+    (r"([<>=!~]+\s*[\d.]+)\s+([<>=!~]+\s*[\d.]+)", r"\1,\2"),
+)
+
+
 def malformed(text, origin, reason=""):
-    """The PrimeError for a text that is no request; it lists the forms of one."""
+    """The PrimeError for a text that is no request; it lists the forms of one, and names the one that was meant."""
+    import re
+
     message = 'malformed request "%s"%s' % (text, reason and ": " + reason)
+    slips = [(re.fullmatch(pattern, str(text).strip(), re.IGNORECASE), meant) for pattern, meant in REQUEST_SLIPS]
+    near = next((match.expand(meant) for match, meant in slips if match), "")
     forms = ["  " + form for form in REQUEST_FORMS]
-    return PrimeError(message, origin, ["a request is one of:"] + forms, status=2)
+    return PrimeError(message, origin, ["a request is one of:"] + forms, near and 'did you mean "%s"?' % near, status=2)
 
 
 def satisfies(request, version):
@@ -4207,6 +4220,10 @@ ROOT_FIELDS = ("default_env", "tasks")  # no environment has its own
 FREE_FIELDS = ("env_vars", "tasks", "post_boot")  # any text: it is for the user's own programs
 PARSED_FIELDS = ("required_python_version", "uv_version")  # `check_text` is skipped: their own parsers check them
 PROJECT_KEYS = {"path": "text", "extras": "texts", "groups": "texts", "editable": "flag"}
+TASKS_MEANT = {word: key for key, words in {
+    "run": "cmd command script exec shell", "needs": "depends deps depends_on requires", "help": "description desc doc",
+    "cwd": "dir directory working_dir workdir", "env_vars": "environ variables vars environment",
+}.items() for word in words.split()}
 TASK_KEYS = {"run": "command", "env": "text", "cwd": "text", "env_vars": "table", "needs": "texts", "help": "text"}
 
 
@@ -4349,6 +4366,14 @@ def as_specifier(version):
     return ">=" + version.lstrip("^") if version[:1] == "^" else "==" + version
 
 
+def requirement_meant(text):
+    """The requirement for a text such as flask=3, flask^3 and flask@3, which other tools take; "" if it is another."""
+    import re
+
+    match = re.match(r"\s*([\w.-]+)\s*([=^@\s])\s*v?(\d[\w.*]*)\s*$", text, re.ASCII)
+    return match.group(1) + as_specifier(match.group(2).strip("=@ ") + match.group(3)) if match else ""
+
+
 def hint_for_value(field, value, typed="", kind=""):
     """The hint for a value that a field does not take: the line that works; "" if none is near.
 
@@ -4372,12 +4397,18 @@ def shown_toml(value):
 def hint_for_field(config, key, value, typed):
     """The hint for a field that does not exist: the one that was meant; "" if that cannot be told (U10)."""
     name = key.replace("-", "_").lower()
-    if config.file == OWN_CONFIG and (key == "tool" or is_our_name(key)):
-        table = "tool.proto-prime" if key == "tool" else key
+    tool = next(iter(value), "") if key == "tool" and isinstance(value, dict) else ""
+    if config.file == OWN_CONFIG and (is_our_name(tool) or is_our_name(key)):
+        table = "tool." + tool if tool else key
         return "the fields stand at the top of %s: leave out [%s]" % (OWN_CONFIG, table)
+    if config.file == OWN_CONFIG and tool:
+        return "[tool.%s] belongs into %s" % (tool, PYPROJECT)
     if config.file == OWN_CONFIG and key in ("project", "build-system", "dependency-groups"):
         return "[%s] belongs into %s" % (key, PYPROJECT)
     field = MEANT.get(name, "")
+    files = [value] if isinstance(value, str) else value
+    if field == "dependencies" and files and is_texts(files) and all(each.endswith((".txt", ".in")) for each in files):
+        field = "requirements_files"
     if name in ("extras", "groups", "dependency_groups"):
         value = {"path": ".", "extras" if name == "extras" else "groups": [value] if isinstance(value, str) else value}
     if field == "env_vars" and isinstance(value, dict) and any(isinstance(each, dict) for each in value.values()):
@@ -4523,6 +4554,8 @@ def load_config(root):
         field = "env." + name
         if not isinstance(table, dict):
             hint = "variables stand in env_vars: env_vars = %s" % shown_toml({name: str(table)})
+            if name in FIELDS:
+                hint = "an environment has a name: [%senv.NAME]" % ("tool.proto-prime." * (config.file == PYPROJECT))
             raise config.error(field, "%s is not a table of fields" % field, hint=hint)
         if not name or not consists_of(name, "-_"):
             raise config.error(field, 'environment name "%s" has more than letters, digits, - and _' % name)
@@ -4555,6 +4588,11 @@ def check_fields(config, table, fields, prefix):
         except PrimeError as error:
             error.where, error.hint = config.where(field), hint_for_option(text)
             raise
+        for text in value if key == "dependencies" else ():
+            meant = requirement_meant(text)
+            if meant:
+                problem = '%s: "%s" is no requirement' % (field, text)
+                raise config.error(field, problem, hint='did you mean "%s"?' % meant)
 
 
 class Task:
@@ -4630,7 +4668,8 @@ def read_task(config, name, value):
     for key, item in table.items():
         at = field + "." + key if table is value else field
         if key not in TASK_KEYS:
-            raise config.error(key, 'unknown field "%s"' % at, TASK_KEYS, at)
+            meant = TASKS_MEANT.get(key)
+            raise config.error(key, 'unknown field "%s"' % at, TASK_KEYS, at, meant and 'did you mean "%s"?' % meant)
         problem = why_not_kind(at, TASK_KEYS[key], item)
         if problem:
             raise config.error(at, problem, hint=hint_for_value(key, item, config.typed_value(at), TASK_KEYS[key]))
@@ -7299,6 +7338,7 @@ def file_in_wheel(wheel, ending, message):
 # `Driver` describes the methods of both; the chapters pip and uv hold the two drivers.
 
 VENDOR_HINT = "offline, packages come from vendor/ and find_links alone: where a network is, prime vendor gets them"
+REQUIREMENT_HINT = "a requirement is NAME, NAME==VERSION, NAME>=VERSION, or as PEP 508 has it"
 # Hints for a tool that failed: what its output holds (all of it), a pattern of the step's title, whether only offline.
 TOOL_HINTS = (
     ((b"discovered in a flat-layout",), "", False,
@@ -7306,6 +7346,9 @@ TOOL_HINTS = (
     ((b"has no attribute 'build_editable'",), "", False,
      'setuptools is too old for that: editable = false in projects, or venv_driver = "venv_pip"'),
     ((), "^(installing|fetching|replacing)", True, VENDOR_HINT),
+    ((), "^resolving", True, "offline, only find_links and vendor/ are asked; for an index leave out --offline"),
+    ((b"Couldn't parse requirement",), "", False, REQUIREMENT_HINT),
+    ((b"Invalid requirement",), "", False, REQUIREMENT_HINT),
 )
 TOOL_CAP = 1 << 22  # bytes of a tool's output that are kept
 SHOWN_LINES = 15  # of them in an error, at most
@@ -7330,7 +7373,8 @@ CAUSES = (
     ("", r"^ *(?:ERROR|CRITICAL): ", 2),
 )
 NOISE = r"^ *(?:error: [a-z-]+$|note: This |full command: |cwd: |│ exit code|╰─> (?:No available|See above)|" \
-    r"Remov(?:ing|ed) |Cleaning up|hint: (?:This usual|See above)|ERROR: ResolutionImpossible|(?:Found|Skipping) link)"
+    r"Remov(?:ing|ed) |Cleaning up|hint: (?:This usual|See above|Packages were unavail)|" \
+    r"ERROR: ResolutionImpossible|(?:Found|Skipping) link)"
 BUILD_FAILED = r"finished with status 'error'|^ *× .* did not run|Command errored out|Command \".*\" failed with"
 PIP_RUNS = r"^ *Running command "
 PIP_STAGE = r"Processing |Collecting |Obtaining |(?:Building|Installing) .*packages:"
@@ -9698,6 +9742,9 @@ def no_program(name, search, text, hint=""):
     return PrimeError(text, status=127, hint=hint)
 
 
+PROGRAM_BEGINS = b"#!", b"\x7fELF", b"\xcf\xfa\xed\xfe"  # the last is a Mac's
+
+
 def opened_by(path):
     """The hint for a file that is given as a program, and is none."""
     opens = "sh" if path.endswith(".sh") else "cat"
@@ -9710,7 +9757,7 @@ def cannot_run(name, problem, hint=""):
     if os.path.isdir(path):
         reason = "it is a directory"
     elif os.path.isfile(path) and not os.access(path, os.X_OK):
-        reason, is_program = "it is not executable", is_script(path) or bytes_of(path)[:4] == b"\x7fELF"
+        reason, is_program = "it is not executable", is_script(path, PROGRAM_BEGINS) or not os.access(path, os.R_OK)
         hint = hint or ("chmod +x " + shown([path]) if is_program else opened_by(path))
     elif isinstance(problem, FileNotFoundError) and os.path.isfile(path):
         reason = "the interpreter in its first line does not exist"
@@ -11393,7 +11440,7 @@ class working_directory:
         try:
             os.chdir(self.path)
         except OSError as problem:
-            raise PrimeError("cannot enter %s: %s" % (self.path, problem.strerror), "cwd of the task", status=2)
+            raise PrimeError("cannot enter its cwd %s: %s" % (self.path, problem.strerror), status=2)
         if "PWD" in self.environ:
             self.environ["PWD"] = self.path
 
@@ -12443,6 +12490,9 @@ def what_runs(options, environment, prefix):
     return lines + (wrapped("tasks, without run: " + tasks, columns() - 3, "  ") if tasks else [])
 
 
+# Programs that people call by their names, whether the environment has them yet or not.
+TOOLS = """pytest ruff mypy black isort flake8 pylint tox nox coverage ipython jupyter notebook flask django-admin
+uvicorn gunicorn celery alembic pre-commit sphinx-build mkdocs twine hatch poetry pdm""".split()
 ONE_WORD = "it is one word, with the blanks in it; several are: "
 # What a shell does itself, without a program.
 BUILTINS = ". alias cd eval export set source ulimit umask unset".split()
@@ -12452,7 +12502,7 @@ def hint_for(command, options, environment, prefix):
     """What to type instead of `run` with a program that is not there: one that is, or a task (U1)."""
     name, programs = command[0], programs_of(prefix)
     if len(command) == 1 and len(name.split()) > 1:
-        return ONE_WORD + "prime run " + name.strip()
+        return ONE_WORD + ("prime run " + name.strip() if options.command else as_toml(name.strip().split()))
     if os.path.isfile(name + ".py"):
         return meant_to_run([name + ".py", *command[1:]], options)
     if os.path.dirname(name) or is_python_file(name) or os.path.isfile(name):
@@ -12468,7 +12518,8 @@ def hint_for(command, options, environment, prefix):
     hint = hint_for_shell(command) if options.command else ""
     if hint:
         return hint
-    tasks = environment.config.tasks if options.command else ()  # what a task runs is no task
+    is_task_near = options.command and name.lower() not in TOOLS  # what a task runs is no task, and pytest no `test`
+    tasks = environment.config.tasks if is_task_near else ()
     near = nearest_name(name, [*tasks, *programs])
     if near in tasks and near not in programs:
         return "did you mean: prime %s" % shown([":" * (near in options.commands) + near, *command[1:]])
@@ -12543,13 +12594,15 @@ def run_task(task, options, start):
     prefix = prefix_of(environment, options, boots=True)
     environ = environment.environ(prefix, task.variables)
     report.detail("task %s: %s" % (task.name, shown(task.words)))
-    with working_directory(task.directory(options.root), environ):
-        try:
-            return start(*program_in(task.words, prefix, environ))
-        except (OSError, PrimeError) as problem:
-            error = no_start(problem, task.words, options, environment, prefix)
-            where = load_config(options.root).where("tasks." + task.name)
-            raise PrimeError("task %s: %s" % (task.name, error), where, error.tried, error.hint, error.status)
+    try:
+        with working_directory(task.directory(options.root), environ):
+            try:
+                return start(*program_in(task.words, prefix, environ))
+            except (OSError, PrimeError) as problem:
+                raise no_start(problem, task.words, options, environment, prefix)
+    except PrimeError as error:
+        where = load_config(options.root).where("tasks." + task.name)
+        raise PrimeError("task %s: %s" % (task.name, error), where, error.tried, error.hint, error.status)
 
 
 def task_rows(tasks, commands):
@@ -14541,9 +14594,6 @@ WORDS_OF_OTHERS = (
     ("commands usage man tasks task", "help", "lists the commands and the tasks"),
 )
 MANAGERS = "uv poetry pdm pipenv conda mamba hatch rye pixi".split()  # with a word of theirs behind it
-# Programs that people call by their names, whether the environment has them yet or not.
-TOOLS = """pytest ruff mypy black isort flake8 pylint tox nox coverage ipython jupyter notebook flask django-admin
-uvicorn gunicorn celery alembic pre-commit sphinx-build mkdocs twine hatch poetry pdm""".split()
 # Names that tasks often have, and what such a task runs.
 USUAL_TASKS = {"test": "pytest -q", "tests": "pytest -q", "lint": "ruff check", "format": "ruff format"}
 REMOVERS = {"remove", "uninstall", "rm"}
@@ -14707,6 +14757,8 @@ def hint_of_others(environment, word, rest):
         if not removes and not {".", "-e", "--editable", "-r", "--requirement"}.isdisjoint(rest):
             return hint_of_others(environment, "sync", ())
         names = [each for each in rest if each[:1] != "-" and each not in INSTALLERS]
+        if not (removes or names) and "install" in (word, *rest[:1]):
+            return hint_of_others(environment, "sync", ())
         does = "take %s out of" if removes else "list %s in"
         return where_to_add(environment, does % ("it" if names else "packages"))
     if word.rstrip("0123456789.") in ("python", "py"):

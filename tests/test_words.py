@@ -147,6 +147,7 @@ MEANT = [  # what is typed, and the hint
     ("help pip", "list packages in dependencies of proto_prime.toml, then: ./prime boot"),
     ("pip install -r requirements.txt", "./prime creates or updates .venv, with all that the repo asks for"),
     ("install -e .", "./prime creates or updates .venv, with all that the repo asks for"),
+    ("install --dev", "./prime creates or updates .venv, with all that the repo asks for"),
     ("install .", "./prime creates or updates .venv, with all that the repo asks for"),
     ("rm six", "take it out of dependencies of proto_prime.toml, then: ./prime boot"),
     ("rm", "./prime clean --all removes what was built"),
@@ -301,6 +302,8 @@ def test_U1_run_alone_lists_programs_and_tasks_at_any_width(plain, shown_on, col
 def test_U1_run_of_what_is_nearly_a_task(plain, hint):
     plain.config('[tasks]\ncheck = "true"\ninfo = "true"\n')
     assert hint("run", "chekc", "-x", status=127) == "did you mean: ./prime check -x"
+    plain.config('[tasks]\ntest = "true"\n')  # which is near pytest, but who types that means it
+    assert "list it in" in hint("run", "pytest", "-x", status=127)
 
 
 ENTRIES = {  # words of a shell, what they are for a hint
@@ -469,6 +472,22 @@ MISTAKES = [  # a config, and the hint
     ('env.docs = {python = 3}', 'did you mean: required_python_version = "3"'),
     ('scripts = {check = "true"}', 'did you mean: tasks = {check = "true"}'),
     ('[project]\nname = "x"', "[project] belongs into pyproject.toml"),
+    ('[tool.poetry]\nname = "x"', "[tool.poetry] belongs into pyproject.toml"),
+    ('[env]\ndependencies = ["six"]', "an environment has a name: [env.NAME]"),
+    ('requirements = "sub/requirements-dev.txt"', 'did you mean: requirements_files = ["sub/requirements-dev.txt"]'),
+    ('dependencies = ["idna", "six=1.16"]', 'did you mean "six==1.16"?'),
+    ('dependencies = ["six ^1.16"]', 'did you mean "six>=1.16"?'),
+    ('dependencies = ["six 1.16"]', 'did you mean "six==1.16"?'),
+    ('dependencies = ["six@1.16"]', 'did you mean "six==1.16"?'),
+    ('required_python_version = ">=3.9 <4"', 'did you mean ">=3.9,<4"?'),
+    ('required_python_version = "^3.9"', 'did you mean ">=3.9,<4"?'),
+    ('required_python_version = "3.9+"', 'did you mean ">=3.9"?'),
+    ('required_python_version = "3.9 or newer"', 'did you mean ">=3.9"?'),
+    ('required_python_version = "=3.9"', 'did you mean "==3.9.*"?'),
+    ('required_python_version = "Python 3.9"', 'did you mean "==3.9.*"?'),
+    ('required_python_version = "3.9.x"', 'did you mean "==3.9.*"?'),
+    ('[tasks]\nt = {cmd = "x"}', 'did you mean "run"?'),
+    ('[tasks]\nt = {run = "x", description = "y"}', 'did you mean "help"?'),
 ]
 
 
@@ -483,6 +502,20 @@ def test_U10_mistake_in_the_config_gets_the_line_that_works(plain, hint, text, m
     if line[:1] not in ("", "["):  # what is proposed is good
         plain.config("%s\n%s" % ("[env.docs]\n" * text.startswith("[env"), line))
         proto_prime.load_config(str(plain.path))
+
+
+def test_U10_requests_that_are_proposed_are_good():
+    for text in (">=3.9 <4", "^3.9", "3.9+", "3.9 or newer", "=3.9", "Python 3.9", "3.9.x"):
+        with pytest.raises(proto_prime.PrimeError) as caught:
+            proto_prime.parse_request(text)
+        assert proto_prime.satisfies(caught.value.hint.split('"')[1], "3.9.7"), text
+
+
+@pytest.mark.parametrize("driver", ["venv_uv", "venv_pip"])
+def test_U10_requirement_of_a_file_that_is_none_says_how_they_are_written(plain, hint, driver):
+    plain.write("requirements.txt", "six=1\n")
+    plain.config('requirements_files = ["requirements.txt"]\nvenv_driver = "%s"' % driver)
+    assert hint(status=1).startswith("a requirement is NAME, NAME==VERSION, NAME>=VERSION, or as PEP 508 has it; ")
 
 
 @pytest.mark.parametrize("line, meant", [
