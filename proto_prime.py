@@ -10687,7 +10687,7 @@ WARM = """
     activated active_generation ancestors are_same_marks as_typed begin_in_job below bytes_of catch_signals
     check_regular chunks_of clean_environ Cold cold command_argv command_line config_paths consists_of
     decisive_marks end_signals entry environment_python exit_code fail fast_path find_program find_root
-    flush_output hand_over has_control has_metadata Interrupted is_batch is_file is_installed is_link is_marked
+    flush_output hand_over has_control has_metadata Interrupted is_batch is_file is_installed is_link is_marked is_task_outside
     is_on is_python_file is_python_program is_same_place is_script is_text isolate leave limit_job Link
     load_text main masked means_yes note_outlived one_line own_directory own_job pip_variable plain_path
     PrimeError program_in proven quoted_word read_env_file read_env_line read_env_quoted read_stamp
@@ -11292,7 +11292,7 @@ def fast_path(argv, commands=()):
         stamp = proven(read_stamp(root, requested), root, requested, moves_link)
         if stamp is None and take_turn(root):
             stamp = proven(read_stamp(root, requested), root, requested, moves_link)
-        if stamp is None or command and stamp.task(command[0]):  # which command_run says
+        if stamp is None or command and is_task_outside(stamp, command[0]):
             return None
         if os.environ.get("VIRTUAL_ENV", stamp.prefix) != stamp.prefix:
             note_outlived(root, stamp.prefix)
@@ -11302,6 +11302,11 @@ def fast_path(argv, commands=()):
         return 0
     except (PrimeError, OSError, ValueError):
         return None
+
+
+def is_task_outside(stamp, name):
+    """True if `run` gets the name of a task that is no program of the environment, which `command_run` says."""
+    return stamp.task(name) is not None and not os.path.lexists(os.path.join(stamp.prefix, BIN, name + EXE))
 
 
 def task_name(word, commands):
@@ -14854,7 +14859,7 @@ def hint_of_option(command, word, options):
     return hint
 
 
-HELP_COLUMNS, HELP_LINES = 80, 24  # of the help, where the terminal is that wide
+HELP_COLUMNS, HELP_LINES, HELP_TASKS = 80, 24, 9  # of the help, where the terminal is that wide; lines on tasks
 
 
 def label_of(names, settings):
@@ -14900,7 +14905,10 @@ def help_of_all(typed, tasks, width):
     foot = [""] + wrapped("Options, before the command: %s." % ", ".join(options), width, "  ")
     title = [""] + wrapped("Less often (%s\xa0help\xa0COMMAND tells more):" % typed, width, "  ")
     lines = in_two_columns(rare, width)
-    if tasks:
+    if len(in_two_columns(tasks, HELP_COLUMNS)) > HELP_TASKS:
+        head += wrapped("Tasks of this repo (%s\xa0help\xa0TASK tells more):" % typed, width, "  ")
+        head += wrapped("  " + ", ".join(name for name, _ in tasks), width, "  ")
+    elif tasks:
         head += ["Tasks of this repo:"] + in_two_columns(tasks, width)
     if tasks and len(head + title + lines + foot) > HELP_LINES:
         lines = wrapped("  " + ", ".join(name for name, _ in rare), width, "  ")

@@ -422,6 +422,15 @@ def test_U5_help_has_24_lines_of_80_columns_with_what_is_done_every_day_first(pl
     assert piped.splitlines() == rows
 
 
+@pytest.mark.parametrize("count, has_help", [(9, True), (10, False), (40, False)])
+def test_U5_help_names_more_tasks_than_there_is_room_for(plain, shown_on, count, has_help):
+    plain.config("[tasks]\n" + "".join('task-%d = {run = "true", help = "do it"}\n' % each for each in range(count)))
+    rows = shown_on(80, "-h")
+    assert len(rows) <= 24 and max(map(len, rows)) <= 80
+    words = " ".join(rows).replace(",", "").split()
+    assert all("task-%d" % each in words for each in range(count)) and ("do it" in " ".join(rows)) == has_help
+
+
 @pytest.mark.parametrize("argv", [["-h"], ["run", "-h"], ["python", "-h"], ["init", "-h"], ["help", "task-0"]])
 def test_U5_at_40_columns_nothing_breaks_inside_words(plain, shown_on, argv):
     plain.config(TASKS)
@@ -438,6 +447,24 @@ def test_U5_help_of_a_command_has_its_own_options_first(plain):
     shown = plain.prime("help", "run").stdout
     for form in ("PROGRAM", "FILE.py", "-m MODULE", "(nothing)", "--no-boot", "--"):
         assert re.search(r"^  %s " % re.escape(form), shown, re.MULTILINE), form
+
+
+@pytest.mark.parametrize("columns", COLUMNS)
+@pytest.mark.parametrize("config, argv, status", [
+    ("", ["add", "six"], 2), (None, [], 2), ('[tasks]\nt = {cmd = "x"}\n', ["t"], 2),
+    ('venv_driver = "uv"\n', ["info"], 2), ('[tasks]\nt = "xyzzy"\n', ["t"], 127),
+])
+def test_U1_U2_U4_U10_error_on_a_terminal_is_that_of_a_pipe(plain, shown_on, columns, config, argv, status):
+    """Each line is whole, however narrow the terminal is: what is to be typed can be copied."""
+    if config is None:
+        (plain.path / "proto_prime.toml").unlink()
+    else:
+        plain.config(config)
+        plain.prime("reset", status=None)
+    rows = shown_on(columns, *argv, status=status)
+    piped = subprocess.run([str(some_python()), "prime", *argv], cwd=str(plain.path), env=plain.env,
+                           stderr=subprocess.PIPE, universal_newlines=True).stderr
+    assert "  hint: " in piped and rows == piped.splitlines()
 
 
 # -- U10: mistakes in the config -------------------------------------------------------------------
