@@ -10687,8 +10687,8 @@ WARM = """
     activated active_generation ancestors are_same_marks as_typed begin_in_job below bytes_of catch_signals
     check_regular chunks_of clean_environ Cold cold command_argv command_line config_paths consists_of
     decisive_marks end_signals entry environment_python exit_code fail fast_path find_program find_root
-    flush_output hand_over has_control has_metadata Interrupted is_batch is_file is_installed is_link is_marked is_task_outside
-    is_on is_python_file is_python_program is_same_place is_script is_text isolate leave limit_job Link
+    flush_output hand_over has_control has_metadata Interrupted is_batch is_file is_installed is_link is_marked
+    is_on is_python_file is_python_program is_same_place is_script is_task_outside is_text isolate leave limit_job Link
     load_text main masked means_yes note_outlived one_line own_directory own_job pip_variable plain_path
     PrimeError program_in proven quoted_word read_env_file read_env_line read_env_quoted read_stamp
     replace_process Reporter restore_environ run_in_place run_task_at_once run_words safe_name script_path shown
