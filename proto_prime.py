@@ -888,7 +888,9 @@ def load_text(path, decode=bytes.decode):
     except OSError as problem:
         raise PrimeError("cannot read %s: %s" % (path, problem.strerror), status=2)
     except UnicodeDecodeError as problem:
-        raise PrimeError("cannot read %s: it is not UTF-8 (%s)" % (path, problem), status=2)
+        number = problem.object.count(b"\n", 0, problem.start) + 1
+        message = "cannot read %s: it is not UTF-8, by line %d" % (path, number)
+        raise PrimeError(message, hint="save it as UTF-8", status=2)
 
 
 def bytes_of(path):
@@ -9134,7 +9136,8 @@ def fetch_uv(wanted, options, hashes=(), use="an environment"):
     The pip of any python from 3.8 on fetches it; without such a pip it comes from the index directly.
     """
     if is_offline() and "--find-links" not in options:
-        raise PrimeError("there is no uv on this machine, and none can be fetched offline")
+        raise PrimeError("there is no uv on this machine, and none can be fetched offline",
+                         hint='venv_driver = "venv_pip" does without' if use == "an environment" else "")
     requirement = "uv" + ",".join(clause.text for clause in wanted.clauses)
     with locked(writable_cache("uv", "lock"), "fetching uv"):
         path = find_uv(wanted, hashes, use)  # another process may have been faster
@@ -12231,7 +12234,8 @@ def clear_cache():
             if path not in used and is_file(path):
                 remove(path)
         discard(trees)
-    report.detail("emptied the user cache %s" % cache_dir())
+    if files or trees:
+        report.note("emptied the cache %s" % tilde(cache_dir()))
 
 
 def discard_unused(days):

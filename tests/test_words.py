@@ -531,6 +531,12 @@ def test_U10_mistake_in_the_config_gets_the_line_that_works(plain, hint, text, m
         proto_prime.load_config(str(plain.path))
 
 
+def test_U10_config_in_another_encoding_is_told_with_its_line(plain, hint):
+    (plain.path / "proto_prime.toml").write_bytes("# one\n# caf\u00e9\n".encode("latin-1"))
+    assert hint("info") == "save it as UTF-8"
+    assert "proto_prime.toml: it is not UTF-8, by line 2\n" in plain.prime("info", status=2).stderr
+
+
 def test_U10_requests_that_are_proposed_are_good():
     for text in (">=3.9 <4", "^3.9", "3.9+", "3.9 or newer", "=3.9", "Python 3.9", "3.9.x"):
         with pytest.raises(proto_prime.PrimeError) as caught:
