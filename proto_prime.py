@@ -4121,7 +4121,7 @@ def version_in_name(name):
 
 # Requests as other tools have them, as patterns, and what they are here.
 REQUEST_SLIPS = (
-    (r"(?:=|python\s)\s*([\d.]+)|(\d+\.\d+)\.[x*]", r"==\1\2.*"),
+    (r"(?:=|python\s)\s*([\d.]+)|(\d+(?:\.\d+)?)\.[x*]", r"==\1\2.*"),
     (r"([\d.]+)\s*(?:\+|or \w+)", r">=\1"),
     (r"\^\s*(3[\d.]*)", r">=\1,<4"),
     (r"([<>=!~]+\s*[\d.]+)\s+([<>=!~]+\s*[\d.]+)", r"\1,\2"),
@@ -14649,6 +14649,7 @@ def parse_command_line(argv):
     arguments = argv[:index] + rest
     if arguments or options.command in ARGUMENTS:  # argparse takes as long as the rest of a quick boot
         make_parser("".join(command), options).parse_args(arguments, namespace=options)
+        check_bare_words(options)
     report.verbosity = -1 if options.quiet else options.verbose or verbosity_from_environment()
     if options.offline:
         os.environ[OFFLINE_VAR] = "1"
@@ -14659,8 +14660,14 @@ WORDS_OF_PYTHON = ("-", "-c", "-m", "-V", "--version")  # with these behind it, 
 
 
 def check_order(before, words):
-    """PrimeError if options of every command stand behind `run` (U1); `before`, the words in front of it."""
-    index, known = command_index(words), {flag for flags, _ in OPTIONS for flag in flags}
+    """PrimeError if options of every command, or another tool's, stand behind `run` (U1).
+
+    before  list of str, the words in front of it;  words  list of str, those behind it
+    """
+    index, known = command_index(words), {flag for flags, _ in OPTIONS for flag in flags} | {"-vv", "-qv"}
+    hint = hint_of_others(None, words[0], ()) if index else ""
+    if hint:
+        raise PrimeError("run: unknown option %s" % words[0], hint=hint, status=2)
     if index and all(word.partition("=")[0] in known for word in words[:index] if word[:1] == "-"):
         raise PrimeError("run: option %s stands before run" % words[0], status=2,
                          hint="did you mean: prime " + shown([*before, *words[:index], "run", *words[index:]]))
@@ -14675,6 +14682,15 @@ def command_index(argv):
         is_env = not word.startswith("--") and word.find("e") == len(word) - 1  # -e, or -ve
         index += 2 if is_long or is_env else 1
     return index
+
+
+def check_bare_words(options):
+    """PrimeError if the name of an option stands where a command takes another word: `vendor python` (U1)."""
+    for (flag, *_), _ in ARGUMENTS.get(options.command, ()):
+        word = flag[2:] if flag[:2] == "--" else ""
+        if word and word in (options.request, options.directory, options.release) and not os.path.isdir(word):
+            raise PrimeError("%s: %s is an option" % (options.command, word), status=2,
+                             hint="did you mean: prime %s %s" % (options.command, flag))
 
 
 LOG_LEVELS = {"error": -1, "warning": 0, "info": 1, "debug": 2}
@@ -14698,8 +14714,9 @@ def unknown_command(options, word, *rest):
     typed = [each for each in ("-e", options.env) if options.env]
     error = PrimeError("unknown command %s" % visible_word(word), hint="prime help", status=2)
     programs = programs_of(prefix)
-    if word in MANAGERS and word not in programs and is_known_word(environment, rest):
-        word, rest = rest[0], rest[1:]
+    if word in MANAGERS and word not in programs and is_known_word(environment, rest, tasks):
+        at = int(rest[0] == "run" and "".join(rest[1:2]) in tasks)  # where their `run` is for tasks
+        word, rest = rest[at], rest[at + 1:]
     if word[:1] == ":":
         by_name = {name.lstrip(":"): name for name in tasks}
         near = nearest_name(word[1:], list(by_name))
@@ -14714,11 +14731,11 @@ def unknown_command(options, word, *rest):
     return error
 
 
-def is_known_word(environment, rest):
+def is_known_word(environment, rest, tasks):
     """True if the words behind the name of another tool mean something here: `uv sync`, `poetry run pytest`."""
     word = "".join(rest[:1])
     hint = hint_of_others(environment, word, rest[1:]) if word[:6] != "python" else ""
-    return word in ("run", "shell", "lock") or hint != ""
+    return word in ("run", "shell", "lock", *tasks) or hint != ""
 
 
 def what_was_meant(environment, word, rest, tasks, programs):
@@ -14726,7 +14743,7 @@ def what_was_meant(environment, word, rest, tasks, programs):
 
     Arguments as for `unknown_command`; tasks, programs  lists of str, the names of those that are there
     """
-    if word in OURS:
+    if word in OURS or word in tasks:
         return [word], ""
     hint = hint_of_others(environment, word, rest)
     slip = "" if hint and word not in USUAL_TASKS else slip_of(word, tasks)
@@ -14842,9 +14859,9 @@ def hint_of_usage(command, message, parser, options):
         names = load_config(find_root(options.root)).names()
     except (PrimeError, OSError):
         names = []
-    if word in names:
+    if word in names and command != "use":
         return "did you mean: prime -e %s %s" % (word, command)
-    if names and not word and (command == "use" or "-e/--env" in message):
+    if names and (command == "use" or not word and "-e/--env" in message):
         typed = "-e" if "-e/--env" in message else command
         return "prime %s NAME; the names: %s" % (typed, ", ".join(sorted(names)))
     return "%s --help" % parser.prog
@@ -14859,7 +14876,9 @@ def hint_of_option(command, word, options):
     if word == "--no-boot":
         hint = RUN_USAGE
     if word == "--" and options.words:
-        hint = "did you mean: prime " + shown(["run", *options.words])
+        environment, _ = peek(options)
+        is_task = environment and options.words[0] in environment.config.tasks
+        hint = "did you mean: prime " + shown(["run"] * (not is_task) + options.words)
     return hint
 
 

@@ -168,7 +168,16 @@ MEANT = [  # what is typed, and the hint
     ("-e", "./prime -e NAME; the names: default, docs"),
     ("env --json", "did you mean: ./prime env --shell json"),
     ("shell -c 'echo a' b", "did you mean: ./prime shell -c 'echo a b'"),
-    ("python all", "./prime python --all lists every Python"),
+    ("python all", "did you mean: ./prime python --all"),
+    ("vendor python", "did you mean: ./prime vendor --python"),
+    ("init from", "did you mean: ./prime init --from"),
+    ("-- check x", "did you mean: ./prime check x"),
+    ("pdm run check x", "did you mean: ./prime check x"),
+    ("pdm check x", "did you mean: ./prime check x"),
+    ("use docs default", "./prime use NAME; the names: default, docs"),
+    ("run -vv ls", "did you mean: ./prime -vv run ls"),
+    ("run --python 3.12 ls",
+     "./prime python prints the selected Python; required_python_version in the config chooses it"),
     ("python xyzzy", "./prime python --all lists every Python"),
     ("python -V", "did you mean: ./prime run python -V"),
 ]
@@ -513,6 +522,7 @@ MISTAKES = [  # a config, and the hint
     ('required_python_version = "=3.9"', 'did you mean "==3.9.*"?'),
     ('required_python_version = "Python 3.9"', 'did you mean "==3.9.*"?'),
     ('required_python_version = "3.9.x"', 'did you mean "==3.9.*"?'),
+    ('required_python_version = "3.x"', 'did you mean "==3.*"?'),
     ('[tasks]\nt = {cmd = "x"}', 'did you mean "run"?'),
     ('[tasks]\nt = {run = "x", description = "y"}', 'did you mean "help"?'),
 ]
@@ -538,7 +548,7 @@ def test_U10_config_in_another_encoding_is_told_with_its_line(plain, hint):
 
 
 def test_U10_requests_that_are_proposed_are_good():
-    for text in (">=3.9 <4", "^3.9", "3.9+", "3.9 or newer", "=3.9", "Python 3.9", "3.9.x"):
+    for text in (">=3.9 <4", "^3.9", "3.9+", "3.9 or newer", "=3.9", "Python 3.9", "3.9.x", "3.x"):
         with pytest.raises(proto_prime.PrimeError) as caught:
             proto_prime.parse_request(text)
         assert proto_prime.satisfies(caught.value.hint.split('"')[1], "3.9.7"), text
