@@ -10711,6 +10711,11 @@ def cold(*words, **options):
     raise Cold
 
 
+def kept_bytecode():
+    """The path at which python keeps the bytecode of this file, whether it is there or not; "" if it is no module."""
+    return getattr(globals().get("__spec__"), "cached", None) or ""
+
+
 def keep_warm_bytecode():
     """Write the bytecode of a warm start apart, beside what python keeps of this file: `prime` reads that first.
 
@@ -10719,7 +10724,7 @@ def keep_warm_bytecode():
     """
     import marshal
 
-    bytecode = getattr(globals().get("__spec__"), "cached", None) or ""
+    bytecode = kept_bytecode()
     if __name__ == "__main__" or sys.dont_write_bytecode or sys.version_info < (3, 8) or not os.path.isfile(bytecode):
         return
     path = "%s/proto_prime.%s.warm" % (os.path.dirname(bytecode), sys.implementation.cache_tag)
@@ -10757,15 +10762,16 @@ def warm_part(code, names=()):
 # A shell stamp says what a `Stamp` says as text that sh compares, in `ENTRY_SCRIPT`, without a python: above all what
 # one call of `stat` prints. It stands beside the stamp. Where sh could not compare all that counts, there is none.
 
-SHELL_MAGIC = "proto_prime shell stamp 1 for "  # stands in `ENTRY_SCRIPT` too: an older one leaves a newer stamp alone
+SHELL_MAGIC = "proto_prime shell stamp 2 for "  # stands in `ENTRY_SCRIPT` too: an older one leaves a newer stamp alone
 SHELL_FILES = 300  # at most: more would take sh as long as python
 SYSTEM_PATH = "/usr/bin:/bin"  # where sh looks for `stat`, whatever PATH says
-# How `stat` is asked for name, inode, size, mtime and ctime with nanoseconds: of GNU, of busybox, of BSD and macOS.
-STAT_FORMS = (("-c", "%n %i %s %.9Y %.9Z"), ("-c", "%n %i %s %y %z"), ("-f", "%N %i %z %Fm %Fc"))
+SHELL_END = "`"  # of a field: of the variables of a shell before the stamp as well, few of which have one
+# How `stat` is asked for inode, size, mtime and ctime with nanoseconds: of GNU, of busybox, of BSD and macOS.
+STAT_FORMS = (("-c", "%i %s %.9Y %.9Z"), ("-c", "%i %s %y %z"), ("-f", "%i %z %Fm %Fc"))
 # The variables that sh compares: those that decide, and those with which python has to look.
 SHELL_SETTINGS = sorted([PYTHON_VAR, DRIVER_VAR] + DECISIVE_VARS)
 SHELL_VARS = [ROOT_VAR, STATE_VAR, LOG_VAR, SPAWN_VAR, BUILDING_VAR, SHIM_VARS[0]] + SHELL_SETTINGS
-SHELL_VARS += [name for name in FOREIGN_VARS if not name.startswith("VIRTUAL_ENV")]
+SHELL_VARS += [name for name in FOREIGN_VARS if not name.startswith("VIRTUAL_ENV")]  # all begin with P, U or _
 # No task is started by these: the keys of `COMMANDS`.
 COMMAND_NAMES = "boot run shell env info python use reset rollback clean lock vendor init update serve".split()
 # Variables that shells have values of their own for.
@@ -10799,12 +10805,12 @@ def write_shell_stamp(stamp, form=None):
 
 def form_before(root, requested):
     """The one of `STAT_FORMS` that the present shell stamp has, current or not; else None."""
-    asked = os.fsdecode(bytes_of(shell_stamp_path(root, requested)) or b"").split("|")[5:6]
+    asked = os.fsdecode(bytes_of(shell_stamp_path(root, requested)) or b"").split(SHELL_END)[6:7]
     return next((form for form in STAT_FORMS for text in asked if text.startswith("\n".join(form) + "\n")), None)
 
 
 def shell_stamp(stamp, form):
-    """The bytes of the shell stamp for a stamp: fields with "|" between, each a list of lines, as in `ENTRY_SCRIPT`.
+    """The bytes of the shell stamp for a stamp: fields, each a list of lines, as in `ENTRY_SCRIPT`.
 
     NotForShell if sh could not compare all of it.
     """
@@ -10813,7 +10819,7 @@ def shell_stamp(stamp, form):
     if WINDOWS or not own_file() or not has_state or stamp.marks:
         raise NotForShell("this is no repo with a state directory and an entry script of its own")
     absent = configs_elsewhere(place, stamp.root)
-    paths = files_for_shell(stamp) + absent
+    paths = in_stat_order(files_for_shell(stamp) + absent, os.path.join(stamp.prefix, MARKER))
     form = form or working_form(paths)
     answer = stat_text(paths, form)
     # Only now: what changed after it was read, and before `stat_text` saw it, has another signature.
@@ -10826,11 +10832,12 @@ def shell_stamp(stamp, form):
     if not message.isprintable() or max(message) > "~":  # python knows how to show it
         raise NotForShell("the message has more than ASCII")
     fields = [[SHELL_MAGIC + stamp.requested], [place], [" %s " % " ".join(SHELL_VARS)]] + settings_for_shell()
-    fields += [list(form) + ["--"] + paths, answer, [stamp.prefix], [" ".join(programs_for_shell(stamp))]]
+    short = [path[len(place) + 1:] if path.startswith(place + os.sep) else path for path in paths]
+    fields += [list(form) + ["--"] + short, answer, [stamp.prefix], [" ".join(programs_for_shell(stamp))]]
     fields += [variables, tasks_for_shell(stamp, place), [message], ["end of stamp"]]
-    if any("|" in text or "\n" in text for field in fields for text in field):
+    if any(SHELL_END in text or "\n" in text for field in fields for text in field):
         raise NotForShell("a path or a value has a character that separates")
-    return os.fsencode("|".join(map("\n".join, fields)))
+    return os.fsencode("".join(SHELL_END + "\n".join(field) for field in fields))
 
 
 def is_for_shell(name):
@@ -10881,6 +10888,15 @@ def files_for_shell(stamp):
     return list(dict.fromkeys(with_links(paths)))
 
 
+def in_stat_order(paths, marker):
+    """Paths in the order in which `stat` is asked for them: first those that are there.
+
+    Its answer has no names. But what is renamed to an absent one has its line elsewhere then: behind that of the
+    environment's marker, which stays where it is.
+    """
+    return sorted(paths, key=lambda path: (not os.path.lexists(path), path == marker))
+
+
 def working_form(paths):
     """The first of `STAT_FORMS` in which the system's `stat` prints `stat_text` of these paths."""
     environ = dict(clean_environ(), TZ="UTC0", LC_ALL="C", PATH=SYSTEM_PATH)
@@ -10900,7 +10916,7 @@ def stat_text(paths, form):
         except OSError:
             continue
         times = stat_time(st.st_mtime_ns, form), stat_time(st.st_ctime_ns, form)
-        lines.append("%s %d %d %s %s" % ((path, st.st_ino, st.st_size) + times))
+        lines.append("%d %d %s %s" % ((st.st_ino, st.st_size) + times))
     return lines
 
 
@@ -11380,6 +11396,17 @@ def take_turn(root):
         time.sleep(0.02)
     _turns.append(file)
     return has_waited
+
+
+def hold_turn(file):
+    """Hold what the entry script locked for the first that starts in a fresh clone, as the turn of `take_turn`.
+
+    Not where its bytecode could not be kept: who is started meanwhile would wait, maybe by a selector.
+    """
+    if os.path.exists(kept_bytecode()):
+        _turns.append(file)
+    else:
+        file.close()
 
 
 def end_turn():
@@ -13404,23 +13431,23 @@ case $- in *i*) echo "prime: error: this is to be started, not sourced; see ./pr
 prime_newline='
 ' #
 #
-# FIELDS of a stamp, as shell_stamp() in proto_prime.py writes them, then ARGUMENTS. Returns if python has to look.
-# The fields are data: they are compared, printed or exported, and nothing of them is run.
+# VARIABLES as `set` prints them, FIELDS of a stamp as shell_stamp() in proto_prime.py writes them, then ARGUMENTS.
+# Returns if python has to look. The fields are data: they are compared, printed or exported; nothing of them is run.
 warm() { #
-    [ "$1,${13-}" = "proto_prime shell stamp 1 for $prime_env,end of stamp" ] && [ "$2" -ef "${0%/*}" ] || return #
-    prime_root=$2 prime_set= IFS=$prime_newline # the variables that decide; shells differ in quoting their values
-    for prime_line in $(set); do case $3 in *" ${prime_line%%=*} "*) prime_set=$prime_set$IFS$prime_line ;; esac; done #
-    [ "$prime_set" = "$4" ] || [ "$prime_set" = "$5" ] || return #
-    [ "$(LC_ALL=C TZ=UTC0 PATH=/usr/bin:/bin stat $6 2>/dev/null)" = "$7" ] || return # all files that decide
-    prime_prefix=$8 prime_programs=$9 prime_exports=${10} prime_tasks=${11} prime_message=${12} && shift 13 #
+    [ "$2,${14-}" = "proto_prime shell stamp 2 for $prime_env,end of stamp" ] && [ "$3" -ef "${0%/*}" ] || return #
+    prime_root=$3 prime_set= IFS=$prime_newline # the variables that decide; shells differ in quoting their values
+    for prime_line in $1; do case $prime_line$4 in [PU_]*" ${prime_line%%=*} "*) # P, U, _: a quick look first
+        prime_set=$prime_set$IFS$prime_line ;; esac; done #
+    [ "$prime_set" = "$5" ] || [ "$prime_set" = "$6" ] || return #
+    [ "$(cd "$3" && LC_ALL=C TZ=UTC0 PATH=/usr/bin:/bin stat $7 2>/dev/null)" = "$8" ] || return # files that decide
+    prime_prefix=$9 prime_programs=${10} prime_exports=${11} prime_tasks=${12} prime_message=${13} && shift 14 #
     case ${VIRTUAL_ENV-$prime_prefix} in "$prime_prefix") ;; */envs/* | envs/*) return 1 ;; esac # see M1
     if [ "${1-}" = -e ] && [ $# -gt 1 ]; then shift 2; fi #
     case $#,$prime_env,${1-} in 0,, | 1,,boot) trap '' PIPE && printf '%s\n' "$prime_message" >&2; exit 0 ;; esac #
     case $prime_tasks in *"$IFS${1-};;"*) # a task, where it runs: its words take the place of its name
         [ "$PWD" = "$prime_root" ] && prime_task=${prime_tasks#*"$IFS$1;;"} && shift || return #
         prime_exports=$prime_exports${IFS}INIT_CWD=$prime_root IFS=';' #
-        set -- run ${prime_task%%"$prime_newline"*} "$@" #
-        IFS=$prime_newline ;; esac #
+        set -- run ${prime_task%%"$prime_newline"*} "$@" && IFS=$prime_newline ;; esac #
     [ "${1-}" = run ] && shift && { [ "${1-}" != -- ] || shift; } || return #
     [ "${1-}" != -m ] || set -- "$prime_prefix/bin/python" "$@" #
     case " $prime_programs " in *" ${1-} "*) [ -x "$prime_prefix/bin/${1##*/}" ] || return ;; *) return 1 ;; esac #
@@ -13435,12 +13462,12 @@ warm() { #
     unset VIRTUAL_ENV_PROMPT && PATH=$prime_prefix/bin${PATH:+:$PATH} && exec "$@" #
 } #
 #
-prime_env=${PROTOPRIMER_ENV-} prime_state=${0%/*}/.prime prime_file=$0 IFS='|' #
+prime_env=${PROTOPRIMER_ENV-} prime_state=${0%/*}/.prime prime_file=$0 IFS='`' #
 [ "${1-}" != -e ] || prime_env=${2:-$prime_env} #
 [ -e "$prime_state" ] || prime_state=${0%/*}/../.prime; prime_stamp=$prime_state/stamp/${prime_env:-default}.sh #
 for prime_at in "$0" "$prime_state" "$prime_state/stamp" "$prime_stamp"; do [ ! -L "$prime_at" ] || prime_stamp=; done #
 case $-,${1-boot} in *f*,-e | *f*,[!-]*) # -f: by the first line, not by `sh prime`; a command of ours comes back
-    [ -O "$prime_stamp" ] && warm $(LC_ALL=C PATH=/usr/bin:/bin cat <"$prime_stamp") "$@" ;; esac #
+    [ -O "$prime_stamp" ] && warm $(IFS= && set && LC_ALL=C PATH=/usr/bin:/bin cat <"$prime_stamp") "$@" ;; esac #
 export PROTOPRIMER_ENVIRON="$$ $(LC_ALL=C PATH=/usr/bin:/bin od -An -vtx1 -N40000 "/proc/$$/environ" 2>/dev/null)" #
 PATH=${PATH:-/usr/bin:/bin} #
 case $- in *f*) command -v python3 >/dev/null && exec python3 -E -S ${PYTHONDONTWRITEBYTECODE:+-B} "$0" "$@" ;; esac #
@@ -13474,6 +13501,8 @@ def warm_start(directory):
 
     `keep_warm_bytecode` in that file writes it. To read the whole would be a fifth of the time.
     """
+    if __name__ != "__main__" or "PROTOPRIMER_PY_EXEC" in os.environ:  # a later stage is no warm start
+        return
     import marshal
 
     path = os.path.join(directory, "proto_prime.py")
@@ -13494,8 +13523,9 @@ def warm_start(directory):
         pass
 
 
-def wait_for_bytecode(directory):
-    """Of many that start at once in a fresh clone let one compile proto_prime.py, which takes as long as ten starts.
+def wait_for_first(directory):
+    """Of many that start at once in a fresh clone let one compile proto_prime.py, as long as ten starts take, and boot.
+    The others wait for it some seconds, and then are warm.
 
     Returns a file that is locked until it is closed, for the one; None for those that waited, or that need not wait.
     """
@@ -13507,27 +13537,30 @@ def wait_for_bytecode(directory):
             import time
 
             file, end = open(os.path.join(directory, "proto_prime.py")), time.monotonic() + 5
-            while not os.path.exists(kept) and time.monotonic() < end:
+            while time.monotonic() < end:
                 try:
                     fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    return file
+                    if not os.path.exists(kept):
+                        return file
+                    break
                 except BlockingIOError:
                     time.sleep(0.02)
+            file.close()
+            warm_start(directory)
     except (ImportError, OSError):  # Windows, or a file system without locks
         pass
 
 
 try:
     top = os.path.dirname(os.path.realpath(__file__))
-    if __name__ == "__main__" and "PROTOPRIMER_PY_EXEC" not in os.environ:  # a later stage is no warm start
-        warm_start(top)
+    warm_start(top)
+    turn = wait_for_first(top)
     sys.path.insert(0, top)
-    turn = wait_for_bytecode(top)
     import proto_prime
 
     main, leave = proto_prime.main, proto_prime.leave
     if turn:
-        turn.close()
+        proto_prime.hold_turn(turn)
 except KeyboardInterrupt:
     sys.exit(130)
 except Exception as problem:
@@ -13588,6 +13621,7 @@ OLDER_ENTRIES = """
 a635407d81876b837dcdb25ebe2ba1b94a7bf57a7bf7cd5fadc8faf216d8ea60
 c8f94d82813ed0c86aa53fd8c47f55611f447508afe6a558ee242ce776b70659
 c9dc75958a85f325ce7debeee25674b7df6420097400e427a96ddd05e29f4999
+ced43e9b41589e9989b4cef69d2c9decab596580151d9568baac4eed0815aff1
 e6fab70290fb9db1c1dd2d52aac5c141369a48aea984fdf065331aac54a38833
 fd171e048b40def14b400d28715ca4f786026517bba4583d6b09f86cd92b0a40
 """.split()
@@ -14820,7 +14854,8 @@ def make_parser(command, options):
         def _print_message(self, message, file=None):  # of --version
             emit(message)
 
-    parser = Parser(prog=("prime %s" % command).strip(), argument_default=argparse.SUPPRESS, add_help=False)
+    parser = Parser(prog=("prime %s" % command).strip(), argument_default=argparse.SUPPRESS, add_help=False,
+                    formatter_class=lambda prog: argparse.HelpFormatter(prog, width=80))  # else it loads shutil, bz2
     for names, settings in [*OPTIONS, *ARGUMENTS.get(command, ())]:
         parser.add_argument(*names, **settings)
     return parser

@@ -45,6 +45,28 @@ def test_N6_of_many_starts_in_a_clone_without_bytecode_one_compiles_and_the_othe
     assert sum(bool(re.search(r"# code object from .*proto_prime\.py$", text, re.MULTILINE)) for text in said) == 1
 
 
+@pytest.mark.parametrize("driver", ["venv_uv"], indirect=True)
+def test_N6_of_many_boots_of_a_clone_without_bytecode_the_others_read_a_fifth_of_it(fresh, driver):
+    fresh.settle()
+    said = end([fresh.popen(env={"PYTHONPROFILEIMPORTTIME": "1"}) for _ in range(MANY)])
+    assert 1 <= sum("| proto_prime\n" in text for text in said) < MANY
+    assert sum(".venv is ready" in text for text in said) == 1
+
+
+@pytest.mark.parametrize("is_kept", [True, False], ids=["kept", "not kept"])
+def test_N6_who_compiles_holds_its_turn_only_if_the_bytecode_could_be_kept(fresh, is_kept):
+    """Else a selector that starts `prime` would make it wait."""
+    pytest.importorskip("fcntl")
+    try_lock = "import fcntl; fcntl.flock(open('proto_prime.py'), fcntl.LOCK_EX | fcntl.LOCK_NB)"
+    selector = '#!/bin/sh\n"$STARTER" -c "%s" 2>/dev/null && touch free\necho "$STARTER"\n' % try_lock
+    fresh.write("selector", selector, executable=True)
+    fresh.config('python_selector_file_rel_path = "selector"\n')
+    if not is_kept:
+        (fresh.path / "__pycache__").write_text("no directory")
+    fresh.prime(env={"STARTER": str(some_python())})
+    assert (fresh.path / "free").exists() == (not is_kept)
+
+
 @pytest.mark.slow
 def test_N6_start_that_compiles_and_is_stopped_keeps_nobody_waiting_for_ever(fresh):
     fcntl = pytest.importorskip("fcntl")
