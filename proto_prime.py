@@ -62,6 +62,13 @@
 # NONINFRINGEMENT. IN NO EVENT SHALL THE AUTHORS OR COPYRIGHT HOLDERS BE LIABLE FOR ANY CLAIM,
 # DAMAGES OR OTHER LIABILITY, WHETHER IN AN ACTION OF CONTRACT, TORT OR OTHERWISE, ARISING FROM, OUT
 # OF OR IN CONNECTION WITH THE SOFTWARE OR THE USE OR OTHER DEALINGS IN THE SOFTWARE.
+#
+# In other repos this is nobody's code to mend. Linters and formatters leave it alone:
+# ruff: noqa
+# flake8: noqa
+# pylint: skip-file
+# isort: skip_file
+# fmt: off
 ''':' #
 # For sh, up to the last exec: `sh proto_prime.py` runs this, on machines that may have no python. For Python it is a
 # string. A "#" at its end keeps a line right where git has made CRLF out of each line end (M15).
@@ -299,7 +306,7 @@ provide "$@"
 [ -z "$lent" ] || unset $lent
 exec "$python" "$0" "$@"
 '''
-__doc__ = """Take a repo from any python to the python and the dependencies that it requires.
+__doc__ = """Set up a repo's Python environment, and run commands in it, from one file in the repo.
 
 Usage: ./prime -v, or python3 proto_prime.py -v. The map above the licence tells what happens, and where it stands.
 """
@@ -718,6 +725,11 @@ def shown(argv):
     return masked(" ".join(shlex.quote(word) if "\n" not in word else "'...'" for word in argv))
 
 
+def visible_word(word):
+    """A word of a command line in a message: in quotes if there would be nothing to see."""
+    return word if word.strip() else '"%s"' % word
+
+
 def quoted_word(word, is_plain, quote='\\"'):
     """A word of a command line, in quotes unless it `is_plain`. The C library of Windows takes it apart again.
 
@@ -876,7 +888,9 @@ def load_text(path, decode=bytes.decode):
     except OSError as problem:
         raise PrimeError("cannot read %s: %s" % (path, problem.strerror), status=2)
     except UnicodeDecodeError as problem:
-        raise PrimeError("cannot read %s: it is not UTF-8 (%s)" % (path, problem), status=2)
+        number = problem.object.count(b"\n", 0, problem.start) + 1
+        message = "cannot read %s: it is not UTF-8, by line %d" % (path, number)
+        raise PrimeError(message, hint="save it as UTF-8", status=2)
 
 
 def bytes_of(path):
@@ -897,10 +911,10 @@ def has_bytes(path, mark):
     return mark in (bytes_of(path) or b"")
 
 
-def is_script(path):
+def is_script(path, begins=b"#!"):
     """True if a program is a script, such as a shim: then its answers depend on more than its file."""
     try:
-        return next(chunks_of(path, READ_SIZE), b"")[:2] == b"#!"
+        return next(chunks_of(path, READ_SIZE), b"").startswith(begins)
     except (OSError, ValueError):
         return False
 
@@ -4150,11 +4164,24 @@ def version_in_name(name):
     return head + version + "t" * bool(threads)
 
 
+# Requests as other tools have them, as patterns, and what they are here.
+REQUEST_SLIPS = (
+    (r"(?:=|python\s)\s*([\d.]+)|(\d+(?:\.\d+)?)\.[x*]", r"==\1\2.*"),
+    (r"([\d.]+)\s*(?:\+|or \w+)", r">=\1"),
+    (r"\^\s*(3[\d.]*)", r">=\1,<4"),
+    (r"([<>=!~]+\s*[\d.]+)\s+([<>=!~]+\s*[\d.]+)", r"\1,\2"),
+)
+
+
 def malformed(text, origin, reason=""):
-    """The PrimeError for a text that is no request; it lists the forms of one."""
+    """The PrimeError for a text that is no request; it lists the forms of one, and names the one that was meant."""
+    import re
+
     message = 'malformed request "%s"%s' % (text, reason and ": " + reason)
+    slips = [(re.fullmatch(pattern, str(text).strip(), re.IGNORECASE), meant) for pattern, meant in REQUEST_SLIPS]
+    near = next((match.expand(meant) for match, meant in slips if match), "")
     forms = ["  " + form for form in REQUEST_FORMS]
-    return PrimeError(message, origin, ["a request is one of:"] + forms, status=2)
+    return PrimeError(message, origin, ["a request is one of:"] + forms, near and 'did you mean "%s"?' % near, status=2)
 
 
 def satisfies(request, version):
@@ -4240,6 +4267,10 @@ ROOT_FIELDS = ("default_env", "tasks")  # no environment has its own
 FREE_FIELDS = ("env_vars", "tasks", "post_boot")  # any text: it is for the user's own programs
 PARSED_FIELDS = ("required_python_version", "uv_version")  # `check_text` is skipped: their own parsers check them
 PROJECT_KEYS = {"path": "text", "extras": "texts", "groups": "texts", "editable": "flag"}
+TASKS_MEANT = {word: key for key, words in {
+    "run": "cmd command script exec shell", "needs": "depends deps depends_on requires", "help": "description desc doc",
+    "cwd": "dir directory working_dir workdir", "env_vars": "environ variables vars environment",
+}.items() for word in words.split()}
 TASK_KEYS = {"run": "command", "env": "text", "cwd": "text", "env_vars": "table", "needs": "texts", "help": "text"}
 
 
@@ -4382,6 +4413,14 @@ def as_specifier(version):
     return ">=" + version.lstrip("^") if version[:1] == "^" else "==" + version
 
 
+def requirement_meant(text):
+    """The requirement for a text such as flask=3, flask^3 and flask@3, which other tools take; "" if it is another."""
+    import re
+
+    match = re.match(r"\s*([\w.-]+)\s*([=^@\s])\s*v?(\d[\w.*]*)\s*$", text, re.ASCII)
+    return match.group(1) + as_specifier(match.group(2).strip("=@ ") + match.group(3)) if match else ""
+
+
 def hint_for_value(field, value, typed="", kind=""):
     """The hint for a value that a field does not take: the line that works; "" if none is near.
 
@@ -4405,12 +4444,18 @@ def shown_toml(value):
 def hint_for_field(config, key, value, typed):
     """The hint for a field that does not exist: the one that was meant; "" if that cannot be told (U10)."""
     name = key.replace("-", "_").lower()
-    if config.file == OWN_CONFIG and (key == "tool" or is_our_name(key)):
-        table = "tool.proto-prime" if key == "tool" else key
+    tool = next(iter(value), "") if key == "tool" and isinstance(value, dict) else ""
+    if config.file == OWN_CONFIG and (is_our_name(tool) or is_our_name(key)):
+        table = "tool." + tool if tool else key
         return "the fields stand at the top of %s: leave out [%s]" % (OWN_CONFIG, table)
+    if config.file == OWN_CONFIG and tool:
+        return "[tool.%s] belongs into %s" % (tool, PYPROJECT)
     if config.file == OWN_CONFIG and key in ("project", "build-system", "dependency-groups"):
         return "[%s] belongs into %s" % (key, PYPROJECT)
     field = MEANT.get(name, "")
+    files = [value] if isinstance(value, str) else value
+    if field == "dependencies" and files and is_texts(files) and all(each.endswith((".txt", ".in")) for each in files):
+        field = "requirements_files"
     if name in ("extras", "groups", "dependency_groups"):
         value = {"path": ".", "extras" if name == "extras" else "groups": [value] if isinstance(value, str) else value}
     if field == "env_vars" and isinstance(value, dict) and any(isinstance(each, dict) for each in value.values()):
@@ -4508,7 +4553,7 @@ class Config:
     def where(self, name):
         """The file, and the line that defines a dotted name of our table, else the line of the table around it."""
         top = "tool.proto-prime" if self.file == PYPROJECT else ""
-        wanted = (top + "." if top else "") + name + "."
+        wanted = bare_key((top + "." if top else "") + name) + "."
         header, nearest_key, nearest_line = "", top, 0
         lines = self.text.split("\n")
         for number, line in enumerate(lines, 1):
@@ -4531,8 +4576,12 @@ def defined_in(line):
     is_header = bare[:1] == "[" and "[" in line[:2]  # a row of a list stands further in
     text = bare.lstrip("[") if is_header else bare
     name, end, _ = text.partition("]" if is_header else "=")
-    name = "".join(char for char in name if not char.isspace() and char not in "\"'")
-    return name if end and consists_of(name, "_.-") else "", is_header
+    return bare_key(name) if end else "", is_header
+
+
+def bare_key(text):
+    """A dotted key without blanks and quotes."""
+    return "".join(char for char in text if not char.isspace() and char not in "\"'")
 
 
 def table_in(document, file, *names):
@@ -4552,6 +4601,8 @@ def load_config(root):
         field = "env." + name
         if not isinstance(table, dict):
             hint = "variables stand in env_vars: env_vars = %s" % shown_toml({name: str(table)})
+            if name in FIELDS:
+                hint = "an environment has a name: [%senv.NAME]" % ("tool.proto-prime." * (config.file == PYPROJECT))
             raise config.error(field, "%s is not a table of fields" % field, hint=hint)
         if not name or not consists_of(name, "-_"):
             raise config.error(field, 'environment name "%s" has more than letters, digits, - and _' % name)
@@ -4584,6 +4635,11 @@ def check_fields(config, table, fields, prefix):
         except PrimeError as error:
             error.where, error.hint = config.where(field), hint_for_option(text)
             raise
+        for text in value if key == "dependencies" else ():
+            meant = requirement_meant(text)
+            if meant:
+                problem = '%s: "%s" is no requirement' % (field, text)
+                raise config.error(field, problem, hint='did you mean "%s"?' % meant)
 
 
 class Task:
@@ -4649,7 +4705,9 @@ def read_task(config, name, value):
     """Check one task, and return it as a `Task`. PrimeError with status 2."""
     field = "tasks." + name
     if not consists_of(name, "-_.:") or name[:1] in ("", "-", ".", ":"):
-        raise config.error(field, 'task name "%s" is not of letters, digits and -_.: alone' % one_line(name[:200]))
+        near = "".join(char if consists_of(char, "_.:") else "-" for char in name[:200]).strip("-.:")
+        raise config.error(field, 'task name "%s" is not of letters, digits and -_.: alone' % one_line(name[:200]),
+                           hint='did you mean "%s"?' % near if near else "")
     if name in FIELDS:  # the line was added below [tasks]
         hint = "move its line above [%stasks]" % ("tool.proto-prime." * (config.file == PYPROJECT))
         raise config.error(field, "%s: %s is a field, and no task" % (field, name), hint=hint)
@@ -4657,7 +4715,8 @@ def read_task(config, name, value):
     for key, item in table.items():
         at = field + "." + key if table is value else field
         if key not in TASK_KEYS:
-            raise config.error(key, 'unknown field "%s"' % at, TASK_KEYS, at)
+            meant = TASKS_MEANT.get(key)
+            raise config.error(key, 'unknown field "%s"' % at, TASK_KEYS, at, meant and 'did you mean "%s"?' % meant)
         problem = why_not_kind(at, TASK_KEYS[key], item)
         if problem:
             raise config.error(at, problem, hint=hint_for_value(key, item, config.typed_value(at), TASK_KEYS[key]))
@@ -5921,7 +5980,8 @@ def near_file(path):
     """The path of the file, with the same ending, that was meant by `path`, which is not there; "" if none is near."""
     directory, name = os.path.split(path)
     end = os.path.splitext(name)[1]
-    near = nearest_name(name, [each for each in names_in(directory or os.curdir) if each.endswith(end)])
+    names = [each for each in names_in(directory or os.curdir) if each.endswith(end)]
+    near = nearest_name(name, [each for each in names if os.path.exists(os.path.join(directory, each))])
     return near and os.path.join(directory, near)
 
 
@@ -7383,6 +7443,7 @@ def file_in_wheel(wheel, ending, message):
 # `Driver` describes the methods of both; the chapters pip and uv hold the two drivers.
 
 VENDOR_HINT = "offline, packages come from vendor/ and find_links alone: where a network is, prime vendor gets them"
+REQUIREMENT_HINT = "a requirement is NAME, NAME==VERSION, NAME>=VERSION, or as PEP 508 has it"
 # Hints for a tool that failed: what its output holds (all of it), a pattern of the step's title, whether only offline.
 TOOL_HINTS = (
     ((b"discovered in a flat-layout",), "", False,
@@ -7394,6 +7455,9 @@ TOOL_HINTS = (
     ((b"/archive-v", b"(os error 2)"), "", False,
      "the cache of uv is not whole, such as one that CI restored in part: remove it"),
     ((), "^(installing|fetching|replacing)", True, VENDOR_HINT),
+    ((), "^resolving", True, "offline, only find_links and vendor/ are asked; for an index leave out --offline"),
+    ((b"Couldn't parse requirement",), "", False, REQUIREMENT_HINT),
+    ((b"Invalid requirement",), "", False, REQUIREMENT_HINT),
 )
 TOOL_CAP = 1 << 22  # bytes of a tool's output that are kept
 SHOWN_LINES = 15  # of them in an error, at most
@@ -7418,7 +7482,8 @@ CAUSES = (
     ("", r"^ *(?:ERROR|CRITICAL): ", 2),
 )
 NOISE = r"^ *(?:error: [a-z-]+$|note: This |full command: |cwd: |│ exit code|╰─> (?:No available|See above)|" \
-    r"Remov(?:ing|ed) |Cleaning up|hint: (?:This usual|See above)|ERROR: ResolutionImpossible|(?:Found|Skipping) link)"
+    r"Remov(?:ing|ed) |Cleaning up|hint: (?:This usual|See above|Packages were unavail)|" \
+    r"ERROR: ResolutionImpossible|(?:Found|Skipping) link)"
 BUILD_FAILED = r"finished with status 'error'|^ *× .* did not run|Command errored out|Command \".*\" failed with"
 PIP_RUNS = r"^ *Running command "
 PIP_STAGE = r"Processing |Collecting |Obtaining |(?:Building|Installing) .*packages:"
@@ -7475,8 +7540,9 @@ def run_tool(argv, title, environ=None, cwd=os.sep, is_installer=True):
     output = child.tail(sys.maxsize)
     lines = causes(output) if is_installer else output[-12:]
     hints = tool_hints(title, child.stdout, cwd)
-    if cache_dir() in " ".join(argv[1:]) and any("No space left on device" in line for line in output):
-        hints = [CACHE_HINT]
+    if any("No space left on device" in line for line in output):
+        places = [word for word in argv[1:] if word.startswith(cache_dir()) and not word.startswith(cache_dir("pip"))]
+        hints = [CACHE_HINT if places else "prime clean removes builds that nothing uses"]
     place = "" if is_offline() or not is_installer else unreached(output)
     if place:
         status = "no network connection to %s" % by_proxy(place, environ)
@@ -9221,7 +9287,8 @@ def fetch_uv(wanted, options, hashes=(), use="an environment"):
     The pip of any python from 3.8 on fetches it; without such a pip it comes from the index directly.
     """
     if is_offline() and "--find-links" not in options:
-        raise PrimeError("there is no uv on this machine, and none can be fetched offline")
+        raise PrimeError("there is no uv on this machine, and none can be fetched offline",
+                         hint='venv_driver = "venv_pip" does without' if use == "an environment" else "")
     requirement = "uv" + ",".join(clause.text for clause in wanted.clauses)
     with locked(writable_cache("uv", "lock"), "fetching uv"):
         path = find_uv(wanted, hashes, use)  # another process may have been faster
@@ -9817,7 +9884,7 @@ def command_argv(command, prefix, search):
         raise PrimeError(NO_PIP, status=127)
     if not program:
         text = "there is no file %s" if is_python_file(name) else "no program %s in the environment or on PATH"
-        raise no_program(name, search, text % name)
+        raise no_program(name, search, text % visible_word(name))
     if is_outside and is_python_program(program):
         report.note_once("the environment has no %s: %s is run, a python program from outside" % (name, tilde(program)))
     return [program] + list(command[1:])
@@ -9843,13 +9910,23 @@ def no_program(name, search, text, hint=""):
     return PrimeError(text, status=127, hint=hint)
 
 
+PROGRAM_BEGINS = b"#!", b"\x7fELF", b"\xcf\xfa\xed\xfe"  # the last is a Mac's
+
+
+def opened_by(path):
+    """The hint for a file that is given as a program, and is none."""
+    opens = "sh" if path.endswith(".sh") else "cat"
+    return "it is a file, and no program: name what opens it, as in: prime %s" % shown(["run", opens, path])
+
+
 def cannot_run(name, problem, hint=""):
     """The PrimeError for a program that the system does not start, with the status that a shell would return."""
     path, reason, status = problem.filename or name, problem.strerror, 126
     if os.path.isdir(path):
         reason = "it is a directory"
     elif os.path.isfile(path) and not os.access(path, os.X_OK):
-        reason, hint = "it is not executable", hint or "chmod +x " + shown([path])
+        reason, is_program = "it is not executable", is_script(path, PROGRAM_BEGINS) or not os.access(path, os.R_OK)
+        hint = hint or ("chmod +x " + shown([path]) if is_program else opened_by(path))
     elif isinstance(problem, FileNotFoundError) and os.path.isfile(path):
         reason = "the interpreter in its first line does not exist"
     elif isinstance(problem, FileNotFoundError):
@@ -10850,7 +10927,7 @@ WARM = """
     check_regular chunks_of clean_environ Cold cold command_argv command_line config_paths consists_of
     decisive_marks end_signals entry environment_python exit_code fail fast_path find_program find_root
     flush_output hand_over has_control has_metadata Interrupted is_batch is_file is_installed is_link is_marked
-    is_on is_python_file is_python_program is_same_place is_script is_text isolate leave limit_job Link
+    is_on is_python_file is_python_program is_same_place is_script is_task_outside is_text isolate leave limit_job Link
     load_text main masked means_yes note_outlived one_line own_directory own_job pip_variable plain_path
     PrimeError program_in proven quoted_word read_env_file read_env_line read_env_quoted read_stamp
     replace_process Reporter restore_environ run_in_place run_task_at_once run_words safe_name script_path shown
@@ -11487,7 +11564,7 @@ def fast_path(argv, commands=()):
         stamp = proven(read_stamp(root, requested), root, requested, moves_link)
         if stamp is None and take_turn(root):
             stamp = proven(read_stamp(root, requested), root, requested, moves_link)
-        if stamp is None:
+        if stamp is None or command and is_task_outside(stamp, command[0]):
             return None
         if os.environ.get("VIRTUAL_ENV", stamp.prefix) != stamp.prefix:
             note_outlived(root, stamp.prefix)
@@ -11497,6 +11574,11 @@ def fast_path(argv, commands=()):
         return 0
     except (PrimeError, OSError, ValueError):
         return None
+
+
+def is_task_outside(stamp, name):
+    """True if `run` gets the name of a task that is no program of the environment, which `command_run` says."""
+    return stamp.task(name) is not None and not os.path.lexists(os.path.join(stamp.prefix, BIN, name + EXE))
 
 
 def task_name(word, commands):
@@ -11646,7 +11728,7 @@ class working_directory:
         try:
             os.chdir(self.path)
         except OSError as problem:
-            raise PrimeError("cannot enter %s: %s" % (self.path, problem.strerror), "cwd of the task", status=2)
+            raise PrimeError("cannot enter its cwd %s: %s" % (self.path, problem.strerror), status=2)
         if "PWD" in self.environ:
             self.environ["PWD"] = self.path
 
@@ -12232,7 +12314,11 @@ def command_python(options):
     """print the path of the Python that is selected"""
     environment = open_environment(options)
     if options.request is not None:
-        request = parse_request(options.request, "command line")
+        try:
+            request = parse_request(options.request, "command line")
+        except PrimeError as error:
+            error.hint = error.hint or "prime python --all lists every Python"
+            raise
         request.places = environment.required.places
         environment.required = request
         environment.also = environment.locked = []
@@ -12432,7 +12518,8 @@ def clear_cache():
             if path not in used and is_file(path):
                 remove(path)
         discard(trees)
-    report.detail("emptied the user cache %s" % cache_dir())
+    if files or trees:
+        report.note("emptied the cache %s" % tilde(cache_dir()))
 
 
 def discard_unused(days):
@@ -12672,8 +12759,13 @@ def command_run(options):
     if words[0].rstrip("0123456789.") == "python" and is_python_file("".join(words[1:2])) and has_metadata(words[1]):
         # Seen here alone, where it costs nothing: the fast path does not look into scripts.
         report.note("python does not read the dependencies in %s; this does: %s" % (words[1], typed("run", words[1])))
+    environ = environment.environ(prefix)
+    program = find_program(words[0], environ["PATH"]) if words[0] in environment.config.tasks else ""
+    if program and not program.startswith(prefix + os.sep):  # such as `run test`, as users of npm type it
+        name = ":" * (words[0] in options.commands) + words[0]
+        report.note("%s is a task: %s; this runs %s" % (name, typed(name, *words[1:]), program))
     try:
-        hand_over(words, prefix, environment.environ(prefix))
+        hand_over(words, prefix, environ)
     except (OSError, PrimeError) as problem:
         raise no_start(problem, words, options, environment, prefix)
 
@@ -12698,26 +12790,50 @@ def what_runs(options, environment, prefix):
     return lines + (wrapped("tasks, without run: " + tasks, columns() - 3, "  ") if tasks else [])
 
 
+# Programs that people call by their names, whether the environment has them yet or not.
+TOOLS = """pytest ruff mypy black isort flake8 pylint tox nox coverage ipython jupyter notebook flask django-admin
+uvicorn gunicorn celery alembic pre-commit sphinx-build mkdocs twine hatch poetry pdm""".split()
+ONE_WORD = "it is one word, with the blanks in it; several are: "
+# What a shell does itself, without a program.
+BUILTINS = ". alias cd eval export set source ulimit umask unset".split()
+
+
 def hint_for(command, options, environment, prefix):
     """What to type instead of `run` with a program that is not there: one that is, or a task (U1)."""
     name, programs = command[0], programs_of(prefix)
-    if len(command) == 1 and name.strip() != name.split(" ")[0]:
-        return "it is one word, with the blanks in it; several are: prime run %s" % name.strip()
+    if len(command) == 1 and len(name.split()) > 1:
+        return ONE_WORD + ("prime run " + name.strip() if options.command else as_toml(name.strip().split()))
+    if os.path.isfile(name + ".py"):
+        return meant_to_run([name + ".py", *command[1:]], options)
     if os.path.dirname(name) or is_python_file(name) or os.path.isfile(name):
         return hint_for_file(command, options, environment)
+    if os.path.isdir(name):
+        return "it is a directory"
     if name.rstrip("0123456789.") == "pip":
         return where_to_add(environment, "list packages in")
     if not options.command and name in environment.config.tasks:
         return "%s is a task: needs = [%s] runs it before" % (name, as_toml(name))
     if not options.command and name == "cd":
         return 'no shell runs this: cwd = "..." names the directory of a task'
-    tasks = environment.config.tasks if options.command else ()  # what a task runs is no task
+    hint = hint_for_shell(command) if options.command else ""
+    if hint:
+        return hint
+    is_task_near = options.command and name.lower() not in TOOLS  # what a task runs is no task, and pytest no `test`
+    tasks = environment.config.tasks if is_task_near else ()
     near = nearest_name(name, [*tasks, *programs])
     if near in tasks and near not in programs:
         return "did you mean: prime %s" % shown([":" * (near in options.commands) + near, *command[1:]])
     if near:
         return meant_to_run([near, *command[1:]], options)
     return "if a package brings it, " + where_to_add(environment)
+
+
+def hint_for_shell(command):
+    """What to type instead of `run` with a word that only a shell knows; "" if it is none (U1)."""
+    variable, sign, _ = command[0].partition("=")
+    if sign and variable.isidentifier():
+        return "variables stand before it: %s prime %s" % (shown(command[:1]), shown(["run", *command[1:]]))
+    return "a shell knows it: prime shell -c " + shown([shown(command)]) if command[0] in BUILTINS else ""
 
 
 def meant_to_run(command, options):
@@ -12728,6 +12844,8 @@ def meant_to_run(command, options):
 def hint_for_file(command, options, environment):
     """What to type instead of `run` with the name of a file that is not there, or that is no program (U1)."""
     name = command[0]
+    if os.path.islink(name) and not os.path.exists(name):
+        return "it is a link to %s, which is not there" % os.readlink(name)
     if not os.path.isfile(name):
         near = near_file(name)
         return meant_to_run([near, *command[1:]], options) if near else ""
@@ -12735,7 +12853,9 @@ def hint_for_file(command, options, environment):
         return meant_to_run([os.path.join(os.curdir, name), *command[1:]], options)
     if os.path.abspath(name) in map(environment.path, environment["requirements_files"]):
         return "prime boot installs what it lists"
-    return "it is a file, and no program: name what opens it, as in: prime %s" % shown(["run", "cat", name])
+    if is_script(name):
+        return "chmod +x %s; then prime %s" % (shown([name]), shown(["run", os.path.join(os.curdir, name)]))
+    return opened_by(name)
 
 
 def command_task(options):
@@ -12774,13 +12894,15 @@ def run_task(task, options, start):
     prefix = prefix_of(environment, options, boots=True)
     environ = environment.environ(prefix, task.variables)
     report.detail("task %s: %s" % (task.name, shown(task.words)))
-    with working_directory(task.directory(options.root), environ):
-        try:
-            return start(*program_in(task.words, prefix, environ))
-        except (OSError, PrimeError) as problem:
-            error = no_start(problem, task.words, options, environment, prefix)
-            where = load_config(options.root).where("tasks." + task.name)
-            raise PrimeError("task %s: %s" % (task.name, error), where, error.tried, error.hint, error.status)
+    try:
+        with working_directory(task.directory(options.root), environ):
+            try:
+                return start(*program_in(task.words, prefix, environ))
+            except (OSError, PrimeError) as problem:
+                raise no_start(problem, task.words, options, environment, prefix)
+    except PrimeError as error:
+        where = load_config(options.root).where("tasks." + task.name)
+        raise PrimeError("task %s: %s" % (task.name, error), where, error.tried, error.hint, error.status)
 
 
 def task_rows(tasks, commands):
@@ -13782,6 +13904,8 @@ IGNORED = (".prime/", ".venv", ENVS_FILE, "__pycache__/")  # .venv without a sla
 def command_init(options):
     """put proto_prime.py and prime into a repo"""
     root = named_path(options.directory or os.curdir)
+    if os.path.isfile(root):
+        raise PrimeError("init: %s is a file, and no directory" % shown([options.directory]), status=2)
     os.makedirs(root, exist_ok=True)
     directory, reason = home_of(root)
     own, prime = os.path.join(directory, "proto_prime.py"), os.path.join(directory, "prime")
@@ -14050,6 +14174,8 @@ def take_other(options, path, mode):
         source, trust = options.source, "hash" if options.sha256 else "https"  # H7
         if source:
             url = source if "://" in source else file_url(named_path(source))
+            if url != source and not os.path.isfile(named_path(source)):
+                raise PrimeError("there is no file %s" % shown([source]), "--from", status=2)
             download(url, aside, options.sha256, trust=trust)
         else:
             source = fetch_release(options, aside, trust)
@@ -14072,6 +14198,14 @@ def take_other(options, path, mode):
         tend(remove, aside)
 
 
+def wanted_release(options):
+    """The `Version` of this file that `prime update` names; None for the newest. PrimeError if it is none."""
+    try:
+        return Version(options.release) if options.release else None
+    except PrimeError as problem:  # `update six`, as other tools have it
+        raise PrimeError(str(problem), status=2, hint="VERSION is one of proto_prime; for packages: prime reset")
+
+
 def fetch_release(options, target, trust):
     """Fetch this file as the index has it: `options.release`, or the newest unless it is older than this one.
 
@@ -14080,7 +14214,7 @@ def fetch_release(options, target, trust):
     """
     import io
 
-    environment = open_environment(options)
+    wanted, environment = wanted_release(options), open_environment(options)
     index = "" if is_closed(environment) else chosen_index(environment["index_url"])
     if not index:
         raise PrimeError("no index may be asked for another version", hint="prime update --from FILE")
@@ -14089,7 +14223,6 @@ def fetch_release(options, target, trust):
     except PrimeError as problem:  # an index need not have it
         problem.hint = problem.hint or "prime update --from FILE takes the version in FILE, a path or URL"
         raise
-    wanted = Version(options.release) if options.release else None
     offers = []
     for name, url, sha256, size in links:
         version = wheel_version(name, "proto_prime")
@@ -14769,19 +14902,22 @@ WORDS_OF_OTHERS = (
     ("undo revert back downgrade", "rollback", "undoes the last rebuild"),
     ("rebuild recreate refresh reinstall", "reset", "rebuilds the environment from scratch"),
     ("delete destroy purge prune gc rm", "clean --all", "removes what was built"),
+    ("--reinstall --force-reinstall --force -f --no-cache", "reset", "rebuilds the environment from scratch"),
+    ("--dry-run --check -n", "info", "tells what is out of date, and changes nothing"),
+    ("--debug --trace", "-vv", "says all"),
+    ("--python -p", "python", "prints the selected Python; required_python_version in the config chooses it"),
     ("self-update selfupdate", "update", "replaces proto_prime.py by another version"),
     ("which where interpreter pythons", "python --all", "lists every Python"),
     ("new", "init", "puts proto_prime.py and prime into a repo"),
     ("download bundle", "vendor", "downloads everything for an offline install"),
     ("version", "--version", "tells the version"),
-    ("commands usage man tasks", "help", "lists the commands"),
+    ("commands usage man tasks task", "help", "lists the commands and the tasks"),
 )
-# Programs that people call by their names, whether the environment has them yet or not.
-TOOLS = """pytest ruff mypy black isort flake8 pylint tox nox coverage ipython jupyter notebook flask django-admin
-uvicorn gunicorn celery alembic pre-commit sphinx-build mkdocs twine hatch poetry pdm""".split()
+MANAGERS = "uv poetry pdm pipenv conda mamba hatch rye pixi".split()  # with a word of theirs behind it
 # Names that tasks often have, and what such a task runs.
 USUAL_TASKS = {"test": "pytest -q", "tests": "pytest -q", "lint": "ruff check", "format": "ruff format"}
-INSTALLERS = ("add", "remove", "uninstall", "require", "install", "pip", "pip3")  # with the name of a package behind it
+REMOVERS = {"remove", "uninstall", "rm"}
+INSTALLERS = ("add", *REMOVERS, "require", "install", "pip", "pip3")  # with the name of a package behind it
 
 
 OURS = (*COMMANDS, "help")  # the words that mean no task
@@ -14809,24 +14945,43 @@ def parse_command_line(argv):
     command, rest = argv[index: index + 1], argv[index + 1:]
     asked = command == ["help"]
     if asked:
-        command, rest = [word for word in rest if word[:1] != "-"][:1], []
+        command, rest = [word for word in rest if word[:1] != "-" and word != "help"][:1], []
     if command:
         options.command = command[0] if command[0] in COMMANDS else ""  # a task, or nothing that is known (U2)
     if not options.command:
         options.words, command, rest = [*command, *rest], [], []
     rest += ["-h"] * asked
-    if options.command == "python" and rest and (rest[0] in ("-", "-c", "-m") or is_python_file(rest[0])):
+    if options.command == "python" and rest and (rest[0] in WORDS_OF_PYTHON or is_python_file(rest[0])):
         raise PrimeError("python: it prints the path of the Python that is selected, and runs nothing", status=2,
                          hint="did you mean: prime " + shown([*argv[:index], "run", "python", *rest]))
     if options.command == "run" and rest[:1] not in (["-h"], ["--help"]):
+        check_order(argv[:index], rest)
         options.words, rest = rest, []
     arguments = argv[:index] + rest
     if arguments or options.command in ARGUMENTS:  # argparse takes as long as the rest of a quick boot
         make_parser("".join(command), options).parse_args(arguments, namespace=options)
+        check_bare_words(options)
     report.verbosity = -1 if options.quiet else options.verbose or verbosity_from_environment()
     if options.offline:
         os.environ[OFFLINE_VAR] = "1"
     return options
+
+
+WORDS_OF_PYTHON = ("-", "-c", "-m", "-V", "--version")  # with these behind it, `python` was meant to run
+
+
+def check_order(before, words):
+    """PrimeError if options of every command, or another tool's, stand behind `run` (U1).
+
+    before  list of str, the words in front of it;  words  list of str, those behind it
+    """
+    index, known = command_index(words), {flag for flags, _ in OPTIONS for flag in flags} | {"-vv", "-qv"}
+    hint = hint_of_others(None, words[0], ()) if index else ""
+    if hint:
+        raise PrimeError("run: unknown option %s" % words[0], hint=hint, status=2)
+    if index and all(word.partition("=")[0] in known for word in words[:index] if word[:1] == "-"):
+        raise PrimeError("run: option %s stands before run" % words[0], status=2,
+                         hint="did you mean: prime " + shown([*before, *words[:index], "run", *words[index:]]))
 
 
 def command_index(argv):
@@ -14838,6 +14993,15 @@ def command_index(argv):
         is_env = not word.startswith("--") and word.find("e") == len(word) - 1  # -e, or -ve
         index += 2 if is_long or is_env else 1
     return index
+
+
+def check_bare_words(options):
+    """PrimeError if the name of an option stands where a command takes another word: `vendor python` (U1)."""
+    for (flag, *_), _ in ARGUMENTS.get(options.command, ()):
+        word = flag[2:] if flag[:2] == "--" else ""
+        if word and word in (options.request, options.directory, options.release) and not os.path.isdir(word):
+            raise PrimeError("%s: %s is an option" % (options.command, word), status=2,
+                             hint="did you mean: prime %s %s" % (options.command, flag))
 
 
 LOG_LEVELS = {"error": -1, "warning": 0, "info": 1, "debug": 2}
@@ -14859,29 +15023,65 @@ def unknown_command(options, word, *rest):
     environment, prefix = peek(options)
     tasks = [name for name, _ in task_rows(environment.config.tasks if environment else {}, OURS)]
     typed = [each for each in ("-e", options.env) if options.env]
-    hint, programs = hint_of_others(environment, word, rest), programs_of(prefix)
-    slip = "" if hint and word not in USUAL_TASKS else slip_of(word, tasks)
-    is_path = os.path.isfile(word) and (word.endswith(".py") or os.path.dirname(word) != "")
-    is_program = is_path or word in [*programs, *TOOLS]
-    is_program = is_program or not (hint or slip or os.path.dirname(word)) and find_program(word)
-    words = [slip] if slip else []
-    if is_program and word not in INSTALLERS:
-        words = ["run", word]
-    elif not hint and not slip:
-        tools = [slip_of(word, TOOLS), *filter(find_program, TOOLS)]  # who types `lint` need not want to add pylint
-        names, others = [*OURS, *tasks, *programs, *tools], " ".join(row[0] for row in WORDS_OF_OTHERS).split()
-        near = nearest_name(word, names + others)
-        hint = hint_of_others(environment, nearest_name(word, [near], 0.8), rest)
-        near = "" if hint else nearest_name(word, names)
-        words = [near] if near in OURS or near in tasks else ["run", near][:2 * len(near)]
+    error = PrimeError("unknown command %s" % visible_word(word), hint="prime help", status=2)
+    programs = programs_of(prefix)
+    if word in MANAGERS and word not in programs and is_known_word(environment, rest, tasks):
+        at = int(rest[0] == "run" and "".join(rest[1:2]) in tasks)  # where their `run` is for tasks
+        word, rest = rest[at], rest[at + 1:]
+    if word[:1] == ":":
+        by_name = {name.lstrip(":"): name for name in tasks}
+        near = nearest_name(word[1:], list(by_name))
+        words, hint = [by_name[near]] if near else [], "the tasks: " + ", ".join(tasks) if tasks else ""
+    elif not rest and len(word.split()) > 1:
+        words, hint = [], ONE_WORD + "prime " + word.strip()
+    else:
+        words, hint = what_was_meant(environment, word, rest, tasks, programs)
     if words:
         hint = "did you mean: prime " + shown([*typed, *words, *rest])
-    return PrimeError("unknown command %s" % (word or '""'), hint=hint or "prime help", status=2)
+    error.hint = hint or error.hint
+    return error
+
+
+def is_known_word(environment, rest, tasks):
+    """True if the words behind the name of another tool mean something here: `uv sync`, `poetry run pytest`."""
+    word = "".join(rest[:1])
+    hint = hint_of_others(environment, word, rest[1:]) if word[:6] != "python" else ""
+    return word in ("run", "shell", "lock", *tasks) or hint != ""
+
+
+def what_was_meant(environment, word, rest, tasks, programs):
+    """What to type instead of a word that is no command: a list of words that take its place, else a hint.
+
+    Arguments as for `unknown_command`; tasks, programs  lists of str, the names of those that are there
+    """
+    if word in OURS or word in tasks:
+        return [word], ""
+    hint = hint_of_others(environment, word, rest)
+    slip = "" if hint and word not in USUAL_TASKS else slip_of(word, tasks)
+    is_path = os.path.isfile(word) and (word.endswith(".py") or os.path.dirname(word) != "")
+    if word not in INSTALLERS and (is_path or word in [*programs, *TOOLS]):
+        return ["run", word], ""
+    if hint or slip:
+        return [slip] * bool(slip), hint
+    if os.path.isfile(word + ".py"):
+        return ["run", word + ".py"], ""
+    if not os.path.dirname(word) and find_program(word):
+        return ["run", word], ""
+    tools = [slip_of(word, TOOLS), *filter(find_program, TOOLS)]  # who types `lint` need not want to add pylint
+    names, others = [*OURS, *tasks, *programs, *tools], " ".join(row[0] for row in WORDS_OF_OTHERS).split()
+    hint = hint_of_others(environment, nearest_name(word, [likely_name(word, names + others)], 0.8), rest)
+    near = "" if hint else likely_name(word, names)
+    return [near] if near in OURS or near in tasks else ["run", near][:2 * len(near)], hint
+
+
+def likely_name(word, names):
+    """The one of `names` that is one slip from a word, or nearly the same; else ""."""
+    return slip_of(word, names) or nearest_name(word, names, 0.7)
 
 
 def hint_of_others(environment, word, rest):
     """The hint for a command of another tool; "" if the word is none. Arguments as for `unknown_command`."""
-    if word in ("pip", "pip3") and rest[:1] in (("list",), ("freeze",), ("show",)):
+    if word in ("pip", "pip3") and "".join(rest[:1]) in ("list", "freeze", "show", "check"):
         word = "list"
     if word in USUAL_TASKS:
         own = not environment or environment.config.file != PYPROJECT
@@ -14889,9 +15089,15 @@ def hint_of_others(environment, word, rest):
         name, runs = word if word != "tests" else "test", USUAL_TASKS[word]
         begin = "prime run pytest; or make it a task" if name == "test" else "make it a task"
         return '%s: %s = "%s" in %s' % (begin, name, runs, place)
-    if word in INSTALLERS and (rest or word != "install"):
-        does = "take it out of" if {"remove", "uninstall"} & {word, *rest[:1]} else "list it in"
-        return where_to_add(environment, does)
+    if word in INSTALLERS and (rest or word not in ("install", "rm")):
+        removes = not REMOVERS.isdisjoint([word, *rest[:1]])
+        if not removes and not {".", "-e", "--editable", "-r", "--requirement"}.isdisjoint(rest):
+            return hint_of_others(environment, "sync", ())
+        names = [each for each in rest if each[:1] != "-" and each not in INSTALLERS]
+        if not (removes or names) and "install" in (word, *rest[:1]):
+            return hint_of_others(environment, "sync", ())
+        does = "take %s out of" if removes else "list %s in"
+        return where_to_add(environment, does % ("it" if names else "packages"))
     if word.rstrip("0123456789.") in ("python", "py"):
         return "did you mean: prime " + shown(["run", "python", *rest])
     for words, typed, does in WORDS_OF_OTHERS:
@@ -14917,7 +15123,7 @@ def make_parser(command, options):
             return [] if word[:2] == "--" else super()._get_option_tuples(word)
 
         def error(self, message):
-            raise PrimeError(message, hint=hint_of_usage(command, message, self, options.root), status=2)
+            raise PrimeError(message, hint=hint_of_usage(command, message, self, options), status=2)
 
         def print_help(self, file=None):
             emit(help_of(command, options, min(columns(1), HELP_COLUMNS)))
@@ -14941,36 +15147,54 @@ SHELLS_ALIKE = {
 }  # type: dict
 
 
-def hint_of_usage(command, message, parser, root):
+def hint_of_usage(command, message, parser, options):
     """The hint for what argparse says of a command line (U1)."""
     words = message.partition("unrecognized arguments: ")[2]
     word = words.split(" ")[0]
-    options = [each[2:] for each in parser._option_string_actions if each[:2] == "--"]
-    shell = message.partition("invalid choice: '")[2].partition("'")[0] or word * (command == "env")
+    flags = [each[2:] for each in parser._option_string_actions if each[:2] == "--"]
+    shell = message.partition("invalid choice: '")[2].partition("'")[0] or word.strip("-") * (command == "env")
     alike = SHELLS_ALIKE.get(shell) or "prime env --shell " + shell * (shell in (*ENV_SHELLS, "github", "json"))
-    near = nearest_name(word.strip("-"), options) if word[:1] == "-" else word * (word in options)
     if shell and not alike.endswith(" "):
         return "did you mean: " + alike
-    if near:
-        return "did you mean: %s --%s" % (parser.prog, near)
     if not command and word in ("-m", "-c"):
         return "did you mean: prime run " + ("-m MODULE" if word == "-m" else "python -c CODE")
+    hint = hint_of_option(command, word, options) if word[:1] == "-" else ""
+    near = nearest_name(word.strip("-"), flags) if word[:1] == "-" else word * (word in flags)
+    if hint or near:
+        return hint or "did you mean: %s --%s" % (parser.prog, near)
     if command == "boot" and word == "run":
         return "did you mean: prime " + words
-    if command == "shell" and word[:1] not in ("", "-"):
-        return "did you mean: prime run " + words
+    if command == "shell" and word:
+        in_quotes = options.line is not None and shown(["shell", "-c", "%s %s" % (options.line, words)])
+        return "did you mean: prime " + (in_quotes or "run " + words)
     try:
-        names = load_config(find_root(root)).names()
+        names = load_config(find_root(options.root)).names()
     except (PrimeError, OSError):
         names = []
-    if word in names:
+    if word in names and command != "use":
         return "did you mean: prime -e %s %s" % (word, command)
-    if command == "use" and names and not word:
-        return "prime use NAME; the names: " + ", ".join(sorted(names))
+    if names and (command == "use" or not word and "-e/--env" in message):
+        typed = "-e" if "-e/--env" in message else command
+        return "prime %s NAME; the names: %s" % (typed, ", ".join(sorted(names)))
     return "%s --help" % parser.prog
 
 
-HELP_COLUMNS, HELP_LINES = 80, 24  # of the help, where the terminal is that wide
+def hint_of_option(command, word, options):
+    """The hint for an option that is not known here: another tool's, one of a command, or none; "" if it is neither."""
+    hint = hint_of_others(None, word, ())
+    owners = [name for name, rows in ARGUMENTS.items() for flags, _ in rows if word in flags]
+    if owners and not command and not hint:
+        hint = "did you mean: " + ", ".join("prime %s %s" % (name, word) for name in owners)
+    if word == "--no-boot":
+        hint = RUN_USAGE
+    if word == "--" and options.words:
+        environment, _ = peek(options)
+        is_task = environment and options.words[0] in environment.config.tasks
+        hint = "did you mean: prime " + shown(["run"] * (not is_task) + options.words)
+    return hint
+
+
+HELP_COLUMNS, HELP_LINES, HELP_TASKS = 80, 24, 9  # of the help, where the terminal is that wide; lines on tasks
 
 
 def label_of(names, settings):
@@ -14996,6 +15220,7 @@ def help_of(command, options, width):
         task = tasks.get(task_name(word, ()))
         if not task:
             options.root = find_root(options.root)
+            load_config(options.root)  # a broken one says so: the word may be a task of it
             raise unknown_command(options, word)
         lines = help_of_task(task, typed + "\xa0" + word, width)
     return "\n".join(lines) + "\n"
@@ -15015,7 +15240,10 @@ def help_of_all(typed, tasks, width):
     foot = [""] + wrapped("Options, before the command: %s." % ", ".join(options), width, "  ")
     title = [""] + wrapped("Less often (%s\xa0help\xa0COMMAND tells more):" % typed, width, "  ")
     lines = in_two_columns(rare, width)
-    if tasks:
+    if len(in_two_columns(tasks, HELP_COLUMNS)) > HELP_TASKS:
+        head += wrapped("Tasks of this repo (%s\xa0help\xa0TASK tells more):" % typed, width, "  ")
+        head += wrapped("  " + ", ".join(name for name, _ in tasks), width, "  ")
+    elif tasks:
         head += ["Tasks of this repo:"] + in_two_columns(tasks, width)
     if tasks and len(head + title + lines + foot) > HELP_LINES:
         lines = wrapped("  " + ", ".join(name for name, _ in rare), width, "  ")

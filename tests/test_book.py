@@ -2,6 +2,8 @@
 
 import ast
 import re
+import subprocess
+import sys
 
 import pytest
 from conftest import TOP
@@ -90,3 +92,11 @@ def test_functions_are_below_forty_lines():
     long = [node.name for node in ast.walk(TREE) if isinstance(node, ast.FunctionDef)
             and node.end_lineno - node.lineno + 1 > 40]
     assert not long
+
+
+def test_linters_of_other_repos_pass_over_the_file_and_ours_reads_it():
+    pytest.importorskip("ruff")
+    check = [sys.executable, "-m", "ruff", "check", "proto_prime.py"]
+    for more in (["--select", "E,UP,S,ANN,D"], ["--ignore-noqa"]):
+        done = subprocess.run(check + more, cwd=str(TOP), stdout=subprocess.PIPE, universal_newlines=True)
+        assert done.returncode == 0, done.stdout

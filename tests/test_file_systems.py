@@ -75,6 +75,7 @@ def test_B5_no_space_in_the_state_directory(repo, driver, mounts):
             continue
         check_failure(result, NO_SPACE)
         assert "error: No space left on device\n" not in result.stderr, "of what?"
+        assert "PROTOPRIMER_CACHE_DIR" not in result.stderr, "which has room"
         assert state_of(repo, mounts.root) == old, "%d KiB free" % free
         assert mounts.has("six")
     assert seen.count(1) > 2 and seen[-1] == 0, seen

@@ -394,6 +394,8 @@ def test_pre_commit_runs_the_hook_now_and_at_each_commit(app):
     app.write("requirements.txt", "six\npytest\npre-commit\nruff\n")
     app.sh("git add .")
     assert "Passed" in app.follow("pre-commit, and hooks of git")
+    assert "All checks passed" in app.sh("./prime run ruff check --select E,UP,S,ANN,D proto_prime.py")
+    app.sh("./prime run ruff format --check proto_prime.py")
     app.write("app.py", "import six, os\n")
     app.sh("git add .")
     assert "Failed" in app.sh("git commit -qm 'Not used'", status=1)

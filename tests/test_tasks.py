@@ -106,7 +106,9 @@ def test_U2_directory_is_the_root_and_the_callers_is_in_INIT_CWD(tasked):
         assert (told["cwd"], told["INIT_CWD"], told["PWD"]) == (str(repo.path), str(here), str(repo.path))
         told = shown(repo.prime("sub", cwd=str(here)))
         assert (told["cwd"], told["INIT_CWD"], told["PWD"]) == (str(repo.path / "sub"), str(here), None)
-        assert "cannot enter %s" % (repo.path / "nowhere") in repo.prime("none", status=2).stderr
+        said = repo.prime("none", status=2).stderr
+        assert "task none: cannot enter its cwd %s: " % (repo.path / "nowhere") in said
+        assert "(proto_prime.toml, line" in said
         assert "no-such-program" in repo.prime("lost", status=127, cwd=str(here)).stderr
         repo.settle()
 
@@ -219,12 +221,14 @@ def test_U2_task_that_cannot_be_run_is_told_with_file_and_what_to_do(plain, what
     ("./app.sh", "task test: cannot run ./app.sh: it is not executable", "chmod +x ./app.sh"),
     ("taks", "task test: no program taks in the environment or on PATH", "if a package brings it, list it in "),
     ("task -x", "task test: no program task in the environment or on PATH", 'task is a task: needs = ["task"] runs it'),
+    ("'app -x'", "task test: no program app -x in the environment or on PATH",
+     'it is one word, with the blanks in it; several are: ["app", "-x"]'),
     ("cd sub", "task test: no program cd in the environment or on PATH", 'no shell runs this: cwd = "..." names the '),
 ])
 def test_U2_program_of_a_task_that_is_not_there_is_told_with_the_task_and_its_line(tasked, program, message, hint):
     repo = tasked('[tasks]\ntask = "true"\ntest = "%s"\n' % program)
     repo.write("app.py", "")
-    repo.write("app.sh", "")
+    repo.write("app.sh", "#!/bin/sh\n")
     path = repo.current / "bin" / "frobnicate"
     path.write_text("#!/bin/sh\n")
     path.chmod(0o755)

@@ -129,6 +129,57 @@ MEANT = [  # what is typed, and the hint
     ("RUN x", "did you mean: ./prime run x"),
     ("HELP", "did you mean: ./prime help"),
     ("./nowhere", "./prime help"),
+    ("'run ls -l'", "it is one word, with the blanks in it; several are: ./prime run ls -l"),
+    ("dev", "./prime help"),
+    ("self update", "./prime help"),
+    ("path", "./prime help"),
+    (":chekc x", "did you mean: ./prime check x"),
+    (":info", "the tasks: check"),
+    ("tool x", "did you mean: ./prime run tool.py x"),
+    ("uv sync", "./prime creates or updates .venv, with all that the repo asks for"),
+    ("uv pip install six", "list it in dependencies of proto_prime.toml, then: ./prime boot"),
+    ("uv lock", "did you mean: ./prime lock"),
+    ("poetry run pytest -q", "did you mean: ./prime run pytest -q"),
+    ("poetry add six", "list it in dependencies of proto_prime.toml, then: ./prime boot"),
+    ("conda activate", "./prime shell starts your shell in the environment; exit leaves it"),
+    ("conda env list", "./prime help"),
+    ("pip", "list packages in dependencies of proto_prime.toml, then: ./prime boot"),
+    ("help pip", "list packages in dependencies of proto_prime.toml, then: ./prime boot"),
+    ("pip install -r requirements.txt", "./prime creates or updates .venv, with all that the repo asks for"),
+    ("install -e .", "./prime creates or updates .venv, with all that the repo asks for"),
+    ("install --dev", "./prime creates or updates .venv, with all that the repo asks for"),
+    ("install .", "./prime creates or updates .venv, with all that the repo asks for"),
+    ("rm six", "take it out of dependencies of proto_prime.toml, then: ./prime boot"),
+    ("rm", "./prime clean --all removes what was built"),
+    ("update six", 'VERSION is one of proto_prime; for packages: ./prime reset'),
+    ("tasks", "./prime help lists the commands and the tasks"),
+    ("help tasks", "./prime help lists the commands and the tasks"),
+    ("run -e docs ls -l", "did you mean: ./prime -e docs run ls -l"),
+    ("-v run -q --offline ls", "did you mean: ./prime -v -q --offline run ls"),
+    ("run -x ls", "./prime run [--no-boot] [--] CMD...; other options stand before run"),
+    ("--no-boot run ls", "./prime run [--no-boot] [--] CMD..."),
+    ("-- ls -l", "did you mean: ./prime run ls -l"),
+    ("--json", "did you mean: ./prime info --json, ./prime python --json"),
+    ("--upgrade", "did you mean: ./prime lock --upgrade"),
+    ("--debug", "./prime -vv says all"),
+    ("--dry-run", "./prime info tells what is out of date, and changes nothing"),
+    ("reset --force", "./prime reset rebuilds the environment from scratch"),
+    ("--reinstall", "./prime reset rebuilds the environment from scratch"),
+    ("-e", "./prime -e NAME; the names: default, docs"),
+    ("env --json", "did you mean: ./prime env --shell json"),
+    ("shell -c 'echo a' b", "did you mean: ./prime shell -c 'echo a b'"),
+    ("python all", "did you mean: ./prime python --all"),
+    ("vendor python", "did you mean: ./prime vendor --python"),
+    ("init from", "did you mean: ./prime init --from"),
+    ("-- check x", "did you mean: ./prime check x"),
+    ("pdm run check x", "did you mean: ./prime check x"),
+    ("pdm check x", "did you mean: ./prime check x"),
+    ("use docs default", "./prime use NAME; the names: default, docs"),
+    ("run -vv ls", "did you mean: ./prime -vv run ls"),
+    ("run --python 3.12 ls",
+     "./prime python prints the selected Python; required_python_version in the config chooses it"),
+    ("python xyzzy", "./prime python --all lists every Python"),
+    ("python -V", "did you mean: ./prime run python -V"),
 ]
 
 
@@ -138,6 +189,31 @@ def test_U1_unknown_word_gets_what_was_meant(plain, hint, typed, meant):
     plain.write("tool.py", "")
     assert hint(*shlex.split(typed)) == meant
     assert not (plain.path / ".prime").exists()
+
+
+def test_U1_what_is_nothing_is_shown_in_quotes(plain):
+    for word in ("", " "):
+        assert 'unknown command "%s"' % word in plain.prime(word, status=2).stderr
+        assert 'no program "%s" in' % word in plain.prime("-q", "run", word, status=127).stderr
+
+
+def test_U1_help_of_a_task_with_a_broken_config_says_what_is_broken(plain):
+    plain.config("[tasks]\ncheck = 3\n")
+    assert "tasks.check" in plain.prime("help", "check", status=2).stderr
+
+
+def test_U1_run_of_a_task_that_is_another_program_too_is_said(plain):
+    """`run test` is what users of npm type, and a program of every machine: it says nothing, and fails."""
+    plain.config('[tasks]\ntest = "echo tested"\ntrue = "echo mine"\n')
+    plain.prime()
+    plain.settle()
+    for _ in range(2):
+        said = plain.prime("run", "test", "", status=1).stderr
+        assert "prime: test is a task: %s; this runs /" % plain.typed("test ''") in said and "/test\n" in said
+        assert "is a task" in plain.prime("run", "--", "true").stderr
+        assert plain.prime("-q", "run", "true").stderr == plain.prime("run", "echo").stderr == ""
+    add_program(plain, "true")
+    assert "is a task" not in plain.prime("run", "true").stderr
 
 
 def test_U1_program_of_the_environment_and_place_of_packages(plain, hint):
@@ -182,6 +258,9 @@ def test_U1_run_of_a_file_that_is_not_there_or_no_program(plain, hint):
     plain.write("app.py", "")
     plain.write("sub/tool.sh", "#!/bin/sh\n", executable=True)
     plain.write("go.sh", "#!/bin/sh\n", executable=True)
+    plain.write("plain.sh", "#!/bin/sh\n")
+    (plain.path / "dead").symlink_to("nowhere")
+    (plain.path / "src").mkdir()
     plain.config('requirements_files = ["requirements.txt"]\nlock_file = ""\n[tasks]\nzzz = "true"\n')
     said = plain.prime("run", "zzz.py", status=127).stderr
     assert "prime: error: there is no file zzz.py\n" in said and "hint" not in said
@@ -190,8 +269,24 @@ def test_U1_run_of_a_file_that_is_not_there_or_no_program(plain, hint):
                          ("go.sh", "did you mean: ./prime run ./go.sh"),
                          ("requirements.txt", "./prime boot installs what it lists"),
                          ("notes.txt", "it is a file, and no program: name what opens it, as in: "
-                          "./prime run cat notes.txt")):
+                          "./prime run cat notes.txt"),
+                         ("app x", "did you mean: ./prime run app.py x"),
+                         ("plain.sh", "chmod +x plain.sh; then ./prime run ./plain.sh"),
+                         ("./dead", "it is a link to nowhere, which is not there"), ("./daed", ""),
+                         ("src", "it is a directory")):
         assert hint("run", *typed.split(), status=127) == meant
+    for typed, meant in (("./notes.txt", "it is a file, and no program: name what opens it, as in: "
+                          "./prime run cat ./notes.txt"), ("./plain.sh", "chmod +x ./plain.sh")):
+        assert hint("run", typed, status=126) == meant
+
+
+@pytest.mark.parametrize("typed, meant", [
+    ("cd src", "a shell knows it: ./prime shell -c 'cd src'"),
+    ("source .venv/bin/activate", "a shell knows it: ./prime shell -c 'source .venv/bin/activate'"),
+    ("A=1 ls -l", "variables stand before it: A=1 ./prime run ls -l"),
+])
+def test_U1_run_of_a_word_of_the_shell(plain, hint, typed, meant):
+    assert hint("run", *typed.split(), status=127) == meant
 
 
 @pytest.mark.parametrize("columns", COLUMNS)
@@ -216,6 +311,8 @@ def test_U1_run_alone_lists_programs_and_tasks_at_any_width(plain, shown_on, col
 def test_U1_run_of_what_is_nearly_a_task(plain, hint):
     plain.config('[tasks]\ncheck = "true"\ninfo = "true"\n')
     assert hint("run", "chekc", "-x", status=127) == "did you mean: ./prime check -x"
+    plain.config('[tasks]\ntest = "true"\n')  # which is near pytest, but who types that means it
+    assert "list it in" in hint("run", "pytest", "-x", status=127)
 
 
 ENTRIES = {  # words of a shell, what they are for a hint
@@ -334,6 +431,15 @@ def test_U5_help_has_24_lines_of_80_columns_with_what_is_done_every_day_first(pl
     assert piped.splitlines() == rows
 
 
+@pytest.mark.parametrize("count, has_help", [(9, True), (10, False), (40, False)])
+def test_U5_help_names_more_tasks_than_there_is_room_for(plain, shown_on, count, has_help):
+    plain.config("[tasks]\n" + "".join('task-%d = {run = "true", help = "do it"}\n' % each for each in range(count)))
+    rows = shown_on(80, "-h")
+    assert len(rows) <= 24 and max(map(len, rows)) <= 80
+    words = " ".join(rows).replace(",", "").split()
+    assert all("task-%d" % each in words for each in range(count)) and ("do it" in " ".join(rows)) == has_help
+
+
 @pytest.mark.parametrize("argv", [["-h"], ["run", "-h"], ["python", "-h"], ["init", "-h"], ["help", "task-0"]])
 def test_U5_at_40_columns_nothing_breaks_inside_words(plain, shown_on, argv):
     plain.config(TASKS)
@@ -350,6 +456,24 @@ def test_U5_help_of_a_command_has_its_own_options_first(plain):
     shown = plain.prime("help", "run").stdout
     for form in ("PROGRAM", "FILE.py", "-m MODULE", "(nothing)", "--no-boot", "--"):
         assert re.search(r"^  %s " % re.escape(form), shown, re.MULTILINE), form
+
+
+@pytest.mark.parametrize("columns", COLUMNS)
+@pytest.mark.parametrize("config, argv, status", [
+    ("", ["add", "six"], 2), (None, [], 2), ('[tasks]\nt = {cmd = "x"}\n', ["t"], 2),
+    ('venv_driver = "uv"\n', ["info"], 2), ('[tasks]\nt = "xyzzy"\n', ["t"], 127),
+])
+def test_U1_U2_U4_U10_error_on_a_terminal_is_that_of_a_pipe(plain, shown_on, columns, config, argv, status):
+    """Each line is whole, however narrow the terminal is: what is to be typed can be copied."""
+    if config is None:
+        (plain.path / "proto_prime.toml").unlink()
+    else:
+        plain.config(config)
+        plain.prime("reset", status=None)
+    rows = shown_on(columns, *argv, status=status)
+    piped = subprocess.run([str(some_python()), "prime", *argv], cwd=str(plain.path), env=plain.env,
+                           stderr=subprocess.PIPE, universal_newlines=True).stderr
+    assert "  hint: " in piped and rows == piped.splitlines()
 
 
 # -- U10: mistakes in the config -------------------------------------------------------------------
@@ -384,6 +508,23 @@ MISTAKES = [  # a config, and the hint
     ('env.docs = {python = 3}', 'did you mean: required_python_version = "3"'),
     ('scripts = {check = "true"}', 'did you mean: tasks = {check = "true"}'),
     ('[project]\nname = "x"', "[project] belongs into pyproject.toml"),
+    ('[tool.poetry]\nname = "x"', "[tool.poetry] belongs into pyproject.toml"),
+    ('[env]\ndependencies = ["six"]', "an environment has a name: [env.NAME]"),
+    ('requirements = "sub/requirements-dev.txt"', 'did you mean: requirements_files = ["sub/requirements-dev.txt"]'),
+    ('dependencies = ["idna", "six=1.16"]', 'did you mean "six==1.16"?'),
+    ('dependencies = ["six ^1.16"]', 'did you mean "six>=1.16"?'),
+    ('dependencies = ["six 1.16"]', 'did you mean "six==1.16"?'),
+    ('dependencies = ["six@1.16"]', 'did you mean "six==1.16"?'),
+    ('required_python_version = ">=3.9 <4"', 'did you mean ">=3.9,<4"?'),
+    ('required_python_version = "^3.9"', 'did you mean ">=3.9,<4"?'),
+    ('required_python_version = "3.9+"', 'did you mean ">=3.9"?'),
+    ('required_python_version = "3.9 or newer"', 'did you mean ">=3.9"?'),
+    ('required_python_version = "=3.9"', 'did you mean "==3.9.*"?'),
+    ('required_python_version = "Python 3.9"', 'did you mean "==3.9.*"?'),
+    ('required_python_version = "3.9.x"', 'did you mean "==3.9.*"?'),
+    ('required_python_version = "3.x"', 'did you mean "==3.*"?'),
+    ('[tasks]\nt = {cmd = "x"}', 'did you mean "run"?'),
+    ('[tasks]\nt = {run = "x", description = "y"}', 'did you mean "help"?'),
 ]
 
 
@@ -398,6 +539,36 @@ def test_U10_mistake_in_the_config_gets_the_line_that_works(plain, hint, text, m
     if line[:1] not in ("", "["):  # what is proposed is good
         plain.config("%s\n%s" % ("[env.docs]\n" * text.startswith("[env"), line))
         proto_prime.load_config(str(plain.path))
+
+
+def test_U10_config_in_another_encoding_is_told_with_its_line(plain, hint):
+    (plain.path / "proto_prime.toml").write_bytes("# one\n# caf\u00e9\n".encode("latin-1"))
+    assert hint("info") == "save it as UTF-8"
+    assert "proto_prime.toml: it is not UTF-8, by line 2\n" in plain.prime("info", status=2).stderr
+
+
+def test_U10_requests_that_are_proposed_are_good():
+    for text in (">=3.9 <4", "^3.9", "3.9+", "3.9 or newer", "=3.9", "Python 3.9", "3.9.x", "3.x"):
+        with pytest.raises(proto_prime.PrimeError) as caught:
+            proto_prime.parse_request(text)
+        assert proto_prime.satisfies(caught.value.hint.split('"')[1], "3.9.7"), text
+
+
+@pytest.mark.parametrize("driver", ["venv_uv", "venv_pip"])
+def test_U10_requirement_of_a_file_that_is_none_says_how_they_are_written(plain, hint, driver):
+    plain.write("requirements.txt", "six=1\n")
+    plain.config('requirements_files = ["requirements.txt"]\nvenv_driver = "%s"' % driver)
+    assert hint(status=1).startswith("a requirement is NAME, NAME==VERSION, NAME>=VERSION, or as PEP 508 has it; ")
+
+
+@pytest.mark.parametrize("line, meant", [
+    ('"lint fix" = "x"', 'did you mean "lint-fix"?'), ('"../a/b" = "x"', 'did you mean "a-b"?'),
+    ('"build:css" = {runs = "x"}', 'did you mean "run"?'),
+])
+def test_U10_task_is_told_with_its_line_whatever_its_name_is(plain, hint, line, meant):
+    plain.config('[tasks]\ngood = "x"\n%s\n' % line)
+    assert hint("info") == meant
+    assert "(proto_prime.toml, line 3)" in plain.prime("info", status=2).stderr
 
 
 @pytest.mark.parametrize("text", ["[proto-prime]\n", "[tool.protoprime]\n", "[tool.proto_prime]\n"])
