@@ -8273,9 +8273,14 @@ def comparison_holds(tokens, values):
 
 def lock_inputs(environment):
     """A hash of all that the lock of an environment is resolved from."""
-    config, projects = environment.config, environment["projects"]
-    inputs = [[project["extras"], [line for line, _, _ in project["requirements"]]] for project in projects]
-    inputs += [declared_requirements(config.project(place), place) for place in directories_of_projects(environment)]
+    config, projects, inputs = environment.config, environment["projects"], []  # type: Config, list, list
+    for project in projects:
+        requires, extras, *computed = declared_requirements(config.project(project["path"]), project["path"])
+        lines = [line for line, _, _ in project["requirements"]]
+        inputs.append([requires, extras, project["extras"], lines, computed])
+    others = set(directories_of_projects(environment)) - {project["path"] for project in projects}
+    in_order = sorted(others, key=lambda place: path_below(place, environment.root))  # wherever the clone is
+    inputs += [declared_requirements(config.project(place), place) for place in in_order]
     for path in dict.fromkeys([environment.root] + [project["path"] for project in projects]):
         sources = sources_of(config, path)
         if sources:

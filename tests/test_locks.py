@@ -191,6 +191,17 @@ DECLARED = {  # where a repo says that it needs six: its files, and which of the
 }
 
 
+def test_R17_lock_of_a_version_before_is_not_old_where_nothing_changed(repo):
+    """What `prime lock` recorded for these at commit 4fcc9ee."""
+    repo.project(more='[project.optional-dependencies]\nmore = ["idna"]\n[dependency-groups]\ndev = ["wheel"]\n')
+    environment = proto_prime.load_environment(proto_prime.load_config(str(repo.path)))
+    assert proto_prime.lock_inputs(environment) == "97f82d82897d"
+    (repo.path / "pyproject.toml").unlink()
+    repo.write("requirements.txt", "six\n")
+    environment = proto_prime.load_environment(proto_prime.load_config(str(repo.path)))
+    assert proto_prime.lock_inputs(environment) == "5362dbe814e8"
+
+
 @pytest.mark.parametrize("what", sorted(DECLARED))
 def test_R17_lock_is_old_wherever_a_project_says_what_it_needs(repo, what):
     files, name, old, new = DECLARED[what]
