@@ -14180,7 +14180,7 @@ def take_other(options, path, mode):
         if source:
             url = source if "://" in source else file_url(named_path(source))
             if url != source and not os.path.isfile(named_path(source)):
-                raise PrimeError("there is no file %s" % shown([source]), "--from", status=2)
+                raise PrimeError("there is no such file: %s" % shown([named_path(source)]), "--from")
             download(url, aside, options.sha256, trust=trust)
         else:
             source = fetch_release(options, aside, trust)
