@@ -252,7 +252,8 @@ def test_init_of_a_flat_project_with_somebody_s_tools(client):
 def test_init_where_it_cannot_be(client):
     client.write("file", "")
     assert "init: file is a file, and no directory" in init(client, "file", status=2).stderr
-    assert re.search(r"there is no such file: .*none\.py'? \(--from\)", init(client, "--from", "none.py", status=1).stderr)
+    refused = init(client, "--from", "none.py", status=1)
+    assert re.search(r"there is no such file: .*none\.py'? \(--from\)", refused.stderr)
     client.write("prime", "somebody's")
     client.write("tools/prime", "somebody else's")
     before = snapshot(client.path)
