@@ -6050,6 +6050,8 @@ def with_values(line, root):
     """A line of a requirements file with the values of its variables. ${PWD} is the ref root, where pip reads it."""
     import re
 
+    if "${" not in line:  # a copy of os.environ takes long
+        return line
     values = dict(os.environ, PWD=root or os.environ.get("PWD", ""))
     return re.sub(VARIABLE, lambda name: values.get(name.group(1), name.group()), line)
 
@@ -12513,16 +12515,22 @@ def clear_cache():
         reason = "another prime may use it: it cannot be locked (%s)" % problem.strerror
     if reason:
         report.note("the cache %s stays, for %s" % (tilde(cache_dir()), reason))
-        return
-    with file:  # type: ignore[union-attr]
-        files = [path for name, pattern in CACHE_FILES for path in paths_named(cache_dir(name), pattern)]
-        trees = [path for name, pattern in CACHE_TREES for path in own_entries(cache_dir(name), pattern)]
-        locks = [path for path in paths_named(cache_dir("locks"), "[0-9a-f]{16}") if not is_held(path)]
-        used = used_by_processes(files, report.note)
-        for path in files + locks:
-            if path not in used and is_file(path):
-                remove(path)
-        discard(trees)
+    else:
+        clear_locked_cache()
+    if file:
+        file.close()
+
+
+def clear_locked_cache():
+    """`clear_cache` of one that no other process uses."""
+    files = [path for name, pattern in CACHE_FILES for path in paths_named(cache_dir(name), pattern)]
+    trees = [path for name, pattern in CACHE_TREES for path in own_entries(cache_dir(name), pattern)]
+    locks = [path for path in paths_named(cache_dir("locks"), "[0-9a-f]{16}") if not is_held(path)]
+    used = used_by_processes(files, report.note)
+    for path in files + locks:
+        if path not in used and is_file(path):
+            remove(path)
+    discard(trees)
     if files or trees:
         report.note("emptied the cache %s" % tilde(cache_dir()))
 
