@@ -487,7 +487,7 @@ ROWS = [
      lambda b: b.many_at_once("venv_pip", "starts")),
     ("64 boots at once of a fresh clone, pip", "a boot alone, pip", None,
      lambda b: b.many_at_once("venv_pip", "alone")),
-    ("64 boots at once of a fresh clone, uv", "a boot, uv, and 63 python -c pass at once", None,
+    ("64 boots at once of a fresh clone, uv", "a boot, uv, and 63 python -c pass at once", 1.3,
      lambda b: b.many_at_once("venv_uv", "starts")),
     ("64 boots at once of a fresh clone, uv", "a boot alone, uv", None,
      lambda b: b.many_at_once("venv_uv", "alone")),
