@@ -15403,7 +15403,8 @@ def hint_for_submodule(problem, root):
         text = loose_text(os.path.join(top, ".gitmodules"))
         for name in re.findall(r"^\s*path\s*=\s*(.*\S)", text, re.MULTILINE):
             path = os.path.join(top, name)
-            if not names_if_there(path) and (path in said or path_below(path, root) in said):
+            spellings = "|".join(map(re.escape, (path, path_below(path, root))))  # and no part of another word
+            if not names_if_there(path) and re.search(r"(?<![\w-])(%s)(?![\w.-])" % spellings, said):
                 return "%s is a submodule that is not checked out: git submodule update --init --recursive" % name
     return ""
 

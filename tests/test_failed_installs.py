@@ -278,7 +278,8 @@ def test_M26_submodule_that_is_not_checked_out_is_named(repo, driver, files):
     repo.env["PROTOPRIMER_VENV_DRIVER"] = driver
     for name, text in files.items():
         repo.write(name, text)
-    repo.write(".gitmodules", '[submodule "other"]\n\tpath = other\n[submodule "my lib"]\n\tpath = libs/mylib\n')
+    names = ["other", "e", "libs/mylib"]  # one that the error does not name, and one that is in most of its words
+    repo.write(".gitmodules", "".join('[submodule "%s"]\n\tpath = %s\n' % (name, name) for name in names))
     hint = "hint: libs/mylib is a submodule that is not checked out: git submodule update --init --recursive"
     for words in ([], ["run", "true"]):
         assert hint in repo.prime(*words, status=None).stderr
