@@ -543,7 +543,8 @@ def test_I4_update_from_where_there_is_nothing_is_refused(vendored, local_index,
         vendored.check_refusal(words, "--from", source, SHA256, "0" * 64)
     vendored.check_refusal("CERTIFICATE_VERIFY_FAILED", "--from", net.index.url("files/x.py"))
     for source in ("no/such/file.py", vendored.repo.path):
-        vendored.check_refusal("there is no such file: .*%s'? .--from" % os.path.basename(str(source)), "--from", source)
+        name = os.path.basename(str(source))
+        vendored.check_refusal("there is no such file: .*%s'? .--from" % name, "--from", source)
     vendored.check_refusal("offline: https://.* is not fetched", "--from", "https://%s/x.py" % FAR,
                            env={"PROTOPRIMER_OFFLINE": "1"})
 
