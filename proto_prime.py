@@ -10203,8 +10203,11 @@ def this_machine():
 def visible_processes():
     """What tells a machine or a container whose processes cannot be seen from others, as a str; "" if nothing does."""
     try:
-        return "%s %s" % (host_name(), os.readlink("/proc/self/ns/pid"))
-    except OSError:  # no Linux
+        names, begun = os.readlink("/proc/self/ns/pid"), ""
+        if "[4026531836]" not in names:  # PROC_PID_INIT_INO; the number of a container that ended is given to another
+            begun = loose_text("/proc/1/stat").rpartition(")")[2].split(" ")[20]  # when its first process started
+        return " ".join([host_name(), names, begun]).strip()
+    except (OSError, LookupError):  # no Linux, or no /proc/1
         return ""
 
 
