@@ -4166,7 +4166,7 @@ def version_in_name(name):
 
 # Requests as other tools have them, as patterns, and what they are here.
 REQUEST_SLIPS = (
-    (r"(?:=|python\s)\s*([\d.]+)|(\d+(?:\.\d+)?)\.[x*]", r"==\1\2.*"),
+    (r"=\s*([\d.]+)|(\d+(?:\.\d+)?)\.[x*]", r"==\1\2.*"),
     (r"([\d.]+)\s*(?:\+|or \w+)", r">=\1"),
     (r"\^\s*(3[\d.]*)", r">=\1,<4"),
     (r"([<>=!~]+\s*[\d.]+)\s+([<>=!~]+\s*[\d.]+)", r"\1,\2"),
